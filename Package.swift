@@ -1,0 +1,49 @@
+// swift-tools-version: 6.2
+// The package: two columns, tensors and Lua, under one roof (see README, "The map of Sources").
+import PackageDescription
+
+let package = Package(
+  name: "moongrad",
+  products: [
+    .library(name: "Moongrad", targets: ["Moongrad"]),
+    .library(name: "Tensors", targets: ["Tensors"]),
+    .library(name: "Training", targets: ["Training"]),
+    .executable(name: "moongrad", targets: ["MoongradCLI"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+  ],
+  targets: [
+    // The tensor column.
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+    .target(name: "CKernels", linkerSettings: [.linkedLibrary("sleef"), .linkedLibrary("m")]),
+    .target(name: "Tensors", dependencies: ["CKernels", "COneDNN"]),
+    .target(name: "Training", dependencies: ["Tensors", "CKernels"]),
+
+    // The Lua column.
+    .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
+    .target(name: "CLuaShim", dependencies: ["CLua"]),
+    .target(name: "LuaRuntime", dependencies: ["CLuaShim", "CLua"]),
+
+    // The roof.
+    .target(
+      name: "Bindings", dependencies: ["LuaRuntime", "Tensors", "Training"],
+      resources: [.embedInCode("Lua")]),
+    .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training"]),
+    .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
+    .executableTarget(
+      name: "MoongradCLI",
+      dependencies: [
+        "Moongrad", "CEdit",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"]),
+    .testTarget(name: "TrainingTests", dependencies: ["Training"]),
+    .testTarget(name: "LuaRuntimeTests", dependencies: ["LuaRuntime"]),
+    .testTarget(name: "MoongradTests", dependencies: ["Moongrad"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
