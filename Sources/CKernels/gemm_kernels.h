@@ -1,0 +1,390 @@
+// Matrix products of one element type on one instruction set: a template that gemm_small.c and gemm_f64.c include
+// once for each, after defining
+//
+//   ELEMENT   float or double, of ELEMENT_BYTES
+//   LEVEL     4 (AVX-512), 3 (AVX2 with FMA) or 0 (16-byte vectors, any machine)
+//   NAME(x)   x with a suffix of its own
+//
+// One register tile does all the work: ROWS rows of X, each element broadcast, times a panel of Y whose rows are
+// contiguous. X may have any strides, so it is never copied; a transposed Y is transposed into a panel on the stack.
+// Since Cᵀ = Yᵀ·Xᵀ, a product may be turned over, which gives narrow results (matrix times vector) long rows. Where
+// both operands are contiguous along k and one is narrow, dot products need no transposition at all. `small` guesses
+// which of these is cheapest. There are no masks in portable C, so the three ways to touch part of a vector are the
+// only code that knows the instruction set.
+
+#if LEVEL == 4
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"), min_vector_width(512))), apply_to = function)
+#define VECTOR_BYTES 64
+#define ROWS 8
+#elif LEVEL == 3
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
+#define VECTOR_BYTES 32
+#define ROWS 6
+#else
+#define VECTOR_BYTES 16
+#define ROWS 6
+#endif
+
+#define LANES (VECTOR_BYTES / ELEMENT_BYTES)
+#define VECTORS 2                                        // vectors in a row of the tile
+#define DEPTH (16384 / (VECTORS * VECTOR_BYTES))         // rows of a panel on the stack
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+typedef ELEMENT NAME(vector) __attribute__((vector_size(VECTOR_BYTES), aligned(ELEMENT_BYTES), may_alias));
+#define VECTOR NAME(vector)
+
+/// C[m, n] = X·Y (+ C) (+ bias), with strides in elements along rows and columns. The bias is a row (bias_column = 1)
+/// or a column (bias_column = 0).
+typedef struct {
+  int64_t m, n, k;
+  const ELEMENT *x, *y;
+  int64_t x_row, x_column, y_row, y_column;
+  ELEMENT *c;
+  int64_t c_row, c_column;
+  const ELEMENT *bias;
+  int64_t bias_column;
+  bool accumulate;
+} NAME(product);
+#define PRODUCT NAME(product)
+
+// ------------------------------------------------------------------------------------------------ parts of vectors
+
+#if LEVEL == 4 && ELEMENT_BYTES == 4
+typedef __mmask16 NAME(mask);
+INLINE NAME(mask) NAME(first)(int64_t count) { return (__mmask16)((1u << count) - 1); }
+INLINE VECTOR NAME(load_part)(const ELEMENT *p, NAME(mask) mask) { return (VECTOR)_mm512_maskz_loadu_ps(mask, p); }
+INLINE void NAME(store_part)(ELEMENT *p, NAME(mask) mask, VECTOR v) { _mm512_mask_storeu_ps(p, mask, (__m512)v); }
+#elif LEVEL == 4
+typedef __mmask8 NAME(mask);
+INLINE NAME(mask) NAME(first)(int64_t count) { return (__mmask8)((1u << count) - 1); }
+INLINE VECTOR NAME(load_part)(const ELEMENT *p, NAME(mask) mask) { return (VECTOR)_mm512_maskz_loadu_pd(mask, p); }
+INLINE void NAME(store_part)(ELEMENT *p, NAME(mask) mask, VECTOR v) { _mm512_mask_storeu_pd(p, mask, (__m512d)v); }
+#elif LEVEL == 3 && ELEMENT_BYTES == 4
+typedef __m256i NAME(mask);
+INLINE NAME(mask) NAME(first)(int64_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+INLINE VECTOR NAME(load_part)(const ELEMENT *p, NAME(mask) mask) { return (VECTOR)_mm256_maskload_ps(p, mask); }
+INLINE void NAME(store_part)(ELEMENT *p, NAME(mask) mask, VECTOR v) { _mm256_maskstore_ps(p, mask, (__m256)v); }
+#elif LEVEL == 3
+typedef __m256i NAME(mask);
+INLINE NAME(mask) NAME(first)(int64_t count) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+INLINE VECTOR NAME(load_part)(const ELEMENT *p, NAME(mask) mask) { return (VECTOR)_mm256_maskload_pd(p, mask); }
+INLINE void NAME(store_part)(ELEMENT *p, NAME(mask) mask, VECTOR v) { _mm256_maskstore_pd(p, mask, (__m256d)v); }
+#else
+typedef int64_t NAME(mask);
+INLINE NAME(mask) NAME(first)(int64_t count) { return count; }
+INLINE VECTOR NAME(load_part)(const ELEMENT *p, NAME(mask) mask) {
+  VECTOR v = {0};
+  for (int l = 0; l < LANES; l++) if (l < mask) v[l] = p[l];
+  return v;
+}
+INLINE void NAME(store_part)(ELEMENT *p, NAME(mask) mask, VECTOR v) {
+  for (int l = 0; l < LANES; l++) if (l < mask) p[l] = v[l];
+}
+#endif
+
+INLINE VECTOR NAME(load)(const ELEMENT *p) { return *(const VECTOR *)p; }
+INLINE void NAME(store)(ELEMENT *p, VECTOR v) { *(VECTOR *)p = v; }
+
+// ------------------------------------------------------------------------------------------------ shuffles
+
+// Of every 2h lanes, LOW takes the lower h of a and of b, HIGH the upper h; doing both for h = LANES/2 … 1 transposes a
+// square. KEEP leaves the lower h of a and the upper h of b in place (a blend), CROSS brings the others there; adding
+// them up for every h leaves the sum of vector l in lane l.
+#define LOW(t, h) ((t) % (2 * (h)) < (h) ? (t) : LANES + (t) - (h))
+#define HIGH(t, h) ((t) % (2 * (h)) < (h) ? (t) + (h) : LANES + (t))
+#define KEEP(t, h) ((t) % (2 * (h)) < (h) ? (t) : LANES + (t))
+#define CROSS(t, h) ((t) % (2 * (h)) < (h) ? (t) + (h) : LANES + (t) - (h))
+#define LIST2(F, t, h) F(t, h), F((t) + 1, h)
+#define LIST4(F, t, h) LIST2(F, t, h), LIST2(F, (t) + 2, h)
+#define LIST8(F, t, h) LIST4(F, t, h), LIST4(F, (t) + 4, h)
+#define LIST16(F, t, h) LIST8(F, t, h), LIST8(F, (t) + 8, h)
+#if LANES == 16
+#define LIST(F, h) LIST16(F, 0, h)
+#elif LANES == 8
+#define LIST(F, h) LIST8(F, 0, h)
+#elif LANES == 4
+#define LIST(F, h) LIST4(F, 0, h)
+#else
+#define LIST(F, h) LIST2(F, 0, h)
+#endif
+
+#define ADD_HALVES(h)                                                                                                \
+  UNROLL for (int i = 0; i < h; i++)                                                                                 \
+      v[i] = __builtin_shufflevector(v[i], v[i + h], LIST(KEEP, h)) + __builtin_shufflevector(v[i], v[i + h], LIST(CROSS, h));
+
+/// Lane l of the result is the sum of the lanes of v[l].
+INLINE VECTOR NAME(sums)(VECTOR v[LANES]) {
+#if LANES >= 16
+  ADD_HALVES(8)
+#endif
+#if LANES >= 8
+  ADD_HALVES(4)
+#endif
+#if LANES >= 4
+  ADD_HALVES(2)
+#endif
+  ADD_HALVES(1)
+  return v[0];
+}
+
+#define SWAP_HALVES(h)                                                                                               \
+  UNROLL for (int i = 0; i < LANES; i++) {                                                                           \
+    if (i & h) continue;                                                                                             \
+    VECTOR low = __builtin_shufflevector(v[i], v[i + h], LIST(LOW, h));                                              \
+    v[i + h] = __builtin_shufflevector(v[i], v[i + h], LIST(HIGH, h));                                               \
+    v[i] = low;                                                                                                      \
+  }
+
+/// to[p · to_row + j] = from[j · from_row + p] for `rows` × `columns` of `from`; rows up to the next multiple of
+/// LANES become zeros.
+static void NAME(transpose)(int64_t rows, int64_t columns, const ELEMENT *from, int64_t from_row, ELEMENT *to,
+                            int64_t to_row) {
+  for (int64_t j = 0; j < rows; j += LANES) {
+    for (int64_t p = 0; p < columns; p += LANES) {
+      int64_t count = rows - j < LANES ? rows - j : LANES, width = columns - p < LANES ? columns - p : LANES;
+      const ELEMENT *corner = from + j * from_row + p;
+      VECTOR v[LANES];
+      if (count == LANES && width == LANES) {
+        UNROLL for (int l = 0; l < LANES; l++) v[l] = NAME(load)(corner + l * from_row);
+      } else {
+        NAME(mask) mask = NAME(first)(width);
+        UNROLL for (int l = 0; l < LANES; l++)
+          v[l] = l < count ? NAME(load_part)(corner + l * from_row, mask) : (VECTOR){0};
+      }
+#if LANES >= 16
+      SWAP_HALVES(8)
+#endif
+#if LANES >= 8
+      SWAP_HALVES(4)
+#endif
+#if LANES >= 4
+      SWAP_HALVES(2)
+#endif
+      SWAP_HALVES(1)
+      ELEMENT *out = to + p * to_row + j;
+      UNROLL for (int l = 0; l < LANES; l++) if (l < width) NAME(store)(out + l * to_row, v[l]);
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ the tile
+
+/// Writes `width` lanes of a row of C that are c_column apart; adds to them when accumulating.
+static __attribute__((noinline)) void NAME(scatter)(const PRODUCT *q, const ELEMENT *lanes, ELEMENT *c, int64_t width) {
+  for (int64_t l = 0; l < width; l++) c[l * q->c_column] = q->accumulate ? c[l * q->c_column] + lanes[l] : lanes[l];
+}
+
+/// C[i, j…] = sum (+ C) for `width` lanes; `part` says that these may be fewer than all.
+INLINE void NAME(finish)(const PRODUCT *q, const bool part, VECTOR sum, int64_t i, int64_t j, int64_t width,
+                         NAME(mask) mask) {
+  ELEMENT *c = q->c + i * q->c_row + j * q->c_column;
+  if (q->c_column != 1) {
+    ELEMENT lanes[LANES];
+    NAME(store)(lanes, sum);
+    NAME(scatter)(q, lanes, c, width);
+  } else if (part) {
+    NAME(store_part)(c, mask, q->accumulate ? sum + NAME(load_part)(c, mask) : sum);
+  } else {
+    NAME(store)(c, q->accumulate ? sum + NAME(load)(c) : sum);
+  }
+}
+
+/// What the bias adds at (i, j…).
+INLINE VECTOR NAME(bias)(const PRODUCT *q, const bool part, int64_t i, int64_t j, NAME(mask) mask) {
+  if (!q->bias) return (VECTOR){0};
+  if (!q->bias_column) return (VECTOR){0} + q->bias[i];
+  return part ? NAME(load_part)(q->bias + j, mask) : NAME(load)(q->bias + j);
+}
+
+/// `rows` × `vectors` vectors of C at (i, j); `part` says that of its (single) vector `width` lanes are meant. Few
+/// accumulators cannot hide the latency of a multiply-add, so small tiles sum several steps of k apart.
+INLINE void NAME(tile)(const int rows, const int vectors, const bool part, const PRODUCT *q, int64_t i, int64_t j,
+                       int64_t width, NAME(mask) mask, const ELEMENT *y, int64_t y_row) {
+  const int apart = rows * vectors >= 8 ? 1 : rows * vectors >= 4 ? 2 : rows * vectors >= 2 ? 4 : 8;
+  const ELEMENT *x = q->x + i * q->x_row;
+  const int64_t k = q->k, x_row = q->x_row, x_column = q->x_column;
+  VECTOR sum[8][ROWS][VECTORS];
+  UNROLL for (int s = 0; s < apart; s++)
+    UNROLL for (int r = 0; r < rows; r++)
+      UNROLL for (int v = 0; v < vectors; v++)
+        sum[s][r][v] = s ? (VECTOR){0} : NAME(bias)(q, part, i + r, j + v * LANES, mask);
+
+#define STEP(s)                                                                                                      \
+  VECTOR right[VECTORS];                                                                                             \
+  UNROLL for (int v = 0; v < vectors; v++)                                                                           \
+    right[v] = part ? NAME(load_part)(y + (s) * y_row, mask) : NAME(load)(y + (s) * y_row + v * LANES);              \
+  UNROLL for (int r = 0; r < rows; r++)                                                                              \
+    UNROLL for (int v = 0; v < vectors; v++) sum[s][r][v] += x[r * x_row + (s) * x_column] * right[v];
+
+  int64_t p = 0;
+  for (; p + apart <= k; p += apart, x += apart * x_column, y += apart * y_row) {
+    UNROLL for (int s = 0; s < apart; s++) { STEP(s) }
+  }
+  for (; p < k; p++, x += x_column, y += y_row) { STEP(0) }
+#undef STEP
+
+  UNROLL for (int s = 1; s < apart; s++)
+    UNROLL for (int r = 0; r < rows; r++)
+      UNROLL for (int v = 0; v < vectors; v++) sum[0][r][v] += sum[s][r][v];
+  if (q->c_column == 1 && !q->accumulate) {   // what finish does, with one branch for all
+    ELEMENT *c = q->c + i * q->c_row + j;
+    UNROLL for (int r = 0; r < rows; r++)
+      UNROLL for (int v = 0; v < vectors; v++)
+        if (part) NAME(store_part)(c + r * q->c_row, mask, sum[0][r][v]);
+        else NAME(store)(c + r * q->c_row + v * LANES, sum[0][r][v]);
+  } else {
+    UNROLL for (int r = 0; r < rows; r++)
+      UNROLL for (int v = 0; v < vectors; v++) NAME(finish)(q, part, sum[0][r][v], i + r, j + v * LANES, width, mask);
+  }
+}
+
+/// All rows of the `vectors` vectors of C that begin at column j.
+#define DEFINE_ROWS(name, vectors, part)                                                                             \
+  static __attribute__((noinline)) void name(const PRODUCT *q, int64_t j, int64_t width, const ELEMENT *y, int64_t y_row) { \
+    const NAME(mask) mask = NAME(first)(width);                                                                      \
+    int64_t i = 0;                                                                                                   \
+    for (; i + ROWS <= q->m; i += ROWS) NAME(tile)(ROWS, vectors, part, q, i, j, width, mask, y, y_row);             \
+    if (i + 4 <= q->m) NAME(tile)(4, vectors, part, q, i, j, width, mask, y, y_row), i += 4;                         \
+    if (i + 2 <= q->m) NAME(tile)(2, vectors, part, q, i, j, width, mask, y, y_row), i += 2;                         \
+    if (i < q->m) NAME(tile)(1, vectors, part, q, i, j, width, mask, y, y_row);                                      \
+  }
+DEFINE_ROWS(NAME(rows_of_pair), VECTORS, false)
+DEFINE_ROWS(NAME(rows_of_part), 1, true)
+#if LEVEL == 0
+DEFINE_ROWS(NAME(rows_of_one), 1, false)
+#endif
+
+/// All rows of the `width` ≤ VECTORS · LANES columns of C that begin at j; `y` points to Y's column j.
+INLINE void NAME(strip)(const PRODUCT *q, int64_t j, int64_t width, const ELEMENT *y, int64_t y_row) {
+  if (width == VECTORS * LANES) return NAME(rows_of_pair)(q, j, LANES, y, y_row);
+#if LEVEL == 0
+  if (width >= LANES) NAME(rows_of_one)(q, j, LANES, y, y_row), j += LANES, y += LANES, width -= LANES;
+#endif
+  for (; width > 0; j += LANES, y += LANES, width -= LANES)
+    NAME(rows_of_part)(q, j, width < LANES ? width : LANES, y, y_row);
+}
+
+// ------------------------------------------------------------------------------------------------ whole products
+
+/// Y by panels: in place where its rows are contiguous, else transposed on the stack.
+static void NAME(by_strips)(PRODUCT *q) {
+  ELEMENT panel[DEPTH * VECTORS * LANES] __attribute__((aligned(64)));
+  const int64_t k = q->k;
+  int64_t p = 0;
+  do {
+    q->k = k - p < DEPTH ? k - p : DEPTH;
+    for (int64_t j = 0; j < q->n; j += VECTORS * LANES) {
+      int64_t width = q->n - j < VECTORS * LANES ? q->n - j : VECTORS * LANES;
+      if (q->y_column == 1) {
+        NAME(strip)(q, j, width, q->y + j, q->y_row);
+      } else if (q->y_row == 1) {
+        NAME(transpose)(width, q->k, q->y + j * q->y_column, q->y_column, panel, VECTORS * LANES);
+        NAME(strip)(q, j, width, panel, VECTORS * LANES);
+      } else {
+        for (int64_t r = 0; r < q->k; r++)
+          for (int64_t l = 0; l < width; l++) panel[r * VECTORS * LANES + l] = q->y[r * q->y_row + (j + l) * q->y_column];
+        NAME(strip)(q, j, width, panel, VECTORS * LANES);
+      }
+    }
+    q->x += q->k * q->x_column;
+    q->y += q->k * q->y_row;
+    q->accumulate = true;
+    q->bias = NULL;
+    p += q->k;
+  } while (p < k);
+}
+
+/// LANES columns of C (or `count` < LANES) in row i as dot products; both operands are contiguous along k.
+INLINE void NAME(dots)(const bool full, const PRODUCT *q, int64_t i, int64_t j, int64_t count) {
+  const ELEMENT *x = q->x + i * q->x_row, *y = q->y + j * q->y_column;
+  VECTOR sum[LANES];
+  UNROLL for (int l = 0; l < LANES; l++) sum[l] = (VECTOR){0};
+  int64_t p = 0;
+#define ROW(l) (y + (full || l < count ? l : count - 1) * q->y_column + p)
+  for (; p + LANES <= q->k; p += LANES) {
+    VECTOR left = NAME(load)(x + p);
+    UNROLL for (int l = 0; l < LANES; l++) sum[l] += left * NAME(load)(ROW(l));
+  }
+  if (p < q->k) {
+    NAME(mask) mask = NAME(first)(q->k - p);
+    VECTOR left = NAME(load_part)(x + p, mask);
+    UNROLL for (int l = 0; l < LANES; l++) sum[l] += left * NAME(load_part)(ROW(l), mask);
+  }
+#undef ROW
+  NAME(mask) mask = NAME(first)(count);
+  NAME(finish)(q, !full, NAME(bias)(q, !full, i, j, mask) + NAME(sums)(sum), i, j, count, mask);
+}
+
+static void NAME(by_dots)(const PRODUCT *q) {
+  for (int64_t j = 0; j < q->n; j += LANES) {
+    for (int64_t i = 0; i < q->m; i++) {
+      if (q->n - j >= LANES) NAME(dots)(true, q, i, j, LANES);
+      else NAME(dots)(false, q, i, j, q->n - j);
+    }
+  }
+}
+
+/// Estimates of the time of `by_strips` and `by_dots`, in vector operations.
+INLINE int64_t NAME(strips_cost)(const PRODUCT *q) {
+  int64_t columns = (q->n + LANES - 1) / LANES;
+  int64_t transposed = q->y_column == 1 ? 0 : (q->k + LANES - 1) / LANES * columns * 4 * LANES;
+  int64_t scattered = q->c_column == 1 ? 0 : q->m * q->n;
+  return q->m * columns * (q->k + 2) + transposed + scattered;
+}
+INLINE int64_t NAME(dots_cost)(const PRODUCT *q) {
+  if (q->x_column != 1 || q->y_row != 1) return INT64_MAX;
+  return q->m * ((q->n + LANES - 1) / LANES) * ((q->k + LANES - 1) / LANES + 2) * LANES + (q->c_column == 1 ? 0 : q->m * q->n);
+}
+
+static void NAME(small)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const ELEMENT *a,
+                        int64_t lda, const ELEMENT *b, int64_t ldb, bool accumulate, const ELEMENT *bias, ELEMENT *c,
+                        int64_t ldc) {
+  int64_t a_row = transpose_a ? 1 : lda, a_column = transpose_a ? lda : 1;
+  int64_t b_row = transpose_b ? 1 : ldb, b_column = transpose_b ? ldb : 1;
+  // An index that takes one value only may have any stride, and an empty sum no operands.
+  if (m == 1) a_row = 1;
+  if (n == 1) b_column = 1;
+  if (k == 1) a_column = b_row = 1;
+  if (k == 0) a_row = a_column = b_row = b_column = 0;
+  PRODUCT upright = {m, n, k, a, b, a_row, a_column, b_row, b_column, c, ldc, 1, bias, 1, accumulate};
+  if (b_column == 1 && (2 * n >= LANES || n >= m)) return NAME(by_strips)(&upright);
+  PRODUCT turned = {n, m, k, b, a, b_column, b_row, a_column, a_row, c, 1, ldc, bias, 0, accumulate};
+  int64_t strips = NAME(strips_cost)(&upright), turned_strips = NAME(strips_cost)(&turned);
+  int64_t dots = NAME(dots_cost)(&upright), turned_dots = NAME(dots_cost)(&turned);
+  PRODUCT *by_strips = turned_strips < strips ? &turned : &upright, *by_dots = turned_dots < dots ? &turned : &upright;
+  if ((turned_dots < dots ? turned_dots : dots) < (turned_strips < strips ? turned_strips : strips)) NAME(by_dots)(by_dots);
+  else NAME(by_strips)(by_strips);
+}
+
+#if LEVEL > 0
+#pragma clang attribute pop
+#endif
+
+#undef ADD_HALVES
+#undef CROSS
+#undef DEFINE_ROWS
+#undef DEPTH
+#undef HIGH
+#undef INLINE
+#undef KEEP
+#undef LANES
+#undef LEVEL
+#undef LIST
+#undef LIST16
+#undef LIST2
+#undef LIST4
+#undef LIST8
+#undef LOW
+#undef NAME
+#undef PRODUCT
+#undef ROWS
+#undef SWAP_HALVES
+#undef UNROLL
+#undef VECTOR
+#undef VECTORS
+#undef VECTOR_BYTES
