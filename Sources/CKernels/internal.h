@@ -1,0 +1,89 @@
+// What the kernels share: function clones for newer CPUs, the list of element types, and the driver that walks
+// loop nests so that kernels themselves are plain contiguous loops.
+#ifndef MG_INTERNAL_H
+#define MG_INTERNAL_H
+
+#include "mg_kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#if defined(__linux__)
+#include <features.h>  // for __GLIBC__
+#endif
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MG_THREAD_SANITIZER 1
+#endif
+#endif
+
+/// Compiles a function three times and picks one when the program is loaded. It needs glibc's ifuncs, whose
+/// resolvers run before ThreadSanitizer's runtime is up and would crash there.
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(MG_THREAD_SANITIZER)
+#define MG_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define MG_CLONES
+#endif
+
+#define MG_INLINE static inline __attribute__((always_inline))
+
+/// Vectorises the loop that follows. In elementwise loops y may be an operand itself; element i depends on nothing
+/// but elements i, so the check for overlap, which would send in-place calls to the scalar loop, is waived.
+#define MG_VECTORIZE _Pragma("clang loop vectorize(assume_safety)")
+
+/// Results must not depend on the clone: a product and a sum are fused only where `fma` is written.
+#define MG_NO_CONTRACTION _Pragma("STDC FP_CONTRACT OFF")
+
+/// X(tag, type) for each family of element types. bool is stored as uint8_t and has the tag b8.
+#define MG_FLOATS(X) X(f32, float) X(f64, double)
+#define MG_INTEGERS(X) X(i64, int64_t) X(i32, int32_t) X(u8, uint8_t)
+#define MG_NUMBERS(X) MG_FLOATS(X) MG_INTEGERS(X)
+#define MG_TYPES(X) MG_NUMBERS(X) X(b8, uint8_t)
+
+/// case labels' dtype for a tag.
+#define MG_TAG_f32 MG_F32
+#define MG_TAG_f64 MG_F64
+#define MG_TAG_i64 MG_I64
+#define MG_TAG_i32 MG_I32
+#define MG_TAG_u8 MG_U8
+#define MG_TAG_b8 MG_BOOL
+
+MG_INLINE size_t mg_size(mg_dtype dtype) {
+  static const uint8_t sizes[MG_DTYPE_COUNT] = {4, 8, 8, 4, 1, 1};
+  return sizes[dtype];
+}
+
+MG_INLINE int64_t mg_min64(int64_t a, int64_t b) { return a < b ? a : b; }
+MG_INLINE int64_t mg_max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/// Elements of cheap and of transcendental work worth a thread's while.
+enum { MG_GRAIN = 32768, MG_GRAIN_MATH = 8192 };
+
+/// A contiguous kernel as the driver sees it: y[i] = f(x[0][i], x[1][i], x[2][i]) for i < n. Bit k of `scalars`
+/// says that x[k] points to a single value instead of n.
+typedef struct mg_job mg_job;
+struct mg_job {
+  void (*kernel)(const mg_job *job, int64_t n, void *y, const void *const x[3], unsigned scalars);
+  int32_t op;
+  mg_dtype dtype;
+  double p, q;
+  int32_t inputs;
+  uint8_t y_size, x_size[3];  // in bytes
+  uint8_t modes;              // bit m is set where the kernel accepts scalars == m; mode 0 always
+  int64_t grain;
+};
+
+/// Runs the job over a loop nest: operand 0 of the nest is y, contiguous; operands 1… are the inputs. Inputs that
+/// are neither contiguous nor a single value are packed into a small buffer first. Long loops split over the pool.
+void mg_drive(const mg_job *job, const mg_loop *loop, void *y, const void *const x[3]);
+
+/// Copies `count` elements of `size` bytes, from flat position `begin` of operand k of the nest, to dst.
+void mg_pack(const mg_loop *loop, int k, size_t size, int64_t begin, int64_t count, const void *src, void *dst);
+
+MG_INLINE int64_t mg_count(const mg_loop *loop) {
+  int64_t n = 1;
+  for (int32_t d = 0; d < loop->rank; d++) n *= loop->size[d];
+  return n;
+}
+
+#endif

@@ -1,1 +1,0 @@
-#include "mg_kernels.h"
