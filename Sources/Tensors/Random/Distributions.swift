@@ -1,0 +1,305 @@
+// What is drawn from a generator: uniform, normal and exponential numbers, integers, permutations and coin tosses,
+// each from the words, and by the arithmetic, of PyTorch's CPU kernels. The results are PyTorch's to the last bit
+// (its fused multiply-adds included) wherever the C library's `log`, `log1p`, `cos` and `sin` are those it was
+// measured with.
+//
+// Words are drawn into the destination itself and converted where they lie, in loops a compiler can vectorise.
+
+import Glibc
+
+// MARK: Uniform
+
+extension Generator {
+  /// Fills `numbers` with float32 numbers in `from..<to`, of one word each.
+  ///
+  /// The bounds are rounded to float32 first, and a result may round up to `to`, as in PyTorch.
+  package func uniform(into numbers: UnsafeMutableBufferPointer<Float>, from: Double = 0, to: Double = 1) {
+    guard let base = numbers.baseAddress else { return }
+    drawWords(into: base, count: numbers.count)
+    let words = UnsafeMutableRawPointer(base)
+    let (low, width) = (Float(from), Float(to) - Float(from))
+    for index in 0..<numbers.count {
+      let unit = unitFloat(words.load(fromByteOffset: 4 * index, as: UInt32.self))
+      base[index] = multiplyAdd(unit, width, low)
+    }
+  }
+
+  /// Fills `numbers` with float64 numbers in `from..<to`, of two words each.
+  package func uniform(into numbers: UnsafeMutableBufferPointer<Double>, from: Double = 0, to: Double = 1) {
+    guard let base = numbers.baseAddress else { return }
+    drawUnits(into: numbers)
+    guard from != 0 || to != 1 else { return }
+    for index in 0..<numbers.count {
+      base[index] = from.addingProduct(base[index], to - from)
+    }
+  }
+
+  /// Fills `numbers` with multiples of 2⁻⁵³ in [0, 1).
+  private func drawUnits(into numbers: UnsafeMutableBufferPointer<Double>) {
+    guard let base = numbers.baseAddress else { return }
+    drawWords(into: base, count: 2 * numbers.count)
+    let words = UnsafeMutableRawPointer(base)
+    for index in 0..<numbers.count {
+      let high = words.load(fromByteOffset: 8 * index, as: UInt32.self)
+      let low = words.load(fromByteOffset: 8 * index + 4, as: UInt32.self)
+      base[index] = unitDouble(UInt64(high) << 32 | UInt64(low))
+    }
+  }
+}
+
+/// The low 24 bits as a multiple of 2⁻²⁴ in [0, 1).
+private func unitFloat(_ word: UInt32) -> Float {
+  Float(Int32(bitPattern: word & 0xff_ffff)) * 0x1p-24
+}
+
+/// The low 53 bits as a multiple of 2⁻⁵³ in [0, 1).
+private func unitDouble(_ word: UInt64) -> Double {
+  Double(Int64(bitPattern: word & 0x1f_ffff_ffff_ffff)) * 0x1p-53
+}
+
+/// `x · y + z`, rounded once.
+///
+/// In double precision the product is exact, and the loop vectorises, which the library's `fmaf` would prevent on
+/// baseline x86-64. (The sum is rounded twice, which makes a difference once in some 10⁸ calls.)
+@inline(__always)
+private func multiplyAdd(_ x: Float, _ y: Float, _ z: Float) -> Float {
+  Float(Double(x) * Double(y) + Double(z))
+}
+
+// MARK: Normal
+
+extension Generator {
+  /// Fills `numbers` with normally distributed float32 numbers.
+  ///
+  /// Fewer than 16 are drawn one by one, and half of a pair may remain for the next call. From 16 on they are drawn
+  /// in blocks of 16, and no pair remains or is used: this is PyTorch's rule for contiguous tensors.
+  package func normal(into numbers: UnsafeMutableBufferPointer<Float>, mean: Double = 0, std: Double = 1) {
+    guard let base = numbers.baseAddress, numbers.count >= 16 else {
+      for index in numbers.indices { numbers[index] = Float(nextNormal(mean: mean, std: std)) }
+      return
+    }
+    uniform(into: numbers)
+    let whole = UnsafeMutableBufferPointer(start: base, count: numbers.count & ~15)
+    transformBlocks(whole, mean: Float(mean), std: Float(std))
+    if whole.count < numbers.count {
+      let last = UnsafeMutableBufferPointer(start: base + numbers.count - 16, count: 16)
+      uniform(into: last)
+      transformBlocks(last, mean: Float(mean), std: Float(std))
+    }
+  }
+
+  /// Fills `numbers` with normally distributed float64 numbers, by the same rule.
+  package func normal(into numbers: UnsafeMutableBufferPointer<Double>, mean: Double = 0, std: Double = 1) {
+    guard let base = numbers.baseAddress, numbers.count >= 16 else {
+      for index in numbers.indices { numbers[index] = nextNormal(mean: mean, std: std) }
+      return
+    }
+    drawUnits(into: numbers)
+    let whole = UnsafeMutableBufferPointer(start: base, count: numbers.count & ~15)
+    transformBlocks(whole, mean: mean, std: std)
+    if whole.count < numbers.count {
+      let last = UnsafeMutableBufferPointer(start: base + numbers.count - 16, count: 16)
+      drawUnits(into: last)
+      transformBlocks(last, mean: mean, std: std)
+    }
+  }
+
+  /// One number by Box and Muller's transform, or the one that remained of the last pair.
+  private func nextNormal(mean: Double, std: Double) -> Double {
+    if let pending = pendingNormal {
+      pendingNormal = nil
+      return mean.addingProduct(pending, std)
+    }
+    let angle = 2 * Double.pi * unitDouble(nextDoubleWord())
+    let radius = (-2 * log1p(-unitDouble(nextDoubleWord()))).squareRoot()
+    pendingNormal = radius * sin(angle)
+    return mean.addingProduct(radius * cos(angle), std)
+  }
+}
+
+/// Turns blocks of 16 uniform numbers into normal ones: numbers j and j + 8 of a block are a pair.
+private func transformBlocks(_ numbers: UnsafeMutableBufferPointer<Double>, mean: Double, std: Double) {
+  for pair in 0..<numbers.count / 2 {
+    let place = numbers.baseAddress! + (pair + (pair & ~7))
+    let radius = (-2 * log(1 - place[0])).squareRoot()
+    let angle = 2 * Double.pi * place[8]
+    place[0] = mean.addingProduct(radius * cos(angle), std)
+    place[8] = mean.addingProduct(radius * sin(angle), std)
+  }
+}
+
+/// The same for float32, with PyTorch's own logarithm, sine and cosine.
+///
+/// The numbers of up to 16 blocks are gathered so that the polynomials run in long loops that vectorise. The square
+/// root stands apart, since the call to the C library that it may be keeps a loop from it.
+private func transformBlocks(_ numbers: UnsafeMutableBufferPointer<Float>, mean: Float, std: Float) {
+  let pairsAtOnce = 128
+  withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * pairsAtOnce) { scratch in
+    let first = scratch.baseAddress!
+    let (second, third) = (first + pairsAtOnce, first + 2 * pairsAtOnce)
+    for start in stride(from: 0, to: numbers.count, by: 2 * pairsAtOnce) {
+      let base = numbers.baseAddress! + start
+      let pairs = min(pairsAtOnce, (numbers.count - start) / 2)
+      for block in 0..<pairs / 8 {
+        (first + 8 * block).update(from: base + 16 * block, count: 8)
+        (second + 8 * block).update(from: base + 16 * block + 8, count: 8)
+      }
+      let turn = Float(2 * Double.pi)  // Float.pi is rounded towards zero, C's to the nearest
+      for pair in 0..<pairs {
+        first[pair] = -2 * logarithm(1 - first[pair])
+      }
+      for pair in 0..<pairs {
+        (second[pair], third[pair]) = sineAndCosine(turn * second[pair])
+      }
+      for pair in 0..<pairs {
+        let radius = first[pair].squareRoot()
+        let place = base + (pair + (pair & ~7))
+        place[0] = multiplyAdd(radius * third[pair], std, mean)
+        place[8] = multiplyAdd(radius * second[pair], std, mean)
+      }
+    }
+  }
+}
+
+// PyTorch's float32 normals use the polynomials of S. Moshier's Cephes library in J. Pommier's arrangement
+// (avx_mathfun.h), compiled with fused multiply-adds. The same operations in the same order give the same bits.
+
+/// The natural logarithm of `x` in (0, 1].
+@inline(__always)
+private func logarithm(_ x: Float) -> Float {
+  let bits = x.bitPattern
+  // x = mantissa · 2^exponent with the mantissa in [√½, √2), of which 1 is subtracted.
+  var exponent = Float(Int32(bitPattern: bits >> 23) &- 126)
+  var m = Float(bitPattern: (bits & 0x007f_ffff) | 0x3f00_0000)
+  let isSmall = m < 0.707106781186547524
+  exponent -= isSmall ? 1 : 0
+  m = m - 1 + (isSmall ? m : 0)
+
+  let square = m * m
+  var y: Float = 7.0376836292e-2
+  y = multiplyAdd(y, m, -1.1514610310e-1)
+  y = multiplyAdd(y, m, 1.1676998740e-1)
+  y = multiplyAdd(y, m, -1.2420140846e-1)
+  y = multiplyAdd(y, m, 1.4249322787e-1)
+  y = multiplyAdd(y, m, -1.6668057665e-1)
+  y = multiplyAdd(y, m, 2.0000714765e-1)
+  y = multiplyAdd(y, m, -2.4999993993e-1)
+  y = multiplyAdd(y, m, 3.3333331174e-1)
+  y = multiplyAdd(y * m, square, exponent * -2.12194440e-4)
+  y = multiplyAdd(square, -0.5, y)
+  return multiplyAdd(exponent, 0.693359375, m + y)
+}
+
+/// The sine and cosine of `x` in [0, 2π].
+@inline(__always)
+private func sineAndCosine(_ x: Float) -> (sine: Float, cosine: Float) {
+  // The octant, rounded up to an even one: its number is read from the last bits of a float near 2²³.
+  let scaled = x * 1.27323954473516
+  let nearest = scaled + 0x1p23 - 0x1p23
+  let floor = nearest > scaled ? nearest - 1 : nearest
+  let octant = (((floor + 0x1p23).bitPattern & 0xff) &+ 1) & ~1
+  let turns = Float(Int32(bitPattern: octant))
+
+  // The remainder, within ±π/4, by subtracting π/4 in three parts.
+  var r = multiplyAdd(turns, -0.78515625, x)
+  r = multiplyAdd(turns, -2.4187564849853515625e-4, r)
+  r = multiplyAdd(turns, -3.77489497744594108e-8, r)
+  let square = r * r
+
+  var c: Float = 2.443315711809948e-5
+  c = multiplyAdd(c, square, -1.388731625493765e-3)
+  c = multiplyAdd(c, square, 4.166664568298827e-2)
+  c = multiplyAdd(c * square, square, square * -0.5) + 1
+
+  var s: Float = -1.9515295891e-4
+  s = multiplyAdd(s, square, 8.3321608736e-3)
+  s = multiplyAdd(s, square, -1.6666654611e-1)
+  s = multiplyAdd(s * square, r, r)
+
+  let isSwapped = octant & 2 != 0
+  let sineSign = (octant << 29) & 0x8000_0000
+  let cosineSign = (~(octant &- 2) << 29) & 0x8000_0000
+  return (
+    Float(bitPattern: (isSwapped ? c : s).bitPattern ^ sineSign),
+    Float(bitPattern: (isSwapped ? s : c).bitPattern ^ cosineSign)
+  )
+}
+
+// MARK: Exponential
+
+extension Generator {
+  /// Fills `numbers` with exponentially distributed float32 numbers of the given rate (λ).
+  package func exponential(into numbers: UnsafeMutableBufferPointer<Float>, rate: Double = 1) {
+    for index in numbers.indices { numbers[index] = Float(nextExponential(rate)) }
+  }
+
+  /// Fills `numbers` with exponentially distributed float64 numbers of the given rate (λ).
+  package func exponential(into numbers: UnsafeMutableBufferPointer<Double>, rate: Double = 1) {
+    for index in numbers.indices { numbers[index] = nextExponential(rate) }
+  }
+
+  private func nextExponential(_ rate: Double) -> Double {
+    -1 / rate * log1p(-unitDouble(nextDoubleWord()))
+  }
+}
+
+// MARK: Integers and permutations
+
+extension Generator {
+  /// Fills `numbers` with integers in `low..<high`, which must not be empty.
+  ///
+  /// A range below 2²⁸ takes one word a number, a larger one two.
+  package func randint(low: Int64, high: Int64, into numbers: UnsafeMutableBufferPointer<Int64>) {
+    precondition(low < high, "randint: an empty range")
+    guard let base = numbers.baseAddress else { return }
+    let range = UInt64(bitPattern: high &- low)
+    guard range < 1 << 28 else {
+      for index in numbers.indices {
+        numbers[index] = low &+ Int64(bitPattern: nextDoubleWord() % range)
+      }
+      return
+    }
+    // The words lie in the upper half of the buffer; writing number i passes no word after i.
+    let words = UnsafeMutableRawPointer(base) + 4 * numbers.count
+    drawWords(into: words, count: numbers.count)
+    let divisor = UInt32(range)
+    for index in 0..<numbers.count {
+      base[index] = low &+ Int64(words.load(fromByteOffset: 4 * index, as: UInt32.self) % divisor)
+    }
+  }
+
+  /// Fills `indices` with a permutation of `0..<indices.count`.
+  package func permutation(into indices: UnsafeMutableBufferPointer<Int64>) {
+    for index in indices.indices { indices[index] = Int64(index) }
+    for index in indices.indices.dropLast() {
+      let rest = UInt64(indices.count - index)
+      let word = indices.count <= UInt32.max ? UInt64(nextWord()) : nextDoubleWord()
+      indices.swapAt(index, index + Int(word % rest))
+    }
+  }
+}
+
+// MARK: Coin tosses
+
+extension Generator {
+  /// Tosses a coin for each float32 probability; of one word each.
+  package func bernoulli(
+    probabilities: UnsafeBufferPointer<Float>, into tosses: UnsafeMutableBufferPointer<Bool>
+  ) {
+    for index in probabilities.indices { tosses[index] = unitFloat(nextWord()) < probabilities[index] }
+  }
+
+  /// Tosses a coin for each float64 probability; of two words each.
+  package func bernoulli(
+    probabilities: UnsafeBufferPointer<Double>, into tosses: UnsafeMutableBufferPointer<Bool>
+  ) {
+    for index in probabilities.indices { tosses[index] = unitDouble(nextDoubleWord()) < probabilities[index] }
+  }
+
+  /// Tosses coins of one probability, as `bernoulli_(p)` and dropout do; of two words each.
+  ///
+  /// PyTorch draws these from its own stream on AMD processors, as here, and from a stream of MKL's on Intel's.
+  package func bernoulli(probability: Double, into tosses: UnsafeMutableBufferPointer<Bool>) {
+    for index in tosses.indices { tosses[index] = unitDouble(nextDoubleWord()) < probability }
+  }
+}

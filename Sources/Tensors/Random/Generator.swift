@@ -1,0 +1,139 @@
+// The source of random numbers: the Mersenne Twister mt19937, seeded and drawn from as PyTorch's CPU generator is,
+// so that `manual_seed(n)` gives the stream that `torch.manual_seed(n)` gives. What is made of its words is in
+// Distributions.swift.
+//
+// M. Matsumoto, T. Nishimura: Mersenne Twister, ACM TOMACS 8 (1998); initialisation of 2002.
+
+/// A stream of random 32-bit words, with what its distributions remember between calls.
+package final class Generator {
+  /// Everything that decides what the generator draws next.
+  package struct State: Equatable, Sendable {
+    /// The seed the stream began with.
+    package fileprivate(set) var seed: UInt64
+    /// The twister's 624 words.
+    package fileprivate(set) var words: [UInt32]
+    /// How many words of the current block are drawn, 0...624.
+    package fileprivate(set) var position: Int
+    /// The second of a pair of normal numbers, of which the first was drawn.
+    package fileprivate(set) var pendingNormal: Double?
+  }
+
+  /// The seed the stream began with, as `initial_seed` reports it.
+  package private(set) var initialSeed: UInt64
+
+  /// The second of a pair of normal numbers, kept for the next call that wants a single one.
+  var pendingNormal: Double?
+
+  // The twister's state, and the words it stands for: both 624 long, in one allocation. A whole block is made
+  // at once, in loops without branches, so that drawing is copying.
+  private let state: UnsafeMutablePointer<UInt32>
+  private var drawable: UnsafeMutablePointer<UInt32> { state + Self.size }
+  private var position = Generator.size
+
+  private static let size = 624
+  private static let shift = 397
+
+  /// A generator whose stream begins as `manual_seed(seed)` begins it.
+  package init(seed: UInt64) {
+    state = .allocate(capacity: 2 * Self.size)
+    state.initialize(repeating: 0, count: 2 * Self.size)
+    initialSeed = seed
+    manualSeed(seed)
+  }
+
+  /// A generator with a seed from the operating system, which is how a session begins that never seeds.
+  package convenience init() {
+    self.init(seed: UInt64.random(in: 0 ... .max))
+  }
+
+  deinit {
+    state.deallocate()
+  }
+
+  /// Begins the stream of `seed`. As in PyTorch only the low 32 bits count.
+  package func manualSeed(_ seed: UInt64) {
+    initialSeed = seed
+    pendingNormal = nil
+    position = Self.size
+    state[0] = UInt32(truncatingIfNeeded: seed)
+    for k in 1..<Self.size {
+      state[k] = 1_812_433_253 &* (state[k - 1] ^ (state[k - 1] >> 30)) &+ UInt32(k)
+    }
+  }
+
+  /// Begins the stream of a seed that may be negative, which PyTorch reads as its two's complement.
+  package func manualSeed(_ seed: Int64) {
+    manualSeed(UInt64(bitPattern: seed))
+  }
+
+  /// What the generator draws next, to be continued by assigning it, here or to another generator.
+  package var currentState: State {
+    get {
+      State(
+        seed: initialSeed, words: Array(UnsafeBufferPointer(start: state, count: Self.size)),
+        position: position,
+        pendingNormal: pendingNormal)
+    }
+    set {
+      initialSeed = newValue.seed
+      pendingNormal = newValue.pendingNormal
+      position = newValue.position
+      newValue.words.withUnsafeBufferPointer { state.update(from: $0.baseAddress!, count: Self.size) }
+      temperBlock()
+    }
+  }
+
+  /// The next word.
+  func nextWord() -> UInt32 {
+    if position == Self.size { makeBlock() }
+    defer { position += 1 }
+    return drawable[position]
+  }
+
+  /// The next two words as one number, the first being the high half.
+  func nextDoubleWord() -> UInt64 {
+    let high = UInt64(nextWord())
+    return high << 32 | UInt64(nextWord())
+  }
+
+  /// Draws the next `count` words into memory of any type.
+  func drawWords(into destination: UnsafeMutableRawPointer, count: Int) {
+    var drawn = 0
+    while drawn < count {
+      if position == Self.size { makeBlock() }
+      let length = min(count - drawn, Self.size - position)
+      (destination + 4 * drawn).copyMemory(from: drawable + position, byteCount: 4 * length)
+      position += length
+      drawn += length
+    }
+  }
+
+  private func makeBlock() {
+    let (state, size, shift) = (state, Self.size, Self.shift)
+    for k in 0..<size - shift {
+      state[k] = state[k + shift] ^ twist(state[k], state[k + 1])
+    }
+    for k in size - shift..<size - 1 {
+      state[k] = state[k + shift - size] ^ twist(state[k], state[k + 1])
+    }
+    state[size - 1] = state[shift - 1] ^ twist(state[size - 1], state[0])
+    temperBlock()
+    position = 0
+  }
+
+  private func temperBlock() {
+    let (state, drawable) = (state, drawable)
+    for k in 0..<Self.size {
+      var word = state[k]
+      word ^= word >> 11
+      word ^= (word << 7) & 0x9d2c_5680
+      word ^= (word << 15) & 0xefc6_0000
+      drawable[k] = word ^ (word >> 18)
+    }
+  }
+}
+
+@inline(__always)
+private func twist(_ word: UInt32, _ next: UInt32) -> UInt32 {
+  (((word & 0x8000_0000) | (next & 0x7fff_ffff)) >> 1) ^ ((0 &- (next & 1)) & 0x9908_b0df)
+}
