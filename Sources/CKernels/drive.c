@@ -195,5 +195,5 @@ void mg_drive(const mg_job *job, const mg_loop *loop, void *y, const void *const
     if (scalars >= 0) c.scalars = (unsigned)scalars;
   }
   if (total < 2 * job->grain) body(&c, 0, total);
-  else mg_parallel(total, job->grain, body, &c);
+  else mg_share(total, job->grain, body, &c);
 }

@@ -56,6 +56,9 @@ MG_INLINE size_t mg_size(mg_dtype dtype) {
 MG_INLINE int64_t mg_min64(int64_t a, int64_t b) { return a < b ? a : b; }
 MG_INLINE int64_t mg_max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
+/// Like mg_parallel for chunks of a few µs: sleeping threads are woken only if there are many of them.
+void mg_share(int64_t n, int64_t grain, void (*body)(void *context, int64_t begin, int64_t end), void *context);
+
 /// Elements of cheap and of transcendental work worth a thread's while.
 enum { MG_GRAIN = 32768, MG_GRAIN_MATH = 8192 };
 

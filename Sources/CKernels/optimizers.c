@@ -71,7 +71,7 @@ static void adam_body(void *context, int64_t begin, int64_t end) {
 
 static void run(int64_t n, void (*body)(void *, int64_t, int64_t), update *u) {
   if (n < 2 * MG_GRAIN) body(u, 0, n);
-  else mg_parallel(n, MG_GRAIN, body, u);
+  else mg_share(n, MG_GRAIN, body, u);
 }
 
 void mg_sgd(mg_dtype dtype, int64_t n, void *p, const void *g, void *buf, double lr, double momentum, double dampening,

@@ -144,7 +144,7 @@ static void axpy_body(void *context, int64_t begin, int64_t end) {
 void mg_axpy(mg_dtype dtype, int64_t n, double alpha, const void *x, void *y) {
   row_context c = {.dtype = dtype, .alpha = alpha, .x = x, .y = y};
   if (n < 2 * MG_GRAIN) axpy_body(&c, 0, n);
-  else mg_parallel(n, MG_GRAIN, axpy_body, &c);
+  else mg_share(n, MG_GRAIN, axpy_body, &c);
 }
 
 static void add_row_body(void *context, int64_t begin, int64_t end) {
@@ -157,5 +157,5 @@ static void add_row_body(void *context, int64_t begin, int64_t end) {
 void mg_add_row(mg_dtype dtype, int64_t rows, int64_t n, const void *bias, void *y) {
   row_context c = {.dtype = dtype, .n = n, .x = bias, .y = y};
   if (rows * n < 2 * MG_GRAIN) add_row_body(&c, 0, rows);
-  else mg_parallel(rows, MG_GRAIN / n + 1, add_row_body, &c);
+  else mg_share(rows, MG_GRAIN / n + 1, add_row_body, &c);
 }
