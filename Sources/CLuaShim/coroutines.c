@@ -1,0 +1,160 @@
+// The coroutine library, written anew: a coroutine adopts the word of the one that first resumes it, the
+// state knows which one runs, and a kill passes through. Everything else is as in Lua's lcorolib.c.
+#include "internal.h"
+
+static lua_State *get_coroutine(lua_State *L) {
+  lua_State *co = lua_tothread(L, 1);
+  luaL_argexpected(L, co, 1, "thread");
+  return co;
+}
+
+static void adopt(ml_state *s, lua_State *L, lua_State *co) {
+  uint64_t *word = lua_getextraspace(co);
+  if ((*word & ML_WORD_ADOPTED) != 0 || co == s->main) return;
+  *word = ml_word(L) | ML_WORD_ADOPTED;
+}
+
+// Moves `arguments` values to `co` and runs it. The number of results, or −1 with an error value on top.
+static int resume(lua_State *L, lua_State *co, int arguments) {
+  ml_state *s = ml_of(L);
+  int results;
+  if (!lua_checkstack(co, arguments)) {
+    lua_pushliteral(L, "too many arguments to resume");
+    return -1;
+  }
+  lua_xmove(L, co, arguments);
+  adopt(s, L, co);
+  s->current = co;
+  if (ml_unlikely(s->kill)) ml_arm(co);
+  int status = lua_resume(co, L, arguments, &results);
+  s->current = L;
+  if (ml_unlikely(s->kill)) {
+    if (status != LUA_OK) {  // dead now, whatever its scripts think
+      s->resetting = true;
+      lua_resetthread(co);
+      s->resetting = false;
+    }
+    ml_arm(L);
+    return ml_die(L, s);
+  }
+  if (status == LUA_OK || status == LUA_YIELD) {
+    if (!lua_checkstack(L, results + 1)) {
+      lua_pop(co, results);
+      lua_pushliteral(L, "too many results to resume");
+      return -1;
+    }
+    lua_xmove(co, L, results);
+    return results;
+  }
+  lua_xmove(co, L, 1);
+  return -1;
+}
+
+static int co_resume(lua_State *L) {
+  lua_State *co = get_coroutine(L);
+  int results = resume(L, co, lua_gettop(L) - 1);
+  lua_pushboolean(L, results >= 0);
+  if (results < 0) results = 1;
+  lua_insert(L, -(results + 1));
+  return results + 1;
+}
+
+static int wrapped(lua_State *L) {
+  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+  if (co == NULL) return luaL_error(L, "a wrapped coroutine has lost its thread");
+  int results = resume(L, co, lua_gettop(L));
+  if (results >= 0) return results;
+  int status = lua_status(co);
+  if (status != LUA_OK && status != LUA_YIELD) {
+    status = lua_resetthread(co);
+    lua_xmove(co, L, 1);
+  }
+  if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return lua_error(L);
+}
+
+static int co_create(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_State *co = lua_newthread(L);
+  lua_pushvalue(L, 1);
+  lua_xmove(L, co, 1);
+  return 1;
+}
+
+static int co_wrap(lua_State *L) {
+  co_create(L);
+  lua_pushcclosure(L, wrapped, 1);
+  return 1;
+}
+
+// The script's own coroutine passes for the main one.
+static bool is_outermost(lua_State *L) {
+  ml_state *s = ml_of(L);
+  return L == s->base || L == s->main;
+}
+
+static int co_yield(lua_State *L) {
+  if (is_outermost(L)) return luaL_error(L, "attempt to yield from outside a coroutine");
+  return lua_yield(L, lua_gettop(L));
+}
+
+static int co_isyieldable(lua_State *L) {
+  lua_State *co = lua_isnone(L, 1) ? L : get_coroutine(L);
+  lua_pushboolean(L, lua_isyieldable(co) && !is_outermost(co));
+  return 1;
+}
+
+static int co_running(lua_State *L) {
+  lua_pushthread(L);
+  lua_pushboolean(L, is_outermost(L));
+  return 2;
+}
+
+typedef enum status { running, dead, suspended, normal } status;
+static const char *const status_names[] = {"running", "dead", "suspended", "normal"};
+
+static status status_of(lua_State *L, lua_State *co) {
+  if (L == co) return running;
+  switch (lua_status(co)) {
+    case LUA_YIELD: return suspended;
+    case LUA_OK: {
+      lua_Debug ar;
+      if (lua_getstack(co, 0, &ar)) return normal;
+      return lua_gettop(co) == 0 ? dead : suspended;
+    }
+    default: return dead;
+  }
+}
+
+static int co_status(lua_State *L) {
+  lua_pushstring(L, status_names[status_of(L, get_coroutine(L))]);
+  return 1;
+}
+
+static int co_close(lua_State *L) {
+  lua_State *co = get_coroutine(L);
+  status found = status_of(L, co);
+  if (found != dead && found != suspended)
+    return luaL_error(L, "cannot close a %s coroutine", status_names[found]);
+  if (lua_resetthread(co) == LUA_OK) {
+    lua_pushboolean(L, true);
+    return 1;
+  }
+  lua_pushboolean(L, false);
+  lua_xmove(co, L, 1);
+  return 2;
+}
+
+int ml_open_coroutine(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"close", co_close},     {"create", co_create}, {"isyieldable", co_isyieldable},
+      {"resume", co_resume},   {"running", co_running}, {"status", co_status},
+      {"wrap", co_wrap},       {"yield", co_yield},   {NULL, NULL},
+  };
+  luaL_newlib(L, functions);
+  return 1;
+}

@@ -1,0 +1,293 @@
+// Native functions: the trampoline, and the way of results into Lua.
+//
+// The rule that keeps ownership exact: nothing that can raise happens while an object is between the Swift
+// frame and its handle. A handle's block is made sure of before Lua is asked for the userdata, so making
+// one never raises; whatever else can raise (strings, tables) is built inside a protected call, after which
+// the objects still in flight are released and the error goes on.
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+// MARK: The buffer
+
+bool ml_out_grow(ml_state *s) {
+  uint32_t capacity = s->out_capacity ? s->out_capacity * 2 : 64;
+  ml_value *out = capacity > s->out_capacity ? ml_grow(s, s->out, capacity * sizeof *out) : NULL;
+  if (out == NULL) {
+    s->out_failed = true;
+    return false;
+  }
+  s->out = out;
+  s->out_capacity = capacity;
+  return true;
+}
+
+void ml_out_string(ml_state *s, const char *bytes, size_t length) {
+  size_t need = s->arena_top + sizeof length + length;
+  if (need > s->arena_capacity) {
+    size_t capacity = need + need / 2 + 256;
+    char *arena = need >= length ? ml_grow(s, s->arena, capacity) : NULL;
+    if (arena == NULL) {
+      s->out_failed = true;
+      return;
+    }
+    s->arena = arena;
+    s->arena_capacity = capacity;
+  }
+  if (!ml_out(s, (ml_value){.tag = ML_STRING, .as.offset = s->arena_top})) return;
+  memcpy(s->arena + s->arena_top, &length, sizeof length);
+  if (length != 0) memcpy(s->arena + s->arena_top + sizeof length, bytes, length);
+  s->arena_top = need;
+}
+
+// The arena shrinks back with the values, since the first string since `mark` knows where it began.
+void ml_forget(ml_state *s, uint32_t mark) {
+  while (s->out_top > mark) {
+    ml_value *v = &s->out[--s->out_top];
+    uint32_t tag = v->tag;
+    v->tag = ML_NIL;
+    if (tag == ML_STRING) s->arena_top = v->as.offset;
+    if (tag == ML_HANDLE) s->config.release(v->as.object, v->kind);
+    if (tag == ML_FUNCTION || tag == ML_CONTEXT) s->config.release(v->as.object, ML_KIND_FUNCTION);
+  }
+}
+
+// MARK: Handles
+
+// Slab exhausted or memory short: collects once and looks again.
+static bool make_room(lua_State *L, ml_state *s) {
+  lua_gc(L, LUA_GCCOLLECT);
+  return ml_slab_ready(s) && !(s->slow && ml_refuses(s, s->block_size));
+}
+
+bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra) {
+  bool ready = ml_slab_ready(s) && !(ml_unlikely(s->slow) && ml_refuses(s, s->block_size));
+  if (ml_unlikely(!ready) && !make_room(L, s)) {
+    s->config.release(object, kind);
+    return false;
+  }
+  s->handle_request = true;
+  ml_payload *p = lua_newuserdatauv(L, sizeof *p, 0);
+  p->object = object;
+  p->kind = kind;
+  p->state = s;
+  p->extra = extra;
+  if (ml_likely(kind < s->kind_count)) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->kinds[kind].metatable);  // nil for an undefined kind
+    lua_setmetatable(L, -2);
+  }
+  return true;
+}
+
+// MARK: Trees
+
+enum { deepest_tree = 190 };
+
+typedef struct builder {
+  ml_state *s;
+  uint32_t next, end;  // values of the buffer
+  int argument;        // next copied argument of the frame
+} builder;
+
+static void push_object(lua_State *L, ml_state *s, ml_value *v, uint32_t kind) {
+  void *extra = v->extra;
+  if (kind == ML_KIND_FUNCTION && extra == NULL) extra = (void *)s->config.callback;
+  v->tag = ML_NIL;  // the object has left the buffer, whatever comes
+  if (!ml_push_handle(L, s, v->as.object, kind, extra)) ml_raise_memory(L);
+}
+
+static void build(lua_State *L, builder *b, int depth) {
+  ml_state *s = b->s;
+  if (b->next >= b->end) luaL_error(L, "a native function left a table unfinished");
+  if (depth > deepest_tree) luaL_error(L, "a native function returned tables nested too deeply");
+  luaL_checkstack(L, 4, NULL);
+  ml_value *v = &s->out[b->next++];
+  switch ((ml_tag)v->tag) {
+    case ML_NIL: lua_pushnil(L); break;
+    case ML_BOOLEAN: lua_pushboolean(L, v->as.integer != 0); break;
+    case ML_INTEGER: lua_pushinteger(L, v->as.integer); break;
+    case ML_NUMBER: lua_pushnumber(L, v->as.number); break;
+    case ML_ARGUMENT: lua_pushvalue(L, b->argument++); break;
+    case ML_REFERENCE: ml_push_reference(L, (int)v->as.integer); break;
+    case ML_HANDLE: push_object(L, s, v, v->kind); break;
+    case ML_CONTEXT: push_object(L, s, v, ML_KIND_FUNCTION); break;
+    case ML_FUNCTION:
+      push_object(L, s, v, ML_KIND_FUNCTION);
+      lua_pushcclosure(L, ml_trampoline, 1);
+      break;
+    case ML_STRING: {
+      size_t length, offset = v->as.offset;
+      memcpy(&length, s->arena + offset, sizeof length);
+      lua_pushlstring(L, s->arena + offset + sizeof length, length);
+      break;
+    }
+    case ML_LIST: {
+      int64_t count = v->as.integer;
+      lua_createtable(L, count < INT32_MAX ? (int)count : 0, 0);
+      for (int64_t i = 1; i <= count; i++) {
+        build(L, b, depth + 1);
+        lua_rawseti(L, -2, i);
+      }
+      break;
+    }
+    case ML_RECORD: {
+      int64_t count = v->as.integer;
+      lua_createtable(L, 0, count < INT32_MAX ? (int)count : 0);
+      for (int64_t i = 0; i < count; i++) {
+        build(L, b, depth + 1);
+        build(L, b, depth + 1);
+        lua_rawset(L, -3);
+      }
+      break;
+    }
+  }
+}
+
+// The protected part of ml_build: builder, count, then copies of the arguments that trees mention.
+static int build_all(lua_State *L) {
+  builder *b = lua_touserdata(L, 1);
+  int count = (int)lua_tointeger(L, 2);
+  b->argument = 3;
+  luaL_checkstack(L, count, "too many results");
+  for (int i = 0; i < count; i++) build(L, b, 0);
+  return count;
+}
+
+// Pushes `count` trees, or the error value; returns a status and forgets the trees either way.
+static int build_protected(lua_State *L, ml_state *s, int count, uint32_t mark) {
+  builder b = {.s = s, .next = mark, .end = s->out_top};
+  int copies = 0, status;
+  for (uint32_t i = mark; i < s->out_top; i++) copies += s->out[i].tag == ML_ARGUMENT;
+  if (s->out_failed || !lua_checkstack(L, copies + 4)) {
+    s->out_failed = false;
+    lua_pushliteral(L, "not enough memory");  // an existing string: Lua keeps it for this very case
+    status = LUA_ERRMEM;
+  } else {
+    int top = lua_gettop(L);
+    lua_pushcfunction(L, build_all);
+    lua_pushlightuserdata(L, &b);
+    lua_pushinteger(L, count);
+    for (uint32_t i = mark; i < s->out_top; i++) {
+      if (s->out[i].tag != ML_ARGUMENT) continue;
+      int64_t index = s->out[i].as.integer;
+      if (index >= 1 && index <= top) lua_pushvalue(L, (int)index);
+      else lua_pushnil(L);
+    }
+    status = lua_pcall(L, copies + 2, LUA_MULTRET, 0);
+  }
+  ml_forget(s, mark);
+  return status;
+}
+
+int ml_push(ml_state *s, lua_State *L, int count, uint32_t mark) {
+  if (!lua_checkstack(L, 8)) s->out_failed = true;
+  return build_protected(L, s, count, mark);
+}
+
+// MARK: Calls
+
+// Results that need neither strings nor tables, pushed without a protected call. False when memory is
+// short, with everything in flight released.
+static bool push_flat(lua_State *L, ml_state *s, int count, uint32_t mark) {
+  int top = lua_gettop(L);
+  for (int i = 0; i < count; i++) {
+    ml_value *v = &s->out[mark + (uint32_t)i];
+    switch ((ml_tag)v->tag) {
+      case ML_BOOLEAN: lua_pushboolean(L, v->as.integer != 0); break;
+      case ML_INTEGER: lua_pushinteger(L, v->as.integer); break;
+      case ML_NUMBER: lua_pushnumber(L, v->as.number); break;
+      case ML_ARGUMENT:
+        if (v->as.integer >= 1 && v->as.integer <= top) lua_pushvalue(L, (int)v->as.integer);
+        else lua_pushnil(L);
+        break;
+      case ML_REFERENCE: ml_push_reference(L, (int)v->as.integer); break;
+      case ML_HANDLE:
+        v->tag = ML_NIL;
+        if (!ml_push_handle(L, s, v->as.object, v->kind, v->extra)) {
+          ml_forget(s, mark);
+          return false;
+        }
+        break;
+      default: lua_pushnil(L);
+    }
+  }
+  s->out_top = mark;
+  return true;
+}
+
+static bool is_flat(const ml_state *s, int count, uint32_t mark) {
+  if (count < 0 || s->out_failed || s->out_top - mark != (uint32_t)count) return false;
+  for (uint32_t i = mark; i < s->out_top; i++)
+    if (s->out[i].tag > ML_FLAT) return false;
+  return true;
+}
+
+// Everything but the single handle: other results, and errors.
+static int finish(lua_State *L, ml_state *s, int count, uint32_t mark) {
+  if (is_flat(s, count, mark) && lua_checkstack(L, count + 4)) {
+    if (!push_flat(L, s, count, mark)) ml_raise_memory(L);
+    return count;
+  }
+  if (ml_unlikely(s->kill)) {
+    ml_forget(s, mark);
+    return ml_die(L, s);
+  }
+  int status = build_protected(L, s, count < 0 ? 1 : count, mark);
+  if (status != LUA_OK || count < 0) {
+    if (s->pending_count != 0) ml_attend(L, s);
+    return lua_error(L);
+  }
+  return count;
+}
+
+int ml_invoke(lua_State *L, ml_payload *function) {
+  ml_state *s = function->state;
+  uint32_t mark = s->out_top;
+  s->current = L;
+  int count = ((ml_callback)function->extra)(L, s, function->object);
+  ml_value *first = &s->out[mark];
+  if (ml_likely(count == 1 && s->out_top == mark + 1 && first->tag == ML_HANDLE)) {
+    s->out_top = mark;
+    if (!ml_push_handle(L, s, first->as.object, first->kind, first->extra)) ml_raise_memory(L);
+  } else {
+    count = finish(L, s, count, mark);
+  }
+  if (ml_unlikely(s->attention)) ml_attend(L, s);
+  return count;
+}
+
+int ml_trampoline(lua_State *L) {
+  ml_payload *function = ml_to_handle(L, lua_upvalueindex(1));
+  // debug.setupvalue can put anything there.
+  if (ml_unlikely(function == NULL || function->kind != ML_KIND_FUNCTION))
+    return luaL_error(L, "a native function has lost its context");
+  return ml_invoke(L, function);
+}
+
+// MARK: Safe points
+
+static void drain(lua_State *L, ml_state *s) {
+  while (s->pending_count != 0) {
+    int reference = s->pending[--s->pending_count];
+    luaL_unref(L, LUA_REGISTRYINDEX, reference);
+    s->live_references--;
+  }
+}
+
+// Between the work of a native call and its return to Lua, with every result on the stack.
+void ml_attend(lua_State *L, ml_state *s) {
+  s->attention = false;
+  if (s->pending_count != 0 && lua_checkstack(L, 4)) drain(L, s);
+  if (s->native_debt >= s->pace) {
+    size_t kilobytes = s->native_debt / s->pace_divisor >> 10;
+    s->native_debt = 0;
+    // Inside a finalizer both calls do nothing; a script that stopped the collector keeps it stopped.
+    if (lua_gc(L, LUA_GCISRUNNING) == 1)
+      lua_gc(L, LUA_GCSTEP, kilobytes < INT32_MAX / 2048 ? (int)kilobytes : INT32_MAX / 2048);
+  }
+  if (s->kill) {
+    s->attention = true;
+    ml_die(L, s);
+  }
+}

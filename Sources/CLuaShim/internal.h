@@ -1,0 +1,44 @@
+// What the files of this target share.
+#ifndef ML_INTERNAL_H
+#define ML_INTERNAL_H
+
+#include "CLuaShim.h"
+
+#define ml_likely(x) __builtin_expect(!!(x), 1)
+#define ml_unlikely(x) __builtin_expect(!!(x), 0)
+
+// slab.c: blocks for handles.
+bool ml_region_open(void);
+bool ml_slab_grow(ml_state *s);
+void ml_slab_close(ml_state *s);
+static inline bool ml_slab_ready(ml_state *s) {
+  return s->slab_free != NULL || s->slab_next != s->slab_end || ml_slab_grow(s);
+}
+
+// state.c: the allocator, and memory for our own buffers under the same test of failure.
+void *ml_allocate(void *ud, void *block, size_t osize, size_t nsize);
+bool ml_refuses(ml_state *s, size_t more);
+void *ml_grow(ml_state *s, void *block, size_t size);
+
+// functions.c
+int ml_invoke(lua_State *L, ml_payload *function);
+int ml_trampoline(lua_State *L);
+// Pushes a handle; on failure releases the object and returns false. Never raises.
+bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra);
+// Builds `count` trees above the frame's arguments; raises only with nothing in flight.
+int ml_build(lua_State *L, ml_state *s, int count, uint32_t mark, size_t arena);
+void ml_attend(lua_State *L, ml_state *s);
+
+// limits.c
+_Noreturn void ml_raise_memory(lua_State *L);
+int ml_die(lua_State *L, ml_state *s);  // leaves by yield or by error; does not return to Lua code
+void ml_arm(lua_State *L);
+
+// coroutines.c, libraries.c
+int ml_open_coroutine(lua_State *L);
+void ml_warn(void *ud, const char *message, int tocont);
+
+// protected.c
+int ml_protect(lua_State *L, lua_CFunction f, void *argument, int arguments, int results);
+
+#endif

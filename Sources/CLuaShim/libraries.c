@@ -1,0 +1,123 @@
+// The standard libraries, with the parts of our own: coroutines, text-only loading, and warnings.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+// MARK: Loading text only
+
+// Stock `load` and `loadfile` (upvalue 1) with the mode argument (at upvalue 2) confined to text.
+static int text_only(lua_State *L) {
+  int mode = (int)lua_tointeger(L, lua_upvalueindex(2));
+  if (lua_gettop(L) < mode) lua_settop(L, mode);
+  const char *asked = luaL_optstring(L, mode, "t");
+  lua_pushstring(L, strchr(asked, 't') != NULL ? "t" : "-");
+  lua_replace(L, mode);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+static int after_dofile(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  (void)context;
+  return lua_gettop(L) - 1;
+}
+
+static int do_file(lua_State *L) {
+  const char *name = luaL_optstring(L, 1, NULL);
+  lua_settop(L, 1);
+  if (luaL_loadfilex(L, name, "t") != LUA_OK) return lua_error(L);
+  lua_callk(L, 0, LUA_MULTRET, 0, after_dofile);
+  return after_dofile(L, 0, 0);
+}
+
+// As the second searcher of `package`, for text.
+static int searcher(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  lua_getfield(L, lua_upvalueindex(1), "searchpath");
+  lua_pushvalue(L, 1);
+  if (lua_getfield(L, lua_upvalueindex(1), "path") != LUA_TSTRING)
+    return luaL_error(L, "'package.path' must be a string");
+  lua_call(L, 2, 2);
+  if (lua_isnil(L, -2)) return 1;  // where it looked
+  const char *file = lua_tostring(L, -2);
+  if (luaL_loadfilex(L, file, "t") != LUA_OK)
+    return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", name, file, lua_tostring(L, -1));
+  lua_pushstring(L, file);
+  return 2;
+}
+
+static void confine(lua_State *L, const char *name, int mode) {
+  lua_getfield(L, -1, name);
+  lua_pushinteger(L, mode);
+  lua_pushcclosure(L, text_only, 2);
+  lua_setfield(L, -2, name);
+}
+
+static void confine_loaders(lua_State *L) {
+  lua_pushglobaltable(L);
+  confine(L, "load", 3);
+  confine(L, "loadfile", 2);
+  lua_pushcfunction(L, do_file);
+  lua_setfield(L, -2, "dofile");
+  lua_getfield(L, -1, LUA_LOADLIBNAME);
+  if (lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
+    lua_pushvalue(L, -2);
+    lua_pushcclosure(L, searcher, 1);
+    lua_rawseti(L, -2, 2);
+  }
+  lua_pop(L, 3);
+}
+
+// MARK: Opening
+
+static int open_libraries(lua_State *L) {
+  ml_state *s = ml_of(L);
+  luaL_openlibs(L);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  ml_open_coroutine(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, LUA_COLIBNAME);
+  lua_setglobal(L, LUA_COLIBNAME);
+  if (!s->config.binary_chunks) confine_loaders(L);
+  return 0;
+}
+
+int ml_open_libraries(ml_state *s, lua_State *L) {
+  (void)s;
+  return ml_protect(L, open_libraries, NULL, 0, 0);
+}
+
+// MARK: Warnings
+
+// Collects the pieces of a message and hands over the whole. "@on" and "@off" switch, as in `lua`.
+void ml_warn(void *ud, const char *message, int tocont) {
+  ml_state *s = ud;
+  size_t length = strlen(message);
+  if (s->warning_length == 0 && !tocont && message[0] == '@') {
+    if (strcmp(message, "@on") == 0) s->warnings_on = true;
+    if (strcmp(message, "@off") == 0) s->warnings_on = false;
+    return;
+  }
+  if (!s->warnings_on) return;
+  if (s->warning_length + length > s->warning_capacity) {
+    size_t capacity = (s->warning_length + length) * 2;
+    char *warning = realloc(s->warning, capacity);
+    if (warning == NULL) return;
+    s->warning = warning;
+    s->warning_capacity = capacity;
+  }
+  memcpy(s->warning + s->warning_length, message, length);
+  s->warning_length += length;
+  if (tocont) return;
+  if (s->config.warn != NULL) {
+    s->config.warn(s->config.host, s->warning, s->warning_length);
+  } else {
+    fflush(stdout);
+    fprintf(stderr, "Lua warning: %.*s\n", (int)s->warning_length, s->warning);
+  }
+  s->warning_length = 0;
+}

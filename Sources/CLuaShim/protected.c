@@ -1,0 +1,255 @@
+// What the host does with Lua values from outside a native call, each step in one protected call.
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+// Calls f(argument, the `arguments` values on top).
+int ml_protect(lua_State *L, lua_CFunction f, void *argument, int arguments, int results) {
+  if (!lua_checkstack(L, 8)) {
+    lua_settop(L, -arguments - 1);
+    lua_pushliteral(L, "not enough memory");
+    return LUA_ERRMEM;
+  }
+  lua_pushcfunction(L, f);
+  lua_insert(L, -arguments - 1);
+  lua_pushlightuserdata(L, argument);
+  lua_insert(L, -arguments - 1);
+  return lua_pcall(L, arguments + 1, results, 0);
+}
+
+// MARK: Entering and leaving
+
+lua_State *ml_enter(ml_state *s) {
+  if (s->main == NULL || s->closing || s->releasing != 0) return NULL;
+  lua_State *L = s->current;
+  if (!lua_checkstack(L, LUA_MINSTACK)) return NULL;
+  if (s->depth == 0) s->owner = (uintptr_t)pthread_self();
+  s->depth++;
+  return L;
+}
+
+void ml_leave(ml_state *s, lua_State *L, int top) {
+  lua_settop(L, top);
+  s->current = L;
+  if (--s->depth == 0 && s->kill) {
+    s->kill = ML_KILL_NONE;
+    lua_sethook(L, NULL, 0, 0);
+    if (s->base != NULL) lua_sethook(s->base, NULL, 0, 0);
+  }
+  if (s->attention && !s->kill) ml_attend(L, s);
+}
+
+// MARK: Tracebacks
+
+static int traceback(lua_State *L) {
+  lua_State *from = lua_touserdata(L, 1);
+  const char *message = lua_touserdata(L, 2);
+  luaL_traceback(L, from, message, (int)lua_tointeger(L, 3));
+  return 1;
+}
+
+static int push_traceback(lua_State *L, lua_State *from, const char *message, int level) {
+  if (!lua_checkstack(L, 8)) return LUA_ERRMEM;
+  lua_pushlightuserdata(L, (void *)message);
+  lua_pushinteger(L, level);
+  return ml_protect(L, traceback, from, 2, 1);
+}
+
+int ml_traceback(ml_state *s, lua_State *L, const char *message, int level) {
+  (void)s;
+  return push_traceback(L, L, message, level);
+}
+
+// Keeps a traceback in s->trace, or nothing when memory is short.
+static void keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level) {
+  free(s->trace);
+  s->trace = NULL;
+  int top = lua_gettop(L);
+  if (push_traceback(L, from, NULL, level) == LUA_OK) {
+    size_t length;
+    const char *text = lua_tolstring(L, -1, &length);
+    s->trace = ml_grow(s, NULL, length + 1);
+    if (s->trace != NULL) memcpy(s->trace, text, length + 1);
+  }
+  lua_settop(L, top);
+}
+
+// Message handler: leaves the error value as it is.
+static int handler(lua_State *L) {
+  ml_state *s = ml_of(L);
+  if (!s->kill) keep_traceback(s, L, L, 1);
+  return 1;
+}
+
+// MARK: Calling
+
+// The coroutine that runs outermost scripts.
+static int make_base(lua_State *L) {
+  ml_state *s = ml_of(L);
+  lua_State *base = lua_newthread(L);
+  s->base_reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  s->base = base;
+  return 0;
+}
+
+static int memory_error(lua_State *L, int pop) {
+  lua_settop(L, -pop - 1);
+  lua_pushliteral(L, "not enough memory");
+  return LUA_ERRMEM;
+}
+
+// Runs the outermost script in its coroutine, whose word it shares with the main thread.
+static int run_base(ml_state *s, lua_State *L, int arguments) {
+  if (s->base == NULL) {
+    int status = ml_protect(L, make_base, NULL, 0, 0);
+    if (status != LUA_OK) {
+      lua_replace(L, -arguments - 2);
+      lua_settop(L, -arguments - 1);
+      return status;
+    }
+  }
+  lua_State *base = s->base;
+  if (!lua_checkstack(base, arguments + 1)) return memory_error(L, arguments + 1);
+  lua_xmove(L, base, arguments + 1);
+  *(uint64_t *)lua_getextraspace(base) = ml_word(L) | ML_WORD_ADOPTED;
+  int results = 0;
+  s->current = base;
+  if (s->kill) ml_arm(base);
+  int status = lua_resume(base, L, arguments, &results);
+  s->current = L;
+  ml_set_word(L, ml_word(base));
+  if (status == LUA_OK) {
+    if (!lua_checkstack(L, results + LUA_MINSTACK)) {
+      lua_settop(base, 0);
+      return memory_error(L, 0);
+    }
+    lua_xmove(base, L, results);
+    return LUA_OK;
+  }
+  keep_traceback(s, L, base, 0);
+  if (status == LUA_YIELD) {
+    s->resetting = true;
+    lua_resetthread(base);
+    s->resetting = false;
+    lua_settop(base, 0);
+    lua_pushliteral(L, "attempt to yield from outside a coroutine");
+    return LUA_ERRRUN;
+  }
+  s->resetting = s->kill != 0;
+  status = lua_resetthread(base);  // closes what is to be closed; the error value comes to the top
+  s->resetting = false;
+  if (lua_gettop(base) == 0) lua_pushnil(base);
+  lua_xmove(base, L, 1);
+  lua_settop(base, 0);
+  return status == LUA_OK ? LUA_ERRRUN : status;
+}
+
+int ml_call(ml_state *s, lua_State *L, int arguments, int results) {
+  free(s->trace);
+  s->trace = NULL;
+  if (L == s->main && s->depth == 1 && results == LUA_MULTRET) return run_base(s, L, arguments);
+  int function = lua_gettop(L) - arguments;
+  lua_pushcfunction(L, handler);
+  lua_insert(L, function);
+  s->current = L;
+  int status = lua_pcall(L, arguments, results, function);
+  s->current = L;
+  lua_remove(L, function);
+  return status;
+}
+
+int ml_load(ml_state *s, lua_State *L, const char *source, size_t length, const char *name) {
+  (void)s;
+  return luaL_loadbufferx(L, source, length, name, "t");
+}
+
+// MARK: Fields
+
+static int get(lua_State *L) {
+  lua_gettable(L, 2);
+  return 1;
+}
+static int set(lua_State *L) {
+  lua_settable(L, 2);
+  return 0;
+}
+static int to_string(lua_State *L) {
+  luaL_tolstring(L, 2, NULL);
+  return 1;
+}
+
+// Runs `f` on the value at `table` and the `operands` values on top.
+static int operate(ml_state *s, lua_State *L, lua_CFunction f, int table, int operands, int results) {
+  if (!lua_checkstack(L, 8)) return memory_error(L, operands);
+  lua_pushvalue(L, table);
+  lua_insert(L, -operands - 1);
+  int status = ml_protect(L, f, NULL, operands + 1, results);
+  s->current = L;
+  return status;
+}
+
+int ml_get(ml_state *s, lua_State *L, int table) { return operate(s, L, get, table, 1, 1); }
+int ml_set(ml_state *s, lua_State *L, int table) { return operate(s, L, set, table, 2, 0); }
+int ml_tostring(ml_state *s, lua_State *L, int index) { return operate(s, L, to_string, index, 0, 1); }
+
+typedef struct field {
+  const char *name;
+  size_t length;
+} field;
+
+static int raw_field(lua_State *L) {
+  field *f = lua_touserdata(L, 1);
+  lua_pushlstring(L, f->name, f->length);
+  lua_rawget(L, 2);
+  return 1;
+}
+
+int ml_raw_field(ml_state *s, lua_State *L, int table, const char *name, size_t length) {
+  (void)s;
+  field f = {name, length};
+  if (!lua_checkstack(L, 8)) return memory_error(L, 0);
+  lua_pushvalue(L, table);
+  return ml_protect(L, raw_field, &f, 1, 1);
+}
+
+// MARK: References
+
+static int ref(lua_State *L) {
+  int *reference = lua_touserdata(L, 1);
+  *reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+int ml_ref(ml_state *s, lua_State *L, int *reference) {
+  if (s->live_references == s->pending_capacity) {
+    uint32_t capacity = s->pending_capacity ? s->pending_capacity * 2 : 16;
+    int *pending = ml_grow(s, s->pending, capacity * sizeof *pending);
+    if (pending == NULL) return memory_error(L, 1);
+    s->pending = pending;
+    s->pending_capacity = capacity;
+  }
+  int status = ml_protect(L, ref, reference, 1, 0);
+  if (status == LUA_OK && *reference >= 0) s->live_references++;
+  return status;
+}
+
+void ml_unref(ml_state *s, int reference) {
+  if (reference < 0 || s->closing) return;
+  s->pending[s->pending_count++] = reference;
+  s->attention = true;
+}
+
+// MARK: Positions
+
+size_t ml_where(lua_State *L, int level, char *buffer, size_t size) {
+  lua_Debug ar;
+  buffer[0] = 0;
+  if (!lua_getstack(L, level, &ar)) return 0;
+  lua_getinfo(L, "Sl", &ar);  // these two options push and allocate nothing
+  if (ar.currentline <= 0) return 0;
+  int n = snprintf(buffer, size, "%s:%d: ", ar.short_src, ar.currentline);
+  return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+}

@@ -1,0 +1,156 @@
+// A native call: its arguments and its results.
+import CLuaShim
+
+/// One call of a ``NativeFunction``: arguments count from 1, as in Lua, and results are added in order.
+///
+/// Reading never raises and never runs Lua code. Tables are read without metamethods.
+public struct Call: ~Copyable {
+  @usableFromInline let L: OpaquePointer
+  @usableFromInline let record: UnsafeMutablePointer<ml_state>
+  /// The number of arguments.
+  public let count: Int
+  @usableFromInline let mark: UInt32
+  @usableFromInline var results: Int32 = 0
+  /// Values that open lists and records still miss.
+  @usableFromInline var owed = 0
+
+  @inlinable init(_ L: OpaquePointer, _ record: UnsafeMutablePointer<ml_state>) {
+    self.L = L
+    self.record = record
+    count = Int(lua_gettop(L))
+    mark = record.pointee.out_top
+  }
+
+  /// The state that makes the call.
+  public var state: State {
+    Unmanaged<State>.fromOpaque(record.pointee.config.host).takeUnretainedValue()
+  }
+
+  /// "chunk:line: " of the function that called, or an empty string.
+  public var position: String { luaPosition(L, level: 1) }
+
+  // MARK: Arguments
+
+  /// The argument at a position; reading one beyond the last gives no value.
+  @inlinable public subscript(_ index: Int) -> Slot { Slot(L, Int32(truncatingIfNeeded: index)) }
+
+  @inlinable public func type(_ index: Int) -> LuaType { self[index].type }
+  /// Whether the argument is nil or missing.
+  @inlinable public func isNil(_ index: Int) -> Bool { self[index].isNil }
+  /// See ``Slot/integer``.
+  @inlinable public func integer(_ index: Int) -> Int? { self[index].integer }
+  /// See ``Slot/number``.
+  @inlinable public func number(_ index: Int) -> Double? { self[index].number }
+  /// See ``Slot/boolean``.
+  @inlinable public func boolean(_ index: Int) -> Bool? { self[index].boolean }
+  /// See ``Slot/string``.
+  public func string(_ index: Int) -> String? { self[index].string }
+  /// See ``Slot/object(_:)``.
+  @inlinable public func object<Object>(_ index: Int, _ kind: HandleKind<Object>) -> Object? {
+    self[index].object(kind)
+  }
+  /// See ``Slot/unmanaged(_:)``.
+  @inlinable public func unmanaged<Object>(_ index: Int, _ kind: HandleKind<Object>) -> Unmanaged<Object>? {
+    self[index].unmanaged(kind)
+  }
+  /// The argument as a host value; tables and functions become references. Throws when memory is short.
+  public func value(_ index: Int) throws -> Value { try state.value(at: Int32(index), L) }
+
+  // MARK: Results
+
+  @inlinable mutating func note() {
+    if owed == 0 { results += 1 } else { owed -= 1 }
+  }
+
+  @inlinable public mutating func returnsNil() {
+    note()
+    ml_out_nil(record)
+  }
+  @inlinable public mutating func returns(_ value: Bool) {
+    note()
+    ml_out_boolean(record, value)
+  }
+  @inlinable public mutating func returns(_ value: Int) {
+    note()
+    ml_out_integer(record, Int64(value))
+  }
+  @inlinable public mutating func returns(_ value: Double) {
+    note()
+    ml_out_number(record, value)
+  }
+  public mutating func returns(_ value: String) {
+    note()
+    write(value, to: record)
+  }
+  public mutating func returns(bytes: UnsafeRawBufferPointer) {
+    note()
+    ml_out_string(record, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+  }
+  /// A new handle of an object. Handles of one object are equal (`==`) but not the same key of a table.
+  @inlinable public mutating func returns<Object>(_ object: Object, _ kind: HandleKind<Object>) {
+    note()
+    ml_out_handle(record, Unmanaged.passRetained(object).toOpaque(), kind.id)
+  }
+  /// One of the call's own arguments, itself: `self` of a method that can be chained.
+  @inlinable public mutating func returnsArgument(_ index: Int) {
+    note()
+    ml_out_argument(record, Int32(truncatingIfNeeded: index))
+  }
+  /// A new function.
+  public mutating func returns(_ function: NativeFunction) {
+    note()
+    ml_out_function(record, Unmanaged.passRetained(function).toOpaque(), nil)
+  }
+  /// A Lua value that the host kept.
+  public mutating func returns(_ reference: Reference) {
+    note()
+    ml_out_reference(record, reference.identifier)
+  }
+  /// Any host value.
+  public mutating func returns(_ value: Value) {
+    note()
+    write(value, to: record)
+  }
+  /// A table `{v1, …, vn}`: the next `count` values written become its elements.
+  @inlinable public mutating func returnsList(_ count: Int) {
+    note()
+    owed += max(0, count)
+    ml_out_list(record, Int64(max(0, count)))
+  }
+  /// A table `{[k1] = v1, …}`: the next `2 * count` values written are its keys and values in turn.
+  @inlinable public mutating func returnsRecord(_ count: Int) {
+    note()
+    owed += 2 * max(0, count)
+    ml_out_record(record, Int64(max(0, count)))
+  }
+
+  // MARK: The end
+
+  /// Replaces the results by an error.
+  func fail(_ error: any Error) -> Int32 {
+    ml_forget(record, mark)
+    let state = self.state
+    if let error = error as? LuaError, error.isCaptured {
+      if case .reference(let reference)? = error.value?.asReference {
+        if let address = reference.address { state.remember(error, as: .address(address)) }
+        ml_out_reference(record, reference.identifier)
+      } else {
+        state.remember(error, as: .message(error.message))
+        write(error.message, to: record)
+      }
+    } else {
+      let message = position + describe(error)
+      state.remember(error, as: .message(message))
+      write(message, to: record)
+    }
+    return ML_RAISE
+  }
+}
+
+/// "chunk:line: " of a function on the stack of L.
+func luaPosition(_ L: OpaquePointer, level: Int32) -> String {
+  withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer in
+    let length = ml_where(L, level, buffer.baseAddress, buffer.count)
+    return String(decoding: UnsafeRawBufferPointer(start: buffer.baseAddress, count: length), as: UTF8.self)
+  }
+}

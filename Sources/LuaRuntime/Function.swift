@@ -1,0 +1,29 @@
+// Swift functions that scripts can call.
+import CLuaShim
+
+/// A Swift closure that Lua can call. The Lua function keeps it alive and lets go when it is collected.
+public final class NativeFunction {
+  public typealias Body = (inout Call) throws -> Void
+
+  /// For messages and documentation; Lua finds the names of tracebacks itself.
+  public let name: String
+  @usableFromInline let body: Body
+
+  public init(_ name: String = "?", _ body: @escaping Body) {
+    self.name = name
+    self.body = body
+  }
+}
+
+/// What the trampoline calls: runs the closure, and turns its end into a result count.
+let nativeEntry: ml_callback = { L, record, object in
+  Unmanaged<NativeFunction>.fromOpaque(object!)._withUnsafeGuaranteedRef { function in
+    var call = Call(L!, record!)
+    do {
+      try function.body(&call)
+      return call.results
+    } catch {
+      return call.fail(error)
+    }
+  }
+}

@@ -1,0 +1,174 @@
+// Errors, in both directions.
+import CLuaShim
+
+/// What went wrong in a script, or on the way to one.
+///
+/// `value` may refer to a Lua table; it belongs to the state's thread.
+public struct LuaError: Error, @unchecked Sendable {
+  public enum Kind: Sendable {
+    case runtime, syntax, memory, interrupted, timeLimit, instructionLimit, file, unavailable
+  }
+  /// A line of a chunk, as in `train.lua:12:`.
+  public struct Position: Hashable, Sendable {
+    public var chunk: String
+    public var line: Int
+  }
+
+  public var kind: Kind
+  /// The error value as text, with its position in front when it has one.
+  public var message: String
+  /// The Lua call stack at the point of the error.
+  public var traceback: String?
+  /// The Swift error behind this one, when a native function threw it.
+  public var cause: (any Error)?
+  /// The Lua error value, when it is not a string.
+  public var value: Value?
+  /// Whether it came out of Lua, and is raised again as it is.
+  var isCaptured = false
+
+  public init(_ message: String) { self.init(.runtime, message) }
+
+  public init(_ kind: Kind, _ message: String) {
+    self.kind = kind
+    self.message = message
+  }
+
+  /// Where it happened: the position that opens the message.
+  public var position: Position? {
+    guard let (position, _) = Position.leading(message) else { return nil }
+    return position
+  }
+
+  /// The message without its position.
+  public var plainMessage: String {
+    Position.leading(message).map { String($0.rest) } ?? message
+  }
+
+  static let unavailable = LuaError(
+    .unavailable, "the Lua state is closed, or a deinit run by its collector tried to use it")
+}
+
+extension LuaError: CustomStringConvertible {
+  public var description: String {
+    if let traceback { return message + "\n" + traceback }
+    return message
+  }
+}
+
+extension LuaError.Position {
+  /// Splits "chunk:12: rest".
+  static func leading(_ message: String) -> (position: Self, rest: Substring)? {
+    var search = message[...]
+    while let colon = search.firstIndex(of: ":") {
+      let after = message[message.index(after: colon)...]
+      let digits = after.prefix { $0.isASCII && $0.isNumber }
+      let tail = after[digits.endIndex...]
+      if let line = Int(digits), tail.hasPrefix(": "), colon > message.startIndex {
+        return (Self(chunk: String(message[..<colon]), line: line), tail.dropFirst(2))
+      }
+      if message[..<colon].contains("\n") { return nil }
+      search = after
+    }
+    return nil
+  }
+}
+
+/// A Swift error that became a Lua error, and how to know it again.
+///
+/// Scripts match error messages with string functions, so an error travels as a plain string; this record,
+/// found by that string (or, for an error value that came from Lua, by the address of the value), brings
+/// the Swift error back when the same error reaches the host.
+struct Traveller {
+  enum Key: Equatable {
+    case message(String)
+    case address(UnsafeRawPointer)
+  }
+  var key: Key
+  var error: any Error
+}
+
+extension State {
+  func remember(_ error: any Error, as key: Traveller.Key) {
+    if travellers.count >= 8 { travellers.removeFirst() }
+    travellers.append(Traveller(key: key, error: error))
+  }
+
+  /// Makes a Swift error of the Lua error value on top of the stack.
+  func captureError(_ status: Int32, _ L: OpaquePointer) -> LuaError {
+    if let killed = killError() { return killed }
+    let slot = Slot(L, lua_gettop(L))
+    var error = LuaError(.runtime, "")
+    error.isCaptured = true
+    if status == LUA_ERRMEM { error.kind = .memory }
+    if status == LUA_ERRSYNTAX { error.kind = .syntax }
+    error.traceback = pointer.pointee.trace.map { String(cString: $0) }
+
+    let key: Traveller.Key?
+    if let text = slot.string {
+      error.message = text
+      key = .message(text)
+    } else {
+      key = slot.address.map { .address($0) }
+      error.message = errorText(slot, L)
+      error.value = try? value(at: slot.index, L)
+    }
+    if let key, let found = travellers.last(where: { $0.key == key })?.error {
+      if let inner = found as? LuaError {
+        error.kind = inner.kind
+        error.cause = inner.cause
+        error.traceback = joined(inner.traceback, error.traceback)
+      } else {
+        error.cause = found
+      }
+    }
+    return error
+  }
+
+  /// The error that stands for a kill under way.
+  func killError() -> LuaError? {
+    let kill = pointer.pointee.kill
+    guard kill != 0 else { return nil }
+    let kind: LuaError.Kind
+    let text: String
+    switch ml_kill(UInt32(kill)) {
+    case ML_KILL_TIME: (kind, text) = (.timeLimit, "time limit exceeded")
+    case ML_KILL_INSTRUCTIONS: (kind, text) = (.instructionLimit, "instruction limit exceeded")
+    default: (kind, text) = (.interrupted, "interrupted!")
+    }
+    var error = LuaError(kind, text)
+    error.isCaptured = true
+    error.traceback = pointer.pointee.trace.map { String(cString: $0) }
+    return error
+  }
+
+  /// As `lua` shows error values that are not strings.
+  private func errorText(_ slot: Slot, _ L: OpaquePointer) -> String {
+    if slot.type == .number || slot.type == .table || slot.type == .userdata {
+      let top = lua_gettop(L)
+      defer { lua_settop(L, top) }
+      let hasText = slot.type == .number || luaHasMetafield(L, slot.index, "__tostring")
+      if hasText, ml_tostring(pointer, L, slot.index) == LUA_OK, let text = Slot(L, lua_gettop(L)).string {
+        return text
+      }
+    }
+    return "(error object is a \(slot.type) value)"
+  }
+
+  private func luaHasMetafield(_ L: OpaquePointer, _ index: Int32, _ name: String) -> Bool {
+    guard lua_checkstack(L, 3) != 0, lua_getmetatable(L, index) != 0 else { return false }
+    let metatable = lua_gettop(L)
+    return ml_raw_field(pointer, L, metatable, name, name.utf8.count) == LUA_OK
+      && lua_type(L, -1) != LUA_TNIL
+  }
+
+  private func joined(_ inner: String?, _ outer: String?) -> String? {
+    guard let inner, let outer else { return inner ?? outer }
+    let header = "stack traceback:"
+    return inner + (outer.hasPrefix(header) ? String(outer.dropFirst(header.count)) : "\n" + outer)
+  }
+}
+
+/// The text under which a Swift error appears in Lua.
+func describe(_ error: any Error) -> String {
+  (error as? LuaError)?.message ?? String(describing: error)
+}

@@ -1,0 +1,127 @@
+// Running scripts, and making values known to them.
+import CLuaShim
+import Glibc
+
+extension State {
+  /// Compiles and runs source text; what it returns. Binary chunks are refused.
+  ///
+  /// `chunkName` follows Lua: "=stdin" is shown as it is, "@train.lua" as a file, anything else as source.
+  @discardableResult
+  public func run(source: String, chunkName: String? = nil, arguments: [Value] = []) throws -> [Value] {
+    var source = source
+    return try source.withUTF8 { bytes in
+      try run(bytes: UnsafeRawBufferPointer(bytes), chunkName: chunkName, arguments: arguments)
+    }
+  }
+
+  /// Runs a file; what it returns. `arguments` become `...` and the global `arg`, as in `lua`. A first line
+  /// that starts with `#` is skipped.
+  @discardableResult
+  public func run(file path: String, arguments: [String] = []) throws -> [Value] {
+    var bytes = try readFile(path)
+    if bytes.first == UInt8(ascii: "#") {
+      let end = bytes.firstIndex(of: UInt8(ascii: "\n")) ?? bytes.endIndex
+      for index in 0..<end { bytes[index] = UInt8(ascii: " ") }
+    }
+    let list = arguments.map { Value.string($0) }
+    var fields: [(key: Value, value: Value)] = [(.integer(0), .string(path))]
+    for (index, argument) in list.enumerated() { fields.append((.integer(index + 1), argument)) }
+    try setGlobal("arg", .record(fields))
+    return try bytes.withUnsafeBytes { try run(bytes: $0, chunkName: "@" + path, arguments: list) }
+  }
+
+  /// The values of a chunk such as `return x, y`, or of an expression list such as `x, y`.
+  public func evaluate(_ source: String) throws -> [Value] {
+    let name = "=(evaluate)"
+    do {
+      return try load("return " + source, chunkName: name).call()
+    } catch let error as LuaError where error.kind == .syntax {
+      return try run(source: source, chunkName: name)
+    }
+  }
+
+  /// Compiles source text into a function.
+  public func load(_ source: String, chunkName: String? = nil) throws -> FunctionReference {
+    try withLua { L in
+      var text = source
+      try text.withUTF8 { try load(UnsafeRawBufferPointer($0), chunkName ?? source, L) }
+      return FunctionReference(reference: try reference(at: lua_gettop(L), L))
+    }
+  }
+
+  /// The Lua call stack, as `debug.traceback` prints it.
+  public func traceback(_ message: String? = nil) -> String {
+    let text: String? = try? withLua { L in
+      try check(ml_traceback(pointer, L, message, 0), L)
+      return Slot(L, lua_gettop(L)).string
+    }
+    return text ?? ""
+  }
+
+  private func run(
+    bytes: UnsafeRawBufferPointer, chunkName: String?, arguments: [Value]
+  ) throws -> [Value] {
+    try withLua { L in
+      try load(bytes, chunkName ?? String(decoding: bytes.prefix(64), as: UTF8.self), L)
+      return try call(arguments, L)
+    }
+  }
+
+  private func load(_ bytes: UnsafeRawBufferPointer, _ name: String, _ L: OpaquePointer) throws {
+    let start = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
+    try check(ml_load(pointer, L, start, bytes.count, name), L)
+  }
+
+  // MARK: Names
+
+  /// A global variable. Reading or writing one never runs Lua code unless a script gave `_G` a metatable.
+  public func global(_ name: String) throws -> Value { try globals().get(name) }
+
+  public func setGlobal(_ name: String, _ value: Value) throws { try globals().set(name, value) }
+
+  /// Makes `require "name"` return a value.
+  public func register(module name: String, _ value: Value) throws {
+    try packageTable("loaded").set(name, value)
+  }
+
+  /// Makes the first `require "name"` call a loader and keep its result. Its arguments are the name and ":preload:".
+  public func register(module name: String, loader: NativeFunction) throws {
+    try packageTable("preload").set(name, .native(loader))
+  }
+
+  private func globals() throws -> TableReference {
+    try withLua { L in
+      lua_rawgeti(L, ml_registry_index, lua_Integer(LUA_RIDX_GLOBALS))
+      return TableReference(reference: try reference(at: lua_gettop(L), L))
+    }
+  }
+
+  private func packageTable(_ field: String) throws -> TableReference {
+    guard case .table(let package) = try global("package"), case .table(let table) = try package.get(field) else {
+      throw LuaError("this state has no package.\(field)")
+    }
+    return table
+  }
+}
+
+/// The bytes of a file, or one clear sentence.
+private func readFile(_ path: String) throws -> [UInt8] {
+  func failure(_ code: Int32) -> LuaError {
+    LuaError(.file, "cannot open \(path): \(String(cString: strerror(code)).lowercased())")
+  }
+  let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+  guard descriptor >= 0 else { throw failure(errno) }
+  defer { close(descriptor) }
+  var info = stat()
+  guard fstat(descriptor, &info) == 0 else { throw failure(errno) }
+  guard info.st_mode & S_IFMT != S_IFDIR else { throw LuaError(.file, "cannot run \(path): it is a directory") }
+  var bytes: [UInt8] = []
+  bytes.reserveCapacity(Int(info.st_size) + 1)
+  var chunk = [UInt8](repeating: 0, count: 1 << 16)
+  while true {
+    let count = read(descriptor, &chunk, chunk.count)
+    if count > 0 { bytes.append(contentsOf: chunk[..<count]) }
+    if count == 0 { return bytes }
+    if count < 0 && errno != EINTR { throw failure(errno) }
+  }
+}

@@ -1,0 +1,157 @@
+// A Lua state, and the map of this module.
+import CLuaShim
+import Synchronization
+
+/// A stock Lua 5.4 state whose native functions are Swift closures and whose objects are Swift classes.
+///
+/// The module in one page, bottom first:
+///
+/// - ``HandleKind`` names a Swift class that scripts can hold; ``State/define(_:inheriting:_:)`` says what they
+///   see of it (methods, properties, metamethods). Kinds are process-wide constants, members are per state.
+/// - ``NativeFunction`` is a closure `(inout Call) throws -> Void`. ``Call`` reads the arguments — `call.count`,
+///   `call.integer(1)`, `call.object(1, tensorKind)`, or a ``Slot`` for anything deeper — and takes the results:
+///   `call.returns(tensor, tensorKind)`, `call.returns(3.5)`, `call.returnsList(n)` followed by `n` values.
+///   Thrown errors become Lua errors with the caller's position.
+/// - ``Value`` is the host's view of a Lua value; tables and functions come as ``TableReference`` and
+///   ``FunctionReference``, which keep their Lua value alive.
+/// - ``State/run(source:chunkName:arguments:)``, ``State/run(file:arguments:)``, ``State/evaluate(_:)`` run scripts;
+///   everything that fails does so with a ``LuaError``.
+/// - ``State/register(module:_:)`` and ``State/subscript(_:)`` make values known to scripts.
+/// - ``State/claim(bytes:)`` and ``State/unclaim(bytes:)`` tell the collector of memory it does not see.
+/// - ``State/word`` is sixty-two bits that belong to the running coroutine.
+///
+/// A state belongs to one thread at a time. It is not `Sendable`, and neither is anything it hands out except
+/// the ``Interrupter``.
+public final class State {
+  /// What a new state is like.
+  public struct Configuration: Sendable {
+    /// The most bytes that Lua's own blocks and claimed native memory may take together; `nil` for no limit.
+    public var memoryLimit: Int?
+    /// Whether `load` and its kin accept precompiled chunks, which can crash the interpreter when forged.
+    public var allowsBinaryChunks = false
+    /// Receives each complete warning (`warn`, errors in finalizers). `nil` prints to standard error.
+    public var warningSink: (@Sendable (String) -> Void)?
+    /// Tests only: the allocation that fails (counting from 1), and whether all later ones fail too.
+    package var failingAllocation: (index: Int, onwards: Bool)?
+
+    public init(memoryLimit: Int? = nil) { self.memoryLimit = memoryLimit }
+  }
+
+  /// The C side's record, which outlives the state while references to its values exist.
+  public let pointer: UnsafeMutablePointer<ml_state>
+  let configuration: Configuration
+  /// Swift errors on their way through Lua, newest last; see `LuaError.cause`.
+  var travellers: [Traveller] = []
+
+  /// Opens a state with the standard libraries.
+  public init(_ configuration: Configuration = Configuration()) throws {
+    var config = ml_config()
+    config.release = { object, _ in Unmanaged<AnyObject>.fromOpaque(object!).release() }
+    config.callback = nativeEntry
+    if configuration.warningSink != nil {
+      config.warn = { host, message, length in State.warn(host!, message!, length) }
+    }
+    config.memory_limit = configuration.memoryLimit.map { max(1, $0) } ?? 0
+    config.binary_chunks = configuration.allowsBinaryChunks
+    if let failing = configuration.failingAllocation {
+      config.fail_at = UInt64(failing.index)
+      config.fail_onwards = failing.onwards
+    }
+    guard let pointer = ml_open(&config) else { throw LuaError(.memory, "not enough memory for a Lua state") }
+    self.pointer = pointer
+    self.configuration = configuration
+    pointer.pointee.config.host = Unmanaged.passUnretained(self).toOpaque()
+    try withLua { L in try check(ml_open_libraries(pointer, L), L) }
+  }
+
+  deinit {
+    ml_close(pointer)
+    ml_release(pointer)
+  }
+
+  /// Whether a host call into this state is under way.
+  public var isRunning: Bool { pointer.pointee.depth > 0 }
+
+  /// Bytes in use by Lua's own blocks now, and the most there ever were.
+  public var memory: (bytes: Int, peak: Int) { (Int(pointer.pointee.bytes), Int(pointer.pointee.peak)) }
+
+  /// The number of handles that scripts have not let go of, or that were not collected yet.
+  public var handleCount: Int { pointer.pointee.handles }
+
+  /// Collects all garbage now. Does nothing inside a finalizer.
+  public func collect() { _ = ml_collect(pointer) }
+
+  /// Tells the collector that a handle's object holds that much native memory. Claims pace the collection
+  /// and count toward the memory limit.
+  @inlinable public func claim(bytes: Int) { ml_claim(pointer, bytes) }
+
+  /// Takes back a claim. May be called from a `deinit` that the collector caused.
+  @inlinable public func unclaim(bytes: Int) { ml_unclaim(pointer, bytes) }
+
+  /// Whether that many more bytes would exceed the memory limit.
+  public func wouldExceedLimit(bytes: Int) -> Bool { ml_would_exceed(pointer, bytes) }
+
+  /// Sixty-two bits of the running coroutine. A new coroutine starts with those of the one that first
+  /// resumes it; a script's own are those of the host, and what it leaves there stays.
+  public var word: UInt64 {
+    get { ml_word(pointer.pointee.current) }
+    set { ml_set_word(pointer.pointee.current, newValue) }
+  }
+
+  // MARK: Entering Lua
+
+  /// Runs `body` with the running coroutine, and restores its stack afterwards.
+  func withLua<Result>(_ body: (OpaquePointer) throws -> Result) throws -> Result {
+    guard let L = ml_enter(pointer) else { throw LuaError.unavailable }
+    let top = lua_gettop(L)
+    defer {
+      ml_leave(pointer, L, top)
+      if pointer.pointee.depth == 0 { travellers.removeAll(keepingCapacity: true) }
+    }
+    return try body(L)
+  }
+
+  /// Throws the error on top of the stack unless `status` is success.
+  @inline(__always)
+  func check(_ status: Int32, _ L: OpaquePointer) throws {
+    if status != LUA_OK { throw captureError(status, L) }
+  }
+
+  /// The state that a record belongs to.
+  static func owning(_ pointer: UnsafeMutablePointer<ml_state>) throws -> State {
+    guard pointer.pointee.main != nil, let host = pointer.pointee.config.host else {
+      throw LuaError.unavailable
+    }
+    return Unmanaged<State>.fromOpaque(host).takeUnretainedValue()
+  }
+
+  private static func warn(_ host: UnsafeMutableRawPointer, _ message: UnsafePointer<CChar>, _ length: Int) {
+    let state = Unmanaged<State>.fromOpaque(host).takeUnretainedValue()
+    let bytes = UnsafeRawBufferPointer(start: message, count: length)
+    state.configuration.warningSink?(String(decoding: bytes, as: UTF8.self))
+  }
+}
+
+/// Asks a running script to stop, from any thread or from a signal handler.
+///
+/// The script ends with the error "interrupted!", which `pcall` does not catch; the state stays usable.
+/// Nothing happens when no script runs.
+public final class Interrupter: @unchecked Sendable {
+  private let pointer: UnsafeMutablePointer<ml_state>
+
+  public init(_ state: State) {
+    pointer = state.pointer
+    ml_retain(pointer)
+  }
+  deinit { ml_release(pointer) }
+
+  public func interrupt() { ml_interrupt(pointer) }
+
+  /// The argument for ``interrupt(opaque:)`` in a C signal handler. Valid as long as this object.
+  public var opaque: UnsafeMutableRawPointer { UnsafeMutableRawPointer(pointer) }
+
+  /// As ``interrupt()``, without touching a Swift object; safe in a signal handler.
+  public static func interrupt(opaque: UnsafeMutableRawPointer) {
+    ml_interrupt(opaque.assumingMemoryBound(to: ml_state.self))
+  }
+}
