@@ -4,6 +4,7 @@
 //   ELEMENT   float or double, of ELEMENT_BYTES
 //   LEVEL     4 (AVX-512), 3 (AVX2 with FMA) or 0 (16-byte vectors, any machine)
 //   NAME(x)   x with a suffix of its own
+//   BLOCKED   if products of any size are wanted (gemm_blocked.h)
 //
 // One register tile does all the work: ROWS rows of X, each element broadcast, times a panel of Y whose rows are
 // contiguous. X may have any strides, so it is never copied; a transposed Y is transposed into a panel on the stack.
@@ -271,13 +272,14 @@ INLINE void NAME(strip)(const PRODUCT *q, int64_t j, int64_t width, const ELEMEN
 
 // ------------------------------------------------------------------------------------------------ whole products
 
-/// Y by panels: in place where its rows are contiguous, else transposed on the stack.
+/// Y by panels: in place where its rows are contiguous, else transposed on the stack. A single row of X uses each
+/// element of Y once, so that Y had better be read in long stretches: 16 rows at a time all the way along.
 static void NAME(by_strips)(PRODUCT *q) {
   ELEMENT panel[DEPTH * VECTORS * LANES] __attribute__((aligned(64)));
-  const int64_t k = q->k;
+  const int64_t k = q->k, depth = q->m == 1 && q->y_column == 1 ? 16 : DEPTH;
   int64_t p = 0;
   do {
-    q->k = k - p < DEPTH ? k - p : DEPTH;
+    q->k = k - p < depth ? k - p : depth;
     for (int64_t j = 0; j < q->n; j += VECTORS * LANES) {
       int64_t width = q->n - j < VECTORS * LANES ? q->n - j : VECTORS * LANES;
       if (q->y_column == 1) {
@@ -360,6 +362,10 @@ static void NAME(small)(bool transpose_a, bool transpose_b, int64_t m, int64_t n
   if ((turned_dots < dots ? turned_dots : dots) < (turned_strips < strips ? turned_strips : strips)) NAME(by_dots)(by_dots);
   else NAME(by_strips)(by_strips);
 }
+
+#ifdef BLOCKED
+#include "gemm_blocked.h"
+#endif
 
 #if LEVEL > 0
 #pragma clang attribute pop
