@@ -1,0 +1,39 @@
+// The modes of the executing coroutine. Swift programs have one per thread; the Lua side swaps the word in before
+// every call, so that a mode never leaks from one coroutine to another.
+
+import CKernels
+
+/// Whether operations record what backward needs.
+public enum GradMode {
+  // One bit each, chosen so that 0 is the default of a fresh thread.
+  package static let noGrad: UInt32 = 1
+  package static let inference: UInt32 = 2
+  package static let anomaly: UInt32 = 4
+
+  @inline(__always)
+  package static var bits: UInt32 {
+    get { mg_thread().pointee.modes }
+    set { mg_thread().pointee.modes = newValue }
+  }
+
+  /// False inside `no_grad` and `inference_mode`.
+  @inline(__always)
+  public static var isEnabled: Bool { bits & (noGrad | inference) == 0 }
+
+  public static func setEnabled(_ enabled: Bool) {
+    bits = enabled ? bits & ~noGrad : bits | noGrad
+  }
+}
+
+/// Runs `body` without recording: results do not require grad.
+public func withNoGrad<R>(_ body: () throws -> R) rethrows -> R {
+  try withGradMode(enabled: false, body)
+}
+
+/// Runs `body` with recording switched on or off, and restores the mode also when it throws.
+public func withGradMode<R>(enabled: Bool, _ body: () throws -> R) rethrows -> R {
+  let saved = GradMode.bits
+  defer { GradMode.bits = saved }
+  GradMode.setEnabled(enabled)
+  return try body()
+}

@@ -1,0 +1,179 @@
+// Writing into tensors that have a history: the version counts, the rules of leaves and views, and how a write
+// becomes part of the graph.
+
+import CKernels
+
+extension Tensor {
+  /// Whether a write to this tensor needs no bookkeeping but the version: throws where PyTorch forbids the write.
+  @inline(__always)
+  func writesDirectly(_ operation: String) throws -> Bool {
+    if !GradMode.isEnabled { return !layout.overlaps }
+    guard !requiresGrad, base == nil else {
+      try checkWritable(operation)
+      return false
+    }
+    return !layout.overlaps
+  }
+
+  func checkWritable(_ operation: String) throws {
+    guard !layout.overlaps else {
+      throw TensorError(
+        .autograd, operation + "_",
+        "cannot write into an expanded tensor of shape \(shape), whose elements share memory; clone() it first")
+    }
+    guard GradMode.isEnabled else { return }
+    if node == nil, flags.contains(.requiresGrad) {
+      throw TensorError(
+        .autograd, operation + "_",
+        "a leaf tensor that requires grad cannot be written in place while gradients are recorded; use no_grad, or its detach()")
+    }
+    if let base, base.node == nil, base.flags.contains(.requiresGrad) {
+      throw TensorError(
+        .autograd, operation + "_",
+        "a view of a leaf tensor that requires grad cannot be written in place while gradients are recorded; use no_grad, or clone() the leaf first")
+    }
+  }
+
+  /// Runs an out-of-place operation on this tensor and makes its result this tensor's elements and history.
+  /// `uses` tells whether the operation keeps its first input, which must then survive the write.
+  @discardableResult
+  package func writing(_ operation: String, uses: Uses = [.a], _ compute: (Tensor) throws -> Tensor) throws -> Tensor {
+    try checkWritable(operation)
+    var source = self
+    if uses.contains(.a), GradMode.isEnabled {
+      source = try copied()
+      source.node = gradNode
+      source.outputIndex = outputIndex
+    }
+    let result = try compute(source)
+    guard result.shape == shape else {
+      throw TensorError(
+        .shape, operation + "_", "the result has shape \(result.shape), which does not fit the tensor of shape \(shape)")
+    }
+    guard result.dtype.category <= dtype.category else {
+      throw TensorError(
+        .dtype, operation + "_", "the result is \(result.dtype), which a tensor of \(dtype) cannot hold without loss")
+    }
+    let converted = result.dtype == dtype ? result : try result.to(dtype)
+    let written = converted.storage === storage ? try converted.copied() : converted
+    var loop = mg_loop(shape, layout, written.layout)
+    mg_convert_nd(dtype.kernel, dtype.kernel, &loop, written.data, data)
+    bumpVersion()
+    if let node = converted.node {
+      if converted === result { node.moveSavedOutput(to: self) }
+      try rebase(onto: node, index: converted.outputIndex)
+    } else if gradNode != nil, GradMode.isEnabled {
+      // Overwritten by something without history.
+      try rebase(onto: nil, index: 0)
+    }
+    return self
+  }
+
+  /// Gives the tensor a new history after a write: `node` computed all its elements now.
+  func rebase(onto new: Node?, index: Int32) throws {
+    if let base {
+      try base.rebaseRegion(layout, onto: new, index: index, view: self)
+      return
+    }
+    if let new, flags.contains(.saved) { new.releaseObject(self) }
+    node = new
+    outputIndex = index
+    storage.history &+= 1
+  }
+
+  /// A write to a view is a write to part of its base: the base's new history passes gradients of the region to the
+  /// write and those of the rest to the old history.
+  private func rebaseRegion(_ region: Layout, onto new: Node?, index: Int32, view: Tensor) throws {
+    let old = edge
+    guard !(old.isNone && new == nil) else { return }
+    let map = RegionMap(base: layout, region: region)
+    let node = Node("CopySlices", edges: Edges(new.map { [old, .node($0, index)] } ?? [old])) { c in
+      if c.needs(0) { c[0] = try map.erase(c.g) }
+      if new != nil, c.needs(1) { c[1] = try map.extract(c.g) }
+    }
+    if flags.contains(.saved) { node.releaseObject(self) }
+    if view.flags.contains(.saved) { node.releaseObject(view) }
+    self.node = node
+    outputIndex = 0
+    // The view's own history is made anew from the base when asked for.
+    storage.history &+= 1
+  }
+
+  /// `grad_fn`: what computed this. A view whose base was written to since gets a new history: a view of the base as it is now.
+  package var gradNode: Node? {
+    guard let base else { return node }
+    if historySeen != storage.history {
+      historySeen = storage.history
+      outputIndex = 0
+      let source = base.edge
+      if source.isNone {
+        node = nil
+      } else {
+        let map = RegionMap(base: base.layout, region: layout)
+        node = Node("AsStridedBackward0", edges: Edges(source)) { c in c[0] = try map.spread(c.g) }
+      }
+    }
+    return node
+  }
+}
+
+/// A region of a base tensor, both given by their layouts in one storage: reading it, its adjoint, and clearing it.
+/// All three work on tensors of the base's or the region's shape, whatever memory those have, and differentiate into
+/// each other.
+private struct RegionMap {
+  let base: Layout
+  let region: Layout
+
+  /// A buffer with the base's extent, and the base and the region in it.
+  private func image(_ dtype: DType) throws -> (base: Tensor, region: Tensor) {
+    var extent = 1
+    for dimension in 0..<base.shape.rank { extent += base.strides[dimension] * max(base.shape[dimension] - 1, 0) }
+    let buffer = try Tensor.zeros(Shape([extent]), dtype: dtype)
+    return (
+      Tensor(storage: buffer.storage, layout: base.moved(by: -base.offset), dtype: dtype),
+      Tensor(storage: buffer.storage, layout: region.moved(by: -base.offset), dtype: dtype)
+    )
+  }
+
+  /// The region's elements of a tensor of the base's shape.
+  func extract(_ whole: Tensor) throws -> Tensor {
+    let image = try image(whole.dtype)
+    try image.base.assign(whole)
+    return try image.region.copied().recorded("AsStridedBackward0", whole) { c in c[0] = try spread(c.g) }
+  }
+
+  /// Zeros of the base's shape with `part` in the region.
+  func spread(_ part: Tensor) throws -> Tensor {
+    let image = try image(part.dtype)
+    try image.region.assign(part)
+    return try image.base.copied().recorded("AsStridedScatterBackward0", part) { c in c[0] = try extract(c.g) }
+  }
+
+  /// A tensor of the base's shape with zeros in the region.
+  func erase(_ whole: Tensor) throws -> Tensor {
+    let image = try image(whole.dtype)
+    try image.base.assign(whole)
+    try image.region.assign(Tensor.zeros([], dtype: whole.dtype))
+    return try image.base.copied().recorded("AsStridedScatterBackward0", whole) { c in c[0] = try erase(c.g) }
+  }
+}
+
+extension Layout {
+  func moved(by shift: Int) -> Layout { Layout(shape, strides: strides, offset: offset + shift) }
+}
+
+extension Node {
+  /// Breaks the cycle that would arise where `object`, about to get this node as its history, is itself saved
+  /// upstream. Such a saved value is stale in any case, since the write changed its version.
+  func releaseObject(_ object: Tensor) {
+    var seen = Set<ObjectIdentifier>()
+    var stack = [self]
+    while let node = stack.popLast() {
+      guard seen.insert(ObjectIdentifier(node)).inserted else { continue }
+      node.replaceSaved(object)
+      for index in 0..<node.edges.count {
+        if case .node(let next, _) = node.edges[index] { stack.append(next) }
+      }
+    }
+  }
+}

@@ -1,0 +1,350 @@
+// The tape: a node for every recorded operation. Tensors hold their node, nodes hold what they feed (edges) and
+// what their formulas need (saved values), never their own output, so there are no cycles.
+
+import CKernels
+
+/// Where a node sends a gradient.
+package enum Edge {
+  /// Nowhere: that input is frozen or not differentiable.
+  case none
+  /// To output `index` of a node.
+  case node(Node, Int32)
+  /// Into a leaf's `.grad`.
+  case leaf(Tensor)
+
+  @inline(__always)
+  var isNone: Bool {
+    if case .none = self { true } else { false }
+  }
+}
+
+/// What a formula needs of the forward pass: inputs by number, or the output.
+package struct Uses: OptionSet, Sendable {
+  package let rawValue: UInt8
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
+  package static let nothing: Uses = []
+  package static let a = Uses(rawValue: 1)
+  package static let b = Uses(rawValue: 2)
+  package static let c = Uses(rawValue: 4)
+  package static let output = Uses(rawValue: 128)
+}
+
+/// A value kept for backward, and the storage's version when it was kept.
+struct SavedTensor {
+  let tensor: Tensor
+  let version: UInt32
+  /// The input's number, or 7 for the output.
+  let slot: UInt8
+}
+
+/// A recorded operation: its formula, its edges and its saved values.
+///
+/// Seen by users as `grad_fn`.
+public final class Node {
+  /// PyTorch's name for it, `MulBackward0`.
+  public let name: String
+  /// Later operations have larger numbers, so walking in falling order is a topological order.
+  package let sequence: UInt64
+  /// The script position of the forward call, 0 when unknown.
+  package let site: UInt64
+  package private(set) var edges: Edges
+  /// The formula: a closure, or for table-driven operations the table, which lives forever and needs no counting.
+  private var gradient: Gradient?
+  private unowned(unsafe) let formulas: Formulas?
+  private var saved0: SavedTensor?
+  private var saved1: SavedTensor?
+  private var savedMore: [SavedTensor] = []
+  /// A number that took an input's place (`x * 2`).
+  package internal(set) var number: Scalar?
+  /// Shapes and dtypes of the inputs, kept only where they differ from the output's.
+  var forms: InputForms?
+  private(set) var flags: Flags = []
+
+  // State of the backward run that is under way (see Backward.swift).
+  var pending: Tensor?
+  var pendingMore: [Tensor?] = []
+  var run: UInt32 = 0
+  package var extras: NodeExtras?
+
+  struct Flags: OptionSet {
+    let rawValue: UInt8
+    /// The formula itself holds tensors, so releasing saved values drops it too.
+    static let holdsTensors = Flags(rawValue: 1)
+    static let released = Flags(rawValue: 2)
+    static let multipleOutputs = Flags(rawValue: 4)
+  }
+
+  /// Computes the gradients of the inputs that need one.
+  package typealias Gradient = (inout Backward) throws -> Void
+
+  @inline(__always)
+  init(_ name: String, edges: consuming Edges, holdsTensors: Bool = false, _ gradient: @escaping Gradient) {
+    self.name = name
+    self.gradient = gradient
+    self.edges = edges
+    formulas = nil
+    let thread = mg_thread()
+    sequence = thread.pointee.sequence
+    thread.pointee.sequence = sequence &+ 1
+    site = thread.pointee.site
+    if holdsTensors { flags.insert(.holdsTensors) }
+  }
+
+  @inline(__always)
+  init(_ formulas: Formulas, edges: consuming Edges) {
+    name = formulas.gradName
+    self.edges = edges
+    self.formulas = formulas
+    let thread = mg_thread()
+    sequence = thread.pointee.sequence
+    thread.pointee.sequence = sequence &+ 1
+    site = thread.pointee.site
+  }
+
+  /// Computes the inputs' gradients.
+  @inline(__always)
+  func run(_ pass: inout Backward) throws {
+    if let formulas { try formulas.run(&pass) } else { try gradient?(&pass) }
+  }
+
+  // MARK: Saved values
+
+  /// Keeps an input. The object itself is held, no copy: see `Tensor.rebase` for how that stays free of cycles.
+  @inline(__always)
+  func save(_ tensor: Tensor, slot: UInt8) {
+    tensor.flags.insert(.saved)
+    store(SavedTensor(tensor: tensor, version: tensor.storage.version, slot: slot))
+  }
+
+  /// Keeps the output, under another object since a node must not hold its own output.
+  @inline(__always)
+  func saveOutput(_ tensor: Tensor) {
+    store(SavedTensor(tensor: tensor.alias(), version: tensor.storage.version, slot: 7))
+  }
+
+  @inline(__always)
+  private func store(_ value: SavedTensor) {
+    if saved0 == nil {
+      saved0 = value
+    } else if saved1 == nil {
+      saved1 = value
+    } else {
+      savedMore.append(value)
+    }
+  }
+
+  private func find(_ slot: UInt8) -> SavedTensor? {
+    if let saved0, saved0.slot == slot { return saved0 }
+    if let saved1, saved1.slot == slot { return saved1 }
+    return savedMore.first { $0.slot == slot }
+  }
+
+  /// Moves a saved output onto `tensor`'s storage: an in-place operation's result is the tensor it wrote to.
+  func moveSavedOutput(to tensor: Tensor) {
+    guard let old = find(7) else { return }
+    let new = SavedTensor(tensor: tensor.alias(), version: tensor.storage.version, slot: old.slot)
+    if saved0?.slot == 7 { saved0 = new } else if saved1?.slot == 7 { saved1 = new } else {
+      savedMore = savedMore.map { $0.slot == 7 ? new : $0 }
+    }
+  }
+
+  /// Replaces a saved object that is about to get a history of its own by an equal one with none.
+  func replaceSaved(_ object: Tensor) {
+    func replaced(_ value: SavedTensor?) -> SavedTensor? {
+      guard let value, value.tensor === object else { return value }
+      return SavedTensor(tensor: object.alias(), version: value.version, slot: value.slot)
+    }
+    saved0 = replaced(saved0)
+    saved1 = replaced(saved1)
+    savedMore = savedMore.map { replaced($0)! }
+  }
+
+  /// Saved value `slot`, checked: not released, and not written to since.
+  func unpack(_ slot: UInt8, graph: Bool) throws -> Tensor {
+    guard let value = find(slot) else {
+      if flags.contains(.released) { throw releasedError }
+      throw TensorError(.autograd, name, "the formula asks for a value that was not saved (slot \(slot))")
+    }
+    let tensor = value.tensor
+    guard tensor.storage.version == value.version else {
+      throw TensorError(
+        .autograd, name,
+        "a value needed for its gradient, \(slot == 7 ? "its result" : "input \(slot + 1)") of shape \(tensor.shape), was modified by an in-place operation: it is at version \(tensor.storage.version), version \(value.version) is needed; use the out-of-place form or clone() first")
+    }
+    guard graph else { return tensor }
+    if slot == 7 {
+      let output = tensor.alias()
+      output.node = self
+      return output
+    }
+    // The object may have been detached or rebased since; its history is the one this node recorded.
+    switch edges[Int(slot)] {
+    case .node(let node, let index):
+      if tensor.node === node, tensor.outputIndex == index { return tensor }
+      let input = tensor.alias()
+      input.node = node
+      input.outputIndex = index
+      return input
+    case .leaf(let leaf):
+      return leaf
+    case .none:
+      return tensor.requiresGrad ? tensor.detach() : tensor
+    }
+  }
+
+  /// For `grad_fn.saved_…`: the value, or nil where none was kept.
+  package func savedValue(_ slot: UInt8) throws -> Tensor? {
+    if flags.contains(.released) { throw releasedError }
+    return find(slot) == nil ? nil : try unpack(slot, graph: true)
+  }
+
+  package var isReleased: Bool { flags.contains(.released) }
+
+  var releasedError: TensorError {
+    TensorError(
+      .autograd, "backward",
+      "the saved values of \(name) were freed by an earlier backward; pass retain_graph = true to the first one to run through the graph again")
+  }
+
+  /// Drops what backward needed; a node that kept nothing stays usable.
+  func releaseSaved() {
+    guard saved0 != nil || flags.contains(.holdsTensors) else { return }
+    flags.insert(.released)
+    let saved = (saved0, saved1, savedMore)
+    saved0 = nil
+    saved1 = nil
+    savedMore = []
+    if flags.contains(.holdsTensors) { gradient = Node.released }
+    _ = saved
+  }
+
+  nonisolated(unsafe) private static let released: Gradient = { pass in throw pass.node.releasedError }
+
+  func setMultipleOutputs() { flags.insert(.multipleOutputs) }
+
+  // MARK: Freeing
+
+  /// Frees upstream nodes without recursing: past a small depth they are queued, and the outermost one drains.
+  deinit {
+    let thread = mg_thread()
+    let depth = thread.pointee.release_depth
+    if depth < 64 {
+      thread.pointee.release_depth = depth &+ 1
+      edges = Edges()
+      saved0 = nil
+      saved1 = nil
+      if !savedMore.isEmpty { savedMore = [] }
+      gradient = nil
+      pending = nil
+      if depth == 0, Graveyard.hasWork { Graveyard.drain() }
+      thread.pointee.release_depth = depth
+    } else {
+      Graveyard.bury(edges, saved0, saved1, savedMore, gradient)
+    }
+  }
+
+}
+
+/// What freeing a deep graph has still to let go of, on this thread.
+private enum Graveyard {
+  struct Remains {
+    let edges: Edges
+    let saved0, saved1: SavedTensor?
+    let more: [SavedTensor]
+    let gradient: Node.Gradient?
+  }
+
+  static var hasWork: Bool { mg_thread().pointee.graveyard != nil }
+
+  final class Box { var remains: [Remains] = [] }
+
+  static func bury(
+    _ edges: Edges, _ saved0: SavedTensor?, _ saved1: SavedTensor?, _ more: [SavedTensor], _ gradient: Node.Gradient?
+  ) {
+    let box: Box
+    if let made = mg_thread().pointee.graveyard {
+      box = Unmanaged<Box>.fromOpaque(made).takeUnretainedValue()
+    } else {
+      box = Box()
+      mg_thread().pointee.graveyard = Unmanaged.passRetained(box).toOpaque()
+    }
+    box.remains.append(Remains(edges: edges, saved0: saved0, saved1: saved1, more: more, gradient: gradient))
+  }
+
+  static func drain() {
+    guard let made = mg_thread().pointee.graveyard else { return }
+    let box = Unmanaged<Box>.fromOpaque(made).takeUnretainedValue()
+    while let remains = box.remains.popLast() { _ = remains }
+    mg_thread().pointee.graveyard = nil
+    Unmanaged<Box>.fromOpaque(made).release()
+  }
+}
+
+/// A node's edges: three inline, more in an array.
+package struct Edges {
+  package private(set) var count = 0
+  private var e0 = Edge.none
+  private var e1 = Edge.none
+  private var e2 = Edge.none
+  private var more: [Edge] = []
+
+  @inline(__always)
+  init() {}
+
+  @inline(__always)
+  init(_ a: Edge) {
+    e0 = a
+    count = 1
+  }
+
+  @inline(__always)
+  init(_ a: Edge, _ b: Edge) {
+    e0 = a
+    e1 = b
+    count = 2
+  }
+
+  @inline(__always)
+  init(_ a: Edge, _ b: Edge, _ c: Edge) {
+    e0 = a
+    e1 = b
+    e2 = c
+    count = 3
+  }
+
+  init(_ list: [Edge]) {
+    count = list.count
+    if count > 0 { e0 = list[0] }
+    if count > 1 { e1 = list[1] }
+    if count > 2 { e2 = list[2] }
+    if count > 3 { more = Array(list[3...]) }
+  }
+
+  @inline(__always)
+  package subscript(index: Int) -> Edge {
+    switch index {
+    case 0: e0
+    case 1: e1
+    case 2: e2
+    default: more[index - 3]
+    }
+  }
+}
+
+/// Shapes and dtypes of a node's inputs.
+final class InputForms {
+  let forms: [(shape: Shape, dtype: DType)]
+  init(_ inputs: [Tensor]) { forms = inputs.map { ($0.shape, $0.dtype) } }
+}
+
+/// What few nodes have.
+package final class NodeExtras {
+  /// Hooks on output `index`'s gradient, in the order of registration.
+  package var outputHooks: [(index: Int32, hook: Hook)] = []
+  /// Tensors that retain their gradient.
+  var retaining: [(index: Int32, tensor: WeakTensor)] = []
+}
+
+struct WeakTensor {
+  weak var tensor: Tensor?
+}

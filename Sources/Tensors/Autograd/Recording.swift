@@ -1,0 +1,136 @@
+// Putting operations on the tape.
+
+import CKernels
+
+/// The formula of one input's gradient, and what it needs of the forward pass.
+package struct Rule: @unchecked Sendable {
+  let uses: Uses
+  let formula: (borrowing Backward) throws -> Tensor
+
+  package static func uses(_ uses: Uses, _ formula: @escaping (borrowing Backward) throws -> Tensor) -> Rule {
+    Rule(uses: uses, formula: formula)
+  }
+}
+
+/// The gradients of a table-driven operation: a formula for each input.
+public class Formulas: @unchecked Sendable {
+  let gradName: String
+  let rules: [Rule?]
+  let rule0: Rule?
+  let rule1: Rule?
+
+  init(_ gradName: String, _ rules: [Rule?]) {
+    self.gradName = gradName
+    self.rules = rules
+    rule0 = rules.first ?? nil
+    rule1 = rules.count > 1 ? rules[1] : nil
+  }
+
+  /// Computes the gradients that are needed.
+  func run(_ pass: inout Backward) throws {
+    if let rule0, pass.needs(0) { pass[0] = try rule0.formula(pass) }
+    if let rule1, pass.needs(1) { pass[1] = try rule1.formula(pass) }
+    if rules.count > 2 {
+      for index in 2..<rules.count {
+        if let rule = rules[index], pass.needs(index) { pass[index] = try rule.formula(pass) }
+      }
+    }
+  }
+}
+
+extension Tensor {
+  /// Records an operation with one input by a closure. The closure may hold numbers and shapes freely; when it holds
+  /// tensors, say so, so that they are released with the saved values.
+  @inline(__always)
+  package func recorded(
+    _ name: String, _ x: Tensor, uses: Uses = .nothing, holdsTensors: Bool = false, _ gradient: @escaping Node.Gradient
+  ) -> Tensor {
+    guard GradMode.isEnabled, x.requiresGrad, dtype.isFloating else { return self }
+    let node = Node(name, edges: Edges(x.edge), holdsTensors: holdsTensors, gradient)
+    if uses.contains(.a) { node.save(x, slot: 0) }
+    if uses.contains(.output) { node.saveOutput(self) }
+    self.node = node
+    return self
+  }
+
+  /// Records an operation with several inputs. `uses[i]` says what input i's gradient needs; values are saved only
+  /// for the inputs that require grad.
+  package func recorded(
+    _ name: String, _ inputs: [Tensor], uses: [Uses] = [], holdsTensors: Bool = false, broadcasts: Bool = false,
+    _ gradient: @escaping Node.Gradient
+  ) -> Tensor {
+    guard GradMode.isEnabled, dtype.isFloating, inputs.contains(where: \.requiresGrad) else { return self }
+    let node = Node(name, edges: Edges(inputs.map(\.edge)), holdsTensors: holdsTensors, gradient)
+    var needed = Uses.nothing
+    for (index, input) in inputs.enumerated() where index < uses.count && input.requiresGrad {
+      needed.formUnion(uses[index])
+    }
+    for (index, input) in inputs.prefix(7).enumerated() where needed.rawValue >> UInt8(index) & 1 == 1 {
+      node.save(input, slot: UInt8(index))
+    }
+    if needed.contains(.output) { node.saveOutput(self) }
+    if broadcasts, inputs.contains(where: { $0.shape != shape || $0.dtype != dtype }) { node.forms = InputForms(inputs) }
+    self.node = node
+    return self
+  }
+
+  /// Records several outputs of one operation; `gradients` in the pass are by output.
+  package static func record(
+    _ name: String, _ inputs: [Tensor], outputs: [Tensor], holdsTensors: Bool = false, _ gradient: @escaping Node.Gradient
+  ) {
+    guard GradMode.isEnabled, inputs.contains(where: \.requiresGrad) else { return }
+    let node = Node(name, edges: Edges(inputs.map(\.edge)), holdsTensors: holdsTensors, gradient)
+    node.setMultipleOutputs()
+    for (index, output) in outputs.enumerated() where output.dtype.isFloating {
+      output.node = node
+      output.outputIndex = Int32(index)
+    }
+  }
+
+  /// Records a table-driven operation with one input.
+  @inline(__always)
+  func recorded(_ formulas: Formulas, _ x: Tensor) -> Tensor {
+    guard GradMode.isEnabled, x.requiresGrad, dtype.isFloating else { return self }
+    let node = Node(formulas, edges: Edges(x.edge))
+    if let uses = formulas.rule0?.uses, uses != .nothing {
+      if uses.contains(.a) { node.save(x, slot: 0) }
+      if uses.contains(.output) { node.saveOutput(self) }
+    }
+    self.node = node
+    return self
+  }
+
+  /// Records a table-driven operation with two inputs.
+  @inline(__always)
+  func recorded(_ formulas: Formulas, _ a: Tensor, _ b: Tensor) -> Tensor {
+    guard GradMode.isEnabled, dtype.isFloating else { return self }
+    let wantsA = a.requiresGrad
+    let wantsB = b.requiresGrad
+    guard wantsA || wantsB else { return self }
+    let node = Node(formulas, edges: Edges(a.edge, b.edge))
+    var uses = Uses.nothing
+    if wantsA, let rule = formulas.rule0 { uses.formUnion(rule.uses) }
+    if wantsB, let rule = formulas.rule1 { uses.formUnion(rule.uses) }
+    if uses.contains(.a) { node.save(a, slot: 0) }
+    if uses.contains(.b) { node.save(b, slot: 1) }
+    if uses.contains(.output) { node.saveOutput(self) }
+    if a.shape != shape || b.shape != shape || a.dtype != dtype || b.dtype != dtype { node.forms = InputForms([a, b]) }
+    self.node = node
+    return self
+  }
+
+  /// Records a table-driven operation whose second input is a plain number.
+  @inline(__always)
+  func recorded(_ formulas: Formulas, _ a: Tensor, number: Scalar, name: String? = nil) -> Tensor {
+    guard GradMode.isEnabled, a.requiresGrad, dtype.isFloating else { return self }
+    let node = Node(formulas, edges: Edges(a.edge, .none))
+    node.number = number
+    if let uses = formulas.rule0?.uses {
+      if uses.contains(.a) { node.save(a, slot: 0) }
+      if uses.contains(.output) { node.saveOutput(self) }
+    }
+    if a.dtype != dtype { node.forms = InputForms([a, a]) }
+    self.node = node
+    return self
+  }
+}

@@ -1,0 +1,315 @@
+// Elementwise functions of two tensors, or of a tensor and a number: a table with one formula for each input.
+// Broadcasting and promotion are undone by the tape, so no formula mentions them.
+
+import CKernels
+import Glibc
+
+/// An elementwise function of two tensors that broadcast, differentiable by its formulas.
+public final class Binary: Formulas, @unchecked Sendable {
+  enum ResultType {
+    /// The promoted type.
+    case promoted
+    /// The promoted type if it is floating, else the default float type.
+    case floating
+    /// Integers and bool only.
+    case whole
+  }
+
+  public let name: String
+  let summary: String
+  let kernel: mg_binary_op
+  let result: ResultType
+  let forms: Operation.Forms
+  let aliases: [String]
+  let samples: [Sample]
+
+  init(
+    _ name: String, _ kernel: mg_binary_op, _ summary: String, grad: String? = nil, result: ResultType = .promoted,
+    forms: Operation.Forms = .all, aliases: [String] = [], positive: Bool = false, samples: [Sample] = [],
+    a: Rule? = nil, b: Rule? = nil
+  ) {
+    self.name = name
+    self.summary = summary
+    self.kernel = kernel
+    self.result = result
+    self.forms = forms
+    self.aliases = aliases
+    let domain = positive ? 0.2...3 : -2...2.0
+    if samples.isEmpty {
+      let divisor = positive ? 0.3...2.5 : domain
+      self.samples = [
+        [.float([2, 3], domain), .float([2, 3], divisor)], [.float([2, 3], domain), .float([3], divisor)],
+        [.float([3, 1], domain), .float([1, 4], divisor)], [.float([], domain), .float([2], divisor)],
+        [.float([2, 3], domain), .number(1.5)], [.float([0, 3], domain), .float([3], divisor)],
+      ]
+    } else {
+      self.samples = samples
+    }
+    let words = name.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }
+    super.init((grad ?? words.joined()) + "Backward0", [a, b])
+  }
+
+  @inline(__always)
+  public func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+    let dtype = try resultType(a.dtype == b.dtype ? a.dtype : Binary.promoted(a, b))
+    return try Elementwise.binary(kernel, a, b, dtype, name).recorded(self, a, b)
+  }
+
+  @inline(__always)
+  public func callAsFunction(_ a: Tensor, _ b: Scalar) throws -> Tensor {
+    let dtype = try resultType(b.promoted(with: a.dtype))
+    try check(divisor: b, dtype)
+    return try Elementwise.binary(kernel, a, b, dtype).recorded(self, a, number: b)
+  }
+
+  public func callAsFunction(_ a: Scalar, _ b: Tensor) throws -> Tensor {
+    try self(Tensor.full([], a, dtype: a.promoted(with: b.dtype)), b)
+  }
+
+  /// PyTorch's promotion: a tensor of rank 0 counts by its kind only beside one that has dimensions.
+  static func promoted(_ a: Tensor, _ b: Tensor) -> DType {
+    if a.rank == 0, b.rank > 0, a.dtype.category <= b.dtype.category { return b.dtype }
+    if b.rank == 0, a.rank > 0, b.dtype.category <= a.dtype.category { return a.dtype }
+    return DType.promoted(a.dtype, b.dtype)
+  }
+
+  @inline(__always)
+  private func resultType(_ promoted: DType) throws -> DType {
+    if promoted.isFloating, result != .whole { return promoted }
+    return try wholeResultType(promoted)
+  }
+
+  private func wholeResultType(_ promoted: DType) throws -> DType {
+    if result == .floating { return DType.defaultFloating }
+    guard mg_binary_has(kernel, promoted.kernel) else {
+      throw TensorError(.dtype, name, "not defined for tensors of \(promoted)")
+    }
+    return promoted
+  }
+
+  private func check(divisor: Scalar, _ dtype: DType) throws {
+    guard !dtype.isFloating, kernel == MG_FLOOR_DIVIDE || kernel == MG_REMAINDER || kernel == MG_FMOD else { return }
+    guard divisor.integer != 0 else { throw TensorError(.domain, name, "whole-number division by zero") }
+  }
+
+  /// Writes the result into a.
+  @discardableResult
+  public func inPlace(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+    let uses = (rule0?.uses ?? .nothing).union(rule1?.uses ?? .nothing)
+    if a.dtype == b.dtype, a.shape == b.shape || b.count == 1, a.isContiguous, b.isContiguous, b.rank <= a.rank,
+      a.storage !== b.storage, !b.requiresGrad || !GradMode.isEnabled, try a.writesDirectly(name),
+      try resultType(a.dtype) == a.dtype
+    {
+      mg_binary(kernel, a.dtype.kernel, Int64(a.count), a.data, 1, b.data, b.count == 1 ? 0 : 1, a.data)
+      a.bumpVersion()
+      return a
+    }
+    return try a.writing(name, uses: uses) { try self($0, b) }
+  }
+
+  @discardableResult
+  public func inPlace(_ a: Tensor, _ b: Scalar) throws -> Tensor {
+    if a.isContiguous, try a.writesDirectly(name), try resultType(b.promoted(with: a.dtype)) == a.dtype {
+      try check(divisor: b, a.dtype)
+      Elementwise.binary(kernel, a, b, into: a)
+      a.bumpVersion()
+      return a
+    }
+    return try a.writing(name, uses: rule0?.uses ?? .nothing) { try self($0, b) }
+  }
+
+  var operation: Operation {
+    Operation(
+      name, summary, [.input, .other], aliases: aliases, forms: forms, samples: samples,
+      rejects: [[.float(2, 3), .float(2)]], differentiable: rule0 != nil || rule1 != nil, binary: self
+    ) { arguments in
+      if case .number(let number) = arguments.values[1] { return .tensor(try self(try arguments.tensor(0), number)) }
+      if case .number(let number) = arguments.values[0] { return .tensor(try self(number, try arguments.tensor(1))) }
+      return .tensor(try self(try arguments.tensor(0), try arguments.tensor(1)))
+    }
+  }
+}
+
+extension Binary {
+  static let add = Binary(
+    "add", MG_ADD, "The sum, element by element.", a: .uses(.nothing) { c in c.g }, b: .uses(.nothing) { c in c.g })
+  static let sub = Binary(
+    "sub", MG_SUB, "The difference, element by element.", aliases: ["subtract"],
+    a: .uses(.nothing) { c in c.g }, b: .uses(.nothing) { c in try -c.g })
+  static let mul = Binary(
+    "mul", MG_MUL, "The product, element by element.", aliases: ["multiply"],
+    a: .uses(.b) { c in try c.g * c.b }, b: .uses(.a) { c in try c.g * c.a })
+  static let div = Binary(
+    "div", MG_DIV, "The quotient, element by element; whole numbers give floats.", result: .floating,
+    aliases: ["divide", "true_divide"], positive: true,
+    a: .uses(.b) { c in try c.g / c.b }, b: .uses([.a, .b]) { c in try -c.g * (c.a / (c.b * c.b)) })
+  static let floorDivide = Binary(
+    "floor_divide", MG_FLOOR_DIVIDE, "The quotient rounded down.", positive: true,
+    a: .uses(.nothing) { c in try Tensor.zeros(like: c.g) }, b: .uses(.nothing) { c in try Tensor.zeros(like: c.g) })
+  static let remainder = Binary(
+    "remainder", MG_REMAINDER, "The remainder with the sign of the divisor, as Lua's %.", positive: true,
+    a: .uses(.nothing) { c in c.g }, b: .uses([.a, .b]) { c in try -c.g * (c.a / c.b).floor() })
+  static let fmod = Binary(
+    "fmod", MG_FMOD, "The remainder with the sign of the dividend, as C's fmod.", positive: true,
+    a: .uses(.nothing) { c in c.g }, b: .uses([.a, .b]) { c in try -c.g * Unary.trunc(c.a / c.b) })
+  static let maximum = Binary(
+    "maximum", MG_MAXIMUM, "The larger element; equal ones share the gradient.",
+    forms: .both, a: .uses([.a, .b]) { c in try c.g * share(c.a.ge(c.b), c.a, c.b) },
+    b: .uses([.a, .b]) { c in try c.g * share(c.b.ge(c.a), c.a, c.b) })
+  static let minimum = Binary(
+    "minimum", MG_MINIMUM, "The smaller element; equal ones share the gradient.",
+    forms: .both, a: .uses([.a, .b]) { c in try c.g * share(c.a.le(c.b), c.a, c.b) },
+    b: .uses([.a, .b]) { c in try c.g * share(c.b.le(c.a), c.a, c.b) })
+  static let atan2 = Binary(
+    "atan2", MG_ATAN2, "The angle of the point (other, input).", result: .floating, aliases: ["arctan2"],
+    a: .uses([.a, .b]) { c in try c.g * (c.b / (c.a * c.a + c.b * c.b)) },
+    b: .uses([.a, .b]) { c in try -c.g * (c.a / (c.a * c.a + c.b * c.b)) })
+  static let hypot = Binary(
+    "hypot", MG_HYPOT, "√(input² + other²) without overflow.", positive: true,
+    a: .uses([.a, .output]) { c in try c.g * (c.a / c.y) }, b: .uses([.b, .output]) { c in try c.g * (c.b / c.y) })
+  static let xlogy = Binary(
+    "xlogy", MG_XLOGY, "input · ln(other), 0 where input is 0.", result: .floating, positive: true,
+    a: .uses([.a, .b]) { c in try c.g * c.b.log() }, b: .uses([.a, .b]) { c in try c.g * (c.a / c.b) })
+  static let copysign = Binary(
+    "copysign", MG_COPYSIGN, "The magnitude of input with the sign of other.", result: .floating,
+    a: .uses([.a, .output]) { c in try c.g * (c.y.sign() * c.a.sign()) },
+    b: .uses(.nothing) { c in try Tensor.zeros(like: c.g) })
+
+  private static let wholes: [Sample] = [
+    [.integers([2, 3], 0...9), .integers([3], 1...5)], [.integers([4], 0...9), .integer(3)], [.booleans([4]), .booleans([4])],
+  ]
+  private static let shifts: [Sample] = [[.integers([2, 3], 0...9), .integers([3], 0...5)], [.integers([4], 0...9), .integer(3)]]
+  static let bitwiseAnd = Binary("bitwise_and", MG_BIT_AND, "Bits set in both.", result: .whole, samples: wholes)
+  static let bitwiseOr = Binary("bitwise_or", MG_BIT_OR, "Bits set in either.", result: .whole, samples: wholes)
+  static let bitwiseXor = Binary("bitwise_xor", MG_BIT_XOR, "Bits set in one only.", result: .whole, samples: wholes)
+  static let shiftLeft = Binary("bitwise_left_shift", MG_SHIFT_LEFT, "Bits moved up.", result: .whole, samples: shifts)
+  static let shiftRight = Binary("bitwise_right_shift", MG_SHIFT_RIGHT, "Bits moved down.", result: .whole, samples: shifts)
+
+  static let list: [Binary] = [
+    add, sub, mul, div, floorDivide, remainder, fmod, maximum, minimum, atan2, hypot, xlogy, copysign, bitwiseAnd, bitwiseOr,
+    bitwiseXor, shiftLeft, shiftRight,
+  ]
+
+  /// 1 where `wins`, ½ where a and b are equal.
+  private static func share(_ wins: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
+    let dtype = DType.promoted(a.dtype, b.dtype)
+    return try wins.to(dtype) * (1.0 - a.eq(b).to(dtype) * 0.5)
+  }
+}
+
+/// Powers have three gradients, by which of base and exponent is a plain number.
+enum Power {
+  static func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+    try tensorPower(a, b)
+  }
+
+  private static let tensorPower = Binary(
+    "pow", MG_POW, "The power.", grad: "Pow", forms: .all, positive: true,
+    a: .uses([.a, .b]) { c in try c.g * slope(c.a, c.b) },
+    b: .uses([.a, .b, .output]) { c in
+      // The limit at base 0 is 0 for positive exponents.
+      let log = try c.a.log().maskedFill(c.a.eq(0), .real(0))
+      return try c.g * (c.y * log)
+    })
+
+  /// b · a^(b−1), which is 0 for b = 0 whatever a is.
+  private static func slope(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+    try (b * tensorPower(a, b - 1.0)).maskedFill(b.eq(0), .real(0))
+  }
+
+  static func power(_ x: Tensor, _ exponent: Scalar) throws -> Tensor {
+    let dtype = exponent.promoted(with: x.dtype)
+    if !dtype.isFloating {
+      guard dtype != .bool else { throw TensorError(.dtype, "pow", "not defined for tensors of bool") }
+      guard exponent.integer >= 0 else {
+        throw TensorError(.domain, "pow", "whole numbers cannot be raised to the negative power \(exponent.integer); convert to a float dtype")
+      }
+    }
+    let y: Tensor
+    switch exponent.real {
+    case 2 where dtype == x.dtype: y = try Elementwise.unary(MG_SQUARE, x)
+    case 0.5 where dtype == x.dtype: y = try Elementwise.unary(MG_SQRT, x)
+    default: y = try Elementwise.binary(MG_POW, x, exponent, dtype)
+    }
+    return y.recorded("PowBackward0", x, uses: .a) { c in
+      let n = exponent.real
+      switch n {
+      case 0: c[0] = try Tensor.zeros(like: c.g)
+      case 1: c[0] = c.g
+      case 2: c[0] = try c.g * (c.a * 2.0)
+      default: c[0] = try c.g * (c.a.power(.real(n - 1)) * n)
+      }
+    }
+  }
+
+  static func power(_ base: Scalar, _ x: Tensor) throws -> Tensor {
+    let dtype = base.promoted(with: x.dtype)
+    let converted = try x.converted(to: dtype)
+    let y = try Tensor(uninitialized: x.shape, dtype)
+    var element = base.element(dtype)
+    var loop = mg_loop(y.shape, y.layout, Layout(Shape()).stretched(to: y.shape), converted.layout)
+    mg_binary_nd(MG_POW, dtype.kernel, &loop, &element, converted.data, y.data)
+    let log = base.real == 0 ? 0 : Glibc.log(base.real)
+    return y.recorded("PowBackward2", x, uses: .output) { c in c[0] = try c.g * (c.y * log) }
+  }
+
+  static let operation = Operation(
+    "pow", "Each element to the power of the exponent.", [.init("input", .operand), .init("exponent", .operand)], forms: .all,
+    samples: [
+      [.positive(2, 3), .float(2, 3)], [.positive(2, 3), .float(3)], [.float(2, 3), .number(2)], [.float(2, 3), .number(3)],
+      [.positive(2, 3), .number(0.5)], [.positive(4), .number(-1.5)], [.float(4), .number(0)], [.integers([4], -3...3), .integer(2)],
+    ],
+    rejects: [[.integers([2], 1...3), .integer(-1)]]
+  ) { arguments in
+    switch (arguments.values[0], arguments.values[1]) {
+    case (.number(let base), .tensor(let x)): .tensor(try power(base, x))
+    case (.tensor(let x), .number(let exponent)): .tensor(try power(x, exponent))
+    default: .tensor(try tensorPower(try arguments.tensor(0), try arguments.tensor(1)))
+    }
+  }
+}
+
+// MARK: Swift's operators
+
+extension Tensor {
+  public static func + (a: Tensor, b: Tensor) throws -> Tensor { try Binary.add(a, b) }
+  public static func - (a: Tensor, b: Tensor) throws -> Tensor { try Binary.sub(a, b) }
+  public static func * (a: Tensor, b: Tensor) throws -> Tensor { try Binary.mul(a, b) }
+  public static func / (a: Tensor, b: Tensor) throws -> Tensor { try Binary.div(a, b) }
+
+  public static func + (a: Tensor, b: Double) throws -> Tensor { try Binary.add(a, .real(b)) }
+  public static func - (a: Tensor, b: Double) throws -> Tensor { try Binary.sub(a, .real(b)) }
+  public static func * (a: Tensor, b: Double) throws -> Tensor { try Binary.mul(a, .real(b)) }
+  public static func / (a: Tensor, b: Double) throws -> Tensor { try Binary.div(a, .real(b)) }
+
+  public static func + (a: Double, b: Tensor) throws -> Tensor { try Binary.add(b, .real(a)) }
+  public static func - (a: Double, b: Tensor) throws -> Tensor { try b.subtracted(from: .real(a)) }
+  public static func * (a: Double, b: Tensor) throws -> Tensor { try Binary.mul(b, .real(a)) }
+  public static func / (a: Double, b: Tensor) throws -> Tensor { try b.dividing(.real(a)) }
+
+  /// number − x
+  public func subtracted(from number: Scalar) throws -> Tensor {
+    let dtype = number.promoted(with: self.dtype)
+    guard dtype != .bool else { throw TensorError(.dtype, "sub", "not defined for tensors of bool") }
+    let converted = try converted(to: dtype)
+    let y = try Tensor(uninitialized: shape, dtype)
+    var element = number.element(dtype)
+    if converted.isContiguous {
+      mg_binary(MG_SUB, dtype.kernel, Int64(count), &element, 0, converted.data, 1, y.data)
+    } else {
+      var loop = mg_loop(shape, y.layout, Layout(Shape()).stretched(to: shape), converted.layout)
+      mg_binary_nd(MG_SUB, dtype.kernel, &loop, &element, converted.data, y.data)
+    }
+    return y.recorded("RsubBackward1", self) { c in c[0] = try -c.g }
+  }
+
+  /// number / x, as PyTorch computes it: the reciprocal, times the number.
+  public func dividing(_ number: Scalar) throws -> Tensor { try Binary.mul(reciprocal(), number) }
+
+  /// x to the power of a number. The gradient for exponent 0 is 0.
+  public func power(_ exponent: Double) throws -> Tensor { try Power.power(self, .real(exponent)) }
+  package func power(_ exponent: Scalar) throws -> Tensor { try Power.power(self, exponent) }
+
+  public func maximum(_ other: Tensor) throws -> Tensor { try Binary.maximum(self, other) }
+  public func minimum(_ other: Tensor) throws -> Tensor { try Binary.minimum(self, other) }
+}

@@ -1,0 +1,12 @@
+// The list of all operations that have arguments of their own: what Lua binds, help explains and the tests enumerate.
+
+/// All operations, family by family.
+public enum Catalogue {
+  public static let operations: [Operation] =
+    Unary.list.map(\.operation) + Binary.list.map(\.operation) + [Power.operation] + Comparison.list.map(\.operation)
+    + Predicate.list.map(\.operation) + Selection.list + Activations.list + Reductions.list + Sorting.list + Products.list
+    + Views.list + Joining.list + Indexing.list + Conversion.list + Losses.list
+}
+
+private typealias Products = Product
+private typealias Losses = Loss

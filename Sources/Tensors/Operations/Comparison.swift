@@ -1,0 +1,81 @@
+// Comparisons and predicates: results are bool tensors and never require grad.
+
+import CKernels
+
+/// A comparison, element by element, as a row of a table.
+struct Comparison: Sendable {
+  let name: String
+  let kernel: mg_compare_op
+  let summary: String
+
+  func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor { try Elementwise.compare(kernel, a, b, name) }
+
+  func callAsFunction(_ a: Tensor, _ b: Scalar) throws -> Tensor {
+    try self(a, Tensor.full([], b, dtype: b.promoted(with: a.dtype)))
+  }
+
+  var operation: Operation {
+    Operation(
+      name, summary, [.input, .other],
+      samples: [
+        [.integers([2, 3], -1...1), .integers([2, 3], -1...1)], [.float(2, 3), .float(3)], [.integers([2, 3], -1...1), .number(0.5)],
+        [.booleans([4]), .booleans([4])], [.float(0, 3), .float(3)],
+      ],
+      rejects: [[.float(2, 3), .float(2)]], differentiable: false
+    ) { arguments in
+      if case .number(let number) = arguments.values[1] { return .tensor(try self(try arguments.tensor(0), number)) }
+      return .tensor(try self(try arguments.tensor(0), try arguments.tensor(1)))
+    }
+  }
+
+  static let eq = Comparison(name: "eq", kernel: MG_EQ, summary: "Where both are equal.")
+  static let ne = Comparison(name: "ne", kernel: MG_NE, summary: "Where they differ.")
+  static let lt = Comparison(name: "lt", kernel: MG_LT, summary: "Where input is less.")
+  static let le = Comparison(name: "le", kernel: MG_LE, summary: "Where input is less or equal.")
+  static let gt = Comparison(name: "gt", kernel: MG_GT, summary: "Where input is greater.")
+  static let ge = Comparison(name: "ge", kernel: MG_GE, summary: "Where input is greater or equal.")
+  static let and = Comparison(name: "logical_and", kernel: MG_LOGICAL_AND, summary: "Where both are nonzero.")
+  static let or = Comparison(name: "logical_or", kernel: MG_LOGICAL_OR, summary: "Where either is nonzero.")
+  static let xor = Comparison(name: "logical_xor", kernel: MG_LOGICAL_XOR, summary: "Where exactly one is nonzero.")
+  static let list = [eq, ne, lt, le, gt, ge, and, or, xor]
+}
+
+/// A question to each element, as a row of a table.
+struct Predicate: Sendable {
+  let name: String
+  let kernel: mg_predicate_op
+  let summary: String
+
+  func callAsFunction(_ x: Tensor) throws -> Tensor {
+    let y = try Tensor(uninitialized: x.shape, .bool)
+    var loop = mg_loop(x.shape, y.layout, x.layout)
+    mg_predicate_nd(kernel, x.dtype.kernel, &loop, x.data, y.data)
+    return y
+  }
+
+  var operation: Operation {
+    Operation(
+      name, summary, [.input],
+      samples: [[.values([4], [0, -1.5, .infinity, .nan])], [.integers([2, 3], -1...1)], [.float(0, 2)]], differentiable: false
+    ) { .tensor(try self(try $0.tensor(0))) }
+  }
+
+  static let isnan = Predicate(name: "isnan", kernel: MG_ISNAN, summary: "Where the element is not a number.")
+  static let isinf = Predicate(name: "isinf", kernel: MG_ISINF, summary: "Where the element is infinite.")
+  static let isfinite = Predicate(name: "isfinite", kernel: MG_ISFINITE, summary: "Where the element is finite.")
+  static let not = Predicate(name: "logical_not", kernel: MG_LOGICAL_NOT, summary: "Where the element is zero.")
+  static let signbit = Predicate(name: "signbit", kernel: MG_SIGNBIT, summary: "Where the sign is negative, −0 included.")
+  static let list = [isnan, isinf, isfinite, not, signbit]
+}
+
+extension Tensor {
+  public func eq(_ other: Tensor) throws -> Tensor { try Comparison.eq(self, other) }
+  public func ge(_ other: Tensor) throws -> Tensor { try Comparison.ge(self, other) }
+  public func le(_ other: Tensor) throws -> Tensor { try Comparison.le(self, other) }
+  public func eq(_ number: Double) throws -> Tensor { try Comparison.eq(self, .real(number)) }
+  public func gt(_ number: Double) throws -> Tensor { try Comparison.gt(self, .real(number)) }
+  public func ge(_ number: Double) throws -> Tensor { try Comparison.ge(self, .real(number)) }
+  public func lt(_ number: Double) throws -> Tensor { try Comparison.lt(self, .real(number)) }
+  public func le(_ number: Double) throws -> Tensor { try Comparison.le(self, .real(number)) }
+  public func logicalNot() throws -> Tensor { try Predicate.not(self) }
+}

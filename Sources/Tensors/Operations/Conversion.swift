@@ -1,0 +1,70 @@
+// Copies and dtypes.
+
+import CKernels
+
+extension Tensor {
+  /// The elements in another dtype; this tensor itself when it has that dtype. Floats become integers by truncation.
+  public func to(_ dtype: DType) throws -> Tensor {
+    if dtype == self.dtype { return self }
+    let source = self.dtype
+    return try convertedCopy(to: dtype).recorded("ToCopyBackward0", self) { c in c[0] = try c.g.to(source) }
+  }
+
+  /// A contiguous copy with the same history.
+  public func clone() throws -> Tensor {
+    try copied().recorded("CloneBackward0", self) { c in c[0] = c.g }
+  }
+
+  /// This tensor itself when its elements lie in row-major order, else a copy that does.
+  public func contiguous() throws -> Tensor { isContiguous ? self : try clone() }
+
+  /// Overwrites the elements with those of `source`, broadcast to this shape and converted to this dtype.
+  @discardableResult
+  public func copy(from source: Tensor) throws -> Tensor {
+    guard try Shape.broadcast(shape, source.shape, "copy_") == shape else {
+      throw TensorError(.shape, "copy_", "a source of shape \(source.shape) does not fit a tensor of shape \(shape)")
+    }
+    if try writesDirectly("copy"), !source.requiresGrad || !GradMode.isEnabled {
+      try assign(source)
+      return self
+    }
+    return try writing("copy", uses: .nothing) { destination in
+      let shape = self.shape
+      let result = try source.converted(to: dtype).expand(shape).copied()
+      let sourceShape = source.shape
+      let sourceDType = source.dtype
+      guard GradMode.isEnabled, source.requiresGrad else { return result }
+      return result.recorded("CopyBackwards", source) { c in
+        c[0] = try c.g.summed(to: sourceShape).to(sourceDType)
+      }
+    }
+  }
+
+  /// Overwrites every element with `value`.
+  @discardableResult
+  public func fill(_ value: Scalar) throws -> Tensor {
+    try copy(from: Tensor.full([], value, dtype: dtype))
+  }
+}
+
+enum Conversion {
+  static let list: [Operation] = [
+    Operation(
+      "clone", "A copy with the same history.", [.input], samples: [[.float(2, 3)], [.float()], [.float(0, 2)]]
+    ) { .tensor(try $0.tensor(0).clone()) },
+    Operation(
+      "contiguous", "The tensor itself when its elements lie in row-major order, else a copy that does.", [.input],
+      forms: .method, samples: [[.float(2, 3)]]
+    ) { .tensor(try $0.tensor(0).contiguous()) },
+    Operation(
+      "copy_", "Overwrites the elements with those of another tensor, broadcast and converted.",
+      [.input, .init("source", .tensor)], forms: .method, rejects: [[.float(2, 3), .float(2)]]
+    ) { .tensor(try $0.tensor(0).copy(from: try $0.tensor(1))) },
+    Operation("fill_", "Overwrites every element with a number.", [.input, .init("value", .number)], forms: .method) {
+      .tensor(try $0.tensor(0).fill(try $0.number(1)))
+    },
+    Operation("zero_", "Overwrites every element with 0.", [.input], forms: .method) {
+      .tensor(try $0.tensor(0).fill(.integer(0)))
+    },
+  ]
+}

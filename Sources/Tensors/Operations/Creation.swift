@@ -1,0 +1,161 @@
+// Making tensors from nothing: filled, counted, from Swift values.
+
+import CKernels
+
+extension Tensor {
+  /// A tensor of that shape with every element `value`.
+  public static func full(_ shape: Shape, _ value: Scalar, dtype: DType) throws -> Tensor {
+    let result = try Tensor(uninitialized: shape, dtype)
+    var element = value.element(dtype)
+    mg_fill(dtype.kernel, Int64(result.count), &element, result.data)
+    return result
+  }
+
+  public static func zeros(_ shape: Shape, dtype: DType = .defaultFloating) throws -> Tensor {
+    try full(shape, .integer(0), dtype: dtype)
+  }
+
+  public static func ones(_ shape: Shape, dtype: DType = .defaultFloating) throws -> Tensor {
+    try full(shape, .integer(1), dtype: dtype)
+  }
+
+  package static func zeros(like other: Tensor) throws -> Tensor { try full(other.shape, .integer(0), dtype: other.dtype) }
+
+  /// A float tensor of those elements in row-major order.
+  public convenience init(_ elements: [Double], shape: Shape, dtype: DType = .defaultFloating) throws {
+    guard elements.count == shape.count else {
+      throw TensorError(.shape, "tensor", "\(elements.count) elements were given for shape \(shape)")
+    }
+    try self.init(uninitialized: shape, dtype)
+    for (position, element) in elements.enumerated() { setElement(position, .real(element)) }
+  }
+
+  /// An int64 tensor of those elements.
+  public convenience init(_ elements: [Int], shape: Shape? = nil) throws {
+    try self.init(uninitialized: shape ?? Shape([elements.count]), .int64)
+    guard count == elements.count else {
+      throw TensorError(.shape, "tensor", "\(elements.count) elements were given for shape \(self.shape)")
+    }
+    let pointer = data.assumingMemoryBound(to: Int64.self)
+    for (position, element) in elements.enumerated() { pointer[position] = Int64(element) }
+  }
+
+  /// A vector, `(n)`.
+  public convenience init(_ elements: [Double], dtype: DType = .defaultFloating) throws {
+    try self.init(elements, shape: Shape([elements.count]), dtype: dtype)
+  }
+
+  /// A matrix of those rows, `(rows, columns)`; all rows must be as long as the first.
+  public convenience init(_ rows: [[Double]], dtype: DType = .defaultFloating) throws {
+    let width = rows.first?.count ?? 0
+    for (number, row) in rows.enumerated() where row.count != width {
+      throw TensorError(.shape, "tensor", "row \(index: number) has \(row.count) elements, the first has \(width)")
+    }
+    try self.init(rows.flatMap { $0 }, shape: Shape([rows.count, width]), dtype: dtype)
+  }
+
+  /// Writes one element by its row-major position. No bookkeeping: for tensors under construction.
+  package func setElement(_ position: Int, _ value: Scalar) {
+    let element = value.element(dtype)
+    let place = data + elementOffset(position) * dtype.size
+    switch dtype.size {
+    case 4: place.storeBytes(of: element.load(UInt32.self), as: UInt32.self)
+    case 8: place.storeBytes(of: element.load(UInt64.self), as: UInt64.self)
+    default: place.storeBytes(of: element.load(UInt8.self), as: UInt8.self)
+    }
+  }
+
+  /// One element by its row-major position.
+  package func element(_ position: Int) -> Scalar {
+    let place = UnsafeRawPointer(data) + elementOffset(position) * dtype.size
+    switch dtype {
+    case .float32: return .real(Double(place.load(as: Float.self)))
+    case .float64: return .real(place.load(as: Double.self))
+    case .int64: return .integer(place.load(as: Int64.self))
+    case .int32: return .integer(Int64(place.load(as: Int32.self)))
+    case .uint8: return .integer(Int64(place.load(as: UInt8.self)))
+    case .bool: return .boolean(place.load(as: UInt8.self) != 0)
+    }
+  }
+
+  private func elementOffset(_ position: Int) -> Int {
+    if isContiguous { return position }
+    var rest = position
+    var offset = 0
+    var dimension = rank - 1
+    while dimension >= 0 {
+      offset += rest % shape[dimension] * layout.strides[dimension]
+      rest /= shape[dimension]
+      dimension -= 1
+    }
+    return offset
+  }
+
+  /// The only element.
+  public func item() throws -> Scalar {
+    guard count == 1 else {
+      throw TensorError(.shape, "item", "a tensor of one element is needed, this one has shape \(shape)")
+    }
+    return element(0)
+  }
+
+  /// All elements in row-major order.
+  public var scalars: [Scalar] { (0..<count).map(element) }
+  /// All elements in row-major order as doubles.
+  public var doubles: [Double] { (0..<count).map { element($0).real } }
+
+  /// start, start + step, … below end (beyond it for a negative step).
+  public static func arange(_ start: Scalar, _ end: Scalar, _ step: Scalar, dtype: DType? = nil) throws -> Tensor {
+    guard step.real != 0, !step.real.isNaN else { throw TensorError(.argument, "arange", "the step is \(step.real)") }
+    guard start.real.isFinite, end.real.isFinite, step.real.isFinite else {
+      throw TensorError(.argument, "arange", "the range \(start.real) to \(end.real) is not finite")
+    }
+    guard (end.real - start.real) / step.real >= 0 else {
+      throw TensorError(
+        .argument, "arange", "a step of \(step.real) does not lead from \(start.real) to \(end.real)")
+    }
+    let whole = [start, end, step].allSatisfy { $0.category == .integer }
+    let steps = ((end.real - start.real) / step.real).rounded(.up)
+    guard steps < 1e15 else { throw TensorError(.memory, "arange", "\(steps) elements are more than can be addressed") }
+    let dtype = dtype ?? (whole ? .int64 : DType.defaultFloating)
+    let result = try Tensor(uninitialized: Shape([Int(steps)]), dtype)
+    for position in 0..<result.count {
+      result.setElement(
+        position,
+        whole ? .integer(start.integer &+ Int64(position) &* step.integer) : .real(start.real + Double(position) * step.real))
+    }
+    return result
+  }
+
+  /// `count` values evenly spaced from start to end, both included.
+  public static func linspace(_ start: Double, _ end: Double, _ count: Int, dtype: DType = .defaultFloating) throws -> Tensor {
+    guard count >= 0 else { throw TensorError(.argument, "linspace", "the number of values, \(count), is negative") }
+    let result = try Tensor(uninitialized: Shape([count], operation: "linspace"), dtype)
+    if dtype == .float32 {
+      // PyTorch's arithmetic, in single precision and from both ends.
+      let start = Float(start), end = Float(end)
+      let step = count > 1 ? (end - start) / Float(count - 1) : 0
+      for position in 0..<count {
+        let value =
+          position < count / 2
+          ? start.addingProduct(step, Float(position)) : end.addingProduct(-step, Float(count - 1 - position))
+        result.setElement(position, .real(Double(value)))
+      }
+      return result
+    }
+    let step = count > 1 ? (end - start) / Double(count - 1) : 0
+    for position in 0..<count {
+      let value = position < count / 2 ? start + step * Double(position) : end - step * Double(count - 1 - position)
+      result.setElement(position, .real(value))
+    }
+    return result
+  }
+
+  /// 1 on the diagonal, else 0; `(rows, columns)`.
+  public static func eye(_ rows: Int, _ columns: Int, dtype: DType = .defaultFloating) throws -> Tensor {
+    let result = try zeros(Shape([rows, columns], operation: "eye"), dtype: dtype)
+    for position in 0..<Swift.min(rows, columns) { result.setElement(position * columns + position, .integer(1)) }
+    return result
+  }
+}
+

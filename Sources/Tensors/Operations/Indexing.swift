@@ -1,0 +1,405 @@
+// Reading and writing by position: index tensors, masks, and the mixed form x[{i, {a, b}, t}].
+
+import CKernels
+
+/// One place of an index expression. Everything counts from 0; ends are exclusive.
+public enum IndexItem {
+  case position(Int)
+  /// start, end and step; nil where open.
+  case range(Int?, Int?, Int)
+  case newAxis
+  case ellipsis
+  /// int64 positions, or a bool mask that covers as many dimensions as it has.
+  case tensor(Tensor)
+
+  public static var all: IndexItem { .range(nil, nil, 1) }
+}
+
+extension Tensor {
+  /// int64 positions along an axis of `size`, checked, with negative ones counted from the end.
+  func checkedPositions(_ size: Int, _ axis: Int, _ operation: String) throws -> Tensor {
+    guard !dtype.isFloating, dtype != .bool else {
+      throw TensorError(.dtype, operation, "indices must be whole numbers (int64), got a tensor of \(dtype)")
+    }
+    let result = try converted(to: .int64).copied()
+    let at = result.data.assumingMemoryBound(to: Int64.self)
+    for position in 0..<result.count {
+      let index = at[position]
+      guard index >= -Int64(size), index < Int64(size) else {
+        throw TensorError(
+          .index, operation, "index \(index: Int(index)) is out of range for dimension \(index: axis) of size \(size)")
+      }
+      if index < 0 { at[position] = index + Int64(size) }
+    }
+    return result
+  }
+
+  private var positions: UnsafePointer<Int64> { UnsafePointer(data.assumingMemoryBound(to: Int64.self)) }
+
+  /// Products of the sizes before and after `axis`.
+  private func around(_ axis: Int) -> (outer: Int, inner: Int) {
+    ((0..<axis).reduce(1) { $0 * shape[$1] }, (axis + 1..<Swift.max(rank, axis + 1)).reduce(1) { $0 * shape[$1] })
+  }
+
+  /// Positions `index` (a vector) along a dimension.
+  public func indexSelect(_ dimension: Int, _ index: Tensor) throws -> Tensor {
+    let axis = try shape.axis(dimension, "index_select")
+    guard index.rank <= 1 else {
+      throw TensorError(.shape, "index_select", "the index must be a vector, got shape \(index.shape)")
+    }
+    guard rank > 0 else { return try reshape([1] as Shape).indexSelect(0, index).reshape([] as Shape) }
+    let at = try index.checkedPositions(shape[axis], axis, "index_select")
+    let (outer, inner) = around(axis)
+    let source = try packed()
+    let y = try Tensor(uninitialized: shape.replacing(axis, with: at.count), dtype)
+    mg_index_select(dtype.size, Int64(outer), Int64(shape[axis]), Int64(inner), Int64(at.count), at.positions, source.data, y.data)
+    let whole = shape
+    return y.recorded("IndexSelectBackward0", self, holdsTensors: true) { c in
+      c[0] = try Tensor.zeros(whole, dtype: c.g.dtype).indexAdd(axis, at, c.g)
+    }
+  }
+
+  /// A copy with `source` added at positions `index` (a vector) along a dimension.
+  public func indexAdd(_ dimension: Int, _ index: Tensor, _ source: Tensor, alpha: Double = 1) throws -> Tensor {
+    let axis = try shape.axis(dimension, "index_add")
+    let at = try index.checkedPositions(rank == 0 ? 1 : shape[axis], axis, "index_add")
+    guard index.rank <= 1, source.rank == rank, rank > 0, source.shape == shape.replacing(axis, with: at.count) else {
+      throw TensorError(
+        .shape, "index_add",
+        "a source of shape \(source.shape) with an index of shape \(index.shape) does not fit dimension \(index: axis) of \(shape)")
+    }
+    guard dtype == source.dtype, dtype != .bool else {
+      throw TensorError(.dtype, "index_add", "the dtypes \(dtype) and \(source.dtype) must be equal and not bool")
+    }
+    let y = try copied()
+    let (outer, inner) = around(axis)
+    let scaled = try alpha == 1 ? source : withNoGrad { try source * alpha }
+    let packed = try scaled.packed()
+    mg_index_add(dtype.kernel, Int64(outer), Int64(shape[axis]), Int64(inner), Int64(at.count), at.positions, packed.data, y.data)
+    return y.recorded("IndexAddBackward0", [self, source], holdsTensors: true) { c in
+      if c.needs(0) { c[0] = c.g }
+      if c.needs(1) {
+        let part = try c.g.indexSelect(axis, at)
+        c[1] = try alpha == 1 ? part : part * alpha
+      }
+    }
+  }
+
+  /// Flat positions in a row-major tensor of `whole` for index values `at`, which replace coordinate `axis` of their own.
+  private static func flat(_ at: Tensor, _ axis: Int, in whole: Shape) throws -> Tensor {
+    let result = try Tensor(uninitialized: at.shape, .int64)
+    let out = result.data.assumingMemoryBound(to: Int64.self)
+    let source = at.positions
+    let strides = Layout(whole).strides
+    let shape = at.shape
+    var coordinates = InlineArray<8, Int>(repeating: 0)
+    for position in 0..<at.count {
+      var offset = Int(source[position]) * strides[axis]
+      for dimension in 0..<shape.rank where dimension != axis { offset += coordinates[dimension] * strides[dimension] }
+      out[position] = Int64(offset)
+      var dimension = shape.rank - 1
+      while dimension >= 0 {
+        coordinates[dimension] += 1
+        if coordinates[dimension] < shape[dimension] { break }
+        coordinates[dimension] = 0
+        dimension -= 1
+      }
+    }
+    return result
+  }
+
+  private func checkGather(_ index: Tensor, _ axis: Int, _ operation: String, limit: Shape) throws {
+    guard index.rank == rank || (rank <= 1 && index.rank <= 1) else {
+      throw TensorError(.shape, operation, "the index of shape \(index.shape) must have as many dimensions as \(shape)")
+    }
+    guard index.count > 0 else { return }
+    for dimension in 0..<Swift.min(index.rank, limit.rank) where dimension != axis && index.shape[dimension] > limit[dimension] {
+      throw TensorError(
+        .shape, operation, "the index of shape \(index.shape) exceeds \(limit) in dimension \(index: dimension)")
+    }
+  }
+
+  /// y[i][j] = x[index[i][j]][j] for dimension 0, and so on.
+  public func gather(_ dimension: Int, _ index: Tensor) throws -> Tensor {
+    let axis = try shape.axis(dimension, "gather")
+    try checkGather(index, axis, "gather", limit: shape)
+    let at = try index.checkedPositions(rank == 0 ? 1 : shape[axis], axis, "gather")
+    let places = rank == 0 ? at : try Tensor.flat(at, axis, in: shape)
+    let y = try Tensor(uninitialized: index.shape, dtype)
+    let source = try packed()
+    mg_take(dtype.size, Int64(at.count), places.positions, source.data, y.data)
+    let whole = shape
+    return y.recorded("GatherBackward0", self, holdsTensors: true) { c in
+      c[0] = try Tensor.zeros(whole, dtype: c.g.dtype).scatterAdd(axis, at, c.g)
+    }
+  }
+
+  /// A copy with y[index[i][j]][j] = source[i][j] for dimension 0, and so on.
+  public func scatter(_ dimension: Int, _ index: Tensor, _ source: Tensor) throws -> Tensor {
+    let axis = try shape.axis(dimension, "scatter")
+    try checkGather(index, axis, "scatter", limit: shape)
+    try source.checkGather(index, -1, "scatter", limit: source.shape)
+    guard source.dtype == dtype else {
+      throw TensorError(.dtype, "scatter", "the dtypes \(dtype) and \(source.dtype) differ")
+    }
+    let at = try index.checkedPositions(rank == 0 ? 1 : shape[axis], axis, "scatter")
+    let places = rank == 0 ? at : try Tensor.flat(at, axis, in: shape)
+    let y = try copied()
+    let part = try source.corner(at.shape).packed()
+    mg_put(dtype.size, Int64(at.count), places.positions, part.data, 1, y.data)
+    let sourceShape = source.shape
+    return y.recorded("ScatterBackward0", [self, source], holdsTensors: true) { c in
+      if c.needs(0) { c[0] = try c.g.scatter(axis, at, Tensor.zeros(at.shape, dtype: c.g.dtype)) }
+      if c.needs(1) { c[1] = try c.g.gather(axis, at).cornerPadded(sourceShape) }
+    }
+  }
+
+  /// The same with a number.
+  public func scatter(_ dimension: Int, _ index: Tensor, _ value: Scalar) throws -> Tensor {
+    try scatter(dimension, index, Tensor.full(index.shape, value, dtype: dtype))
+  }
+
+  /// A copy with source[i][j] added to y[index[i][j]][j] for dimension 0, and so on.
+  public func scatterAdd(_ dimension: Int, _ index: Tensor, _ source: Tensor) throws -> Tensor {
+    let axis = try shape.axis(dimension, "scatter_add")
+    try checkGather(index, axis, "scatter_add", limit: shape)
+    try source.checkGather(index, -1, "scatter_add", limit: source.shape)
+    guard source.dtype == dtype, dtype != .bool else {
+      throw TensorError(.dtype, "scatter_add", "the dtypes \(dtype) and \(source.dtype) must be equal and not bool")
+    }
+    let at = try index.checkedPositions(rank == 0 ? 1 : shape[axis], axis, "scatter_add")
+    let places = rank == 0 ? at : try Tensor.flat(at, axis, in: shape)
+    let y = try copied()
+    let part = try source.corner(at.shape).packed()
+    mg_put_add(dtype.kernel, Int64(at.count), places.positions, part.data, y.data)
+    let sourceShape = source.shape
+    return y.recorded("ScatterAddBackward0", [self, source], holdsTensors: true) { c in
+      if c.needs(0) { c[0] = c.g }
+      if c.needs(1) { c[1] = try c.g.gather(axis, at).cornerPadded(sourceShape) }
+    }
+  }
+
+  /// The leading corner of that shape.
+  private func corner(_ part: Shape) throws -> Tensor {
+    if part == shape { return self }
+    return Tensor(storage: storage, layout: Layout(part, strides: layout.strides, offset: layout.offset), dtype: dtype)
+  }
+
+  /// Zeros of that shape with this tensor in the leading corner.
+  private func cornerPadded(_ whole: Shape) throws -> Tensor {
+    var result = self
+    for axis in 0..<whole.rank where shape[axis] != whole[axis] { result = try result.padded(axis, 0, 1, whole[axis]) }
+    return result
+  }
+
+  /// The elements where the mask holds, as a vector.
+  public func maskedSelect(_ mask: Tensor) throws -> Tensor {
+    guard mask.dtype == .bool else { throw TensorError(.dtype, "masked_select", "the mask must be bool, got \(mask.dtype)") }
+    let target = try Shape.broadcast(shape, mask.shape, "masked_select")
+    let spread = try expand(target)
+    let places = try mask.expand(target).flatNonzero()
+    return try spread.reshape([-1]).indexSelect(0, places)
+  }
+
+  /// Row-major positions of nonzero elements.
+  func flatNonzero() throws -> Tensor {
+    let truth = try converted(to: .bool).packed()
+    return try withExtendedLifetime(truth) {
+      let flags = truth.data.assumingMemoryBound(to: UInt8.self)
+      return try Tensor((0..<count).filter { flags[$0] != 0 })
+    }
+  }
+
+  /// Coordinates of nonzero elements, `(n, rank)`.
+  public func nonzero() throws -> Tensor {
+    let flat = try flatNonzero()
+    let result = try Tensor(uninitialized: [flat.count, rank], .int64)
+    let out = result.data.assumingMemoryBound(to: Int64.self)
+    for row in 0..<flat.count {
+      var rest = Int(flat.positions[row])
+      var dimension = rank - 1
+      while dimension >= 0 {
+        out[row * rank + dimension] = Int64(rest % shape[dimension])
+        rest /= shape[dimension]
+        dimension -= 1
+      }
+    }
+    return result
+  }
+
+  // MARK: Index expressions
+
+  /// What an index expression comes to: a view, and index tensors along some of its dimensions.
+  private struct Resolved {
+    var view: Tensor
+    /// By dimension of `view`.
+    var tensors: [Int: Tensor] = [:]
+  }
+
+  private func resolve(_ items: [IndexItem]) throws -> Resolved {
+    var consumed = 0
+    for item in items {
+      switch item {
+      case .position, .range: consumed += 1
+      case .tensor(let tensor): consumed += tensor.dtype == .bool ? tensor.rank : 1
+      case .newAxis, .ellipsis: break
+      }
+    }
+    guard consumed <= rank else {
+      throw TensorError(.index, "index", "\(consumed) indices are too many for a tensor of shape \(shape)")
+    }
+    var resolved = Resolved(view: self)
+    var axis = 0
+    for item in items {
+      switch item {
+      case .position(let index): resolved.view = try resolved.view.select(axis, try resolved.view.position(index, axis, "index"))
+      case .range(let start, let end, let step):
+        if start != nil || end != nil || step != 1 {
+          resolved.view = try resolved.view.slice(axis, start ?? 0, end ?? resolved.view.shape[axis], step)
+        }
+        axis += 1
+      case .newAxis:
+        resolved.view = try resolved.view.unsqueeze(axis)
+        axis += 1
+      case .ellipsis: axis += rank - consumed
+      case .tensor(let tensor) where tensor.dtype == .bool:
+        for dimension in 0..<tensor.rank where tensor.shape[dimension] != resolved.view.shape[axis + dimension] {
+          throw TensorError(
+            .shape, "index", "a mask of shape \(tensor.shape) does not fit dimension \(index: axis + dimension) of \(resolved.view.shape)")
+        }
+        let coordinates = try tensor.nonzero()
+        if tensor.rank == 0 { throw TensorError(.shape, "index", "a mask of rank 0 covers no dimension") }
+        for dimension in 0..<tensor.rank { resolved.tensors[axis + dimension] = try coordinates.select(1, dimension).copied() }
+        axis += tensor.rank
+      case .tensor(let tensor):
+        resolved.tensors[axis] = try tensor.checkedPositions(resolved.view.shape[axis], axis, "index")
+        axis += 1
+      }
+    }
+    return resolved
+  }
+
+  /// The elements an index expression names: a view where only positions and ranges take part, else a copy.
+  public func index(_ items: [IndexItem]) throws -> Tensor {
+    let resolved = try resolve(items)
+    if resolved.tensors.isEmpty { return resolved.view === self ? try alias(of: self) : resolved.view }
+    let gathering = try Gathering(resolved.view, resolved.tensors)
+    let view = resolved.view
+    let y = try Tensor(uninitialized: gathering.shape, dtype)
+    let source = try view.packed()
+    mg_take(dtype.size, Int64(y.count), gathering.places.positions, source.data, y.data)
+    let whole = view.shape
+    return y.recorded("IndexBackward0", view, holdsTensors: true) { c in
+      let flat = try Tensor.zeros([whole.count], dtype: c.g.dtype).scatterAdd(0, gathering.places.reshape([-1]), c.g.reshape([-1]))
+      c[0] = try flat.reshape(whole)
+    }
+  }
+
+  private func alias(of tensor: Tensor) throws -> Tensor { try tensor.reshape(tensor.shape) }
+
+  /// Writes `source`, broadcast, where an index expression points.
+  public func setIndex(_ items: [IndexItem], _ source: Tensor) throws {
+    let resolved = try resolve(items)
+    if resolved.tensors.isEmpty {
+      if resolved.view === self { try copy(from: source) } else { try resolved.view.copy(from: source) }
+      return
+    }
+    let gathering = try Gathering(resolved.view, resolved.tensors)
+    guard try Shape.broadcast(gathering.shape, source.shape, "index assignment") == gathering.shape else {
+      throw TensorError(
+        .shape, "index assignment", "a value of shape \(source.shape) does not fit the indexed part of shape \(gathering.shape)")
+    }
+    let value = try source.to(dtype).expand(gathering.shape).reshape([-1])
+    try resolved.view.writing("index_put", uses: .nothing) { view in
+      try view.reshape([-1]).scatter(0, gathering.places.reshape([-1]), value).reshape(view.shape)
+    }
+  }
+
+  /// Flat positions in a view for index tensors along some dimensions, which broadcast together and stand where the
+  /// first of them stood (at the front when others lie between), as in NumPy.
+  private struct Gathering {
+    let shape: Shape
+    let places: Tensor
+
+    init(_ view: Tensor, _ tensors: [Int: Tensor]) throws {
+      let axes = tensors.keys.sorted()
+      var common = Shape()
+      for axis in axes { common = try Shape.broadcast(common, tensors[axis]!.shape, "index") }
+      let adjacent = axes.last! - axes.first! == axes.count - 1
+      let before = adjacent ? axes.first! : 0
+      let rest = (0..<view.rank).filter { tensors[$0] == nil }
+      let sizes = rest.prefix(before).map { view.shape[$0] } + common.array + rest.dropFirst(before).map { view.shape[$0] }
+      shape = try Shape(sizes, operation: "index")
+      let strides = Layout(view.shape).strides
+      places = try Tensor.zeros(shape, dtype: .int64)
+      // Each dimension adds its coordinate times its stride, broadcast to its place.
+      for axis in 0..<view.rank {
+        let offsets: Tensor
+        let position: Int
+        if let tensor = tensors[axis] {
+          offsets = try tensor.expand(common)
+          position = before
+        } else {
+          offsets = try Tensor(Array(0..<view.shape[axis]))
+          let order = rest.firstIndex(of: axis)!
+          position = order < before ? order : order + common.rank
+        }
+        var place = Shape()
+        for dimension in 0..<shape.rank {
+          let inside = dimension >= position && dimension < position + offsets.rank
+          place.append(inside ? offsets.shape[dimension - position] : 1)
+        }
+        let shaped = try offsets.reshape(place)
+        try Binary.add.inPlace(places, Binary.mul(shaped, .integer(Int64(strides[axis]))))
+      }
+    }
+  }
+}
+
+enum Indexing {
+  private static let index = Parameter("index", .indices)
+
+  static let list: [Operation] = [
+    Operation(
+      "index_select", "Positions along a dimension, by a vector of them.", [.input, .dim, index],
+      samples: [[.float(4, 3), .integer(0), .positions([5], 0...3)], [.float(2, 3), .integer(1), .positions([2], 0...2)]],
+      rejects: [[.float(4, 3), .integer(0), .positions([1], 4...4)], [.float(4, 3), .integer(0), .float(1)]]
+    ) { .tensor(try $0.tensor(0).indexSelect(try $0.integer(1), try $0.tensor(2))) },
+    Operation(
+      "index_add", "A copy with source added at positions along a dimension.", [.input, .dim, index, .init("source", .tensor)],
+      forms: .all, samples: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(5, 3)]],
+      rejects: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(4, 3)]]
+    ) { .tensor(try $0.tensor(0).indexAdd(try $0.integer(1), try $0.tensor(2), try $0.tensor(3))) },
+    Operation(
+      "gather", "Elements by an index tensor along a dimension: y[i][j] = x[index[i][j]][j] for the first.", [.input, .dim, index],
+      samples: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2)], [.float(3, 4), .integer(1), .positions([3, 2], 0...3)]],
+      rejects: [[.float(3, 4), .integer(0), .positions([2, 5], 0...2)], [.float(3, 4), .integer(0), .positions([2], 0...2)]]
+    ) { .tensor(try $0.tensor(0).gather(try $0.integer(1), try $0.tensor(2))) },
+    Operation(
+      "scatter", "A copy with elements of src (or a number) written by an index tensor along a dimension.",
+      [.input, .dim, index, .init("src", .operand)], forms: .all,
+      samples: [[.float(4), .integer(0), .positions([3], 0...3), .float(3)], [.float(2, 3), .integer(0), .positions([1, 3], 0...1), .number(1.5)]],
+      rejects: [[.float(3, 4), .integer(0), .positions([4, 4], 0...2), .float(2, 4)]]
+    ) { arguments in
+      let x = try arguments.tensor(0)
+      if case .number(let value) = arguments.values[3] {
+        return .tensor(try x.scatter(try arguments.integer(1), try arguments.tensor(2), value))
+      }
+      return .tensor(try x.scatter(try arguments.integer(1), try arguments.tensor(2), try arguments.tensor(3)))
+    },
+    Operation(
+      "scatter_add", "A copy with elements of src added by an index tensor along a dimension.",
+      [.input, .dim, index, .init("src", .tensor)], forms: .all,
+      samples: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2), .float(2, 4)], [.float(3, 4), .integer(1), .positions([3, 2], 0...3), .float(3, 4)]],
+      rejects: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2), .float(1, 4)]]
+    ) { .tensor(try $0.tensor(0).scatterAdd(try $0.integer(1), try $0.tensor(2), try $0.tensor(3))) },
+    Operation(
+      "masked_select", "The elements where the mask holds, as a vector.", [.input, .init("mask", .tensor)],
+      samples: [[.float(2, 3), .booleans([2, 3])], [.float(2, 3), .booleans([3])]], rejects: [[.float(2, 3), .float(2, 3)], [.float(2, 3), .booleans([2])]]
+    ) { .tensor(try $0.tensor(0).maskedSelect(try $0.tensor(1))) },
+    Operation(
+      "nonzero", "The positions of nonzero elements, a row each.", [.input], aliases: ["argwhere"],
+      samples: [[.integers([2, 3], -1...1)], [.booleans([4])]], differentiable: false
+    ) { .indices(try $0.tensor(0).nonzero()) },
+  ]
+}

@@ -1,0 +1,203 @@
+// Putting tensors together and rearranging them: results are copies.
+
+import CKernels
+
+enum Joining {
+  /// Tensors one after another along `dimension`; other sizes must agree. Empty vectors are skipped, as in PyTorch.
+  static func cat(_ tensors: [Tensor], _ dimension: Int) throws -> Tensor {
+    guard let first = tensors.first else { throw TensorError(.argument, "cat", "the list of tensors is empty") }
+    let parts = tensors.filter { !($0.rank == 1 && $0.count == 0) }
+    guard let model = parts.first else { return first }
+    let dtype = tensors.dropFirst().reduce(first.dtype) { DType.promoted($0, $1.dtype) }
+    guard model.rank > 0 else { throw TensorError(.shape, "cat", "tensors of rank 0 cannot be joined; use stack") }
+    let axis = try model.shape.axis(dimension, "cat")
+    var length = 0
+    for (position, part) in parts.enumerated() {
+      guard part.rank == model.rank, part.shape.replacing(axis, with: 0) == model.shape.replacing(axis, with: 0) else {
+        throw TensorError(
+          .shape, "cat",
+          "tensor \(index: position) of shape \(part.shape) does not fit \(model.shape): sizes may differ only in dimension \(index: axis)")
+      }
+      length += part.shape[axis]
+    }
+    let y = try Tensor(uninitialized: model.shape.replacing(axis, with: length), dtype)
+    var start = 0
+    for part in parts {
+      let place = Tensor(
+        storage: y.storage, layout: Layout(part.shape, strides: y.layout.strides, offset: start * y.layout.strides[axis]), dtype: dtype)
+      var loop = mg_loop(part.shape, place.layout, part.layout)
+      mg_convert_nd(part.dtype.kernel, dtype.kernel, &loop, part.data, place.data)
+      start += part.shape[axis]
+    }
+    let sizes = parts.map { $0.shape[axis] }
+    return y.recorded("CatBackward0", parts, broadcasts: false) { c in
+      var start = 0
+      for (index, size) in sizes.enumerated() {
+        if c.needs(index) { c[index] = try c.g.narrow(axis, start, size) }
+        start += size
+      }
+    }.withForms(parts)
+  }
+
+  /// Tensors of one shape along a new dimension.
+  static func stack(_ tensors: [Tensor], _ dimension: Int) throws -> Tensor {
+    guard let first = tensors.first else { throw TensorError(.argument, "stack", "the list of tensors is empty") }
+    for (position, tensor) in tensors.enumerated() where tensor.shape != first.shape {
+      throw TensorError(
+        .shape, "stack", "tensor \(index: position) has shape \(tensor.shape), the first has \(first.shape); all must be equal")
+    }
+    guard dimension >= -first.rank - 1, dimension <= first.rank else {
+      throw TensorError(.index, "stack", "dimension \(index: dimension) is out of range for stacking shape \(first.shape)")
+    }
+    let axis = dimension < 0 ? dimension + first.rank + 1 : dimension
+    let y = try withNoGrad { try cat(tensors.map { try $0.unsqueeze(axis) }, axis) }
+    return y.recorded("StackBackward0", tensors) { c in
+      for index in 0..<tensorCount(c) where c.needs(index) { c[index] = try c.g.select(axis, index) }
+    }.withForms(tensors)
+  }
+
+  private static func tensorCount(_ c: Backward) -> Int { c.node.edges.count }
+
+  static let list: [Operation] = [
+    Operation(
+      "cat", "Tensors one after another along a dimension.", [.init("tensors", .tensors), .init("dim", .dimension, default: "1")],
+      aliases: ["concat", "concatenate"], forms: .function,
+      samples: [[.tensors([.float(2, 3), .float(1, 3)])], [.tensors([.float(2, 3), .float(2, 1), .float(2, 2)]), .integer(1)]],
+      rejects: [[.tensors([.float(2, 3), .float(2, 2)])], [.tensors([])]]
+    ) { .tensor(try cat(try $0.tensors(0), try $0.integer(1, default: 0))) },
+    Operation(
+      "stack", "Tensors of one shape along a new dimension.", [.init("tensors", .tensors), .init("dim", .dimension, default: "1")],
+      forms: .function, samples: [[.tensors([.float(2, 3), .float(2, 3)])], [.tensors([.float(3), .float(3)]), .integer(-1)]],
+      rejects: [[.tensors([.float(2), .float(3)])], [.tensors([])]]
+    ) { .tensor(try stack(try $0.tensors(0), try $0.integer(1, default: 0))) },
+    Operation(
+      "tile", "The tensor repeated so many times along each dimension.", [.input, .init("sizes", .integers)],
+      aliases: ["repeat"], samples: [[.float(2, 3), .list([2, 1])], [.float(3), .list([2, 2])]], rejects: [[.float(2), .list([-1])]]
+    ) { .tensor(try $0.tensor(0).tile(try $0.integers(1))) },
+    Operation(
+      "repeat_interleave", "Each position along a dimension repeated.", [.input, .init("repeats", .integer), .init("dim", .dimension, optional: true)],
+      samples: [[.float(2, 3), .integer(2)], [.float(2, 3), .integer(2), .integer(1)]], rejects: [[.float(2), .integer(-1)]]
+    ) { .tensor(try $0.tensor(0).repeatInterleave(try $0.integer(1), try $0.optionalInteger(2))) },
+    Operation(
+      "flip", "The order reversed along dimensions.", [.input, .init("dims", .dimensions)],
+      samples: [[.float(2, 3), .list([0])], [.float(2, 3), .list([0, 1])]], rejects: [[.float(2), .list([1])]]
+    ) { .tensor(try $0.tensor(0).flip(try $0.integers(1))) },
+    Operation(
+      "roll", "Elements moved along dimensions, from the end back to the start; without dims the flattened tensor.",
+      [.input, .init("shifts", .integers), .init("dims", .dimensions, optional: true)],
+      samples: [[.float(4), .integer(1)], [.float(2, 3), .integer(-1), .integer(1)], [.float(2, 3), .list([1, 1]), .list([0, 1])]]
+    ) { .tensor(try $0.tensor(0).roll(try $0.integers(1), try $0.optionalIntegers(2))) },
+    triangle("tril", "The lower triangle, zeros above the diagonal.") { try $0.triangle($1, lower: true) },
+    triangle("triu", "The upper triangle, zeros below the diagonal.") { try $0.triangle($1, lower: false) },
+    Operation(
+      "diag", "A vector's square matrix with it on the diagonal, or a matrix' diagonal.",
+      [.input, .init("diagonal", .integer, default: "0")], samples: [[.float(3)], [.float(3, 3)], [.float(2), .integer(1)], [.float(3, 4), .integer(-1)]],
+      rejects: [[.float(2, 2, 2)]]
+    ) { .tensor(try $0.tensor(0).diag(try $0.integer(1, default: 0))) },
+  ]
+
+  private static func triangle(_ name: String, _ summary: String, _ body: @escaping (Tensor, Int) throws -> Tensor) -> Operation {
+    Operation(
+      name, summary, [.input, .init("diagonal", .integer, default: "0")], forms: .all,
+      samples: [[.float(3, 4)], [.float(3, 3), .integer(1)], [.float(2, 3, 3), .integer(-1)]], rejects: [[.float(3)]]
+    ) { .tensor(try body(try $0.tensor(0), try $0.integer(1, default: 0))) }
+  }
+}
+
+extension Tensor {
+  /// Notes the inputs' shapes and dtypes where a dtype differs from the result's, so that gradients are converted back.
+  fileprivate func withForms(_ inputs: [Tensor]) -> Tensor {
+    if let node, inputs.contains(where: { $0.dtype != dtype }) { node.forms = InputForms(inputs) }
+    return self
+  }
+
+  /// The tensor repeated so many times along each dimension; missing counts in front are 1.
+  public func tile(_ counts: [Int]) throws -> Tensor {
+    guard counts.allSatisfy({ $0 >= 0 }) else { throw TensorError(.argument, "tile", "counts must not be negative, got \(counts)") }
+    let counts = Array(repeating: 1, count: Swift.max(rank - counts.count, 0)) + counts
+    let old = Array(repeating: 1, count: counts.count - rank) + shape.array
+    guard counts.count <= 4 else {
+      // Two dimensions are needed for each repeated one; go one by one beyond what the rank allows.
+      var result = try reshape(old)
+      for (axis, count) in counts.enumerated() where count != 1 {
+        result = count == 0 ? try result.narrow(axis, 0, 0) : try Joining.cat(Array(repeating: result, count: count), axis)
+      }
+      return result
+    }
+    var spread: [Int] = []
+    var stretched: [Int] = []
+    for (count, size) in zip(counts, old) {
+      spread += [1, size]
+      stretched += [count, size]
+    }
+    _ = try Shape(zip(counts, old).map { $0.multipliedReportingOverflow(by: $1).overflow ? Int.max : $0 * $1 }, operation: "tile")
+    return try reshape(spread).expand(stretched).reshape(zip(counts, old).map(*))
+  }
+
+  /// Each position along a dimension (or of the flattened tensor) repeated.
+  public func repeatInterleave(_ count: Int, _ dimension: Int?) throws -> Tensor {
+    guard count >= 0 else { throw TensorError(.argument, "repeat_interleave", "the count must not be negative, got \(count)") }
+    guard let dimension else { return try reshape([-1]).repeatInterleave(count, 0) }
+    let axis = try shape.axis(dimension, "repeat_interleave")
+    var stretched = shape.array
+    stretched.insert(count, at: axis + 1)
+    var result = shape.array
+    result[axis] *= count
+    return try unsqueeze(axis + 1).expand(stretched).reshape(result)
+  }
+
+  /// The order reversed along dimensions.
+  public func flip(_ dimensions: [Int]) throws -> Tensor {
+    var result = self
+    for axis in try dimensions.isEmpty ? [] : shape.axes(dimensions, "flip") where rank > 0 {
+      let last = shape[axis] - 1
+      result = try result.indexSelect(axis, Tensor(stride(from: last, through: 0, by: -1).map { $0 }))
+    }
+    return result === self ? try clone() : result
+  }
+
+  /// Elements moved along dimensions, from the end back to the start.
+  public func roll(_ shifts: [Int], _ dimensions: [Int]?) throws -> Tensor {
+    guard let dimensions else {
+      guard shifts.count == 1 else { throw TensorError(.argument, "roll", "one shift is needed without dims, got \(shifts.count)") }
+      return try reshape([-1]).roll(shifts, [0]).reshape(shape)
+    }
+    guard shifts.count == dimensions.count else {
+      throw TensorError(.argument, "roll", "\(shifts.count) shifts were given for \(dimensions.count) dimensions")
+    }
+    var result = self
+    for (shift, dimension) in zip(shifts, dimensions) {
+      let axis = try shape.axis(dimension, "roll")
+      let size = shape[axis]
+      guard size > 0 else { continue }
+      let cut = ((-shift % size) + size) % size
+      result = try Joining.cat([result.slice(axis, cut, size), result.slice(axis, 0, cut)], axis)
+    }
+    return result
+  }
+
+  func triangle(_ diagonal: Int, lower: Bool) throws -> Tensor {
+    let name = lower ? "tril" : "triu"
+    guard rank >= 2 else { throw TensorError(.shape, name, "at least 2 dimensions are needed, the shape is \(shape)") }
+    let (rows, columns) = (shape[rank - 2], shape[rank - 1])
+    let outside = try Tensor(uninitialized: [rows, columns], .bool)
+    let bytes = outside.data.assumingMemoryBound(to: UInt8.self)
+    for row in 0..<rows {
+      for column in 0..<columns {
+        bytes[row * columns + column] = (lower ? column - row > diagonal : column - row < diagonal) ? 1 : 0
+      }
+    }
+    return try maskedFill(outside, .integer(0), grad: lower ? "TrilBackward0" : "TriuBackward0")
+  }
+
+  /// A vector's diagonal matrix, or a matrix' diagonal.
+  public func diag(_ diagonal: Int = 0) throws -> Tensor {
+    if rank == 2 { return try self.diagonal(diagonal).clone() }
+    guard rank == 1 else { throw TensorError(.shape, "diag", "a vector or a matrix is needed, the shape is \(shape)") }
+    let size = shape[0] + Swift.abs(diagonal)
+    let result = try Tensor.zeros([size, size], dtype: dtype)
+    try withNoGrad { try result.diagonal(diagonal).assign(self) }
+    result.storage.version = 0
+    return result.recorded("DiagBackward0", self) { c in c[0] = try c.g.diagonal(diagonal) }
+  }
+}

@@ -1,0 +1,261 @@
+// What an operation declares about itself. The Lua functions and methods, help, completion and the test suite are
+// all walks over the list of these (see Catalogue.swift), so adding an operation edits one file: its own.
+
+/// One operation: names, parameters, text, samples, and how to run it.
+public struct Operation: @unchecked Sendable {
+  public struct Forms: OptionSet, Sendable {
+    public let rawValue: Int
+    public init(rawValue: Int) { self.rawValue = rawValue }
+    /// `mg.name(x)`.
+    public static let function = Forms(rawValue: 1)
+    /// `x:name()`.
+    public static let method = Forms(rawValue: 2)
+    /// `x:name_()`, writing the result into x.
+    public static let inPlace = Forms(rawValue: 4)
+    /// `F.name(x)`.
+    public static let functional = Forms(rawValue: 8)
+    public static let both: Forms = [.function, .method]
+    public static let all: Forms = [.function, .method, .inPlace]
+  }
+
+  public let name: String
+  public let aliases: [String]
+  /// One sentence.
+  public let summary: String
+  public let parameters: [Parameter]
+  public let forms: Forms
+  public let samples: [Sample]
+  /// Arguments that must be refused.
+  public let rejects: [Sample]
+  /// The families' direct way in, for callers that want no argument list.
+  public let unary: Unary?
+  public let binary: Binary?
+  /// Whether second derivatives exist (false: piecewise constant or not differentiable at all).
+  public let isDifferentiable: Bool
+  public let run: (Arguments) throws -> Output
+
+  public init(
+    _ name: String, _ summary: String, _ parameters: [Parameter], aliases: [String] = [], forms: Forms = .both,
+    samples: [Sample] = [], rejects: [Sample] = [], differentiable: Bool = true, unary: Unary? = nil, binary: Binary? = nil,
+    _ run: @escaping (Arguments) throws -> Output
+  ) {
+    self.name = name
+    self.aliases = aliases
+    self.summary = summary
+    self.parameters = parameters
+    self.forms = forms
+    self.samples = samples
+    self.rejects = rejects
+    self.unary = unary
+    self.binary = binary
+    isDifferentiable = differentiable
+    self.run = run
+  }
+}
+
+/// A parameter of an operation.
+public struct Parameter: Sendable {
+  /// What it takes; the Lua side converts from 1-based by this, and only by this.
+  public enum Kind: Sendable {
+    case tensor
+    /// A tensor or a plain number.
+    case operand
+    case tensors
+    case number
+    /// A whole number that is not an index: a count, an offset.
+    case integer
+    /// A dimension, and several of them (a list, or at the end plain arguments).
+    case dimension, dimensions
+    /// A position along a dimension, and an int64 tensor of positions.
+    case index, indices
+    /// Class labels, as a tensor of them.
+    case labels
+    case boolean
+    case string
+    /// Sizes, as a list or as plain arguments.
+    case shape
+    /// Whole numbers that are not indices: repeats, shifts, split sizes.
+    case integers
+    case dtype
+  }
+
+  public let name: String
+  public let kind: Kind
+  public let isOptional: Bool
+  /// The default, as help shows it.
+  public let defaultText: String
+
+  public init(_ name: String, _ kind: Kind, optional: Bool = false, default text: String = "") {
+    self.name = name
+    self.kind = kind
+    isOptional = optional || !text.isEmpty
+    defaultText = text
+  }
+
+  public static let input = Parameter("input", .tensor)
+  public static let other = Parameter("other", .operand)
+  public static let dim = Parameter("dim", .dimension)
+  public static let keepdim = Parameter("keepdim", .boolean, default: "false")
+  public static let dtype = Parameter("dtype", .dtype, optional: true)
+}
+
+/// A decoded argument. Everything counts from 0.
+public enum Argument {
+  case absent
+  case tensor(Tensor)
+  case tensors([Tensor])
+  case number(Scalar)
+  case integer(Int)
+  case integers([Int])
+  case boolean(Bool)
+  case string(String)
+  case dtype(DType)
+}
+
+/// The arguments of one call, in the order of the parameters.
+public struct Arguments {
+  public let operation: String
+  public let values: [Argument]
+
+  public init(_ operation: String, _ values: [Argument]) {
+    self.operation = operation
+    self.values = values
+  }
+
+  private func missing(_ position: Int, _ expected: String) -> TensorError {
+    TensorError(.argument, operation, "argument \(position + 1) is not \(expected)")
+  }
+
+  private func value(_ position: Int) -> Argument { position < values.count ? values[position] : .absent }
+
+  public func isAbsent(_ position: Int) -> Bool {
+    if case .absent = value(position) { true } else { false }
+  }
+
+  public func tensor(_ position: Int) throws -> Tensor {
+    switch value(position) {
+    case .tensor(let tensor): return tensor
+    case .number(let number): return try Tensor.full([], number, dtype: number.ownDType)
+    default: throw missing(position, "a tensor")
+    }
+  }
+
+  public func optionalTensor(_ position: Int) throws -> Tensor? { isAbsent(position) ? nil : try tensor(position) }
+
+  public func tensors(_ position: Int) throws -> [Tensor] {
+    guard case .tensors(let list) = value(position) else { throw missing(position, "a list of tensors") }
+    return list
+  }
+
+  public func number(_ position: Int) throws -> Scalar {
+    switch value(position) {
+    case .number(let number): return number
+    case .integer(let integer): return .integer(Int64(integer))
+    case .boolean(let flag): return .boolean(flag)
+    default: throw missing(position, "a number")
+    }
+  }
+
+  public func number(_ position: Int, default fallback: Double) throws -> Double {
+    isAbsent(position) ? fallback : try number(position).real
+  }
+
+  public func optionalNumber(_ position: Int) throws -> Scalar? { isAbsent(position) ? nil : try number(position) }
+
+  public func integer(_ position: Int) throws -> Int {
+    guard case .integer(let integer) = value(position) else { throw missing(position, "a whole number") }
+    return integer
+  }
+
+  public func integer(_ position: Int, default fallback: Int) throws -> Int {
+    isAbsent(position) ? fallback : try integer(position)
+  }
+
+  public func optionalInteger(_ position: Int) throws -> Int? { isAbsent(position) ? nil : try integer(position) }
+
+  public func integers(_ position: Int) throws -> [Int] {
+    switch value(position) {
+    case .integers(let list): return list
+    case .integer(let integer): return [integer]
+    default: throw missing(position, "a list of whole numbers")
+    }
+  }
+
+  public func optionalIntegers(_ position: Int) throws -> [Int]? { isAbsent(position) ? nil : try integers(position) }
+
+  public func boolean(_ position: Int, default fallback: Bool = false) throws -> Bool {
+    switch value(position) {
+    case .absent: return fallback
+    case .boolean(let flag): return flag
+    default: throw missing(position, "true or false")
+    }
+  }
+
+  public func string(_ position: Int, default fallback: String) throws -> String {
+    switch value(position) {
+    case .absent: return fallback
+    case .string(let text): return text
+    default: throw missing(position, "a string")
+    }
+  }
+
+  public func dtype(_ position: Int) throws -> DType? {
+    switch value(position) {
+    case .absent: return nil
+    case .dtype(let dtype): return dtype
+    default: throw missing(position, "a dtype")
+    }
+  }
+}
+
+/// What an operation gives back.
+public enum Output {
+  case tensor(Tensor)
+  /// A tensor of positions, which Lua shows from 1.
+  case indices(Tensor)
+  /// A fixed number of results.
+  case several([Output])
+  /// A list whose length depends on the data.
+  case list([Tensor])
+  case boolean(Bool)
+  case number(Scalar)
+
+  /// All tensors in it.
+  package var tensors: [Tensor] {
+    switch self {
+    case .tensor(let tensor), .indices(let tensor): [tensor]
+    case .several(let outputs): outputs.flatMap(\.tensors)
+    case .list(let list): list
+    case .boolean, .number: []
+    }
+  }
+}
+
+/// Arguments that an operation is tested with, described rather than stored.
+public struct Sample: Sendable, ExpressibleByArrayLiteral {
+  public enum Value: Sendable {
+    /// A float tensor of those sizes with values spread over a range.
+    case float([Int], ClosedRange<Double>)
+    /// An int64 tensor with values spread over a range.
+    case integers([Int], ClosedRange<Int>)
+    /// The same, as positions.
+    case positions([Int], ClosedRange<Int>)
+    case booleans([Int])
+    /// A float tensor of exactly those values.
+    case values([Int], [Double])
+    case tensors([Value])
+    case number(Double)
+    case integer(Int)
+    case list([Int])
+    case flag(Bool)
+    case text(String)
+    case absent
+
+    public static func float(_ sizes: Int...) -> Value { .float(sizes, -2...2) }
+    public static func positive(_ sizes: Int...) -> Value { .float(sizes, 0.2...3) }
+  }
+
+  public let values: [Value]
+  public init(arrayLiteral elements: Value...) { values = elements }
+  public init(_ values: [Value]) { self.values = values }
+}

@@ -1,0 +1,356 @@
+// Matrix products, and `linear`, the product that models are made of.
+
+import CKernels
+import COneDNN
+
+/// C = op(A)·op(B) (+ C): which library computes it is decided here.
+enum Gemm {
+  /// A matrix as a product sees it: a pointer, the distance of rows, and whether it is stored transposed.
+  struct Operand {
+    let pointer: UnsafeMutableRawPointer
+    let leading: Int
+    let transposed: Bool
+    /// Keeps packed copies alive.
+    let owner: Tensor
+    let batchStride: Int
+
+    /// The last two dimensions of `x`, packed first when neither is contiguous. `flipped` asks for the transpose.
+    init(_ x: Tensor, flipped: Bool = false) throws {
+      let r = x.rank
+      let rows = x.shape[r - 2], columns = x.shape[r - 1]
+      let rowStride = x.layout.strides[r - 2], columnStride = x.layout.strides[r - 1]
+      if columnStride == 1 || columns == 1, rowStride >= Swift.max(columns, 1) || rows == 1 {
+        (owner, leading, transposed) = (x, rows == 1 ? Swift.max(columns, 1) : rowStride, flipped)
+      } else if rowStride == 1 || rows == 1, columnStride >= Swift.max(rows, 1) || columns == 1 {
+        (owner, leading, transposed) = (x, columns == 1 ? Swift.max(rows, 1) : columnStride, !flipped)
+      } else {
+        (owner, leading, transposed) = (try x.packed(), Swift.max(columns, 1), flipped)
+      }
+      pointer = owner.data
+      batchStride = r > 2 ? owner.layout.strides[r - 3] : 0
+    }
+  }
+
+  /// Below this many multiply-adds our own kernel beats oneDNN's call.
+  @inline(__always)
+  static func isSmall(_ m: Int, _ n: Int, _ k: Int) -> Bool { m &* n &* k <= 64 * 64 * 64 }
+
+  static func run(
+    _ dtype: DType, _ m: Int, _ n: Int, _ k: Int, _ a: borrowing Operand, _ b: borrowing Operand, batch: Int = 0,
+    accumulate: Bool = false, bias: UnsafeMutableRawPointer? = nil, into c: UnsafeMutableRawPointer
+  ) throws {
+    let size = dtype.size
+    try run(
+      dtype, m, n, k, a.pointer + batch &* a.batchStride &* size, a.leading, a.transposed, b.pointer + batch &* b.batchStride &* size,
+      b.leading, b.transposed, accumulate: accumulate, bias: bias, into: c)
+  }
+
+  @inline(__always)
+  static func run(
+    _ dtype: DType, _ m: Int, _ n: Int, _ k: Int, _ a: UnsafeMutableRawPointer, _ lda: Int, _ ta: Bool,
+    _ b: UnsafeMutableRawPointer, _ ldb: Int, _ tb: Bool, accumulate: Bool = false, bias: UnsafeMutableRawPointer? = nil,
+    into c: UnsafeMutableRawPointer
+  ) throws {
+    switch dtype {
+    case .float32:
+      let a = a.assumingMemoryBound(to: Float.self)
+      let b = b.assumingMemoryBound(to: Float.self)
+      let result = c.assumingMemoryBound(to: Float.self)
+      if isSmall(m, n, k) {
+        mg_gemm_small_f32(
+          ta, tb, Int64(m), Int64(n), Int64(k), a, Int64(lda), b, Int64(ldb), accumulate,
+          bias?.assumingMemoryBound(to: Float.self), result, Int64(n))
+      } else {
+        let status = dnnl_sgemm(
+          ta ? 84 : 78, tb ? 84 : 78, Int64(m), Int64(n), Int64(k), 1, a, Int64(lda), b, Int64(ldb), accumulate ? 1 : 0, result, Int64(n))
+        guard status == dnnl_success else {
+          throw TensorError(.memory, "matmul", "the product of \(m)×\(k) and \(k)×\(n) could not be computed: oneDNN says \(status.rawValue)")
+        }
+        if let bias { mg_add_row(dtype.kernel, Int64(m), Int64(n), bias, c) }
+      }
+    case .float64:
+      mg_gemm_f64(
+        ta, tb, Int64(m), Int64(n), Int64(k), a.assumingMemoryBound(to: Double.self), Int64(lda),
+        b.assumingMemoryBound(to: Double.self), Int64(ldb), accumulate, bias?.assumingMemoryBound(to: Double.self),
+        c.assumingMemoryBound(to: Double.self), Int64(n))
+    default:
+      mg_gemm_int(dtype.kernel, ta, tb, Int64(m), Int64(n), Int64(k), a, Int64(lda), b, Int64(ldb), c, Int64(n))
+    }
+  }
+}
+
+extension Tensor {
+  private func checkProduct(_ other: Tensor, _ operation: String) throws {
+    guard dtype == other.dtype else {
+      throw TensorError(.dtype, operation, "the dtypes \(dtype) and \(other.dtype) differ; convert one of them")
+    }
+    guard dtype != .bool else { throw TensorError(.dtype, operation, "not defined for tensors of bool") }
+  }
+
+  /// The matrix product of `(n, k)` and `(k, m)`.
+  public func mm(_ other: Tensor) throws -> Tensor {
+    try checkProduct(other, "mm")
+    guard rank == 2, other.rank == 2 else {
+      throw TensorError(.shape, "mm", "two matrices are needed, got shapes \(shape) and \(other.shape)")
+    }
+    guard shape[1] == other.shape[0] else {
+      throw TensorError(.shape, "mm", "inner sizes \(shape[1]) and \(other.shape[0]) differ for \(shape) × \(other.shape)")
+    }
+    let (m, n, k) = (shape[0], other.shape[1], shape[1])
+    let y = try Tensor(uninitialized: [m, n], dtype)
+    try Gemm.run(dtype, m, n, k, Gemm.Operand(self), Gemm.Operand(other), into: y.data)
+    return y.recorded(Product.mm, self, other)
+  }
+
+  /// The matrix product of each pair in two batches, `(b, n, k)` and `(b, k, m)`.
+  public func bmm(_ other: Tensor) throws -> Tensor {
+    try checkProduct(other, "bmm")
+    guard rank == 3, other.rank == 3, shape[0] == other.shape[0] else {
+      throw TensorError(
+        .shape, "bmm", "two batches of as many matrices are needed, got shapes \(shape) and \(other.shape)")
+    }
+    guard shape[2] == other.shape[1] else {
+      throw TensorError(.shape, "bmm", "inner sizes \(shape[2]) and \(other.shape[1]) differ for \(shape) × \(other.shape)")
+    }
+    let (batches, m, n, k) = (shape[0], shape[1], other.shape[2], shape[2])
+    let y = try Tensor(uninitialized: [batches, m, n], dtype)
+    let a = try Gemm.Operand(self), b = try Gemm.Operand(other)
+    for batch in 0..<batches {
+      try Gemm.run(dtype, m, n, k, a, b, batch: batch, into: y.data + batch * m * n * dtype.size)
+    }
+    return y.recorded(Product.bmm, self, other)
+  }
+
+  /// The product of a matrix `(n, k)` and a vector `(k)`.
+  public func mv(_ vector: Tensor) throws -> Tensor {
+    try checkProduct(vector, "mv")
+    guard rank == 2, vector.rank == 1, shape[1] == vector.shape[0] else {
+      throw TensorError(.shape, "mv", "a matrix (n, k) and a vector (k) are needed, got shapes \(shape) and \(vector.shape)")
+    }
+    let y = try Tensor(uninitialized: [shape[0]], dtype)
+    let packed = try vector.packed()
+    let column = Tensor(
+      storage: packed.storage, layout: Layout([shape[1], 1]).moved(by: packed.layout.offset), dtype: dtype)
+    try Gemm.run(dtype, shape[0], 1, shape[1], Gemm.Operand(self), Gemm.Operand(column), into: y.data)
+    return y.recorded(Product.mv, self, vector)
+  }
+
+  /// The inner product of two vectors.
+  public func dot(_ other: Tensor) throws -> Tensor {
+    try checkProduct(other, "dot")
+    guard rank == 1, other.rank == 1, shape == other.shape else {
+      throw TensorError(.shape, "dot", "two vectors of one length are needed, got shapes \(shape) and \(other.shape)")
+    }
+    let y = try withNoGrad { try (self * other).sum().to(dtype) }
+    return y.recorded(Product.dot, self, other)
+  }
+
+  /// The outer product of two vectors, `(n)` and `(m)` to `(n, m)`.
+  public func outer(_ other: Tensor) throws -> Tensor {
+    guard rank == 1, other.rank == 1 else {
+      throw TensorError(.shape, "outer", "two vectors are needed, got shapes \(shape) and \(other.shape)")
+    }
+    return try unsqueeze(1) * other.unsqueeze(0)
+  }
+
+  /// The product of the last two dimensions; the others broadcast; vectors count as a row on the left and a column on
+  /// the right, and disappear again.
+  public func matmul(_ other: Tensor) throws -> Tensor {
+    guard rank > 0, other.rank > 0 else {
+      throw TensorError(.shape, "matmul", "both tensors need at least 1 dimension, got shapes \(shape) and \(other.shape)")
+    }
+    let inner = other.rank == 1 ? other.shape[0] : other.shape[other.rank - 2]
+    guard shape[rank - 1] == inner else {
+      throw TensorError(.shape, "matmul", "inner sizes \(shape[rank - 1]) and \(inner) differ for \(shape) × \(other.shape)")
+    }
+    switch (rank, other.rank) {
+    case (1, 1): return try dot(other)
+    case (2, 1): return try mv(other)
+    case (2, 2): return try mm(other)
+    case (1, 2): return try unsqueeze(0).mm(other).squeeze([0])
+    default: break
+    }
+    if other.rank <= 2, rank > 2 {
+      // One matrix for all batches: a single tall product.
+      let tall = try reshape([-1, inner])
+      let product = try other.rank == 1 ? tall.mv(other) : tall.mm(other)
+      return try product.reshape(Array(shape.array.dropLast()) + (other.rank == 1 ? [] : [other.shape[1]]))
+    }
+    let a = rank == 1 ? try unsqueeze(0) : self
+    let b = other.rank == 1 ? try other.unsqueeze(1) : other
+    let (m, k, n) = (a.shape[a.rank - 2], inner, b.shape[b.rank - 1])
+    let batches = try Shape.broadcast(
+      Shape(Array(a.shape.array.dropLast(2))), Shape(Array(b.shape.array.dropLast(2))), "matmul")
+    let left = try a.expand(Shape(batches.array + [m, k])).reshape([batches.count, m, k] as Shape)
+    let right = try b.expand(Shape(batches.array + [k, n])).reshape([batches.count, k, n] as Shape)
+    let product = try left.bmm(right)
+    return try product.reshape(batches.array + (rank == 1 ? [] : [m]) + (other.rank == 1 ? [] : [n]))
+  }
+
+  /// beta · input + alpha · a · b, of matrices; input broadcasts.
+  public func addmm(_ a: Tensor, _ b: Tensor, beta: Double = 1, alpha: Double = 1) throws -> Tensor {
+    let product = try a.mm(b)
+    return try (beta == 1 ? self : self * beta) + (alpha == 1 ? product : product * alpha)
+  }
+
+  /// x · weightᵀ + bias: `x` is `(…, in)`, `weight` `(out, in)`, `bias` `(out)` or absent; the result `(…, out)`.
+  public func linear(_ weight: Tensor, _ bias: Tensor? = nil) throws -> Tensor {
+    let x = self
+    guard weight.rank == 2, x.rank > 0, x.shape[x.rank - 1] == weight.shape[1] else {
+      throw TensorError(
+        .shape, "linear",
+        weight.rank == 2
+          ? "input of shape \(x.shape) does not fit: its last size must be in_features = \(weight.shape[1]), for a weight of shape \(weight.shape)"
+          : "the weight must be a matrix (out_features, in_features), got shape \(weight.shape)")
+    }
+    try x.checkProduct(weight, "linear")
+    if let bias {
+      guard bias.rank == 1, bias.shape[0] == weight.shape[0] else {
+        throw TensorError(.shape, "linear", "the bias must have shape [\(weight.shape[0])], got \(bias.shape)")
+      }
+      guard bias.dtype == weight.dtype else {
+        throw TensorError(.dtype, "linear", "the dtypes \(weight.dtype) of the weight and \(bias.dtype) of the bias differ")
+      }
+    }
+    let (n, k) = (weight.shape[0], weight.shape[1])
+    let shape = x.shape.replacing(x.rank - 1, with: n)
+    let rows = k == 0 ? shape.replacing(shape.rank - 1, with: 1).count : x.count / k
+    let y = try Tensor(uninitialized: shape, x.dtype)
+    let packed = try x.packed()
+    let packedBias = try bias?.packed()
+    if weight.isContiguous {
+      try Gemm.run(
+        x.dtype, rows, n, k, packed.data, Swift.max(k, 1), false, weight.data, Swift.max(k, 1), true, bias: packedBias?.data, into: y.data)
+    } else {
+      let w = try Gemm.Operand(weight, flipped: true)
+      try Gemm.run(
+        x.dtype, rows, n, k, packed.data, Swift.max(k, 1), false, w.pointer, w.leading, w.transposed, bias: packedBias?.data, into: y.data)
+    }
+    guard GradMode.isEnabled, x.dtype.isFloating else { return y }
+    return y.recordedLinear(x, weight, bias)
+  }
+
+  @inline(__always)
+  private func recordedLinear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
+    let wantsX = x.requiresGrad
+    let wantsWeight = weight.requiresGrad
+    guard wantsX || wantsWeight || bias?.requiresGrad ?? false else { return self }
+    let node = Node(bias == nil ? Product.linear : Product.linearBias, edges: bias.map { Edges(x.edge, weight.edge, $0.edge) } ?? Edges(x.edge, weight.edge))
+    if wantsWeight { node.save(x, slot: 0) }
+    if wantsX { node.save(weight, slot: 1) }
+    self.node = node
+    return self
+  }
+}
+
+/// Gradients of products.
+enum Product {
+  static let mm = Formulas("MmBackward0", [
+    .uses(.b) { c in try c.g.mm(c.b.transpose(0, 1)) },
+    .uses(.a) { c in try c.a.transpose(0, 1).mm(c.g) },
+  ])
+  static let bmm = Formulas("BmmBackward0", [
+    .uses(.b) { c in try c.g.bmm(c.b.transpose(1, 2)) },
+    .uses(.a) { c in try c.a.transpose(1, 2).bmm(c.g) },
+  ])
+  static let mv = Formulas("MvBackward0", [
+    .uses(.b) { c in try c.g.outer(c.b) },
+    .uses(.a) { c in try c.a.transpose(0, 1).mv(c.g) },
+  ])
+  static let dot = Formulas("DotBackward0", [
+    .uses(.b) { c in try c.g * c.b }, .uses(.a) { c in try c.g * c.a },
+  ])
+  static let linearBias = Linear("AddmmBackward0")
+  static let linear = Linear("MmBackward0")
+
+  /// dx = g · W, dW = gᵀ · x, db = Σ g: kernels in the usual case, operations when they are differentiated in turn.
+  final class Linear: Formulas, @unchecked Sendable {
+    init(_ name: String) { super.init(name, []) }
+
+    override func run(_ pass: inout Backward) throws {
+      let g = pass.g
+      let n = g.shape[g.rank - 1]
+      if pass.createsGraph {
+        if pass.needs(0) { pass[0] = try g.linear(pass.b.transpose(0, 1)) }
+        if pass.needs(1) {
+          let x = try pass.a
+          pass[1] = try g.reshape([-1, n]).transpose(0, 1).mm(x.reshape([-1, x.shape[x.rank - 1]]))
+        }
+        if pass.node.edges.count == 3, pass.needs(2) { pass[2] = try g.rank == 1 ? g : g.reshape([-1, n]).sum([0]) }
+        return
+      }
+      let packed = try g.packed()
+      let rows = n == 0 ? 0 : g.count / n
+      let dtype = g.dtype
+      if pass.needs(0) {
+        let weight = try pass.b
+        let k = weight.shape[1]
+        let dx = try Tensor(uninitialized: g.shape.replacing(g.rank - 1, with: k), dtype)
+        let w = try Gemm.Operand(weight)
+        try Gemm.run(dtype, rows, k, n, packed.data, Swift.max(n, 1), false, w.pointer, w.leading, w.transposed, into: dx.data)
+        pass[0] = dx
+      }
+      if pass.needs(1) {
+        let x = try pass.a.packed()
+        let k = x.shape[x.rank - 1]
+        let dw = try Tensor(uninitialized: [n, k], dtype)
+        try Gemm.run(dtype, n, k, rows, packed.data, Swift.max(n, 1), true, x.data, Swift.max(k, 1), false, into: dw.data)
+        pass[1] = dw
+      }
+      if pass.node.edges.count == 3, pass.needs(2) {
+        let db = try Tensor(uninitialized: [n], dtype)
+        mg_reduce(MG_SUM, dtype.kernel, 1, Int64(rows), Int64(n), packed.data, db.data)
+        pass[2] = db
+      }
+    }
+  }
+
+  private static let matrices: [Sample] = [[.float(2, 3), .float(3, 4)], [.float(1, 3), .float(3, 1)], [.float(0, 3), .float(3, 2)], [.float(2, 0), .float(0, 3)]]
+
+  static let list: [Operation] = [
+    Operation(
+      "mm", "The product of two matrices.", [.input, .init("mat2", .tensor)], samples: matrices,
+      rejects: [[.float(2, 3), .float(4, 5)], [.float(2, 3), .float(3)]]
+    ) { .tensor(try $0.tensor(0).mm(try $0.tensor(1))) },
+    Operation(
+      "bmm", "The products of two batches of matrices.", [.input, .init("mat2", .tensor)],
+      samples: [[.float(2, 3, 4), .float(2, 4, 2)]], rejects: [[.float(2, 3, 4), .float(3, 4, 2)]]
+    ) { .tensor(try $0.tensor(0).bmm(try $0.tensor(1))) },
+    Operation(
+      "mv", "The product of a matrix and a vector.", [.input, .init("vec", .tensor)], samples: [[.float(2, 3), .float(3)]],
+      rejects: [[.float(2, 3), .float(2)]]
+    ) { .tensor(try $0.tensor(0).mv(try $0.tensor(1))) },
+    Operation(
+      "dot", "The inner product of two vectors.", [.input, .init("tensor", .tensor)], aliases: ["inner"], samples: [[.float(4), .float(4)]],
+      rejects: [[.float(4), .float(3)]]
+    ) { .tensor(try $0.tensor(0).dot(try $0.tensor(1))) },
+    Operation(
+      "outer", "The outer product of two vectors.", [.input, .init("vec2", .tensor)], aliases: ["ger"], samples: [[.float(2), .float(3)]],
+      rejects: [[.float(2, 2), .float(3)]]
+    ) { .tensor(try $0.tensor(0).outer(try $0.tensor(1))) },
+    Operation(
+      "matmul", "The product of the last two dimensions; the others broadcast, vectors count as row or column.",
+      [.input, .init("other", .tensor)],
+      samples: matrices + [
+        [.float(3), .float(3)], [.float(2, 3), .float(3)], [.float(3), .float(3, 2)], [.float(2, 2, 3), .float(3, 4)],
+        [.float(2, 2, 3), .float(2, 3, 4)], [.float(2, 1, 2, 3), .float(3, 3, 2)], [.float(3), .float(2, 3, 2)], [.float(2, 2, 3), .float(3)],
+      ],
+      rejects: [[.float(2, 3), .float(4, 5)], [.float(), .float(2)]]
+    ) { .tensor(try $0.tensor(0).matmul(try $0.tensor(1))) },
+    Operation(
+      "addmm", "beta · input + alpha · mat1 · mat2.",
+      [.input, .init("mat1", .tensor), .init("mat2", .tensor), .init("beta", .number, default: "1"), .init("alpha", .number, default: "1")],
+      samples: [[.float(2, 4), .float(2, 3), .float(3, 4)], [.float(4), .float(2, 3), .float(3, 4), .number(0.5), .number(2)]],
+      rejects: [[.float(2, 4), .float(2, 3), .float(2, 4)]]
+    ) { .tensor(try $0.tensor(0).addmm(try $0.tensor(1), try $0.tensor(2), beta: try $0.number(3, default: 1), alpha: try $0.number(4, default: 1))) },
+    Operation(
+      "linear", "input · weightᵀ + bias; input (…, in), weight (out, in), bias (out).",
+      [.input, .init("weight", .tensor), .init("bias", .tensor, optional: true)], forms: .functional,
+      samples: [
+        [.float(5, 3), .float(2, 3), .float(2)], [.float(5, 3), .float(2, 3)], [.float(3), .float(2, 3), .float(2)],
+        [.float(2, 4, 3), .float(2, 3), .float(2)], [.float(0, 3), .float(2, 3), .float(2)],
+      ],
+      rejects: [[.float(5, 2), .float(2, 3)], [.float(5, 3), .float(2, 3), .float(3)]]
+    ) { .tensor(try $0.tensor(0).linear(try $0.tensor(1), try $0.optionalTensor(2))) },
+  ]
+}

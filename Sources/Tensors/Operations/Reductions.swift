@@ -1,0 +1,423 @@
+// Reductions over some dimensions or all of them, and running sums.
+
+import CKernels
+
+/// A tensor seen by a reduction: the reduced dimensions as one, in the middle.
+struct ReductionPlan {
+  let outer, length, inner: Int
+  let source: Tensor
+  /// The result's shape without and with the reduced dimensions.
+  let shape: Shape
+  let kept: Shape
+
+  /// Arranges `x` so that kernels, which read [outer, length, inner], can reduce `axes` (sorted).
+  init(_ x: Tensor, _ axes: [Int], keepdim: Bool) throws {
+    kept = x.shape.removing(axes, keeping: true)
+    shape = keepdim ? kept : x.shape.removing(axes, keeping: false)
+    let adjacent = axes.isEmpty || axes.last! - axes.first! == axes.count - 1
+    if adjacent {
+      source = try x.packed()
+      let first = axes.first ?? x.rank
+      let last = axes.last ?? x.rank - 1
+      outer = (0..<first).reduce(1) { $0 * x.shape[$1] }
+      length = axes.reduce(1) { $0 * x.shape[$1] }
+      inner = (last + 1 <= x.rank ? (last + 1..<x.rank) : 0..<0).reduce(1) { $0 * x.shape[$1] }
+    } else {
+      let rest = (0..<x.rank).filter { !axes.contains($0) }
+      let arranged = Tensor(storage: x.storage, layout: x.layout.permuted(rest + axes), dtype: x.dtype)
+      source = try arranged.packed()
+      outer = rest.reduce(1) { $0 * x.shape[$1] }
+      length = axes.reduce(1) { $0 * x.shape[$1] }
+      inner = 1
+    }
+  }
+
+  func result(_ dtype: DType) throws -> Tensor { try Tensor(uninitialized: shape, dtype) }
+}
+
+extension Tensor {
+  /// Stretches a reduction's gradient (or result) back over the reduced dimensions.
+  func restored(_ kept: Shape, to whole: Shape) throws -> Tensor { try reshape(kept).expand(whole) }
+
+  private func reduce(_ op: mg_reduce_op, _ axes: [Int], keepdim: Bool, dtype: DType) throws -> (Tensor, ReductionPlan) {
+    let plan = try ReductionPlan(converted(to: dtype), axes, keepdim: keepdim)
+    let y = try plan.result(dtype)
+    mg_reduce(op, dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
+    return (y, plan)
+  }
+
+  /// The sum over `dimensions` (all when absent). Whole numbers and bool are summed as int64.
+  public func sum(_ dimensions: [Int]? = nil, keepdim: Bool = false, dtype: DType? = nil) throws -> Tensor {
+    let axes = try shape.axes(dimensions, "sum")
+    let target = dtype ?? (self.dtype.isFloating ? self.dtype : .int64)
+    if target != self.dtype, self.dtype.isFloating { return try to(target).sum(dimensions, keepdim: keepdim) }
+    let (y, plan) = try reduce(MG_SUM, axes, keepdim: keepdim, dtype: target)
+    let whole = shape
+    let kept = plan.kept
+    return y.recorded(dimensions == nil ? "SumBackward0" : "SumBackward1", self) { c in
+      c[0] = try c.g.restored(kept, to: whole)
+    }
+  }
+
+  /// The mean over `dimensions` (all when absent), of floats.
+  public func mean(_ dimensions: [Int]? = nil, keepdim: Bool = false, dtype: DType? = nil) throws -> Tensor {
+    if let dtype, dtype != self.dtype { return try to(dtype).mean(dimensions, keepdim: keepdim) }
+    try requireFloating("mean")
+    let axes = try shape.axes(dimensions, "mean")
+    let (y, plan) = try reduce(MG_SUM, axes, keepdim: keepdim, dtype: self.dtype)
+    let count = Double(plan.length)
+    Elementwise.binary(MG_DIV, y, .real(count), into: y)
+    let whole = shape
+    let kept = plan.kept
+    return y.recorded(dimensions == nil ? "MeanBackward0" : "MeanBackward1", self) { c in
+      c[0] = try (c.g / count).restored(kept, to: whole)
+    }
+  }
+
+  func requireFloating(_ operation: String) throws {
+    guard dtype.isFloating else {
+      throw TensorError(.dtype, operation, "a float tensor is needed, this one is \(dtype); convert it, for instance with :float()")
+    }
+  }
+
+  /// The product over one dimension, or over all elements.
+  public func prod(_ dimension: Int? = nil, keepdim: Bool = false) throws -> Tensor {
+    let axes = try shape.axes(dimension.map { [$0] }, "prod")
+    let target = dtype.isFloating ? dtype : .int64
+    let (y, plan) = try reduce(MG_PROD, axes, keepdim: keepdim, dtype: target)
+    let whole = shape
+    let kept = plan.kept
+    return y.recorded(dimension == nil ? "ProdBackward0" : "ProdBackward1", self, uses: .a) { c in
+      // The product of the others: from the left times from the right, so that zeros need no division.
+      let x = try dimension == nil ? c.a.reshape([-1]) : c.a
+      let axis = dimension == nil ? 0 : axes.first ?? 0
+      let others = x.rank == 0 ? try Tensor.ones([], dtype: x.dtype) : try x.productsBefore(axis) * x.flip([axis]).productsBefore(axis).flip([axis])
+      c[0] = try c.g.restored(kept, to: whole) * others.reshape(whole)
+    }
+  }
+
+  /// At each position along `axis`, the product of all elements before it.
+  private func productsBefore(_ axis: Int) throws -> Tensor {
+    let size = shape[axis]
+    guard size > 0 else { return self }
+    let ones = try Tensor.ones(shape.replacing(axis, with: 1), dtype: dtype)
+    return try Joining.cat([ones, slice(axis, 0, size - 1)], axis).cumprod(axis)
+  }
+
+  /// Largest (or smallest) elements; positions whose elements tie share the gradient.
+  func extreme(_ op: mg_reduce_op, _ dimensions: [Int]?, keepdim: Bool, name: String, grad: String) throws -> Tensor {
+    let axes = try shape.axes(dimensions, name)
+    let (y, plan) = try reduce(op, axes, keepdim: keepdim, dtype: dtype, checkedBy: name)
+    let whole = shape
+    let kept = plan.kept
+    return y.recorded(grad, self, uses: [.a, .output]) { c in
+      let hit = try c.a.detach().eq(c.y.detach().restored(kept, to: whole)).to(c.g.dtype)
+      let share = try hit / hit.sum(axes, keepdim: true)
+      c[0] = try share * c.g.restored(kept, to: whole)
+    }
+  }
+
+  private func reduce(
+    _ op: mg_reduce_op, _ axes: [Int], keepdim: Bool, dtype: DType, checkedBy name: String
+  ) throws -> (Tensor, ReductionPlan) {
+    for axis in axes where axis < rank && shape[axis] == 0 {
+      throw TensorError(.shape, name, "dimension \(index: axis) of shape \(shape) is empty, so nothing is largest or smallest in it")
+    }
+    if count == 0, rank > 0, axes.count == rank {
+      throw TensorError(.shape, name, "shape \(shape) has no elements, so none is largest or smallest")
+    }
+    return try reduce(op, axes, keepdim: keepdim, dtype: dtype)
+  }
+
+  /// All elements' maximum and minimum.
+  public func max() throws -> Tensor { try extreme(MG_MAX, nil, keepdim: false, name: "max", grad: "MaxBackward1") }
+  public func min() throws -> Tensor { try extreme(MG_MIN, nil, keepdim: false, name: "min", grad: "MinBackward1") }
+
+  /// Maximum along one dimension with the (first) position of each.
+  public func max(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
+    try extremeWithIndices(dimension, keepdim: keepdim, name: "max", grad: "MaxBackward0", mg_argmax)
+  }
+
+  public func min(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
+    try extremeWithIndices(dimension, keepdim: keepdim, name: "min", grad: "MinBackward0", mg_argmin)
+  }
+
+  private typealias ArgKernel = (mg_dtype, Int64, Int64, Int64, UnsafeRawPointer?, UnsafeMutableRawPointer?, UnsafeMutablePointer<Int64>?) -> Void
+
+  private func arg(_ axes: [Int], keepdim: Bool, name: String, _ kernel: ArgKernel) throws -> (Tensor, Tensor) {
+    let plan = try ReductionPlan(self, axes, keepdim: keepdim)
+    guard plan.length > 0 || plan.outer * plan.inner == 0 else {
+      throw TensorError(.shape, name, "shape \(shape) is empty where the extreme is asked for")
+    }
+    let values = try plan.result(dtype)
+    let indices = try plan.result(.int64)
+    kernel(
+      dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, values.data,
+      indices.data.assumingMemoryBound(to: Int64.self))
+    return (values, indices)
+  }
+
+  private func extremeWithIndices(
+    _ dimension: Int, keepdim: Bool, name: String, grad: String, _ kernel: ArgKernel
+  ) throws -> (values: Tensor, indices: Tensor) {
+    let axis = try shape.axis(dimension, name)
+    let (values, indices) = try arg(rank == 0 ? [] : [axis], keepdim: keepdim, name: name, kernel)
+    return (recordPick(values, indices, axis, keepdim: keepdim, grad), indices)
+  }
+
+  /// Records `values` as picked from this tensor at `indices` along `axis`.
+  func recordPick(_ values: Tensor, _ indices: Tensor, _ axis: Int, keepdim: Bool, _ grad: String) -> Tensor {
+    let whole = shape
+    return values.recorded(grad, self, holdsTensors: true) { c in
+      if whole.rank == 0 {
+        c[0] = c.g
+        return
+      }
+      let g = keepdim ? c.g : try c.g.unsqueeze(axis)
+      let at = keepdim ? indices : try indices.unsqueeze(axis)
+      c[0] = try Tensor.zeros(whole, dtype: c.g.dtype).scatterAdd(axis, at, g)
+    }
+  }
+
+  /// Position of the largest element along a dimension, or among all elements in row-major order.
+  public func argmax(_ dimension: Int? = nil, keepdim: Bool = false) throws -> Tensor {
+    try argExtreme(dimension, keepdim: keepdim, "argmax", mg_argmax)
+  }
+
+  public func argmin(_ dimension: Int? = nil, keepdim: Bool = false) throws -> Tensor {
+    try argExtreme(dimension, keepdim: keepdim, "argmin", mg_argmin)
+  }
+
+  private func argExtreme(_ dimension: Int?, keepdim: Bool, _ name: String, _ kernel: ArgKernel) throws -> Tensor {
+    let axes = rank == 0 ? [] : try shape.axes(dimension.map { [$0] }, name)
+    if rank == 0, let dimension { _ = try shape.axis(dimension, name) }
+    return try arg(axes, keepdim: keepdim, name: name, kernel).1
+  }
+
+  /// The variance over `dimensions`, with n − correction in the denominator.
+  public func variance(_ dimensions: [Int]? = nil, correction: Double = 1, keepdim: Bool = false) throws -> Tensor {
+    try requireFloating("var")
+    let axes = try shape.axes(dimensions, "var")
+    let plan = try ReductionPlan(self, axes, keepdim: keepdim)
+    let y = try plan.result(dtype)
+    mg_moments(dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, nil, y.data)
+    let divisor = Swift.max(Double(plan.length) - correction, 0)
+    Elementwise.binary(MG_DIV, y, .real(divisor), into: y)
+    let whole = shape
+    let kept = plan.kept
+    return y.recorded("VarBackward0", self, uses: .a) { c in
+      c[0] = try c.g.restored(kept, to: whole) * ((c.a - c.a.mean(axes, keepdim: true)) * (2 / divisor))
+    }
+  }
+
+  /// The square root of the variance.
+  public func std(_ dimensions: [Int]? = nil, correction: Double = 1, keepdim: Bool = false) throws -> Tensor {
+    let axes = try shape.axes(dimensions, "std")
+    let y = try withNoGrad { try variance(dimensions, correction: correction, keepdim: keepdim) }
+    Elementwise.unary(MG_SQRT, y, into: y)
+    let length = axes.reduce(1) { $0 * shape[$1] }
+    let divisor = Swift.max(Double(length) - correction, 0)
+    let whole = shape
+    let kept = shape.removing(axes, keeping: true)
+    return y.recorded("StdBackward0", self, uses: [.a, .output]) { c in
+      let scale = try (c.g / (c.y * divisor)).maskedFill(c.y.eq(0), .real(0))
+      c[0] = try scale.restored(kept, to: whole) * (c.a - c.a.mean(axes, keepdim: true))
+    }
+  }
+
+  /// (Σ|x|^p)^(1/p) over `dimensions`.
+  public func norm(_ p: Double = 2, _ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
+    try requireFloating("norm")
+    let axes = try shape.axes(dimensions, "norm")
+    let plan = try ReductionPlan(self, axes, keepdim: keepdim)
+    guard plan.length > 0 || (p.isFinite && p >= 0) else {
+      throw TensorError(.shape, "norm", "the norm of order \(p) of no elements (shape \(shape)) does not exist")
+    }
+    let y = try plan.result(dtype)
+    mg_norm(dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, p, y.data)
+    let whole = shape
+    let kept = plan.kept
+    return y.recorded("LinalgVectorNormBackward0", self, uses: [.a, .output]) { c in
+      let x = try c.a
+      let g = try c.g.restored(kept, to: whole)
+      let size = try c.y.restored(kept, to: whole)
+      switch p {
+      case 0: c[0] = try Tensor.zeros(like: x)
+      case 1: c[0] = try g * x.sign()
+      case 2: c[0] = try g * (x / size).maskedFill(size.eq(0), .real(0))
+      case .infinity, -.infinity:
+        let hit = try x.abs().detach().eq(size.detach()).to(x.dtype)
+        c[0] = try g * (x.sign() * (hit / hit.sum(axes, keepdim: true)))
+      default:
+        // x·|x|^(p−2) / ‖x‖^(p−1), 0 at the origin.
+        let slope = try x.sign() * x.abs().power(p - 1) / size.power(p - 1)
+        c[0] = try g * slope.maskedFill(size.eq(0), .real(0))
+      }
+    }
+  }
+
+  /// ln Σ e^x over `dimensions`, without overflow.
+  public func logsumexp(_ dimensions: [Int], keepdim: Bool = false) throws -> Tensor {
+    let x = dtype.isFloating ? self : try to(DType.defaultFloating)
+    let axes = try shape.axes(dimensions, "logsumexp")
+    let plan = try ReductionPlan(x, axes, keepdim: keepdim)
+    let y = try plan.result(x.dtype)
+    mg_logsumexp(x.dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
+    let whole = shape
+    let kept = plan.kept
+    return y.recorded("LogsumexpBackward0", x, uses: [.a, .output]) { c in
+      c[0] = try c.g.restored(kept, to: whole) * (c.a - c.y.restored(kept, to: whole)).exp()
+    }
+  }
+
+  /// Whether any, or all, elements are nonzero, over `dimensions`.
+  public func any(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
+    let plan = try ReductionPlan(self, shape.axes(dimensions, "any"), keepdim: keepdim)
+    let y = try plan.result(.bool)
+    mg_any(dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
+    return y
+  }
+
+  public func all(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
+    let plan = try ReductionPlan(self, shape.axes(dimensions, "all"), keepdim: keepdim)
+    let y = try plan.result(.bool)
+    mg_all(dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
+    return y
+  }
+
+  /// Running sums along a dimension.
+  public func cumsum(_ dimension: Int) throws -> Tensor { try cumsum(dimension, reverse: false) }
+
+  private func cumsum(_ dimension: Int, reverse: Bool) throws -> Tensor {
+    let axis = try shape.axis(dimension, "cumsum")
+    let x = dtype.isFloating ? self : try to(.int64)
+    let plan = try ReductionPlan(x, rank == 0 ? [] : [axis], keepdim: true)
+    let y = try Tensor(uninitialized: shape, x.dtype)
+    mg_cumsum(x.dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), reverse, plan.source.data, y.data)
+    return y.recorded("CumsumBackward0", x) { c in c[0] = try c.g.cumsum(axis, reverse: !reverse) }
+  }
+
+  /// Running products along a dimension.
+  public func cumprod(_ dimension: Int) throws -> Tensor {
+    let axis = try shape.axis(dimension, "cumprod")
+    let x = dtype.isFloating ? self : try to(.int64)
+    let plan = try ReductionPlan(x, rank == 0 ? [] : [axis], keepdim: true)
+    let y = try Tensor(uninitialized: shape, x.dtype)
+    mg_cumprod(x.dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
+    return y.recorded("CumprodBackward0", x, uses: .a) { c in
+      let x = try c.a
+      guard x.rank > 0 else {
+        c[0] = c.g
+        return
+      }
+      // dx[k] = Σ_{i≥k} g[i] · Π_{j≤i, j≠k} x[j]. Built from products without x[k], so zeros need no division.
+      let size = x.shape[axis]
+      var parts: [Tensor] = []
+      for k in 0..<size {
+        let before = try x.slice(axis, 0, k)
+        let after = try x.slice(axis, k + 1, size)
+        let one = try Tensor.ones(x.shape.replacing(axis, with: 1), dtype: x.dtype)
+        let lead = k == 0 ? one : try before.prod(axis, keepdim: true)
+        let tail = try Joining.cat([one, after], axis).cumprod(axis)
+        parts.append(try (c.g.slice(axis, k, size) * tail).sum([axis], keepdim: true) * lead)
+      }
+      c[0] = parts.isEmpty ? try Tensor.zeros(like: x) : try Joining.cat(parts, axis)
+    }
+  }
+}
+
+enum Reductions {
+  private static let dims = Parameter("dim", .dimensions, optional: true)
+  private static let optionalDim = Parameter("dim", .dimension, optional: true)
+  private static let samples: [Sample] = [
+    [.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .list([0, 2])], [.float(2, 3), .integer(-1), .flag(true)], [.float()],
+  ]
+  private static let beyond: [Sample] = [[.float(2, 3), .integer(2)]]
+
+  static let list: [Operation] = [
+    Operation(
+      "sum", "The sum over dimensions, or of all elements.", [.input, dims, .keepdim, .dtype],
+      samples: samples + [[.float(0, 3), .integer(0)], [.integers([2, 3], -5...5)], [.booleans([5])]], rejects: beyond
+    ) { .tensor(try $0.tensor(0).sum(try $0.optionalIntegers(1), keepdim: try $0.boolean(2), dtype: try $0.dtype(3))) },
+    Operation(
+      "mean", "The mean over dimensions, or of all elements.", [.input, dims, .keepdim, .dtype], samples: samples,
+      rejects: beyond + [[.integers([3], 0...3)]]
+    ) { .tensor(try $0.tensor(0).mean(try $0.optionalIntegers(1), keepdim: try $0.boolean(2), dtype: try $0.dtype(3))) },
+    Operation(
+      "prod", "The product over one dimension, or of all elements.", [.input, optionalDim, .keepdim],
+      samples: [[.float(2, 3)], [.float(2, 3), .integer(1)], [.values([4], [1, 0, 2, 3])], [.values([2, 2], [0, 0, 2, 3]), .integer(1)], [.float()], [.integers([4], 1...4)]],
+      rejects: beyond
+    ) { .tensor(try $0.tensor(0).prod(try $0.optionalInteger(1), keepdim: try $0.boolean(2))) },
+    extreme("max", "The largest element of all, or along a dimension with its position.", Binary.maximum),
+    extreme("min", "The smallest element of all, or along a dimension with its position.", Binary.minimum),
+    Operation(
+      "amax", "The largest element over dimensions; ties share the gradient.", [.input, dims, .keepdim], samples: samples,
+      rejects: beyond + [[.float(0, 3), .integer(0)]]
+    ) { .tensor(try $0.tensor(0).extreme(MG_MAX, try $0.optionalIntegers(1), keepdim: try $0.boolean(2), name: "amax", grad: "AmaxBackward0")) },
+    Operation(
+      "amin", "The smallest element over dimensions; ties share the gradient.", [.input, dims, .keepdim], samples: samples,
+      rejects: beyond + [[.float(0, 3), .integer(0)]]
+    ) { .tensor(try $0.tensor(0).extreme(MG_MIN, try $0.optionalIntegers(1), keepdim: try $0.boolean(2), name: "amin", grad: "AminBackward0")) },
+    Operation(
+      "argmax", "The position of the largest element along a dimension, or among all elements.", [.input, optionalDim, .keepdim],
+      samples: [[.float(2, 3)], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)]],
+      rejects: beyond + [[.float(0)]], differentiable: false
+    ) { .indices(try $0.tensor(0).argmax(try $0.optionalInteger(1), keepdim: try $0.boolean(2))) },
+    Operation(
+      "argmin", "The position of the smallest element along a dimension, or among all elements.", [.input, optionalDim, .keepdim],
+      samples: [[.float(2, 3)], [.float(2, 3), .integer(1)]], rejects: beyond + [[.float(0)]], differentiable: false
+    ) { .indices(try $0.tensor(0).argmin(try $0.optionalInteger(1), keepdim: try $0.boolean(2))) },
+    Operation(
+      "var", "The variance over dimensions, divided by n − correction.",
+      [.input, dims, .init("correction", .number, default: "1"), .keepdim],
+      samples: [[.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .list([0, 2]), .number(0), .flag(true)]], rejects: beyond
+    ) { .tensor(try $0.tensor(0).variance(try $0.optionalIntegers(1), correction: try $0.number(2, default: 1), keepdim: try $0.boolean(3))) },
+    Operation(
+      "std", "The standard deviation over dimensions, divided by n − correction.",
+      [.input, dims, .init("correction", .number, default: "1"), .keepdim],
+      samples: [[.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3), .list([0]), .number(0), .flag(true)]], rejects: beyond
+    ) { .tensor(try $0.tensor(0).std(try $0.optionalIntegers(1), correction: try $0.number(2, default: 1), keepdim: try $0.boolean(3))) },
+    Operation(
+      "norm", "(Σ|x|^p)^(1/p) over dimensions.", [.input, .init("p", .number, default: "2"), dims, .keepdim],
+      samples: [[.float(2, 3)], [.float(2, 3), .number(1)], [.float(2, 3), .number(3), .integer(1)], [.float(2, 3), .number(2), .integer(0), .flag(true)], [.float(2, 3), .number(.infinity)]],
+      rejects: [[.integers([2], 1...2)]]
+    ) { .tensor(try $0.tensor(0).norm(try $0.number(1, default: 2), try $0.optionalIntegers(2), keepdim: try $0.boolean(3))) },
+    Operation(
+      "logsumexp", "The logarithm of the sum of exponentials over dimensions, without overflow.",
+      [.input, .init("dim", .dimensions), .keepdim], samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .list([0, 1])], [.values([2], [1000, 1001]), .integer(0)]],
+      rejects: beyond
+    ) { .tensor(try $0.tensor(0).logsumexp(try $0.integers(1), keepdim: try $0.boolean(2))) },
+    Operation(
+      "any", "Whether any element is nonzero, over dimensions.", [.input, dims, .keepdim],
+      samples: [[.booleans([2, 3])], [.integers([2, 3], 0...1), .integer(1)], [.booleans([0])]], differentiable: false
+    ) { .tensor(try $0.tensor(0).any(try $0.optionalIntegers(1), keepdim: try $0.boolean(2))) },
+    Operation(
+      "all", "Whether all elements are nonzero, over dimensions.", [.input, dims, .keepdim],
+      samples: [[.booleans([2, 3])], [.integers([2, 3], 0...1), .integer(1)], [.booleans([0])]], differentiable: false
+    ) { .tensor(try $0.tensor(0).all(try $0.optionalIntegers(1), keepdim: try $0.boolean(2))) },
+    Operation(
+      "cumsum", "Running sums along a dimension.", [.input, .dim], samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.integers([4], 1...4), .integer(0)]],
+      rejects: beyond
+    ) { .tensor(try $0.tensor(0).cumsum(try $0.integer(1))) },
+    Operation(
+      "cumprod", "Running products along a dimension.", [.input, .dim],
+      samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.values([4], [1, 0, 2, 3]), .integer(0)]], rejects: beyond
+    ) { .tensor(try $0.tensor(0).cumprod(try $0.integer(1))) },
+  ]
+
+  /// `max` and `min`: of all, along a dimension, or of two tensors.
+  private static func extreme(_ name: String, _ summary: String, _ pairwise: Binary) -> Operation {
+    Operation(
+      name, summary, [.input, Parameter("dim", .dimension, optional: true), .keepdim],
+      samples: [[.float(2, 3)], [.values([4], [2, 1, 2, 0])], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)], [.float()]],
+      rejects: beyond + [[.float(0)]]
+    ) { arguments in
+      let x = try arguments.tensor(0)
+      if case .tensor(let other) = arguments.values.count > 1 ? arguments.values[1] : .absent { return .tensor(try pairwise(x, other)) }
+      guard let dimension = try arguments.optionalInteger(1) else { return .tensor(try name == "max" ? x.max() : x.min()) }
+      let keepdim = try arguments.boolean(2)
+      let (values, indices) = try name == "max" ? x.max(dimension, keepdim: keepdim) : x.min(dimension, keepdim: keepdim)
+      return .several([.tensor(values), .indices(indices)])
+    }
+  }
+}

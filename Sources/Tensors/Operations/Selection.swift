@@ -1,0 +1,116 @@
+// Choosing between elements by a condition, and limiting them.
+
+import CKernels
+
+extension Tensor {
+  /// a where this bool tensor holds, else b; all three broadcast.
+  public func choosing(_ a: Tensor, else b: Tensor) throws -> Tensor {
+    guard dtype == .bool else { throw TensorError(.dtype, "where", "the condition must be bool, got a tensor of \(dtype)") }
+    let target = try Shape.broadcast(Shape.broadcast(shape, a.shape, "where"), b.shape, "where")
+    let result = Binary.promotedType(a, b)
+    let (left, right) = (try a.converted(to: result), try b.converted(to: result))
+    let y = try Tensor(uninitialized: target, result)
+    var loop = mg_loop(
+      target, y.layout, layout.stretched(to: target), left.layout.stretched(to: target), right.layout.stretched(to: target))
+    mg_where_nd(result.kernel, &loop, data, left.data, right.data, y.data)
+    let condition = self
+    return y.recorded("WhereBackward0", [a, b], holdsTensors: true, broadcasts: true) { c in
+      let zero = try Tensor.zeros([], dtype: c.g.dtype)
+      if c.needs(0) { c[0] = try condition.choosing(c.g, else: zero) }
+      if c.needs(1) { c[1] = try condition.choosing(zero, else: c.g) }
+    }
+  }
+
+  /// A copy with `value` where the mask (bool, broadcast) holds.
+  public func maskedFill(_ mask: Tensor, _ value: Scalar) throws -> Tensor {
+    try maskedFill(mask, value, grad: "MaskedFillBackward0")
+  }
+
+  func maskedFill(_ mask: Tensor, _ value: Scalar, grad: String) throws -> Tensor {
+    guard mask.dtype == .bool else {
+      throw TensorError(.dtype, "masked_fill", "the mask must be bool, got a tensor of \(mask.dtype)")
+    }
+    let y = try withNoGrad { try mask.choosing(Tensor.full([], value, dtype: dtype), else: self) }
+    return y.recorded(grad, [self], holdsTensors: true, broadcasts: true) { c in
+      c[0] = try c.g.maskedFill(mask, .integer(0))
+    }
+  }
+
+  /// Elements limited to low…high; either may be absent. Gradients pass strictly inside the bounds.
+  public func clamp(_ low: Scalar?, _ high: Scalar?) throws -> Tensor {
+    guard low != nil || high != nil else { throw TensorError(.argument, "clamp", "at least one of min and max is needed") }
+    guard dtype != .bool else { throw TensorError(.dtype, "clamp", "not defined for tensors of bool") }
+    var target = dtype
+    for bound in [low, high].compactMap({ $0 }) { target = bound.promoted(with: target) }
+    let x = try to(target)
+    let y = try Tensor(uninitialized: shape, target)
+    var loop = mg_loop(shape, y.layout, x.layout)
+    mg_unary2_nd(MG_CLAMP, target.kernel, &loop, x.data, low?.real ?? -.infinity, high?.real ?? .infinity, y.data)
+    return y.recorded(low != nil && high != nil ? "ClampBackward1" : low != nil ? "ClampMinBackward0" : "ClampMaxBackward0", x, uses: .a) { c in
+      let x = try c.a.detach()
+      var inside: Tensor?
+      if let low { inside = try Comparison.gt(x, low) }
+      if let high {
+        let below = try Comparison.lt(x, high)
+        inside = try inside.map { try Comparison.and($0, below) } ?? below
+      }
+      c[0] = try c.g * inside!.to(c.g.dtype)
+    }
+  }
+
+  /// self + value · a · b
+  public func addcmul(_ a: Tensor, _ b: Tensor, _ value: Double = 1) throws -> Tensor { try self + (value == 1 ? a * b : a * b * value) }
+  /// self + value · a / b
+  public func addcdiv(_ a: Tensor, _ b: Tensor, _ value: Double = 1) throws -> Tensor { try self + (value == 1 ? a / b : a / b * value) }
+}
+
+extension Binary {
+  /// The common dtype of two tensors by PyTorch's rules for dimensions and kinds.
+  static func promotedType(_ a: Tensor, _ b: Tensor) -> DType { a.dtype == b.dtype ? a.dtype : promoted(a, b) }
+}
+
+enum Selection {
+  static let list: [Operation] = [
+    Operation(
+      "where", "input where the condition holds, else other; all broadcast.",
+      [.init("condition", .tensor), .init("input", .operand), .init("other", .operand)], forms: .both,
+      samples: [[.booleans([2, 3]), .float(2, 3), .float(3)], [.booleans([3]), .float(2, 3), .number(0)], [.booleans([2, 1]), .number(1), .float(3)]],
+      rejects: [[.float(2), .float(2), .float(2)], [.booleans([2]), .float(3), .float(3)]]
+    ) { .tensor(try $0.tensor(0).choosing(try operand($0, 1), else: try operand($0, 2))) },
+    Operation(
+      "masked_fill", "A copy with a number where the mask holds.", [.input, .init("mask", .tensor), .init("value", .number)], forms: .all,
+      samples: [[.float(2, 3), .booleans([2, 3]), .number(1.5)], [.float(2, 3), .booleans([3]), .number(0)]],
+      rejects: [[.float(2, 3), .float(2, 3), .number(1)], [.float(2, 3), .booleans([2]), .number(1)]]
+    ) { .tensor(try $0.tensor(0).maskedFill(try $0.tensor(1), try $0.number(2))) },
+    Operation(
+      "clamp", "Elements limited to min…max; the gradient is 0 at the bounds.",
+      [.input, .init("min", .number, optional: true), .init("max", .number, optional: true)], aliases: ["clip"], forms: .all,
+      samples: [[.float(2, 3), .number(-0.5), .number(1)], [.float(2, 3), .number(0)], [.float(2, 3), .absent, .number(0.5)], [.values([3], [-1, 0, 1]), .number(-1), .number(1)]],
+      rejects: [[.float(2)]]
+    ) { .tensor(try $0.tensor(0).clamp(try $0.optionalNumber(1), try $0.optionalNumber(2))) },
+    Operation(
+      "addcmul", "input + value · tensor1 · tensor2.",
+      [.input, .init("tensor1", .tensor), .init("tensor2", .tensor), .init("value", .number, default: "1")], forms: .all,
+      samples: [[.float(2, 3), .float(2, 3), .float(2, 3)], [.float(2, 3), .float(3), .float(2, 1), .number(0.5)]], rejects: [[.float(2), .float(3), .float(2)]]
+    ) { .tensor(try $0.tensor(0).addcmul(try $0.tensor(1), try $0.tensor(2), try $0.number(3, default: 1))) },
+    Operation(
+      "addcdiv", "input + value · tensor1 / tensor2.",
+      [.input, .init("tensor1", .tensor), .init("tensor2", .tensor), .init("value", .number, default: "1")], forms: .all,
+      samples: [[.float(2, 3), .float(2, 3), .positive(2, 3)], [.float(2, 3), .float(3), .positive(2, 1), .number(0.5)]], rejects: [[.float(2), .float(3), .float(2)]]
+    ) { .tensor(try $0.tensor(0).addcdiv(try $0.tensor(1), try $0.tensor(2), try $0.number(3, default: 1))) },
+    Operation(
+      "lerp", "input + weight · (end − input).", [.input, .init("end", .tensor), .init("weight", .operand)], forms: .all,
+      samples: [[.float(2, 3), .float(2, 3), .number(0.3)], [.float(2, 3), .float(3), .float(2, 3)]], rejects: [[.float(2), .float(3), .number(0.5)]]
+    ) { arguments in
+      let (x, end) = (try arguments.tensor(0), try arguments.tensor(1))
+      if case .number(let weight) = arguments.values[2] { return .tensor(try x + (end - x) * weight.real) }
+      return .tensor(try x + (end - x) * arguments.tensor(2))
+    },
+  ]
+
+  /// A tensor, or a number as a tensor of rank 0 that takes part in promotion by its kind.
+  private static func operand(_ arguments: Arguments, _ position: Int) throws -> Tensor {
+    guard case .number(let number) = arguments.values[position] else { return try arguments.tensor(position) }
+    return try Tensor.full([], number, dtype: number.ownDType)
+  }
+}

@@ -1,0 +1,135 @@
+// Order: sorting, the largest few, the middle.
+
+import CKernels
+
+extension Tensor {
+  /// Elements in order along a dimension (stable), and where each came from.
+  public func sort(_ dimension: Int = -1, descending: Bool = false) throws -> (values: Tensor, indices: Tensor) {
+    let axis = try shape.axis(dimension, "sort")
+    guard rank > 0 else { return (try clone(), try Tensor.zeros([], dtype: .int64)) }
+    let arranged = try Tensor(storage: storage, layout: movedToEnd(axis), dtype: dtype).packed()
+    let n = shape[axis]
+    let values = try Tensor(uninitialized: arranged.shape, dtype)
+    let indices = try Tensor(uninitialized: arranged.shape, .int64)
+    let scratch = try Tensor(uninitialized: [2 * n], .int64)
+    mg_sort(
+      dtype.kernel, Int64(n == 0 ? 0 : count / n), Int64(n), descending, arranged.data, values.data,
+      indices.data.assumingMemoryBound(to: Int64.self), scratch.data.assumingMemoryBound(to: Int64.self))
+    let sorted = try values.movedFromEnd(axis)
+    let order = try indices.movedFromEnd(axis)
+    return (recordPick(sorted, order, axis, keepdim: true, "SortBackward0"), order)
+  }
+
+  private func movedToEnd(_ axis: Int) -> Layout {
+    var order = Array(0..<rank)
+    order.append(order.remove(at: axis))
+    return layout.permuted(order)
+  }
+
+  private func movedFromEnd(_ axis: Int) throws -> Tensor {
+    if axis == rank - 1 { return self }
+    var order = Array(0..<rank - 1)
+    order.insert(rank - 1, at: axis)
+    return try Tensor(storage: storage, layout: layout.permuted(order), dtype: dtype).packed()
+  }
+
+  /// The k largest (or smallest) elements along a dimension in order, and their positions.
+  public func topk(_ k: Int, _ dimension: Int = -1, largest: Bool = true) throws -> (values: Tensor, indices: Tensor) {
+    let axis = try shape.axis(dimension, "topk")
+    let size = rank == 0 ? 1 : shape[axis]
+    guard k >= 0, k <= size else {
+      throw TensorError(.argument, "topk", "k = \(k) is not between 0 and the size \(size) of dimension \(index: axis)")
+    }
+    let (values, indices) = try withNoGrad { try sort(dimension, descending: largest) }
+    guard rank > 0 else { return (recordPick(values, indices, 0, keepdim: true, "TopkBackward0"), indices) }
+    let top = try withNoGrad { try values.narrow(axis, 0, k).copied() }
+    let places = try indices.narrow(axis, 0, k).copied()
+    return (recordPick(top, places, axis, keepdim: true, "TopkBackward0"), places)
+  }
+
+  /// The k-th smallest element (from 1) along a dimension and its position.
+  public func kthvalue(_ k: Int, _ dimension: Int = -1, keepdim: Bool = false, name: String = "Kthvalue") throws -> (values: Tensor, indices: Tensor) {
+    let axis = try shape.axis(dimension, "kthvalue")
+    let size = rank == 0 ? 1 : shape[axis]
+    guard k >= 1, k <= size else {
+      throw TensorError(.argument, "kthvalue", "k = \(k) is not between 1 and the size \(size) of dimension \(index: axis)")
+    }
+    let (sorted, order) = try withNoGrad { try sort(dimension) }
+    guard rank > 0 else { return (recordPick(sorted, order, 0, keepdim: true, "KthvalueBackward0"), order) }
+    let values = try withNoGrad { try (keepdim ? sorted.narrow(axis, k - 1, 1) : sorted.select(axis, k - 1)).copied() }
+    let places = try (keepdim ? order.narrow(axis, k - 1, 1) : order.select(axis, k - 1)).copied()
+    return (recordPick(values, places, axis, keepdim: keepdim, name + "Backward0"), places)
+  }
+
+  /// The lower median along a dimension and its position. NaN, where there is one, is the median.
+  public func median(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
+    let axis = try shape.axis(dimension, "median")
+    let size = rank == 0 ? 1 : shape[axis]
+    guard size > 0 else { throw TensorError(.shape, "median", "dimension \(index: axis) of shape \(shape) is empty") }
+    if dtype.isFloating, rank > 0, try Predicate.isnan(self).any().item() == .boolean(true) {
+      // Rows with NaN have their first NaN as median: choose it by the largest, which NaN counts as.
+      let (largest, places) = try withNoGrad { try max(axis, keepdim: true) }
+      let (values, indices) = try withNoGrad { try kthvalue((size + 1) / 2, axis, keepdim: true) }
+      let broken = try Predicate.isnan(largest)
+      let at = try broken.choosing(places, else: indices)
+      let picked = try withNoGrad { try broken.choosing(largest, else: values) }
+      let final = keepdim ? picked : try picked.squeeze([axis]).copied()
+      let finalAt = keepdim ? at : try at.squeeze([axis]).copied()
+      return (recordPick(final, finalAt, axis, keepdim: keepdim, "MedianBackward1"), finalAt)
+    }
+    return try kthvalue((size + 1) / 2, axis, keepdim: keepdim, name: "Median")
+  }
+
+  /// The lower median of all elements; equal ones share the gradient.
+  public func median() throws -> Tensor {
+    guard count > 0 else { return try Tensor.full([], .real(.nan), dtype: dtype) }
+    let y = try withNoGrad { try reshape([-1]).median(0).values.reshape([] as Shape).copied() }
+    return y.recorded("MedianBackward0", self, uses: [.a, .output]) { c in
+      let hit = try c.a.detach().eq(c.y.detach()).to(c.g.dtype)
+      c[0] = try c.g * (hit / hit.sum())
+    }
+  }
+}
+
+enum Sorting {
+  private static let lastDim = Parameter("dim", .dimension, default: "-1")
+
+  static let list: [Operation] = [
+    Operation(
+      "sort", "Elements in order along a dimension (stable), and where each came from.",
+      [.input, lastDim, .init("descending", .boolean, default: "false")],
+      samples: [[.float(2, 4)], [.float(4, 2), .integer(0), .flag(true)], [.values([5], [2, 1, 2, 1, 3])]], rejects: [[.float(2), .integer(1)]]
+    ) {
+      let (values, indices) = try $0.tensor(0).sort(try $0.integer(1, default: -1), descending: try $0.boolean(2))
+      return .several([.tensor(values), .indices(indices)])
+    },
+    Operation(
+      "argsort", "Where each element of the sorted tensor came from.", [.input, lastDim, .init("descending", .boolean, default: "false")],
+      samples: [[.float(2, 4)], [.float(4, 2), .integer(0), .flag(true)]], differentiable: false
+    ) { .indices(try $0.tensor(0).sort(try $0.integer(1, default: -1), descending: try $0.boolean(2)).indices) },
+    Operation(
+      "topk", "The k largest (or smallest) elements along a dimension in order, and their positions.",
+      [.input, .init("k", .integer), lastDim, .init("largest", .boolean, default: "true")],
+      samples: [[.float(2, 4), .integer(2)], [.float(4, 2), .integer(3), .integer(0), .flag(false)]], rejects: [[.float(3), .integer(4)]]
+    ) {
+      let (values, indices) = try $0.tensor(0).topk(try $0.integer(1), try $0.integer(2, default: -1), largest: try $0.boolean(3, default: true))
+      return .several([.tensor(values), .indices(indices)])
+    },
+    Operation(
+      "kthvalue", "The k-th smallest element along a dimension and its position.", [.input, .init("k", .integer), lastDim, .keepdim],
+      samples: [[.float(2, 4), .integer(2)], [.float(4, 2), .integer(1), .integer(0), .flag(true)]], rejects: [[.float(3), .integer(0)]]
+    ) {
+      let (values, indices) = try $0.tensor(0).kthvalue(try $0.integer(1), try $0.integer(2, default: -1), keepdim: try $0.boolean(3))
+      return .several([.tensor(values), .indices(indices)])
+    },
+    Operation(
+      "median", "The lower median of all elements, or along a dimension with its position.",
+      [.input, Parameter("dim", .dimension, optional: true), .keepdim],
+      samples: [[.float(2, 3)], [.float(2, 4), .integer(1)], [.float(3, 2), .integer(0), .flag(true)], [.values([4], [1, 1, 1, 2])]]
+    ) {
+      guard let dimension = try $0.optionalInteger(1) else { return .tensor(try $0.tensor(0).median()) }
+      let (values, indices) = try $0.tensor(0).median(dimension, keepdim: try $0.boolean(2))
+      return .several([.tensor(values), .indices(indices)])
+    },
+  ]
+}

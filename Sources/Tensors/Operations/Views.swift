@@ -1,0 +1,395 @@
+// Views: other layouts of the same storage. None copies, but `reshape` where the layout cannot express the shape.
+
+extension Tensor {
+  /// A view under `layout`, part of the graph by `gradient` and of this tensor's (or its base's) family of views.
+  private func view(_ layout: Layout, _ name: String, _ gradient: @escaping Node.Gradient) -> Tensor {
+    let result = Tensor(storage: storage, layout: layout, dtype: dtype)
+    result.base = base ?? self
+    result.flags = flags.intersection([.uncounted])
+    result.historySeen = storage.history
+    if !GradMode.isEnabled { result.flags.insert(.viewWithoutGrad) }
+    return result.recorded(name, self, gradient)
+  }
+
+  /// The same elements in another shape, without copying; one size may be −1.
+  public func view(_ sizes: [Int]) throws -> Tensor {
+    let target = try Shape.inferring(sizes, count: count, of: shape, "view")
+    guard let layout = layout.viewed(as: target) else {
+      throw TensorError(
+        .shape, "view",
+        "a tensor of shape \(shape) with strides \(layout.strideArray) cannot be viewed as \(target) without copying; use reshape()")
+    }
+    let old = shape
+    return view(layout, "ViewBackward0") { c in c[0] = try c.g.reshape(old) }
+  }
+
+  /// The same elements in another shape, as a view where possible; one size may be −1.
+  public func reshape(_ sizes: [Int]) throws -> Tensor {
+    try reshape(Shape.inferring(sizes, count: count, of: shape, "reshape"))
+  }
+
+  package func reshape(_ target: Shape) throws -> Tensor {
+    let old = shape
+    if let layout = layout.viewed(as: target) {
+      return view(layout, "ViewBackward0") { c in c[0] = try c.g.reshape(old) }
+    }
+    var result = Layout(target)
+    let copy = try clone()
+    result.offset = copy.layout.offset
+    return copy.view(result, "UnsafeViewBackward0") { c in c[0] = try c.g.reshape(old) }
+  }
+
+  /// Dimensions `from` to `through` merged into one.
+  public func flatten(_ from: Int = 0, _ through: Int = -1) throws -> Tensor {
+    let first = try shape.axis(from, "flatten")
+    let last = try shape.axis(through, "flatten")
+    guard first <= last else {
+      throw TensorError(.argument, "flatten", "dimension \(index: first) comes after dimension \(index: last)")
+    }
+    if rank == 0 { return try reshape([1] as Shape) }
+    if first == last { return self }
+    var target = Shape()
+    for dimension in 0..<first { target.append(shape[dimension]) }
+    target.append((first...last).reduce(1) { $0 * shape[$1] })
+    for dimension in (last + 1)..<Swift.max(rank, last + 1) { target.append(shape[dimension]) }
+    return try reshape(target)
+  }
+
+  /// Dimensions in another order.
+  public func permute(_ order: [Int], name: String = "PermuteBackward0") throws -> Tensor {
+    guard order.count == rank else {
+      throw TensorError(.argument, "permute", "\(order.count) dimensions were given for a tensor of shape \(shape)")
+    }
+    let axes = try order.map { try shape.axis($0, "permute") }
+    guard Set(axes).count == rank else { throw TensorError(.argument, "permute", "a dimension is named twice") }
+    var inverse = Array(repeating: 0, count: rank)
+    for (position, axis) in axes.enumerated() { inverse[axis] = position }
+    return view(layout.permuted(axes), name) { c in c[0] = try c.g.permute(inverse) }
+  }
+
+  /// Two dimensions exchanged.
+  public func transpose(_ a: Int, _ b: Int) throws -> Tensor { try transpose(a, b, name: "TransposeBackward0") }
+
+  func transpose(_ a: Int, _ b: Int, name: String) throws -> Tensor {
+    let a = try shape.axis(a, "transpose")
+    let b = try shape.axis(b, "transpose")
+    var order = Array(0..<rank)
+    if rank > 0 { order.swapAt(a, b) }
+    return view(layout.permuted(order), name) { c in c[0] = try c.g.transpose(a, b) }
+  }
+
+  /// The transposed matrix; vectors and single numbers stay as they are.
+  public func t() throws -> Tensor {
+    guard rank <= 2 else {
+      throw TensorError(.shape, "t", "a matrix is needed, this tensor has shape \(shape); use transpose or permute")
+    }
+    return rank < 2 ? view(layout, "TBackward0") { c in c[0] = c.g } : try transpose(0, 1, name: "TBackward0")
+  }
+
+  /// Size-1 dimensions removed: all of them, or those named.
+  public func squeeze(_ dimensions: [Int]? = nil) throws -> Tensor {
+    let axes = try dimensions.map { try $0.map { try shape.axis($0, "squeeze") } } ?? Array(0..<rank)
+    let dropped = axes.filter { $0 < rank && shape[$0] == 1 }
+    let kept = (0..<rank).filter { !dropped.contains($0) }
+    let old = shape
+    return view(layout.permuted(kept), dimensions == nil ? "SqueezeBackward0" : "SqueezeBackward1") { c in
+      c[0] = try c.g.reshape(old)
+    }
+  }
+
+  /// A size-1 dimension inserted before dimension `dimension` (negative: counted from the new shape's end).
+  public func unsqueeze(_ dimension: Int) throws -> Tensor {
+    guard rank < Shape.maximumRank else {
+      throw TensorError(.shape, "unsqueeze", "shape \(shape) has \(rank) dimensions already, the most there can be")
+    }
+    guard dimension >= -rank - 1, dimension <= rank else {
+      throw TensorError(
+        .index, "unsqueeze", "dimension \(index: dimension) is out of range for inserting into shape \(shape)")
+    }
+    let axis = dimension < 0 ? dimension + rank + 1 : dimension
+    var target = Shape()
+    var strides = InlineArray<8, Int>(repeating: 0)
+    for position in 0...rank {
+      let source = position < axis ? position : position - 1
+      strides[position] = position == axis ? (axis < rank ? layout.strides[axis] * shape[axis] : 1) : layout.strides[source]
+      target.append(position == axis ? 1 : shape[source])
+    }
+    return view(Layout(target, strides: strides, offset: layout.offset), "UnsqueezeBackward0") { c in
+      c[0] = try c.g.squeeze([axis])
+    }
+  }
+
+  /// Size-1 dimensions stretched, and new ones put in front, without copying; −1 keeps a size.
+  public func expand(_ sizes: [Int]) throws -> Tensor {
+    guard sizes.count >= rank else {
+      throw TensorError(.shape, "expand", "\(sizes.count) sizes are too few for a tensor of shape \(shape)")
+    }
+    var filled = sizes
+    for (position, size) in sizes.enumerated() where size == -1 {
+      guard position >= sizes.count - rank else {
+        throw TensorError(.argument, "expand", "-1 keeps a size, but dimension \(index: position) is new")
+      }
+      filled[position] = shape[position - (sizes.count - rank)]
+    }
+    return try expand(Shape(filled, operation: "expand"))
+  }
+
+  package func expand(_ target: Shape) throws -> Tensor {
+    guard try Shape.broadcast(shape, target, "expand") == target else {
+      throw TensorError(.shape, "expand", "shape \(shape) cannot be stretched to \(target): only sizes of 1 stretch")
+    }
+    let old = shape
+    return view(layout.stretched(to: target), "ExpandBackward0") { c in c[0] = try c.g.summed(to: old) }
+  }
+
+  /// The sum over whatever broadcasting stretched: from this shape back to `target`.
+  package func summed(to target: Shape) throws -> Tensor {
+    if shape == target { return self }
+    let lead = rank - target.rank
+    var axes = Array(0..<lead)
+    for dimension in 0..<target.rank where target[dimension] == 1 && shape[dimension + lead] != 1 { axes.append(dimension + lead) }
+    let total = axes.isEmpty ? self : try sum(axes, keepdim: true)
+    return try total.reshape(target)
+  }
+
+  /// Position `index` along `dimension`, which disappears.
+  public func select(_ dimension: Int, _ index: Int) throws -> Tensor {
+    guard rank > 0 else { throw TensorError(.index, "select", "a tensor of rank 0 has no dimension to index") }
+    let axis = try shape.axis(dimension, "select")
+    let position = try position(index, axis, "select")
+    let old = shape
+    var strides = InlineArray<8, Int>(repeating: 0)
+    var target = Shape()
+    for other in 0..<rank where other != axis {
+      strides[target.rank] = layout.strides[other]
+      target.append(shape[other])
+    }
+    let layout = Layout(target, strides: strides, offset: layout.offset + position * layout.strides[axis])
+    return view(layout, "SelectBackward0") { c in
+      let whole = try c.g.unsqueeze(axis).padded(axis, position, 1, old[axis])
+      c[0] = whole
+    }
+  }
+
+  /// A position along an axis, counted from the front; negative ones count from the end.
+  package func position(_ index: Int, _ axis: Int, _ operation: String) throws -> Int {
+    let size = shape[axis]
+    guard index >= -size, index < size else {
+      throw TensorError(
+        .index, operation, "index \(index: index) is out of range for dimension \(index: axis) of size \(size)")
+    }
+    return index < 0 ? index + size : index
+  }
+
+  /// Positions start, start + step, … below end along `dimension`; both are clipped to the size.
+  public func slice(_ dimension: Int, _ start: Int, _ end: Int, _ step: Int = 1) throws -> Tensor {
+    let axis = try shape.axis(dimension, "slice")
+    guard step > 0 else { throw TensorError(.argument, "slice", "the step must be positive, got \(step)") }
+    guard rank > 0 else { throw TensorError(.index, "slice", "a tensor of rank 0 has no dimension to slice") }
+    let size = shape[axis]
+    let first = Swift.min(Swift.max(start < 0 ? start + size : start, 0), size)
+    let last = Swift.min(Swift.max(end < 0 ? end + size : end, first), size)
+    let length = (last - first + step - 1) / step
+    var strides = layout.strides
+    strides[axis] *= step
+    let layout = Layout(
+      shape.replacing(axis, with: length), strides: strides, offset: layout.offset + first * layout.strides[axis])
+    return view(layout, "SliceBackward0") { c in c[0] = try c.g.padded(axis, first, step, size) }
+  }
+
+  /// `length` positions from `start` along `dimension`.
+  public func narrow(_ dimension: Int, _ start: Int, _ length: Int) throws -> Tensor {
+    let axis = try shape.axis(dimension, "narrow")
+    let size = rank == 0 ? 1 : shape[axis]
+    let first = start < 0 ? start + size : start
+    guard length >= 0, first >= 0, first <= size - length else {
+      throw TensorError(
+        .index, "narrow",
+        "\(length) positions from \(index: start) do not fit dimension \(index: axis) of size \(size)")
+    }
+    return try slice(axis, first, first + length)
+  }
+
+  /// Zeros of `size` along `axis` with this tensor at start, start + step, …; the adjoint of slicing.
+  func padded(_ axis: Int, _ start: Int, _ step: Int, _ size: Int) throws -> Tensor {
+    let result = try Tensor.zeros(shape.replacing(axis, with: size), dtype: dtype)
+    var strides = result.layout.strides
+    let offset = start * strides[axis]
+    strides[axis] *= step
+    let place = Tensor(storage: result.storage, layout: Layout(shape, strides: strides, offset: offset), dtype: dtype)
+    try place.assign(self)
+    result.storage.version = 0
+    let length = shape[axis]
+    return result.recorded("SliceBackward0", self) { c in c[0] = try c.g.slice(axis, start, start + (length - 1) * step + 1, step) }
+  }
+
+  /// The diagonal of a matrix, `offset` above (or below) the main one.
+  public func diagonal(_ offset: Int = 0, _ a: Int = 0, _ b: Int = 1) throws -> Tensor {
+    guard rank >= 2 else { throw TensorError(.shape, "diagonal", "at least 2 dimensions are needed, the shape is \(shape)") }
+    let a = try shape.axis(a, "diagonal")
+    let b = try shape.axis(b, "diagonal")
+    guard a != b else { throw TensorError(.argument, "diagonal", "dimension \(index: a) is named twice") }
+    let length = Swift.max(offset >= 0 ? Swift.min(shape[a], shape[b] - offset) : Swift.min(shape[a] + offset, shape[b]), 0)
+    var target = Shape()
+    var strides = InlineArray<8, Int>(repeating: 0)
+    for other in 0..<rank where other != a && other != b {
+      strides[target.rank] = layout.strides[other]
+      target.append(shape[other])
+    }
+    strides[target.rank] = layout.strides[a] + layout.strides[b]
+    target.append(length)
+    let shift = length == 0 ? 0 : offset >= 0 ? offset * layout.strides[b] : -offset * layout.strides[a]
+    let old = shape
+    return view(Layout(target, strides: strides, offset: layout.offset + shift), "DiagonalBackward0") { c in
+      c[0] = try c.g.diagonalScattered(old, offset, a, b)
+    }
+  }
+
+  private func diagonalScattered(_ whole: Shape, _ offset: Int, _ a: Int, _ b: Int) throws -> Tensor {
+    let result = try Tensor.zeros(whole, dtype: dtype)
+    try withNoGrad { try result.diagonal(offset, a, b).assign(self) }
+    result.storage.version = 0
+    return result.recorded("DiagonalScatterBackward0", self) { c in c[0] = try c.g.diagonal(offset, a, b) }
+  }
+
+  /// Views of each position along `dimension`.
+  public func unbind(_ dimension: Int = 0) throws -> [Tensor] {
+    guard rank > 0 else { throw TensorError(.index, "unbind", "a tensor of rank 0 has no dimension to take apart") }
+    let axis = try shape.axis(dimension, "unbind")
+    return try parts("UnbindBackward0", (0..<shape[axis]).map { (axis, $0, nil) })
+  }
+
+  /// Views of consecutive parts along `dimension`, of those sizes.
+  public func split(_ sizes: [Int], _ dimension: Int = 0) throws -> [Tensor] {
+    guard rank > 0 else { throw TensorError(.index, "split", "a tensor of rank 0 has no dimension to split") }
+    let axis = try shape.axis(dimension, "split")
+    guard sizes.allSatisfy({ $0 >= 0 }), sizes.reduce(0, +) == shape[axis] else {
+      throw TensorError(
+        .shape, "split", "sizes \(sizes) do not add up to the size \(shape[axis]) of dimension \(index: axis)")
+    }
+    var start = 0
+    return try parts(
+      "SplitBackward0",
+      sizes.map { size in
+        defer { start += size }
+        return (axis, start, size)
+      })
+  }
+
+  /// Several views by one node: gradients of parts nobody used count as zeros.
+  private func parts(_ name: String, _ places: [(axis: Int, start: Int, length: Int?)]) throws -> [Tensor] {
+    let whole = shape
+    let views = try withNoGrad {
+      try places.map { try $0.length == nil ? select($0.axis, $0.start) : narrow($0.axis, $0.start, $0.length!) }
+    }
+    for view in views { view.flags = flags.intersection([.uncounted]).union(.multiView) }
+    Tensor.record(name, [self], outputs: views) { c in
+      var total: Tensor?
+      for (place, gradient) in zip(places, c.gradients + Array(repeating: nil, count: Swift.max(places.count - c.gradients.count, 0))) {
+        guard let gradient else { continue }
+        let part = place.length == nil ? try gradient.unsqueeze(place.axis) : gradient
+        let padded = try part.padded(place.axis, place.start, 1, whole[place.axis])
+        total = try total.map { try $0 + padded } ?? padded
+      }
+      c[0] = total
+    }
+    return views
+  }
+
+  /// Views of parts of `size` along `dimension`, the last one smaller where it does not divide.
+  public func split(size: Int, _ dimension: Int = 0) throws -> [Tensor] {
+    guard size > 0 else { throw TensorError(.argument, "split", "the size of a part must be positive, got \(size)") }
+    guard rank > 0 else { throw TensorError(.index, "split", "a tensor of rank 0 has no dimension to split") }
+    let axis = try shape.axis(dimension, "split")
+    let total = shape[axis]
+    if total == 0 { return try split([0], axis) }
+    return try split(stride(from: 0, to: total, by: size).map { Swift.min(size, total - $0) }, axis)
+  }
+
+  /// At most `count` parts of equal size along `dimension`.
+  public func chunk(_ count: Int, _ dimension: Int = 0) throws -> [Tensor] {
+    guard count > 0 else { throw TensorError(.argument, "chunk", "the number of parts must be positive, got \(count)") }
+    guard rank > 0 else { throw TensorError(.index, "chunk", "a tensor of rank 0 has no dimension to split") }
+    let axis = try shape.axis(dimension, "chunk")
+    return try split(size: Swift.max((shape[axis] + count - 1) / count, 1), axis)
+  }
+}
+
+enum Views {
+  static let list: [Operation] = [
+    Operation(
+      "view", "The same elements in another shape, without copying; one size may be -1.", [.input, .init("shape", .shape)],
+      forms: .method, samples: [[.float(2, 6), .list([3, 4])], [.float(2, 6), .list([3, -1])], [.float(0, 3), .list([3, 0])]],
+      rejects: [[.float(2, 3), .list([4])], [.float(2, 3), .list([-1, -1])]]
+    ) { .tensor(try $0.tensor(0).view(try $0.integers(1))) },
+    Operation(
+      "reshape", "The same elements in another shape, as a view where possible; one size may be -1.",
+      [.input, .init("shape", .shape)],
+      samples: [[.float(2, 6), .list([3, 4])], [.float(4), .list([2, -1])], [.float(1), .list([])]],
+      rejects: [[.float(2, 3), .list([4])], [.float(2, 3), .list([4, -1])]]
+    ) { .tensor(try $0.tensor(0).reshape(try $0.integers(1))) },
+    Operation(
+      "flatten", "The dimensions from start_dim through end_dim merged into one.",
+      [.input, .init("start_dim", .dimension, default: "1"), .init("end_dim", .dimension, default: "-1")],
+      samples: [[.float(2, 3, 4)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .integer(0), .integer(1)], [.float()]]
+    ) { .tensor(try $0.tensor(0).flatten(try $0.integer(1, default: 0), try $0.integer(2, default: -1))) },
+    Operation(
+      "permute", "The dimensions in another order.", [.input, .init("dims", .dimensions)],
+      samples: [[.float(2, 3, 4), .list([2, 0, 1])]], rejects: [[.float(2, 3), .list([0])], [.float(2, 3), .list([0, 0])]]
+    ) { .tensor(try $0.tensor(0).permute(try $0.integers(1))) },
+    Operation(
+      "transpose", "Two dimensions exchanged.", [.input, .init("dim0", .dimension), .init("dim1", .dimension)],
+      aliases: ["swapaxes"], samples: [[.float(2, 3, 4), .integer(0), .integer(2)]], rejects: [[.float(2, 3), .integer(0), .integer(2)]]
+    ) { .tensor(try $0.tensor(0).transpose(try $0.integer(1), try $0.integer(2))) },
+    Operation(
+      "t", "The transposed matrix.", [.input], samples: [[.float(2, 3)], [.float(3)]], rejects: [[.float(2, 3, 4)]]
+    ) { .tensor(try $0.tensor(0).t()) },
+    Operation(
+      "squeeze", "Size-1 dimensions removed: all of them, or those named.", [.input, .init("dim", .dimensions, optional: true)],
+      samples: [[.float(2, 1, 3, 1)], [.float(2, 1, 3, 1), .integer(1)], [.float(2, 3), .integer(0)]]
+    ) { .tensor(try $0.tensor(0).squeeze(try $0.optionalIntegers(1))) },
+    Operation(
+      "unsqueeze", "A size-1 dimension inserted at dim.", [.input, .dim],
+      samples: [[.float(2, 3), .integer(0)], [.float(2, 3), .integer(-1)], [.float(), .integer(0)]], rejects: [[.float(2, 3), .integer(3)]]
+    ) { .tensor(try $0.tensor(0).unsqueeze(try $0.integer(1))) },
+    Operation(
+      "expand", "Size-1 dimensions stretched without copying; -1 keeps a size.", [.input, .init("size", .shape)], forms: .method,
+      samples: [[.float(2, 1), .list([2, 3])], [.float(3), .list([2, -1])]], rejects: [[.float(2, 3), .list([3, 3])]]
+    ) { .tensor(try $0.tensor(0).expand(try $0.integers(1))) },
+    Operation(
+      "select", "One position along a dimension, which disappears.", [.input, .dim, .init("index", .index)],
+      samples: [[.float(2, 3), .integer(1), .integer(2)], [.float(2, 3), .integer(0), .integer(-1)]],
+      rejects: [[.float(2, 3), .integer(1), .integer(3)]]
+    ) { .tensor(try $0.tensor(0).select(try $0.integer(1), try $0.integer(2))) },
+    Operation(
+      "narrow", "Some positions along a dimension, from start.",
+      [.input, .dim, .init("start", .index), .init("length", .integer)],
+      samples: [[.float(4, 3), .integer(0), .integer(1), .integer(2)]],
+      rejects: [[.float(4, 3), .integer(0), .integer(1), .integer(4)]]
+    ) { .tensor(try $0.tensor(0).narrow(try $0.integer(1), try $0.integer(2), try $0.integer(3))) },
+    Operation(
+      "diagonal", "The diagonal, offset above (or below) the main one.",
+      [.input, .init("offset", .integer, default: "0"), .init("dim1", .dimension, default: "1"), .init("dim2", .dimension, default: "2")],
+      samples: [[.float(3, 4)], [.float(3, 4), .integer(1)], [.float(3, 4), .integer(-1)], [.float(2, 3, 4), .integer(0), .integer(0), .integer(2)]]
+    ) { .tensor(try $0.tensor(0).diagonal(try $0.integer(1, default: 0), try $0.integer(2, default: 0), try $0.integer(3, default: 1))) },
+    Operation(
+      "unbind", "The list of positions along a dimension.", [.input, .init("dim", .dimension, default: "1")],
+      samples: [[.float(2, 3)], [.float(2, 3), .integer(1)]]
+    ) { .list(try $0.tensor(0).unbind(try $0.integer(1, default: 0))) },
+    Operation(
+      "split", "The list of consecutive parts along a dimension, of one size or of a list of sizes.",
+      [.input, .init("split_size", .integers), .init("dim", .dimension, default: "1")],
+      samples: [[.float(5, 2), .integer(2)], [.float(5, 2), .list([1, 4])], [.float(2, 4), .integer(2), .integer(1)]],
+      rejects: [[.float(5, 2), .list([1, 3])], [.float(5, 2), .integer(0)]]
+    ) { arguments in
+      let dimension = try arguments.integer(2, default: 0)
+      if case .integers(let sizes) = arguments.values[1] { return .list(try arguments.tensor(0).split(sizes, dimension)) }
+      return .list(try arguments.tensor(0).split(size: try arguments.integer(1), dimension))
+    },
+    Operation(
+      "chunk", "The list of at most so many parts of equal size along a dimension.",
+      [.input, .init("chunks", .integer), .init("dim", .dimension, default: "1")],
+      samples: [[.float(5, 2), .integer(2)], [.float(5, 2), .integer(7)]], rejects: [[.float(5, 2), .integer(0)]]
+    ) { .list(try $0.tensor(0).chunk(try $0.integer(1), try $0.integer(2, default: 0))) },
+  ]
+}

@@ -1,0 +1,164 @@
+// Where a tensor's elements lie in its storage, and the loop nests that walk them.
+
+import CKernels
+
+/// Shape, strides and offset, all in elements.
+public struct Layout: Sendable {
+  public package(set) var shape: Shape
+  package var strides: InlineArray<8, Int>
+  public package(set) var offset: Int
+  /// Number of elements.
+  public let count: Int
+  /// Whether the elements lie one after another in row-major order, starting at `offset`.
+  public let isContiguous: Bool
+
+  /// Row-major from the start of a storage.
+  @inline(__always)
+  package init(_ shape: Shape) {
+    self.shape = shape
+    strides = InlineArray(repeating: 0)
+    offset = 0
+    var step = 1
+    var dimension = shape.rank - 1
+    while dimension >= 0 {
+      strides[dimension] = step
+      step &*= max(shape.sizes[dimension], 1)
+      dimension -= 1
+    }
+    count = shape.count
+    isContiguous = true
+  }
+
+  package init(_ shape: Shape, strides: InlineArray<8, Int>, offset: Int) {
+    self.shape = shape
+    self.strides = strides
+    self.offset = offset
+    count = shape.count
+    var expected = 1
+    var contiguous = true
+    var dimension = shape.rank - 1
+    while dimension >= 0, contiguous {
+      let size = shape.sizes[dimension]
+      contiguous = size == 1 || strides[dimension] == expected
+      expected &*= max(size, 1)
+      dimension -= 1
+    }
+    isContiguous = contiguous || count == 0
+  }
+
+  package var strideArray: [Int] { (0..<shape.rank).map { strides[$0] } }
+
+  /// The same elements stretched to `target`, which broadcasting has already accepted: stretched strides are 0.
+  package func stretched(to target: Shape) -> Layout {
+    var result = InlineArray<8, Int>(repeating: 0)
+    let shift = target.rank - shape.rank
+    for dimension in 0..<shape.rank {
+      let stretches = shape.sizes[dimension] == 1 && target.sizes[dimension + shift] != 1
+      result[dimension + shift] = stretches ? 0 : strides[dimension]
+    }
+    return Layout(target, strides: result, offset: offset)
+  }
+
+  package func permuted(_ order: [Int]) -> Layout {
+    var shape = Shape()
+    var result = InlineArray<8, Int>(repeating: 0)
+    for (position, dimension) in order.enumerated() {
+      shape.append(self.shape.sizes[dimension])
+      result[position] = strides[dimension]
+    }
+    return Layout(shape, strides: result, offset: offset)
+  }
+
+  /// Whether two different positions share an element (an expanded tensor).
+  package var overlaps: Bool {
+    (0..<shape.rank).contains { shape.sizes[$0] > 1 && strides[$0] == 0 }
+  }
+
+  /// Strides under which the same elements, in the same order, have `target`'s shape; nil when that needs a copy.
+  package func viewed(as target: Shape) -> Layout? {
+    if isContiguous {
+      var result = Layout(target)
+      result.offset = offset
+      return result
+    }
+    // Cut the new sizes, from the back, out of the old dimensions' contiguous runs (PyTorch's computeStride).
+    var result = InlineArray<8, Int>(repeating: 0)
+    guard shape.rank > 0 else { return Layout(target, strides: result, offset: offset) }
+    var new = target.rank - 1
+    var base = strides[shape.rank - 1]
+    var run = 1
+    var filled = 1
+    var old = shape.rank - 1
+    while old >= 0 {
+      run *= shape.sizes[old]
+      let ends = old == 0 || (shape.sizes[old - 1] != 1 && strides[old - 1] != run * base)
+      if ends {
+        while new >= 0, filled < run || target.sizes[new] == 1 {
+          result[new] = filled * base
+          filled *= target.sizes[new]
+          new -= 1
+        }
+        guard filled == run else { return nil }
+        if old > 0 {
+          base = strides[old - 1]
+          run = 1
+          filled = 1
+        }
+      }
+      old -= 1
+    }
+    return new == -1 ? Layout(target, strides: result, offset: offset) : nil
+  }
+}
+
+extension mg_loop {
+  private typealias Strides = InlineArray<8, Int>
+
+  package init(_ shape: Shape, _ a: borrowing Layout) {
+    self.init(shape, [a.strides, Strides(repeating: 0), Strides(repeating: 0), Strides(repeating: 0)], operands: 1)
+  }
+
+  package init(_ shape: Shape, _ a: borrowing Layout, _ b: borrowing Layout) {
+    self.init(shape, [a.strides, b.strides, Strides(repeating: 0), Strides(repeating: 0)], operands: 2)
+  }
+
+  package init(_ shape: Shape, _ a: borrowing Layout, _ b: borrowing Layout, _ c: borrowing Layout) {
+    self.init(shape, [a.strides, b.strides, c.strides, Strides(repeating: 0)], operands: 3)
+  }
+
+  package init(
+    _ shape: Shape, _ a: borrowing Layout, _ b: borrowing Layout, _ c: borrowing Layout, _ d: borrowing Layout
+  ) {
+    self.init(shape, [a.strides, b.strides, c.strides, d.strides], operands: 4)
+  }
+
+  /// The nest over `shape` for operands with those strides, all of that shape already; operand 0 is the first.
+  /// Neighbouring dimensions are merged wherever every operand allows, and dimensions of size 1 disappear.
+  private init(_ shape: Shape, _ strides: InlineArray<4, InlineArray<8, Int>>, operands: Int) {
+    self.init()
+    var depth = 0
+    withUnsafeMutableBytes(of: &size) { sizeBytes in
+      withUnsafeMutableBytes(of: &stride) { strideBytes in
+        let size = sizeBytes.assumingMemoryBound(to: Int64.self)
+        let stride = strideBytes.assumingMemoryBound(to: Int64.self)
+        for dimension in 0..<shape.rank where shape.sizes[dimension] != 1 {
+          let length = shape.sizes[dimension]
+          var merges = depth > 0
+          var k = 0
+          while merges, k < operands {
+            merges = Int(stride[k * 8 + depth - 1]) == strides[k][dimension] * length
+            k += 1
+          }
+          if merges {
+            size[depth - 1] *= Int64(length)
+          } else {
+            size[depth] = Int64(length)
+            depth += 1
+          }
+          for k in 0..<operands { stride[k * 8 + depth - 1] = Int64(strides[k][dimension]) }
+        }
+      }
+    }
+    rank = Int32(depth)
+  }
+}

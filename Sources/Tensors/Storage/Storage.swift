@@ -1,0 +1,22 @@
+// The bytes behind tensors. Views share one storage under different layouts.
+
+/// A buffer of elements and the count of writes to it.
+package final class Storage {
+  package let pointer: UnsafeMutableRawPointer
+  package let byteCount: Int
+  /// In-place writes so far. Saved values compare it at backward (see SavedTensor).
+  package var version: UInt32 = 0
+  /// Writes that changed the history of some tensor here; views compare it with what they saw (see `gradNode`).
+  package var history: UInt32 = 0
+
+  /// Room for that many bytes, not cleared.
+  @inline(__always)
+  package init(byteCount: Int) throws {
+    self.byteCount = byteCount
+    pointer = try BufferCache.allocate(byteCount)
+  }
+
+  deinit {
+    BufferCache.free(pointer, byteCount)
+  }
+}

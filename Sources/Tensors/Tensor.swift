@@ -1,0 +1,187 @@
+// The tensor: elements under a layout, and its place in the graph.
+
+import CKernels
+
+/// An n-dimensional array of one dtype that remembers how it was computed.
+///
+/// A reference type, as in PyTorch: assigning shares, `clone()` copies. Views share the storage under another layout.
+/// Not `Sendable`: a tensor and its graph belong to one thread at a time.
+public final class Tensor {
+  package struct Flags: OptionSet {
+    package let rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    /// A leaf that collects gradients.
+    static let requiresGrad = Flags(rawValue: 1)
+    /// Made by a module (or `Parameter`), so it prints and registers as one.
+    static let parameter = Flags(rawValue: 2)
+    /// Some node holds this very object (see `Node.save`).
+    static let saved = Flags(rawValue: 4)
+    /// Made by `.data`: its writes do not count against saved values.
+    static let uncounted = Flags(rawValue: 8)
+    /// A non-leaf that keeps its gradient.
+    static let retainsGrad = Flags(rawValue: 16)
+    /// A view made while grad mode was off, or one of several views made by one operation.
+    static let viewWithoutGrad = Flags(rawValue: 32)
+    static let multiView = Flags(rawValue: 64)
+    /// Released early by `free()`.
+    static let freed = Flags(rawValue: 128)
+  }
+
+  package internal(set) var storage: Storage
+  public internal(set) var layout: Layout
+  public let dtype: DType
+  package var flags: Flags = []
+  /// Which of the node's outputs this is.
+  package var outputIndex: Int32 = 0
+  /// The storage's history when `node` was last right (views only).
+  var historySeen: UInt32 = 0
+  /// What computed this; nil for leaves. Read it through `gradNode`, which brings views up to date.
+  package var node: Node?
+  /// What this is a view of: never itself a view.
+  package internal(set) var base: Tensor?
+  var gradient: Tensor?
+  package var extras: TensorExtras?
+
+  @inline(__always)
+  package init(storage: Storage, layout: Layout, dtype: DType) {
+    self.storage = storage
+    self.layout = layout
+    self.dtype = dtype
+  }
+
+  /// Elements are whatever the buffer held.
+  @inline(__always)
+  package convenience init(uninitialized shape: Shape, _ dtype: DType) throws {
+    let layout = Layout(shape)
+    self.init(storage: try Storage(byteCount: layout.count &* dtype.size), layout: layout, dtype: dtype)
+  }
+
+  // MARK: Facts
+
+  @inline(__always) public var shape: Shape { layout.shape }
+  @inline(__always) public var rank: Int { layout.shape.rank }
+  /// Number of elements.
+  @inline(__always) public var count: Int { layout.count }
+  @inline(__always) public var isContiguous: Bool { layout.isContiguous }
+  /// Whether this is a module's parameter.
+  public var isParameter: Bool { flags.contains(.parameter) }
+  /// In-place writes to the storage so far.
+  public var version: Int { Int(storage.version) }
+
+  /// The first element.
+  @inline(__always)
+  package var data: UnsafeMutableRawPointer { storage.pointer + layout.offset &* dtype.size }
+
+  // MARK: The graph
+
+  /// Whether gradients flow to this tensor: a leaf with the flag, or computed from one.
+  @inline(__always)
+  public var requiresGrad: Bool { node != nil || flags.contains(.requiresGrad) }
+
+  /// Whether no recorded operation computed this.
+  public var isLeaf: Bool { gradNode == nil }
+
+  /// What an operation on this tensor has to feed at backward.
+  @inline(__always)
+  package var edge: Edge {
+    if base == nil {
+      if let node { return .node(node, outputIndex) }
+    } else if let node = gradNode {
+      return .node(node, outputIndex)
+    }
+    return flags.contains(.requiresGrad) ? .leaf(self) : .none
+  }
+
+  /// Sets or clears the flag of a leaf. Clearing it also drops the gradient: frozen parameters have none.
+  public func setRequiresGrad(_ required: Bool) throws {
+    if gradNode != nil {
+      if required { return }
+      throw TensorError(
+        .autograd, "requires_grad",
+        "the flag of a non-leaf tensor cannot be cleared, since it was computed by \(gradNode!.name); use detach() for a leaf that shares its values")
+    }
+    guard !required || dtype.isFloating else {
+      throw TensorError(.dtype, "requires_grad", "only float32 and float64 tensors can require grad, this one is \(dtype)")
+    }
+    if required {
+      flags.insert(.requiresGrad)
+    } else {
+      flags.remove(.requiresGrad)
+      gradient = nil
+    }
+  }
+
+  /// The accumulated gradient of a leaf (or of a tensor that retains it).
+  public var grad: Tensor? { gradient }
+
+  /// Replaces the gradient; nil clears it. Throws when shape or dtype differ.
+  public func setGrad(_ new: Tensor?) throws {
+    if let new {
+      guard new.shape == shape else {
+        throw TensorError(.shape, "grad", "a gradient of shape \(new.shape) was assigned to a tensor of shape \(shape)")
+      }
+      guard new.dtype == dtype else {
+        throw TensorError(.dtype, "grad", "a gradient of \(new.dtype) was assigned to a tensor of \(dtype)")
+      }
+      guard new !== self else {
+        throw TensorError(.autograd, "grad", "a tensor cannot be its own gradient")
+      }
+    }
+    gradient = new
+  }
+
+  /// The same elements outside the graph: shares storage, does not require grad.
+  public func detach() -> Tensor {
+    let result = alias()
+    result.flags = flags.intersection([.uncounted])
+    return result
+  }
+
+  /// Like `detach()`, but writes to it are not counted: saved values do not notice them.
+  public var uncountedData: Tensor {
+    let result = alias()
+    result.flags = [.uncounted]
+    return result
+  }
+
+  /// Another object for the same elements, with no history.
+  package func alias() -> Tensor { Tensor(storage: storage, layout: layout, dtype: dtype) }
+
+  /// Marks a leaf as a parameter.
+  @discardableResult
+  public func markParameter(requiresGrad: Bool = true) throws -> Tensor {
+    flags.insert(.parameter)
+    try setRequiresGrad(requiresGrad)
+    return self
+  }
+
+  /// Makes this object show `other`'s elements (`x.data = t`): same dtype; any shape, as in PyTorch.
+  public func setData(_ other: Tensor) throws {
+    guard other.dtype == dtype else {
+      throw TensorError(.dtype, "data", "elements of \(other.dtype) were assigned to a tensor of \(dtype)")
+    }
+    storage = other.storage
+    layout = other.layout
+    base = nil
+  }
+
+  /// Counts a write to the storage.
+  @inline(__always)
+  package func bumpVersion() {
+    if !flags.contains(.uncounted) { storage.version &+= 1 }
+  }
+}
+
+/// What few tensors have.
+package final class TensorExtras {
+  /// The `AccumulateGrad` node shown to those who ask, made on demand; it holds the tensor, not the reverse.
+  weak var accumulator: Node?
+  package var hooks: [Hook] = []
+  package var postAccumulateHooks: [Hook] = []
+}
+
+/// A hook on a gradient: sees it and may return another one.
+package final class Hook {
+  package let body: (Tensor) throws -> Tensor?
+  package init(_ body: @escaping (Tensor) throws -> Tensor?) { self.body = body }
+}

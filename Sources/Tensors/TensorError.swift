@@ -1,0 +1,55 @@
+// The one error of the tensor column: a kind and a sentence with the facts.
+
+/// What went wrong, as one sentence: operation, argument, expected, found.
+public struct TensorError: Error, CustomStringConvertible {
+  public enum Kind: Sendable {
+    case shape, dtype, index, argument, autograd, memory, domain
+  }
+
+  public let kind: Kind
+  /// The operation's name as its users know it, `matmul`.
+  public let operation: String
+  package let facts: Facts
+
+  public init(_ kind: Kind, _ operation: String, _ facts: Facts) {
+    self.kind = kind
+    self.operation = operation
+    self.facts = facts
+  }
+
+  /// The sentence for readers who count from `base`: dimensions and indices in it are shifted by it.
+  public func message(indexBase base: Int) -> String {
+    let text = facts.render(base)
+    return operation.isEmpty ? text : "\(operation): \(text)"
+  }
+
+  public var description: String { message(indexBase: 0) }
+
+  /// A sentence in which dimensions and indices stay numbers, `"dimension \(index: d) is out of range"`, so that
+  /// Swift shows them from 0 and Lua from 1 and no message is written twice.
+  public struct Facts: ExpressibleByStringInterpolation, Sendable {
+    enum Part: Sendable { case text(String), index(Int) }
+    var parts: [Part]
+
+    public init(stringLiteral value: String) { parts = [.text(value)] }
+    public init(_ text: String) { parts = [.text(text)] }
+    public init(stringInterpolation: StringInterpolation) { parts = stringInterpolation.parts }
+
+    public struct StringInterpolation: StringInterpolationProtocol {
+      var parts: [Part] = []
+      public init(literalCapacity: Int, interpolationCount: Int) {}
+      public mutating func appendLiteral(_ literal: String) { parts.append(.text(literal)) }
+      public mutating func appendInterpolation<T>(_ value: T) { parts.append(.text("\(value)")) }
+      public mutating func appendInterpolation(index value: Int) { parts.append(.index(value)) }
+    }
+
+    func render(_ base: Int) -> String {
+      parts.map { part in
+        switch part {
+        case .text(let text): text
+        case .index(let value): String(value < 0 ? value : value + base)
+        }
+      }.joined()
+    }
+  }
+}
