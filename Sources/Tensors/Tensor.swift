@@ -27,20 +27,21 @@ public final class Tensor {
     static let freed = Flags(rawValue: 128)
   }
 
-  package internal(set) var storage: Storage
-  public internal(set) var layout: Layout
+  // Unchecked: these are read by every operation, and no access of theirs ever spans a call that could overlap it.
+  @exclusivity(unchecked) package internal(set) var storage: Storage
+  @exclusivity(unchecked) public internal(set) var layout: Layout
   public let dtype: DType
-  package var flags: Flags = []
+  @exclusivity(unchecked) package var flags: Flags = []
   /// Which of the node's outputs this is.
-  package var outputIndex: Int32 = 0
+  @exclusivity(unchecked) package var outputIndex: Int32 = 0
   /// The storage's history when `node` was last right (views only).
-  var historySeen: UInt32 = 0
+  @exclusivity(unchecked) var historySeen: UInt32 = 0
   /// What computed this; nil for leaves. Read it through `gradNode`, which brings views up to date.
-  package var node: Node?
+  @exclusivity(unchecked) package var node: Node?
   /// What this is a view of: never itself a view.
-  package internal(set) var base: Tensor?
-  var gradient: Tensor?
-  package var extras: TensorExtras?
+  @exclusivity(unchecked) package internal(set) var base: Tensor?
+  @exclusivity(unchecked) var gradient: Tensor?
+  @exclusivity(unchecked) package var extras: TensorExtras?
 
   @inline(__always)
   package init(storage: Storage, layout: Layout, dtype: DType) {

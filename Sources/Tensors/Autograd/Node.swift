@@ -47,24 +47,26 @@ public final class Node {
   package let sequence: UInt64
   /// The script position of the forward call, 0 when unknown.
   package let site: UInt64
-  package private(set) var edges: Edges
+  @exclusivity(unchecked) package private(set) var edges: Edges
+  // Unchecked as in Tensor.
+
   /// The formula: a closure, or for table-driven operations the table, which lives forever and needs no counting.
-  private var gradient: Gradient?
+  @exclusivity(unchecked) private var gradient: Gradient?
   private unowned(unsafe) let formulas: Formulas?
-  private var saved0: SavedTensor?
-  private var saved1: SavedTensor?
-  private var savedMore: [SavedTensor] = []
+  @exclusivity(unchecked) private var saved0: SavedTensor?
+  @exclusivity(unchecked) private var saved1: SavedTensor?
+  @exclusivity(unchecked) private var savedMore: [SavedTensor] = []
   /// A number that took an input's place (`x * 2`).
-  package internal(set) var number: Scalar?
+  @exclusivity(unchecked) package internal(set) var number: Scalar?
   /// Shapes and dtypes of the inputs, kept only where they differ from the output's.
-  var forms: InputForms?
-  private(set) var flags: Flags = []
+  @exclusivity(unchecked) var forms: InputForms?
+  @exclusivity(unchecked) private(set) var flags: Flags = []
 
   // State of the backward run that is under way (see Backward.swift).
-  var pending: Tensor?
-  var pendingMore: [Tensor?] = []
-  var run: UInt32 = 0
-  package var extras: NodeExtras?
+  @exclusivity(unchecked) var pending: Tensor?
+  @exclusivity(unchecked) var pendingMore: [Tensor?] = []
+  @exclusivity(unchecked) var run: UInt32 = 0
+  @exclusivity(unchecked) package var extras: NodeExtras?
 
   struct Flags: OptionSet {
     let rawValue: UInt8

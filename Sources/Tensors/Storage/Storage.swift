@@ -5,9 +5,9 @@ package final class Storage {
   package let pointer: UnsafeMutableRawPointer
   package let byteCount: Int
   /// In-place writes so far. Saved values compare it at backward (see SavedTensor).
-  package var version: UInt32 = 0
+  @exclusivity(unchecked) package var version: UInt32 = 0
   /// Writes that changed the history of some tensor here; views compare it with what they saw (see `gradNode`).
-  package var history: UInt32 = 0
+  @exclusivity(unchecked) package var history: UInt32 = 0
 
   /// Room for that many bytes, not cleared.
   @inline(__always)
