@@ -56,13 +56,14 @@ void ml_forget(ml_state *s, uint32_t mark) {
 // MARK: Handles
 
 // Slab exhausted or memory short: collects once and looks again.
-static bool make_room(lua_State *L, ml_state *s) {
+static ml_cold bool make_room(lua_State *L, ml_state *s) {
+  if (ml_slab_ready(s) && !(s->slow && ml_refuses(s, s->block_size))) return true;
   lua_gc(L, LUA_GCCOLLECT);
   return ml_slab_ready(s) && !(s->slow && ml_refuses(s, s->block_size));
 }
 
-bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra) {
-  bool ready = ml_slab_ready(s) && !(ml_unlikely(s->slow) && ml_refuses(s, s->block_size));
+static ml_inline bool push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra) {
+  bool ready = (s->slab_free != NULL || s->slab_next != s->slab_end) && !s->slow;
   if (ml_unlikely(!ready) && !make_room(L, s)) {
     s->config.release(object, kind);
     return false;
@@ -78,6 +79,10 @@ bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void
     lua_setmetatable(L, -2);
   }
   return true;
+}
+
+bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra) {
+  return push_handle(L, s, object, kind, extra);
 }
 
 // MARK: Trees
@@ -224,7 +229,7 @@ static bool is_flat(const ml_state *s, int count, uint32_t mark) {
 }
 
 // Everything but the single handle: other results, and errors.
-static int finish(lua_State *L, ml_state *s, int count, uint32_t mark) {
+static ml_apart int finish(lua_State *L, ml_state *s, int count, uint32_t mark) {
   if (is_flat(s, count, mark) && lua_checkstack(L, count + 4)) {
     if (!push_flat(L, s, count, mark)) ml_raise_memory(L);
     return count;
@@ -241,28 +246,47 @@ static int finish(lua_State *L, ml_state *s, int count, uint32_t mark) {
   return count;
 }
 
-int ml_invoke(lua_State *L, ml_payload *function) {
+// One boolean, integer or number, or whatever is left to finish().
+static ml_apart int finish_one(lua_State *L, ml_state *s, uint32_t mark) {
+  ml_value *first = &s->out[mark];
+  s->out_top = mark;
+  switch ((ml_tag)first->tag) {
+    case ML_NUMBER: lua_pushnumber(L, first->as.number); return 1;
+    case ML_INTEGER: lua_pushinteger(L, first->as.integer); return 1;
+    case ML_BOOLEAN: lua_pushboolean(L, first->as.integer != 0); return 1;
+    default: s->out_top = mark + 1; return finish(L, s, 1, mark);
+  }
+}
+
+// The commonest ends stand here: one handle, and nothing.
+static ml_inline int invoke(lua_State *L, ml_payload *function) {
   ml_state *s = function->state;
   uint32_t mark = s->out_top;
   s->current = L;
   int count = ((ml_callback)function->extra)(L, s, function->object);
-  ml_value *first = &s->out[mark];
-  if (ml_likely(count == 1 && s->out_top == mark + 1 && first->tag == ML_HANDLE)) {
-    s->out_top = mark;
-    if (!ml_push_handle(L, s, first->as.object, first->kind, first->extra)) ml_raise_memory(L);
-  } else {
+  if (ml_likely(count == 1 && s->out_top == mark + 1)) {
+    ml_value *first = &s->out[mark];
+    if (ml_likely(first->tag == ML_HANDLE)) {
+      s->out_top = mark;
+      if (!push_handle(L, s, first->as.object, first->kind, NULL)) ml_raise_memory(L);
+    } else {
+      finish_one(L, s, mark);
+    }
+  } else if (count != 0 || s->out_top != mark) {
     count = finish(L, s, count, mark);
   }
   if (ml_unlikely(s->attention)) ml_attend(L, s);
   return count;
 }
 
+int ml_invoke(lua_State *L, ml_payload *function) { return invoke(L, function); }
+
 int ml_trampoline(lua_State *L) {
   ml_payload *function = ml_to_handle(L, lua_upvalueindex(1));
   // debug.setupvalue can put anything there.
   if (ml_unlikely(function == NULL || function->kind != ML_KIND_FUNCTION))
     return luaL_error(L, "a native function has lost its context");
-  return ml_invoke(L, function);
+  return invoke(L, function);
 }
 
 // MARK: Safe points

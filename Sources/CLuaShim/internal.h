@@ -6,6 +6,9 @@
 
 #define ml_likely(x) __builtin_expect(!!(x), 1)
 #define ml_unlikely(x) __builtin_expect(!!(x), 0)
+#define ml_inline inline __attribute__((always_inline))  // release builds optimise C for size
+#define ml_apart __attribute__((noinline))
+#define ml_cold __attribute__((noinline, cold))
 
 // slab.c: blocks for handles.
 bool ml_region_open(void);
@@ -20,7 +23,7 @@ void *ml_allocate(void *ud, void *block, size_t osize, size_t nsize);
 bool ml_refuses(ml_state *s, size_t more);
 void *ml_grow(ml_state *s, void *block, size_t size);
 
-// functions.c
+// functions.c: runs a native function and brings in its results.
 int ml_invoke(lua_State *L, ml_payload *function);
 int ml_trampoline(lua_State *L);
 // Pushes a handle; on failure releases the object and returns false. Never raises.

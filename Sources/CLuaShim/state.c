@@ -31,7 +31,7 @@ void *ml_grow(ml_state *s, void *block, size_t size) {
   return realloc(block, size);
 }
 
-static void *take_block(ml_state *s) {
+static ml_inline void *take_block(ml_state *s) {
   s->handle_request = false;
   char *block = s->slab_free;
   if (block != NULL) {
@@ -42,12 +42,13 @@ static void *take_block(ml_state *s) {
   }
   s->bytes += s->block_size;
   s->handles++;
-  memset(block + s->payload_offset, 0, sizeof(ml_payload));
+  ml_payload *payload = (ml_payload *)(block + s->payload_offset);
+  *payload = (ml_payload){0};
   return block;
 }
 
 // Called from within the collector: nothing here may call into Lua.
-static void give_back_block(ml_state *s, char *block) {
+static ml_inline void *give_back_block(ml_state *s, char *block) {
   ml_payload *payload = (ml_payload *)(block + s->payload_offset);
   void *object = payload->object;
   uint32_t kind = payload->kind;
@@ -61,40 +62,54 @@ static void give_back_block(ml_state *s, char *block) {
     s->config.release(object, kind);
     s->releasing--;
   }
+  return NULL;
 }
 
-void *ml_allocate(void *ud, void *block, size_t osize, size_t nsize) {
-  ml_state *s = ud;
-  if (nsize == 0) {
-    if (ml_unlikely(s->slow) && s->foreign) ml_refuses(s, 0);
-    if (block == NULL) return NULL;
-    if (ml_in_region(block)) {
-      give_back_block(s, block);
-    } else {
-      s->bytes -= osize;
-      free(block);
-    }
-    return NULL;
-  }
-  if (block == NULL) {
-    if (osize == LUA_TUSERDATA && s->handle_request) {
-      if (s->block_size == 0) {  // the probe of ml_open, which learns the block's size and address
-        s->handle_request = false;
-        s->block_size = nsize;
-        s->slab_next = block = malloc(nsize);
-        if (block != NULL) s->bytes += nsize;
-        return block;
-      }
-      return take_block(s);  // whoever asked has made sure of a block
-    }
-    osize = 0;
-  }
+// The probe of ml_open: learns the block's size and address.
+static ml_cold void *take_probe(ml_state *s, size_t size) {
+  s->handle_request = false;
+  s->block_size = size;
+  s->slab_next = malloc(size);
+  if (s->slab_next != NULL) s->bytes += size;
+  return s->slab_next;
+}
+
+static ml_cold void *free_slowly(ml_state *s, void *block, size_t osize) {
+  while (s->foreign) sched_yield();
+  if (block == NULL) return NULL;
+  if (ml_in_region(block)) return give_back_block(s, block);
+  s->bytes -= osize;
+  free(block);
+  return NULL;
+}
+
+static ml_apart void *resize(ml_state *s, void *block, size_t osize, size_t nsize) {
   if (ml_unlikely(s->slow) && nsize > osize && ml_refuses(s, nsize - osize)) return NULL;
   void *moved = realloc(block, nsize);
   if (ml_unlikely(moved == NULL)) return NULL;
   s->bytes += nsize - osize;
   if (s->bytes > s->peak) s->peak = s->bytes;
   return moved;
+}
+
+void *ml_allocate(void *ud, void *block, size_t osize, size_t nsize) {
+  ml_state *s = ud;
+  if (nsize == 0) {
+    if (ml_unlikely(s->slow)) return free_slowly(s, block, osize);
+    if (ml_in_region(block)) return give_back_block(s, block);
+    if (block == NULL) return NULL;
+    s->bytes -= osize;
+    free(block);
+    return NULL;
+  }
+  if (block == NULL) {
+    if (osize == LUA_TUSERDATA && s->handle_request) {  // whoever asked has made sure of a block
+      if (ml_unlikely(s->block_size == 0)) return take_probe(s, nsize);
+      return take_block(s);
+    }
+    osize = 0;
+  }
+  return resize(s, block, osize, nsize);
 }
 
 // MARK: Beginning and end

@@ -5,19 +5,16 @@ import CLuaShim
 ///
 /// Reading never raises and never runs Lua code. Tables are read without metamethods.
 public struct Call: ~Copyable {
-  @usableFromInline let L: OpaquePointer
+  @usableFromInline let lua: OpaquePointer
   @usableFromInline let record: UnsafeMutablePointer<ml_state>
-  /// The number of arguments.
-  public let count: Int
   @usableFromInline let mark: UInt32
   @usableFromInline var results: Int32 = 0
   /// Values that open lists and records still miss.
   @usableFromInline var owed = 0
 
-  @inlinable init(_ L: OpaquePointer, _ record: UnsafeMutablePointer<ml_state>) {
-    self.L = L
+  @inlinable init(_ lua: OpaquePointer, _ record: UnsafeMutablePointer<ml_state>) {
+    self.lua = lua
     self.record = record
-    count = Int(lua_gettop(L))
     mark = record.pointee.out_top
   }
 
@@ -27,12 +24,15 @@ public struct Call: ~Copyable {
   }
 
   /// "chunk:line: " of the function that called, or an empty string.
-  public var position: String { luaPosition(L, level: 1) }
+  public var position: String { luaPosition(lua, level: 1) }
 
   // MARK: Arguments
 
+  /// The number of arguments.
+  @inlinable public var count: Int { Int(lua_gettop(lua)) }
+
   /// The argument at a position; reading one beyond the last gives no value.
-  @inlinable public subscript(_ index: Int) -> Slot { Slot(L, Int32(truncatingIfNeeded: index)) }
+  @inlinable public subscript(_ index: Int) -> Slot { Slot(lua, Int32(truncatingIfNeeded: index)) }
 
   @inlinable public func type(_ index: Int) -> LuaType { self[index].type }
   /// Whether the argument is nil or missing.
@@ -50,11 +50,12 @@ public struct Call: ~Copyable {
     self[index].object(kind)
   }
   /// See ``Slot/unmanaged(_:)``.
-  @inlinable public func unmanaged<Object>(_ index: Int, _ kind: HandleKind<Object>) -> Unmanaged<Object>? {
+  @inlinable @inline(__always)
+  public func unmanaged<Object>(_ index: Int, _ kind: HandleKind<Object>) -> Unmanaged<Object>? {
     self[index].unmanaged(kind)
   }
   /// The argument as a host value; tables and functions become references. Throws when memory is short.
-  public func value(_ index: Int) throws -> Value { try state.value(at: Int32(index), L) }
+  public func value(_ index: Int) throws -> Value { try state.value(at: Int32(index), lua) }
 
   // MARK: Results
 
@@ -147,10 +148,10 @@ public struct Call: ~Copyable {
   }
 }
 
-/// "chunk:line: " of a function on the stack of L.
-func luaPosition(_ L: OpaquePointer, level: Int32) -> String {
+/// "chunk:line: " of a function on the stack of lua.
+func luaPosition(_ lua: OpaquePointer, level: Int32) -> String {
   withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer in
-    let length = ml_where(L, level, buffer.baseAddress, buffer.count)
+    let length = ml_where(lua, level, buffer.baseAddress, buffer.count)
     return String(decoding: UnsafeRawBufferPointer(start: buffer.baseAddress, count: length), as: UTF8.self)
   }
 }

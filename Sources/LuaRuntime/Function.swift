@@ -16,9 +16,9 @@ public final class NativeFunction {
 }
 
 /// What the trampoline calls: runs the closure, and turns its end into a result count.
-let nativeEntry: ml_callback = { L, record, object in
+let nativeEntry: ml_callback = { lua, record, object in
   Unmanaged<NativeFunction>.fromOpaque(object!)._withUnsafeGuaranteedRef { function in
-    var call = Call(L!, record!)
+    var call = Call(lua!, record!)
     do {
       try function.body(&call)
       return call.results

@@ -63,7 +63,7 @@ extension State {
   }
 
   private func define(_ id: UInt32, _ name: String, parent: UInt32, _ members: HandleMembers) throws {
-    try withLua { L in
+    try withLua { lua in
       let mark = pointer.pointee.out_top
       write(name, to: pointer)
       writeRecord(members.methods, as: ml_out_function)
@@ -77,7 +77,7 @@ extension State {
           ml_out_nil(pointer)
         }
       }
-      try check(ml_define_kind(pointer, L, id, parent, mark), L)
+      try check(ml_define_kind(pointer, lua, id, parent, mark), lua)
     }
   }
 

@@ -94,9 +94,9 @@ extension State {
   }
 
   /// Makes a Swift error of the Lua error value on top of the stack.
-  func captureError(_ status: Int32, _ L: OpaquePointer) -> LuaError {
+  func captureError(_ status: Int32, _ lua: OpaquePointer) -> LuaError {
     if let killed = killError() { return killed }
-    let slot = Slot(L, lua_gettop(L))
+    let slot = Slot(lua, lua_gettop(lua))
     var error = LuaError(.runtime, "")
     error.isCaptured = true
     if status == LUA_ERRMEM { error.kind = .memory }
@@ -109,8 +109,8 @@ extension State {
       key = .message(text)
     } else {
       key = slot.address.map { .address($0) }
-      error.message = errorText(slot, L)
-      error.value = try? value(at: slot.index, L)
+      error.message = errorText(slot, lua)
+      error.value = try? value(at: slot.index, lua)
     }
     if let key, let found = travellers.last(where: { $0.key == key })?.error {
       if let inner = found as? LuaError {
@@ -142,23 +142,23 @@ extension State {
   }
 
   /// As `lua` shows error values that are not strings.
-  private func errorText(_ slot: Slot, _ L: OpaquePointer) -> String {
+  private func errorText(_ slot: Slot, _ lua: OpaquePointer) -> String {
     if slot.type == .number || slot.type == .table || slot.type == .userdata {
-      let top = lua_gettop(L)
-      defer { lua_settop(L, top) }
-      let hasText = slot.type == .number || luaHasMetafield(L, slot.index, "__tostring")
-      if hasText, ml_tostring(pointer, L, slot.index) == LUA_OK, let text = Slot(L, lua_gettop(L)).string {
+      let top = lua_gettop(lua)
+      defer { lua_settop(lua, top) }
+      let hasText = slot.type == .number || luaHasMetafield(lua, slot.index, "__tostring")
+      if hasText, ml_tostring(pointer, lua, slot.index) == LUA_OK, let text = Slot(lua, lua_gettop(lua)).string {
         return text
       }
     }
     return "(error object is a \(slot.type) value)"
   }
 
-  private func luaHasMetafield(_ L: OpaquePointer, _ index: Int32, _ name: String) -> Bool {
-    guard lua_checkstack(L, 3) != 0, lua_getmetatable(L, index) != 0 else { return false }
-    let metatable = lua_gettop(L)
-    return ml_raw_field(pointer, L, metatable, name, name.utf8.count) == LUA_OK
-      && lua_type(L, -1) != LUA_TNIL
+  private func luaHasMetafield(_ lua: OpaquePointer, _ index: Int32, _ name: String) -> Bool {
+    guard lua_checkstack(lua, 3) != 0, lua_getmetatable(lua, index) != 0 else { return false }
+    let metatable = lua_gettop(lua)
+    return ml_raw_field(pointer, lua, metatable, name, name.utf8.count) == LUA_OK
+      && lua_type(lua, -1) != LUA_TNIL
   }
 
   private func joined(_ inner: String?, _ outer: String?) -> String? {

@@ -24,9 +24,9 @@ public final class Reference {
   /// Runs `body` with the value on top of the stack.
   func withValue<Result>(_ body: (State, OpaquePointer) throws -> Result) throws -> Result {
     let state = try State.owning(record)
-    return try state.withLua { L in
-      ml_push_reference(L, identifier)
-      return try body(state, L)
+    return try state.withLua { lua in
+      ml_push_reference(lua, identifier)
+      return try body(state, lua)
     }
   }
 }
@@ -41,8 +41,8 @@ public struct FunctionReference {
 
   @discardableResult
   public func call(_ arguments: [Value]) throws -> [Value] {
-    try reference.withValue { state, L in
-      try state.call(arguments, L)
+    try reference.withValue { state, lua in
+      try state.call(arguments, lua)
     }
   }
 }
@@ -52,32 +52,32 @@ public struct TableReference {
   public let reference: Reference
 
   public func get(_ key: Value) throws -> Value {
-    try reference.withValue { state, L in
-      let table = lua_gettop(L)
-      try state.push([key], L)
-      try state.check(ml_get(state.pointer, L, table), L)
-      return try state.value(at: lua_gettop(L), L)
+    try reference.withValue { state, lua in
+      let table = lua_gettop(lua)
+      try state.push([key], lua)
+      try state.check(ml_get(state.pointer, lua, table), lua)
+      return try state.value(at: lua_gettop(lua), lua)
     }
   }
   public func get(_ key: String) throws -> Value { try get(.string(key)) }
 
   public func set(_ key: Value, _ value: Value) throws {
-    try reference.withValue { state, L in
-      let table = lua_gettop(L)
-      try state.push([key, value], L)
-      try state.check(ml_set(state.pointer, L, table), L)
+    try reference.withValue { state, lua in
+      let table = lua_gettop(lua)
+      try state.push([key, value], lua)
+      try state.check(ml_set(state.pointer, lua, table), lua)
     }
   }
   public func set(_ key: String, _ value: Value) throws { try set(.string(key), value) }
 
   /// The length without metamethods: the number of elements of a list.
   public func rawLength() throws -> Int {
-    try reference.withValue { _, L in Int(lua_rawlen(L, -1)) }
+    try reference.withValue { _, lua in Int(lua_rawlen(lua, -1)) }
   }
 
   /// Reads the table in place, without metamethods.
   public func read<Result>(_ body: (Slot) throws -> Result) throws -> Result {
-    try reference.withValue { _, L in try body(Slot(L, lua_gettop(L))) }
+    try reference.withValue { _, lua in try body(Slot(lua, lua_gettop(lua))) }
   }
 }
 
@@ -87,37 +87,37 @@ public struct HandleReference {
 
   /// The object, when the handle is of this kind.
   public func object<Object>(_ kind: HandleKind<Object>) -> Object? {
-    try? reference.withValue { _, L in Slot(L, lua_gettop(L)).object(kind) }
+    try? reference.withValue { _, lua in Slot(lua, lua_gettop(lua)).object(kind) }
   }
 }
 
 extension State {
   /// Keeps the value at a stack index.
-  func reference(at index: Int32, _ L: OpaquePointer) throws -> Reference {
+  func reference(at index: Int32, _ lua: OpaquePointer) throws -> Reference {
     var identifier: Int32 = 0
-    let address = Slot(L, index).address
-    guard lua_checkstack(L, 2) != 0 else { throw LuaError(.memory, "stack overflow") }
-    lua_pushvalue(L, index)
-    let status = ml_ref(pointer, L, &identifier)
+    let address = Slot(lua, index).address
+    guard lua_checkstack(lua, 2) != 0 else { throw LuaError(.memory, "stack overflow") }
+    lua_pushvalue(lua, index)
+    let status = ml_ref(pointer, lua, &identifier)
     guard status == LUA_OK else {
-      defer { lua_settop(L, -2) }
-      throw captureError(status, L)
+      defer { lua_settop(lua, -2) }
+      throw captureError(status, lua)
     }
     return Reference(pointer, identifier, address)
   }
 
   /// Pushes values.
-  func push(_ values: [Value], _ L: OpaquePointer) throws {
+  func push(_ values: [Value], _ lua: OpaquePointer) throws {
     let mark = pointer.pointee.out_top
     for value in values { write(value, to: pointer) }
-    try check(ml_push(pointer, L, Int32(values.count), mark), L)
+    try check(ml_push(pointer, lua, Int32(values.count), mark), lua)
   }
 
   /// Calls the function on top of the stack.
-  func call(_ arguments: [Value], _ L: OpaquePointer) throws -> [Value] {
-    let first = lua_gettop(L)
-    if !arguments.isEmpty { try push(arguments, L) }
-    try check(ml_call(pointer, L, Int32(arguments.count), LUA_MULTRET), L)
-    return try values(from: first, L)
+  func call(_ arguments: [Value], _ lua: OpaquePointer) throws -> [Value] {
+    let first = lua_gettop(lua)
+    if !arguments.isEmpty { try push(arguments, lua) }
+    try check(ml_call(pointer, lua, Int32(arguments.count), LUA_MULTRET), lua)
+    return try values(from: first, lua)
   }
 }

@@ -42,18 +42,18 @@ extension State {
 
   /// Compiles source text into a function.
   public func load(_ source: String, chunkName: String? = nil) throws -> FunctionReference {
-    try withLua { L in
+    try withLua { lua in
       var text = source
-      try text.withUTF8 { try load(UnsafeRawBufferPointer($0), chunkName ?? source, L) }
-      return FunctionReference(reference: try reference(at: lua_gettop(L), L))
+      try text.withUTF8 { try load(UnsafeRawBufferPointer($0), chunkName ?? source, lua) }
+      return FunctionReference(reference: try reference(at: lua_gettop(lua), lua))
     }
   }
 
   /// The Lua call stack, as `debug.traceback` prints it.
   public func traceback(_ message: String? = nil) -> String {
-    let text: String? = try? withLua { L in
-      try check(ml_traceback(pointer, L, message, 0), L)
-      return Slot(L, lua_gettop(L)).string
+    let text: String? = try? withLua { lua in
+      try check(ml_traceback(pointer, lua, message, 0), lua)
+      return Slot(lua, lua_gettop(lua)).string
     }
     return text ?? ""
   }
@@ -61,15 +61,15 @@ extension State {
   private func run(
     bytes: UnsafeRawBufferPointer, chunkName: String?, arguments: [Value]
   ) throws -> [Value] {
-    try withLua { L in
-      try load(bytes, chunkName ?? String(decoding: bytes.prefix(64), as: UTF8.self), L)
-      return try call(arguments, L)
+    try withLua { lua in
+      try load(bytes, chunkName ?? String(decoding: bytes.prefix(64), as: UTF8.self), lua)
+      return try call(arguments, lua)
     }
   }
 
-  private func load(_ bytes: UnsafeRawBufferPointer, _ name: String, _ L: OpaquePointer) throws {
+  private func load(_ bytes: UnsafeRawBufferPointer, _ name: String, _ lua: OpaquePointer) throws {
     let start = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
-    try check(ml_load(pointer, L, start, bytes.count, name), L)
+    try check(ml_load(pointer, lua, start, bytes.count, name), lua)
   }
 
   // MARK: Names
@@ -90,9 +90,9 @@ extension State {
   }
 
   private func globals() throws -> TableReference {
-    try withLua { L in
-      lua_rawgeti(L, ml_registry_index, lua_Integer(LUA_RIDX_GLOBALS))
-      return TableReference(reference: try reference(at: lua_gettop(L), L))
+    try withLua { lua in
+      lua_rawgeti(lua, ml_registry_index, lua_Integer(LUA_RIDX_GLOBALS))
+      return TableReference(reference: try reference(at: lua_gettop(lua), lua))
     }
   }
 

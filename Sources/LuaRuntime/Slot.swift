@@ -27,42 +27,42 @@ public enum LuaType: Int32, Sendable, CustomStringConvertible {
 ///
 /// A slot is valid during the native call, or the closure, that received it.
 public struct Slot {
-  @usableFromInline let L: OpaquePointer
+  @usableFromInline let lua: OpaquePointer
   @usableFromInline let index: Int32
 
-  @inlinable init(_ L: OpaquePointer, _ index: Int32) {
-    self.L = L
+  @inlinable init(_ lua: OpaquePointer, _ index: Int32) {
+    self.lua = lua
     self.index = index
   }
 
-  @inlinable public var type: LuaType { LuaType(rawValue: lua_type(L, index)) ?? .none }
+  @inlinable public var type: LuaType { LuaType(rawValue: lua_type(lua, index)) ?? .none }
 
   /// Whether it is nil or missing.
-  @inlinable public var isNil: Bool { lua_type(L, index) <= 0 }
+  @inlinable public var isNil: Bool { lua_type(lua, index) <= 0 }
 
   /// Whether it is a number of Lua's integer subtype.
-  @inlinable public var isInteger: Bool { lua_isinteger(L, index) != 0 }
+  @inlinable public var isInteger: Bool { lua_isinteger(lua, index) != 0 }
 
   /// The value of an integer, or of a float with an integral value; strings are not converted.
   @inlinable public var integer: Int? {
-    guard lua_type(L, index) == LUA_TNUMBER else { return nil }
+    guard lua_type(lua, index) == LUA_TNUMBER else { return nil }
     var isInteger: Int32 = 0
-    let value = lua_tointegerx(L, index, &isInteger)
+    let value = lua_tointegerx(lua, index, &isInteger)
     return isInteger != 0 ? Int(value) : nil
   }
 
   /// The value of a number; strings are not converted.
   @inlinable public var number: Double? {
-    lua_type(L, index) == LUA_TNUMBER ? lua_tonumberx(L, index, nil) : nil
+    lua_type(lua, index) == LUA_TNUMBER ? lua_tonumberx(lua, index, nil) : nil
   }
 
   /// The value of a boolean. Other values are neither true nor false here; see ``isTruthy``.
   @inlinable public var boolean: Bool? {
-    lua_type(L, index) == LUA_TBOOLEAN ? lua_toboolean(L, index) != 0 : nil
+    lua_type(lua, index) == LUA_TBOOLEAN ? lua_toboolean(lua, index) != 0 : nil
   }
 
   /// Whether Lua's `if` takes it for true.
-  @inlinable public var isTruthy: Bool { lua_toboolean(L, index) != 0 }
+  @inlinable public var isTruthy: Bool { lua_toboolean(lua, index) != 0 }
 
   /// The text of a string, with U+FFFD for bytes that are not UTF-8; numbers are not converted.
   public var string: String? { withBytes { String(decoding: $0, as: UTF8.self) } }
@@ -73,9 +73,9 @@ public struct Slot {
   /// Calls `body` with a string's bytes in place; `nil` when it is not a string.
   @inlinable
   public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result? {
-    guard lua_type(L, index) == LUA_TSTRING else { return nil }
+    guard lua_type(lua, index) == LUA_TSTRING else { return nil }
     var length = 0
-    let start = lua_tolstring(L, index, &length)
+    let start = lua_tolstring(lua, index, &length)
     return try body(UnsafeRawBufferPointer(start: start, count: length))
   }
 
@@ -92,20 +92,22 @@ public struct Slot {
   }
 
   /// As ``object(_:)`` without touching the reference count: the stack keeps the object alive meanwhile.
-  @inlinable public func unmanaged<Object>(_ kind: HandleKind<Object>) -> Unmanaged<Object>? {
-    guard let payload = ml_to_handle(L, index), let object = payload.pointee.object,
-      payload.pointee.kind == kind.id || ml_is_kind(payload.pointee.state, payload.pointee.kind, kind.id)
+  @inlinable @inline(__always)
+  public func unmanaged<Object>(_ kind: HandleKind<Object>) -> Unmanaged<Object>? {
+    guard let payload = ml_to_handle(lua, index),
+      payload.pointee.kind == kind.id || ml_is_kind(payload.pointee.state, payload.pointee.kind, kind.id),
+      let object = payload.pointee.object
     else { return nil }
     return Unmanaged.fromOpaque(object)
   }
 
   /// The identifier of a handle's kind, see ``HandleKind/id``; 0 for other values.
-  @inlinable public var kindIdentifier: UInt32 { ml_to_handle(L, index)?.pointee.kind ?? 0 }
+  @inlinable public var kindIdentifier: UInt32 { ml_to_handle(lua, index)?.pointee.kind ?? 0 }
 
   /// The address that identifies a table, function, thread or userdata.
   public var address: UnsafeRawPointer? {
     switch type {
-    case .table, .function, .thread, .userdata: lua_topointer(L, index).map { UnsafeRawPointer($0) }
+    case .table, .function, .thread, .userdata: lua_topointer(lua, index).map { UnsafeRawPointer($0) }
     default: nil
     }
   }

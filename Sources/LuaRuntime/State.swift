@@ -61,7 +61,7 @@ public final class State {
     self.pointer = pointer
     self.configuration = configuration
     pointer.pointee.config.host = Unmanaged.passUnretained(self).toOpaque()
-    try withLua { L in try check(ml_open_libraries(pointer, L), L) }
+    try withLua { lua in try check(ml_open_libraries(pointer, lua), lua) }
   }
 
   deinit {
@@ -102,19 +102,19 @@ public final class State {
 
   /// Runs `body` with the running coroutine, and restores its stack afterwards.
   func withLua<Result>(_ body: (OpaquePointer) throws -> Result) throws -> Result {
-    guard let L = ml_enter(pointer) else { throw LuaError.unavailable }
-    let top = lua_gettop(L)
+    guard let lua = ml_enter(pointer) else { throw LuaError.unavailable }
+    let top = lua_gettop(lua)
     defer {
-      ml_leave(pointer, L, top)
+      ml_leave(pointer, lua, top)
       if pointer.pointee.depth == 0 { travellers.removeAll(keepingCapacity: true) }
     }
-    return try body(L)
+    return try body(lua)
   }
 
   /// Throws the error on top of the stack unless `status` is success.
   @inline(__always)
-  func check(_ status: Int32, _ L: OpaquePointer) throws {
-    if status != LUA_OK { throw captureError(status, L) }
+  func check(_ status: Int32, _ lua: OpaquePointer) throws {
+    if status != LUA_OK { throw captureError(status, lua) }
   }
 
   /// The state that a record belongs to.

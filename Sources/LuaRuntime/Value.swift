@@ -101,8 +101,8 @@ func write(_ value: Value, to record: UnsafeMutablePointer<ml_state>) {
 
 extension State {
   /// The value at a stack index; the stack stays as it is.
-  func value(at index: Int32, _ L: OpaquePointer) throws -> Value {
-    let slot = Slot(L, index)
+  func value(at index: Int32, _ lua: OpaquePointer) throws -> Value {
+    let slot = Slot(lua, index)
     switch slot.type {
     case .none, .nil: return .nil
     case .boolean: return .boolean(slot.isTruthy)
@@ -114,18 +114,18 @@ extension State {
         if let text = String(validating: bytes, as: UTF8.self) { return .string(text) }
         return .bytes([UInt8](bytes))
       } ?? .nil
-    case .table: return .table(TableReference(reference: try reference(at: index, L)))
-    case .function: return .function(FunctionReference(reference: try reference(at: index, L)))
+    case .table: return .table(TableReference(reference: try reference(at: index, lua)))
+    case .function: return .function(FunctionReference(reference: try reference(at: index, lua)))
     case .userdata where slot.kindIdentifier > ML_KIND_FUNCTION:
-      return .handle(HandleReference(reference: try reference(at: index, L)))
-    case .userdata, .lightUserdata, .thread: return .other(try reference(at: index, L))
+      return .handle(HandleReference(reference: try reference(at: index, lua)))
+    case .userdata, .lightUserdata, .thread: return .other(try reference(at: index, lua))
     }
   }
 
   /// The values from a stack index to the top.
-  func values(from first: Int32, _ L: OpaquePointer) throws -> [Value] {
-    let top = lua_gettop(L)
+  func values(from first: Int32, _ lua: OpaquePointer) throws -> [Value] {
+    let top = lua_gettop(lua)
     guard first <= top else { return [] }
-    return try (first...top).map { try value(at: $0, L) }
+    return try (first...top).map { try value(at: $0, lua) }
   }
 }
