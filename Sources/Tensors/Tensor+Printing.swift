@@ -1,0 +1,25 @@
+// A tensor's printed form, PyTorch's to the character (the rules are in Printing/Formatter.swift).
+
+extension Tensor: CustomStringConvertible {
+  /// As PyTorch prints it, `tensor([1., 2.], requires_grad=True)`; parameters say so in a line of their own.
+  public var description: String { text() }
+
+  package func text(_ options: PrintOptions = PrintOptions()) -> String {
+    let elements: PrintedElements
+    switch dtype {
+    case .float32, .float64: elements = .floating { self.element($0).real }
+    case .bool: elements = .boolean { self.element($0) == .boolean(true) }
+    case .int64, .int32, .uint8: elements = .integer { self.element($0).integer }
+    }
+    var suffixes: [String] = []
+    if let node = gradNode {
+      suffixes.append("grad_fn=<\(node.name)>")
+    } else if flags.contains(.requiresGrad) {
+      suffixes.append("requires_grad=True")
+    }
+    let text = tensorText(
+      elements, shape: shape.array, dtype: dtype.description, defaultDType: DType.defaultFloating.description,
+      suffixes: suffixes, options: options)
+    return isParameter ? "Parameter containing:\n" + text : text
+  }
+}
