@@ -23,6 +23,16 @@ public struct Call: ~Copyable {
     Unmanaged<State>.fromOpaque(record.pointee.config.host).takeUnretainedValue()
   }
 
+  /// The word of the calling coroutine, see ``State/word``.
+  @inlinable public var word: UInt64 { ml_word(lua) }
+
+  /// Tells the collector that the results hold that much native memory. Unlike ``State/claim(bytes:)`` this only paces:
+  /// it is not counted against the memory limit and need not be taken back.
+  @inlinable public func pace(bytes: Int) {
+    ml_claim(record, bytes)
+    ml_unclaim(record, bytes)
+  }
+
   /// "chunk:line: " of the function that called, or an empty string.
   public var position: String { luaPosition(lua, level: 1) }
 

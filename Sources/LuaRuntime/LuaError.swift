@@ -135,7 +135,10 @@ extension State {
     case ML_KILL_INSTRUCTIONS: (kind, text) = (.instructionLimit, "instruction limit exceeded")
     default: (kind, text) = (.interrupted, "interrupted!")
     }
-    var error = LuaError(kind, text)
+    let place = withUnsafeBytes(of: &pointer.pointee.where) {
+      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    var error = LuaError(kind, place + text)
     error.isCaptured = true
     error.traceback = pointer.pointee.trace.map { String(cString: $0) }
     return error
@@ -170,5 +173,5 @@ extension State {
 
 /// The text under which a Swift error appears in Lua.
 func describe(_ error: any Error) -> String {
-  (error as? LuaError)?.message ?? String(describing: error)
+  (error as? LuaError)?.message ?? (error as? any LuaErrorConvertible)?.luaMessage ?? String(describing: error)
 }
