@@ -6,6 +6,8 @@
 
 /// y[i] = op(x[i]) for the operations that are not in unary.c. y may be x.
 void mg_math_f32(mg_unary_op op, int64_t n, const float *x, float *y);
+/// The float32 operations that have vectorised code of their own; false for the others.
+bool mg_fast_f32(mg_unary_op op, int64_t n, const float *x, float *y);
 void mg_math_f64(mg_unary_op op, int64_t n, const double *x, double *y);
 
 /// y[i] = op(a[i · as], b[i · bs]) for pow, atan2, hypot; strides 0 or 1. y may be a or b.

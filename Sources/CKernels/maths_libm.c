@@ -65,6 +65,7 @@ static double apply(mg_unary_op op, double v) {
 }
 
 void mg_math_f32(mg_unary_op op, int64_t n, const float *x, float *y) {
+  if (mg_fast_f32(op, n, x, y)) return;
   for (int64_t i = 0; i < n; i++) y[i] = (float)apply(op, x[i]);
 }
 void mg_math_f64(mg_unary_op op, int64_t n, const double *x, double *y) {
