@@ -10,7 +10,9 @@ extension Sample {
     var tensors = 0
     return Arguments(
       operation.name,
-      try zip(values, operation.parameters).map { value, parameter in try value.argument(parameter.kind, dtype, &tensors) })
+      try zip(values, operation.parameters).map { value, parameter in
+        try value.argument(parameter.kind, dtype, &tensors)
+      })
   }
 
   /// The sample in words, `[2, 3] in -2.0...2.0, 1.5`: its key in the fixtures.

@@ -1,0 +1,227 @@
+// What the laws in OperationsTests.swift and OperationFormsTests.swift run on: every operation with every sample.
+
+import Glibc
+import Tensors
+import Testing
+
+extension Operation: CustomTestStringConvertible {
+  public var testDescription: String { name }
+}
+
+/// One operation and one of its samples.
+struct Example {
+  let operation: Operation
+  let sample: Sample
+
+  /// The call in words, which is also its key in the fixture.
+  var text: String { "\(operation.name)(\(sample.text))" }
+
+  /// Samples at chosen values may sit where the operation has a kink; generated ones do not.
+  var isAtChosenValues: Bool {
+    sample.values.contains { if case .values = $0 { true } else { false } }
+  }
+
+  /// A call with fresh inputs, float ones leaves that require grad where `requiringGrad` says so.
+  func call(_ dtype: DType = .float64, requiringGrad: (Int) -> Bool = { _ in true }) throws -> Call {
+    let arguments = try sample.arguments(for: operation, dtype: dtype)
+    let inputs = arguments.tensors.filter { $0.dtype.isFloating }
+    for (position, input) in inputs.enumerated() where requiringGrad(position) {
+      try input.setRequiresGrad(true)
+    }
+    return Call(operation: operation, arguments: arguments)
+  }
+
+  /// Which of the float inputs PyTorch refuses to differentiate by, although we do not.
+  var constants: Set<Int> {
+    guard operation.name.hasSuffix("_loss") || operation.name.contains("cross_entropy") else { return [] }
+    var found: Set<Int> = []
+    var floats = 0
+    for (value, parameter) in zip(sample.values, operation.parameters) {
+      switch value {
+      case .float, .values:
+        if ["weight", "pos_weight"].contains(parameter.name) { found.insert(floats) }
+        floats += 1
+      default: break
+      }
+    }
+    return found
+  }
+}
+
+extension Operation {
+  var examples: [Example] { samples.map { Example(operation: self, sample: $0) } }
+  var rejected: [Example] { rejects.map { Example(operation: self, sample: $0) } }
+
+  /// `x:name_(…)`.
+  func inPlace(_ arguments: Arguments) throws -> Tensor {
+    let x = try arguments.tensor(0)
+    if let unary { return try unary.inPlace(x) }
+    if let binary {
+      if case .number(let number) = arguments.values[1] { return try binary.inPlace(x, number) }
+      return try binary.inPlace(x, arguments.tensor(1))
+    }
+    return try x.writing(name) { destination in
+      try run(Arguments(name, [.tensor(destination)] + arguments.values.dropFirst())).tensors[0]
+    }
+  }
+}
+
+/// An operation's arguments, and what it makes of them.
+struct Call {
+  let operation: Operation
+  let arguments: Arguments
+
+  /// All float tensors among the arguments.
+  var inputs: [Tensor] { arguments.tensors.filter { $0.dtype.isFloating } }
+
+  func outputs() throws -> [Tensor] { try operation.run(arguments).tensors }
+
+  /// The same call with each tensor replaced.
+  func mapped(_ transform: (Tensor) throws -> Tensor) rethrows -> Call {
+    Call(operation: operation, arguments: try arguments.mapped(transform))
+  }
+
+  /// The gradients of Σ w · output over the float outputs, w = cos(i), by each input; nil where nothing depends on
+  /// the input, and for all of them where no output requires grad.
+  func gradients(of outputs: [Tensor], by inputs: [Tensor], options: BackwardOptions = .init()) throws
+    -> [Tensor?]
+  {
+    let roots = outputs.filter(\.requiresGrad)
+    guard !roots.isEmpty else { return inputs.map { _ in nil } }
+    return try Tape.gradients(
+      of: roots, roots.map { try $0.cosineWeights() }, inputs: inputs, options: options)
+  }
+
+  func gradients(options: BackwardOptions = .init()) throws -> [Tensor?] {
+    try gradients(of: outputs(), by: inputs, options: options)
+  }
+
+  /// Σ w · output.
+  func scalar() throws -> Double {
+    try withNoGrad {
+      try outputs().filter { $0.dtype.isFloating }.reduce(0) { sum, output in
+        zip(output.doubles, 0...).reduce(sum) { $0 + $1.0 * cos(Double($1.1)) }
+      }
+    }
+  }
+}
+
+extension Arguments {
+  /// All tensors, those in lists too.
+  var tensors: [Tensor] {
+    values.flatMap { value -> [Tensor] in
+      switch value {
+      case .tensor(let tensor): [tensor]
+      case .tensors(let list): list
+      default: []
+      }
+    }
+  }
+
+  func mapped(_ transform: (Tensor) throws -> Tensor) rethrows -> Arguments {
+    Arguments(
+      operation,
+      try values.map { value in
+        switch value {
+        case .tensor(let tensor): .tensor(try transform(tensor))
+        case .tensors(let list): .tensors(try list.map(transform))
+        default: value
+        }
+      })
+  }
+}
+
+extension Tensor {
+  /// cos(i) at row-major position i.
+  func cosineWeights() throws -> Tensor {
+    try Tensor((0..<count).map { Glibc.cos(Double($0)) }, shape: shape, dtype: dtype)
+  }
+
+  /// An equal tensor, as a leaf with the same flag, whose elements lie under other strides and behind an offset. What
+  /// lies between them is NaN, or nonsense.
+  func relaid(_ arrangement: Arrangement) throws -> Tensor {
+    var strides = InlineArray<8, Int>(repeating: 0)
+    var step = arrangement == .everyOther ? 2 : 1
+    for dimension in arrangement == .columns ? Array(0..<rank) : Array((0..<rank).reversed()) {
+      strides[dimension] = step
+      step *= Swift.max(shape[dimension], 1)
+    }
+    let offset = arrangement == .columns ? 0 : 3
+    let memory = try Tensor.full(
+      Shape([offset + step + 1]), .real(dtype.isFloating ? .nan : 113), dtype: dtype)
+    let result = Tensor(
+      storage: memory.storage, layout: Layout(shape, strides: strides, offset: offset), dtype: dtype)
+    for position in 0..<count { result.setElement(position, element(position)) }
+    if isLeaf, requiresGrad { try result.setRequiresGrad(true) }
+    return result
+  }
+
+  enum Arrangement: CaseIterable {
+    /// The first dimension has stride 1.
+    case columns
+    /// Row-major, with a gap behind each element.
+    case everyOther
+    /// Contiguous, behind an offset.
+    case shifted
+  }
+
+  /// All nodes that this tensor was computed by.
+  var nodes: [Node] {
+    var seen = Set<ObjectIdentifier>()
+    var found: [Node] = []
+    var stack = [gradNode].compactMap { $0 }
+    while let node = stack.popLast() {
+      guard seen.insert(ObjectIdentifier(node)).inserted else { continue }
+      found.append(node)
+      for index in 0..<node.edges.count {
+        if case .node(let next, _) = node.edges[index] { stack.append(next) }
+      }
+    }
+    return found
+  }
+}
+
+// MARK: Comparing
+
+/// Expects two tensors of one shape and dtype whose elements agree: |a − b| ≤ tolerance · (1 + |b|), equal NaN included.
+func expectEqual(
+  _ found: Tensor?, _ expected: Tensor?, within tolerance: Double = 0, _ path: @autoclosure () -> String,
+  sourceLocation: SourceLocation = #_sourceLocation
+) {
+  guard let found, let expected else {
+    if found !== expected {
+      Issue.record(
+        "\(path()): found \(found.map { "\($0.doubles)" } ?? "nothing"), expected \(expected.map { "\($0.doubles)" } ?? "nothing")",
+        sourceLocation: sourceLocation)
+    }
+    return
+  }
+  expectEqual(
+    found, shape: expected.shape.array, dtype: expected.dtype, expected.doubles, within: tolerance, path(),
+    sourceLocation: sourceLocation)
+}
+
+func expectEqual(
+  _ found: Tensor, shape: [Int], dtype: DType, _ expected: [Double], within tolerance: Double,
+  _ path: @autoclosure () -> String,
+  sourceLocation: SourceLocation = #_sourceLocation
+) {
+  guard found.shape.array == shape, found.dtype == dtype else {
+    Issue.record(
+      "\(path()): found \(found.shape) \(found.dtype), expected \(shape) \(dtype)",
+      sourceLocation: sourceLocation)
+    return
+  }
+  let values = found.doubles
+  for position in 0..<values.count where !agree(values[position], expected[position], tolerance) {
+    Issue.record(
+      "\(path()): element \(position) is \(values[position]), expected \(expected[position]); found \(values), expected \(expected)",
+      sourceLocation: sourceLocation)
+    return
+  }
+}
+
+func agree(_ a: Double, _ b: Double, _ tolerance: Double) -> Bool {
+  if a == b || (a.isNaN && b.isNaN) { return true }
+  return (a - b).magnitude <= tolerance * (1 + b.magnitude)
+}

@@ -1,0 +1,167 @@
+// The laws of values and derivatives, for every operation and each of its samples.
+
+import Glibc
+import Tensors
+import Testing
+
+@Suite struct OperationsTests {
+  /// Values, shapes and dtypes are PyTorch's, in both float dtypes, and so are the outputs' `grad_fn` names.
+  @Test(arguments: Catalogue.operations) func values(_ operation: Operation) throws {
+    for example in operation.examples {
+      guard let expected = Expected.all[example.text] else {
+        Issue.record("\(example.text) is not in the fixture; run scripts/fixtures/make")
+        continue
+      }
+      for dtype in [DType.float32, .float64] {
+        let outputs = try example.call(dtype).outputs()
+        try #require(outputs.count == expected.outputs.count, "\(example.text)")
+        for (position, output) in outputs.enumerated() {
+          let values = expected.outputs[position]
+          expectEqual(
+            output, shape: values.shape, dtype: try #require(values.dtype(forInputs: dtype)), values.data,
+            within: tolerance(output.dtype), "\(example.text) in \(dtype), output \(position)")
+          guard !expected.isUnknown, !hasOtherNode(example) else { continue }
+          #expect(output.gradNode?.name == values.node, "\(example.text), output \(position)")
+        }
+      }
+    }
+  }
+
+  /// First gradients are PyTorch's, in both float dtypes, and reach nothing else than PyTorch's do.
+  @Test(arguments: Catalogue.operations) func gradients(_ operation: Operation) throws {
+    for example in operation.examples {
+      guard let expected = Expected.all[example.text], !expected.isUnknown else { continue }
+      for dtype in [DType.float32, .float64] {
+        let call = try example.call(dtype, requiringGrad: { !example.constants.contains($0) })
+        let inputs = call.inputs.filter(\.requiresGrad)
+        let found = try call.gradients(of: call.outputs(), by: inputs)
+        let wanted = expected.gradients ?? inputs.map { _ in nil }
+        try #require(found.count == wanted.count, "\(example.text)")
+        for (position, values) in wanted.enumerated() {
+          let path = "\(example.text) in \(dtype), gradient of input \(position)"
+          guard let values, let gradient = found[position] else {
+            #expect(values == nil && found[position] == nil, "\(path)")
+            continue
+          }
+          expectEqual(
+            gradient, shape: values.shape, dtype: dtype, values.data,
+            within: gradientTolerance(dtype, operation), path)
+        }
+      }
+    }
+  }
+
+  /// In float64, first gradients are those of central differences.
+  @Test(arguments: Catalogue.operations) func differences(_ operation: Operation) throws {
+    for example in operation.examples {
+      let call = try example.call()
+      let gradients = try call.gradients()
+      let fixed = try example.call(requiringGrad: { _ in false })
+      try expectDifferences(of: { try fixed.scalar() }, by: fixed.inputs, gradients, example, order: "first")
+    }
+  }
+
+  /// In float64, the gradient of the gradient is that of central differences of the first one, and the first gradient
+  /// is the same whether it will be differentiated or not.
+  @Test(arguments: Catalogue.operations) func secondDifferences(_ operation: Operation) throws {
+    for example in operation.examples {
+      let call = try example.call()
+      let (first, second) = try secondGradients(call)
+      for (position, plain) in try call.gradients().enumerated() {
+        expectEqual(
+          first[position], plain, within: 1e-13,
+          "\(example.text), first gradient of input \(position) with create_graph")
+      }
+      let again = try example.call()
+      try expectDifferences(
+        of: {
+          try again.gradients().enumerated().reduce(0) { sum, gradient in
+            zip(gradient.element?.doubles ?? [], weights(gradient.offset)).reduce(sum) { $0 + $1.0 * $1.1 }
+          }
+        }, by: again.inputs, second, example, order: "second")
+    }
+  }
+
+  /// Gradients of Σ v · gradient, v being other weights than the outputs'.
+  private func secondGradients(_ call: Call) throws -> (first: [Tensor?], second: [Tensor?]) {
+    let first = try call.gradients(options: BackwardOptions(createGraph: true))
+    var roots: [Tensor] = []
+    var seeds: [Tensor] = []
+    for (position, gradient) in first.enumerated() {
+      guard let gradient, gradient.requiresGrad else { continue }
+      roots.append(gradient)
+      seeds.append(
+        try Tensor(Array(weights(position).prefix(gradient.count)), shape: gradient.shape, dtype: .float64))
+    }
+    guard !roots.isEmpty else { return (first, first.map { _ in nil }) }
+    return (first, try Tape.gradients(of: roots, seeds, inputs: call.inputs))
+  }
+
+  private func weights(_ input: Int) -> [Double] {
+    (0..<100).map { sin(1 + 0.7 * Double($0) + 1.3 * Double(input)) }
+  }
+
+  /// Expects `gradients` (nil: zeros) to be the derivatives of `value` by each element of `inputs`. An element lies on
+  /// a kink or a jump where the derivatives from both sides differ or the step matters; only samples at chosen values
+  /// may have such.
+  private func expectDifferences(
+    of value: () throws -> Double, by inputs: [Tensor], _ gradients: [Tensor?], _ example: Example,
+    order: String
+  ) throws {
+    let step = 1e-5
+    let center = try value()
+    for (position, input) in inputs.enumerated() {
+      let found = gradients[position]?.doubles
+      for element in 0..<input.count {
+        let x = input.element(element).real
+        input.setElement(element, .real(x + step))
+        let above = try value()
+        input.setElement(element, .real(x - step))
+        let below = try value()
+        input.setElement(element, .real(x))
+        let slope = (above - below) / (2 * step)
+        if example.isAtChosenValues {
+          input.setElement(element, .real(x + 2 * step))
+          let farther = try value()
+          input.setElement(element, .real(x))
+          let slopes = [(above - center) / step, (center - below) / step, (farther - center) / (2 * step)]
+          if !agree(slopes[0], slopes[1], 1e-2) || !agree(slopes[0], slopes[2], 1e-2) || isShared(example) {
+            continue
+          }
+        }
+        guard agree(found?[element] ?? 0, slope, 2e-8) else {
+          Issue.record(
+            "\(example.text): the \(order) derivative by element \(element) of input \(position) is \(found?[element] ?? 0), differences give \(slope)"
+          )
+          return
+        }
+      }
+    }
+  }
+
+  /// Whether elements tie that share a gradient although the result depends on none of them alone.
+  private func isShared(_ example: Example) -> Bool { example.operation.name == "median" }
+
+  private func tolerance(_ dtype: DType) -> Double {
+    switch dtype {
+    case .float32: 1e-5
+    case .float64: 1e-12
+    default: 0
+    }
+  }
+
+  private func gradientTolerance(_ dtype: DType, _ operation: Operation) -> Double {
+    switch operation.name {
+    // PyTorch's trigamma series is short, and its 1/6 a float32.
+    case "digamma", "hardsigmoid": max(tolerance(dtype), 1e-8)
+    // Its formula takes the difference of inputs and result, here near 1000.
+    case "logsumexp" where dtype == .float32: 1e-4
+    default: tolerance(dtype)
+    }
+  }
+
+  /// Where the graph is cut up otherwise than PyTorch's.
+  private func hasOtherNode(_ example: Example) -> Bool {
+    [].contains(example.operation.name)
+  }
+}
