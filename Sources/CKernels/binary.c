@@ -163,16 +163,20 @@ static bool is_cheap(mg_binary_op op) {
   return op <= MG_MINIMUM || op == MG_DIV || op == MG_COPYSIGN || op >= MG_BIT_AND;
 }
 
+/// Short simple loops go straight to the kernel.
+static inline bool is_short(int64_t n, int64_t as, int64_t bs) {
+  return n < 2 * MG_GRAIN_MATH && (uint64_t)as <= 1 && (uint64_t)bs <= 1 && (as | bs);
+}
+static inline unsigned scalars_of(int64_t as, int64_t bs) { return (unsigned)(!as | !bs << 1); }
+
 void mg_binary_nd(mg_binary_op op, mg_dtype dtype, const mg_loop *loop, const void *a, const void *b, void *y) {
-  int64_t n = 1, as = 1, bs = 1;
-  if (loop->rank == 1) {
-    n = loop->size[0];
-    as = loop->stride[1][0];
-    bs = loop->stride[2][0];
+  if (loop->rank == 0) {
+    contiguous(op, dtype, 1, a, b, 0, y);
+    return;
   }
-  // Short simple loops go straight to the kernel.
-  if (loop->rank <= 1 && n < 2 * MG_GRAIN_MATH && (uint64_t)as <= 1 && (uint64_t)bs <= 1 && (as | bs)) {
-    contiguous(op, dtype, n, a, b, (unsigned)(!as | !bs << 1), y);
+  int64_t n = loop->size[0], as = loop->stride[1][0], bs = loop->stride[2][0];
+  if (loop->rank == 1 && is_short(n, as, bs)) {
+    contiguous(op, dtype, n, a, b, scalars_of(as, bs), y);
     return;
   }
   uint8_t size = (uint8_t)mg_size(dtype);
@@ -183,6 +187,10 @@ void mg_binary_nd(mg_binary_op op, mg_dtype dtype, const mg_loop *loop, const vo
 
 void mg_binary(mg_binary_op op, mg_dtype dtype, int64_t n, const void *a, int64_t a_stride, const void *b,
                int64_t b_stride, void *y) {
+  if (is_short(n, a_stride, b_stride)) {
+    contiguous(op, dtype, n, a, b, scalars_of(a_stride, b_stride), y);
+    return;
+  }
   mg_loop loop = {.rank = 1, .size = {n}, .stride = {{1}, {a_stride}, {b_stride}}};
   mg_binary_nd(op, dtype, &loop, a, b, y);
 }

@@ -14,6 +14,14 @@ void mg_math_f64(mg_unary_op op, int64_t n, const double *x, double *y);
 void mg_math2_f32(mg_binary_op op, int64_t n, const float *a, int64_t as, const float *b, int64_t bs, float *y);
 void mg_math2_f64(mg_binary_op op, int64_t n, const double *a, int64_t as, const double *b, int64_t bs, double *y);
 
-double mg_digamma(double x);
+/// The same by SLEEF; false where it has no such function, or for this machine none.
+bool mg_sleef_f32(mg_unary_op op, int64_t n, const float *x, float *y);
+bool mg_sleef_f64(mg_unary_op op, int64_t n, const double *x, double *y);
+bool mg_sleef2_f32(mg_binary_op op, int64_t n, const float *a, int64_t as, const float *b, int64_t bs, float *y);
+bool mg_sleef2_f64(mg_binary_op op, int64_t n, const double *a, int64_t as, const double *b, int64_t bs, double *y);
+
+/// One value, by libm in double precision.
+double mg_libm(mg_unary_op op, double x);
+double mg_libm2(mg_binary_op op, double a, double b);
 
 #endif

@@ -1,10 +1,11 @@
 // Transcendental functions element by element, by libm in double precision: the version for machines without
-// SLEEF's vectors.
+// SLEEF's vectors, for what SLEEF has not, and for arguments it is not made for.
+#define _DEFAULT_SOURCE  // for lgamma_r: lgamma writes a global
 #include "maths.h"
 
 MG_NO_CONTRACTION
 
-double mg_digamma(double x) {
+static double digamma(double x) {
   if (x == 0) return copysign(INFINITY, -x);
   double result = 0;
   if (x < 0) {
@@ -25,7 +26,7 @@ static double sigmoid(double v) {
   return (v < 0 ? e : 1) / (1 + e);
 }
 
-static double apply(mg_unary_op op, double v) {
+double mg_libm(mg_unary_op op, double v) {
   switch (op) {
     case MG_EXP: return exp(v);
     case MG_EXP2: return exp2(v);
@@ -48,8 +49,11 @@ static double apply(mg_unary_op op, double v) {
     case MG_ATANH: return atanh(v);
     case MG_ERF: return erf(v);
     case MG_ERFC: return erfc(v);
-    case MG_LGAMMA: return lgamma(v);
-    case MG_DIGAMMA: return mg_digamma(v);
+    case MG_LGAMMA: {
+      int sign;
+      return lgamma_r(v, &sign);
+    }
+    case MG_DIGAMMA: return digamma(v);
     case MG_SIGMOID: return sigmoid(v);
     case MG_LOGSIGMOID: return (v < 0 ? v : v == v ? 0 : v) - log1p(exp(-fabs(v)));
     case MG_SOFTPLUS: return v > 20 ? v : log1p(exp(v));
@@ -64,15 +68,7 @@ static double apply(mg_unary_op op, double v) {
   }
 }
 
-void mg_math_f32(mg_unary_op op, int64_t n, const float *x, float *y) {
-  if (mg_fast_f32(op, n, x, y)) return;
-  for (int64_t i = 0; i < n; i++) y[i] = (float)apply(op, x[i]);
-}
-void mg_math_f64(mg_unary_op op, int64_t n, const double *x, double *y) {
-  for (int64_t i = 0; i < n; i++) y[i] = apply(op, x[i]);
-}
-
-static double apply2(mg_binary_op op, double a, double b) {
+double mg_libm2(mg_binary_op op, double a, double b) {
   switch (op) {
     case MG_POW: return pow(a, b);
     case MG_ATAN2: return atan2(a, b);
@@ -80,11 +76,15 @@ static double apply2(mg_binary_op op, double a, double b) {
   }
 }
 
-void mg_math2_f32(mg_binary_op op, int64_t n, const float *a, int64_t as, const float *b, int64_t bs, float *y) {
-  float a0 = n ? a[0] : 0, b0 = n ? b[0] : 0;
-  for (int64_t i = 0; i < n; i++) y[i] = (float)apply2(op, as ? a[i] : a0, bs ? b[i] : b0);
-}
-void mg_math2_f64(mg_binary_op op, int64_t n, const double *a, int64_t as, const double *b, int64_t bs, double *y) {
-  double a0 = n ? a[0] : 0, b0 = n ? b[0] : 0;
-  for (int64_t i = 0; i < n; i++) y[i] = apply2(op, as ? a[i] : a0, bs ? b[i] : b0);
-}
+#define LOOPS(tag, T)                                                                                            \
+  void mg_math_##tag(mg_unary_op op, int64_t n, const T *x, T *y) {                                              \
+    if (mg_fast_##tag(op, n, x, y) || mg_sleef_##tag(op, n, x, y)) return;                                       \
+    for (int64_t i = 0; i < n; i++) y[i] = (T)mg_libm(op, x[i]);                                                 \
+  }                                                                                                              \
+  void mg_math2_##tag(mg_binary_op op, int64_t n, const T *a, int64_t as, const T *b, int64_t bs, T *y) {        \
+    if (n == 0 || mg_sleef2_##tag(op, n, a, as, b, bs, y)) return;                                               \
+    T a0 = a[0], b0 = b[0];                                                                                      \
+    for (int64_t i = 0; i < n; i++) y[i] = (T)mg_libm2(op, as ? a[i] : a0, bs ? b[i] : b0);                      \
+  }
+#define mg_fast_f64(op, n, x, y) false  // only float32 has them
+MG_FLOATS(LOOPS)

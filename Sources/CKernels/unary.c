@@ -101,6 +101,7 @@ static bool is_cheap(mg_unary_op op) {
 }
 
 void mg_unary_nd(mg_unary_op op, mg_dtype dtype, const mg_loop *loop, const void *x, void *y) {
+  // Short simple loops go straight to the kernel.
   if (loop->rank == 0 || (loop->rank == 1 && loop->stride[1][0] == 1 && loop->size[0] < 2 * MG_GRAIN_MATH)) {
     contiguous(op, dtype, loop->rank == 0 ? 1 : loop->size[0], x, y);
     return;
@@ -112,6 +113,10 @@ void mg_unary_nd(mg_unary_op op, mg_dtype dtype, const mg_loop *loop, const void
 }
 
 void mg_unary(mg_unary_op op, mg_dtype dtype, int64_t n, const void *x, int64_t x_stride, void *y) {
+  if (x_stride == 1 && n < 2 * MG_GRAIN_MATH) {
+    contiguous(op, dtype, n, x, y);
+    return;
+  }
   mg_loop loop = {.rank = 1, .size = {n}, .stride = {{1}, {x_stride}}};
   mg_unary_nd(op, dtype, &loop, x, y);
 }

@@ -1,0 +1,185 @@
+// The loops of maths_sleef.c for one level of the CPU. Included once per level, so without a guard; the includer
+// defines LEVEL(name), FLOATS and DOUBLES (lanes), SLEEF_F and SLEEF_D (names of SLEEF's functions).
+
+typedef float LEVEL(VF) __attribute__((ext_vector_type(FLOATS)));
+typedef double LEVEL(VD) __attribute__((ext_vector_type(DOUBLES)));
+#define VF LEVEL(VF)
+#define VD LEVEL(VD)
+
+// One block, then a loop of blocks. The last block overlaps the one before, its operands being read before y, which
+// may be x, is written; fewer elements than a block are padded, with a number every function likes.
+#define LOOP(V, type, name, LANES, ...)                                                                 \
+  static inline V LEVEL(block_##name)(V v) { __VA_ARGS__ }                                              \
+  static void LEVEL(name)(int64_t n, const type *x, type *y) {                                          \
+    int64_t whole = n / LANES * LANES;                                                                  \
+    V last = 0.5f;                                                                                      \
+    if (whole) memcpy(&last, x + n - LANES, sizeof last);                                               \
+    else for (int64_t i = 0; i < n; i++) last[i] = x[i];                                                \
+    for (int64_t i = 0; i < whole; i += LANES) {                                                        \
+      V v;                                                                                              \
+      memcpy(&v, x + i, sizeof v);                                                                      \
+      v = LEVEL(block_##name)(v);                                                                       \
+      memcpy(y + i, &v, sizeof v);                                                                      \
+    }                                                                                                   \
+    if (whole == n) return;                                                                             \
+    last = LEVEL(block_##name)(last);                                                                   \
+    if (whole) memcpy(y + n - LANES, &last, sizeof last);                                               \
+    else for (int64_t i = 0; i < n; i++) y[i] = last[i];                                                \
+  }
+#define LOOP_F(name, ...) LOOP(VF, float, name##_f32, FLOATS, __VA_ARGS__)
+#define LOOP_D(name, ...) LOOP(VD, double, name##_f64, DOUBLES, __VA_ARGS__)
+
+#define DECLARE_F(name, accuracy) VF SLEEF_F(name, accuracy)(VF);
+#define DECLARE_D(name, accuracy) VD SLEEF_D(name, accuracy)(VD);
+#define PLAIN_F(name, accuracy) DECLARE_F(name, accuracy) LOOP_F(name, return SLEEF_F(name, accuracy)(v);)
+#define PLAIN_D(name, accuracy) DECLARE_D(name, accuracy) LOOP_D(name, return SLEEF_D(name, accuracy)(v);)
+
+// MARK: functions that are SLEEF's own
+
+#define BOTH(name, accuracy) PLAIN_F(name, accuracy) PLAIN_D(name, accuracy)
+BOTH(exp2, u10)
+BOTH(expm1, u10)
+BOTH(log2, u10)
+BOTH(log10, u10)
+BOTH(sin, u10)
+BOTH(cos, u10)
+BOTH(tan, u10)
+BOTH(asin, u10)
+BOTH(acos, u10)
+BOTH(atan, u10)
+BOTH(atanh, u10)
+BOTH(erf, u10)
+BOTH(erfc, u15)
+PLAIN_D(exp, u10)
+PLAIN_D(log, u10)
+PLAIN_D(tanh, u10)
+#undef BOTH
+
+// MARK: functions that are SLEEF's up to a limit
+
+// Beyond it SLEEF returns infinity too early, or (lgamma, negative) is inexact near zeros; libm does those lanes again.
+#define ABS __builtin_elementwise_abs
+#define LIMITED(V, type, name, LANES, OP, CALL, BEYOND)                                                 \
+  V CALL(V);                                                                                            \
+  LOOP(V, type, name, LANES, {                                                                          \
+    V r = CALL(v);                                                                                      \
+    __typeof__(v < v) beyond = BEYOND;                                                                  \
+    if (__builtin_reduce_or(beyond))                                                                    \
+      for (int i = 0; i < LANES; i++)                                                                   \
+        if (beyond[i]) r[i] = (type)mg_libm(OP, v[i]);                                                  \
+    return r;                                                                                           \
+  })
+#define BOTH(OP, name, BEYOND_F, BEYOND_D)                                                              \
+  LIMITED(VF, float, name##_f32, FLOATS, OP, SLEEF_F(name, u10), BEYOND_F)                              \
+  LIMITED(VD, double, name##_f64, DOUBLES, OP, SLEEF_D(name, u10), BEYOND_D)
+BOTH(MG_SINH, sinh, ABS(v) > 88, ABS(v) > 709)
+BOTH(MG_COSH, cosh, ABS(v) > 88, ABS(v) > 709)
+BOTH(MG_ASINH, asinh, ABS(v) > 1e19f, ABS(v) > 1e154)
+BOTH(MG_ACOSH, acosh, v > 1e19f, v > 1e154)
+BOTH(MG_LGAMMA, lgamma, v < 0 | v > 4e36f, v < 0 | v > 1e305)
+LIMITED(VD, double, log1p_f64, DOUBLES, MG_LOG1P, SLEEF_D(log1p, u10), v > 1e307)
+#undef BOTH
+
+// MARK: the logistic family in float64 (float32 has its own, maths_f32.h)
+
+#define EXP SLEEF_D(exp, u10)
+#define LOG1P SLEEF_D(log1p, u10)
+
+// e = e^−|x| never overflows. The negative side is e/(1 + e) = e − e·e/(1 + e), which rounds better.
+LOOP_D(sigmoid, {
+  VD e = EXP(-ABS(v)), q = (v < 0 ? e : 1) / (1 + e);
+  return v < 0 ? __builtin_elementwise_fma(-e, q, e) : q;
+})
+// The square root of e^−|x|, multiplied in twice, keeps the digits of denormal results.
+LOOP_D(silu, {
+  VD h = EXP(-0.5 * ABS(v)), d = __builtin_elementwise_fma(h, h, (VD)1);
+  VD y = v < 0 ? v * h / d * h : v / d;
+  return v == -INFINITY ? (VD)-0.0 : y;
+})
+LOOP_D(logsigmoid, { return (v > 0 ? 0 : v) - LOG1P(EXP(-ABS(v))); })
+LOOP_D(softplus, { return (v < 0 ? 0 : v) + LOG1P(EXP(-ABS(v))); })
+LOOP_D(gelu_tanh, {
+  VD e = EXP(-ABS(v * (1.5957691216057308 + 0.07135481627159136 * v * v)));
+  VD y = v * ((v < 0 ? e : 1) / (1 + e));
+  return v == -INFINITY ? (VD)-0.0 : y;
+})
+LOOP_D(mish, {
+  VD h = EXP(0.5 * (v > 40 ? 40 : v)), e = h * h;
+  VD y = v * h * ((e + 2) / __builtin_elementwise_fma(e, e + 2, (VD)2)) * h;
+  return v > 40 ? v : v == -INFINITY ? (VD)-0.0 : y;
+})
+// ½·x·erfc(z), z = −x/√2; z's rounding error δ would show 2z-fold in the tail, so it is undone: erfc' ≈ −2z·erfc.
+LOOP_D(gelu, {
+  VD z = -v * M_SQRT1_2, lost = __builtin_elementwise_fma(-v, (VD)M_SQRT1_2, -z);
+  VD y = 0.5 * v * SLEEF_D(erfc, u15)(z);
+  y = z > 1 ? y - y * (2 * z * (lost - v * -4.8336466567264565e-17)) : y;
+  return v == -INFINITY ? (VD)-0.0 : y;
+})
+
+// MARK: two operands
+
+#define LOOP2(V, type, name, LANES, CALL)                                                               \
+  V CALL(V, V);                                                                                         \
+  static void LEVEL(name)(int64_t n, const type *a, int64_t as, const type *b, int64_t bs, type *y) {   \
+    if (n == 0) return;                                                                                 \
+    V va = a[0], vb = b[0];                                                                             \
+    int64_t i = 0;                                                                                      \
+    for (; i + LANES <= n; i += LANES) {                                                                \
+      if (as) memcpy(&va, a + i, sizeof va);                                                            \
+      if (bs) memcpy(&vb, b + i, sizeof vb);                                                            \
+      V v = CALL(va, vb);                                                                               \
+      memcpy(y + i, &v, sizeof v);                                                                      \
+    }                                                                                                   \
+    if (i == n) return;                                                                                 \
+    if (as) for (int64_t j = i; j < n; j++) va[j - i] = a[j];                                           \
+    if (bs) for (int64_t j = i; j < n; j++) vb[j - i] = b[j];                                           \
+    V v = CALL(va, vb);                                                                                 \
+    for (int64_t j = i; j < n; j++) y[j] = v[j - i];                                                    \
+  }
+#define PAIR(name, accuracy)                                                                            \
+  LOOP2(VF, float, name##_f32, FLOATS, SLEEF_F(name, accuracy))                                         \
+  LOOP2(VD, double, name##_f64, DOUBLES, SLEEF_D(name, accuracy))
+PAIR(pow, u10)
+PAIR(atan2, u10)
+PAIR(hypot, u05)
+
+// MARK: the table
+
+#define BOTH(X, type)                                                                                   \
+  X(EXP2, exp2, type) X(EXPM1, expm1, type) X(LOG2, log2, type) X(LOG10, log10, type) X(SIN, sin, type) \
+  X(COS, cos, type) X(TAN, tan, type) X(ASIN, asin, type) X(ACOS, acos, type) X(ATAN, atan, type)       \
+  X(SINH, sinh, type) X(COSH, cosh, type) X(ASINH, asinh, type) X(ACOSH, acosh, type)                   \
+  X(ATANH, atanh, type) X(ERF, erf, type) X(ERFC, erfc, type) X(LGAMMA, lgamma, type)
+#define ENTRY(OP, name, type) [MG_##OP] = LEVEL(name##_##type),
+static const table LEVEL(table) = {
+  .f32 = {BOTH(ENTRY, f32)},
+  .f64 = {BOTH(ENTRY, f64) ENTRY(EXP, exp, f64) ENTRY(LOG, log, f64) ENTRY(LOG1P, log1p, f64) ENTRY(TANH, tanh, f64)
+          ENTRY(SIGMOID, sigmoid, f64) ENTRY(SILU, silu, f64) ENTRY(LOGSIGMOID, logsigmoid, f64)
+          ENTRY(SOFTPLUS, softplus, f64) ENTRY(GELU_TANH, gelu_tanh, f64) ENTRY(MISH, mish, f64)
+          ENTRY(GELU, gelu, f64)},
+  .pair_f32 = {ENTRY(POW, pow, f32) ENTRY(ATAN2, atan2, f32) ENTRY(HYPOT, hypot, f32)},
+  .pair_f64 = {ENTRY(POW, pow, f64) ENTRY(ATAN2, atan2, f64) ENTRY(HYPOT, hypot, f64)},
+};
+
+#undef VF
+#undef VD
+#undef LOOP
+#undef LOOP_F
+#undef LOOP_D
+#undef DECLARE_F
+#undef DECLARE_D
+#undef PLAIN_F
+#undef PLAIN_D
+#undef ABS
+#undef EXP
+#undef LOG1P
+#undef LIMITED
+#undef LOOP2
+#undef PAIR
+#undef BOTH
+#undef ENTRY
+#undef LEVEL
+#undef FLOATS
+#undef DOUBLES
+#undef SLEEF_F
+#undef SLEEF_D
