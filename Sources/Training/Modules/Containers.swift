@@ -1,0 +1,54 @@
+// Containers: modules that hold others.
+
+import Tensors
+
+/// Modules applied one after another, each to what the one before it returned.
+public final class Sequential: Module {
+  private var modules: [(name: String, module: Module)]
+
+  /// The modules are named by their positions, `0`, `1`, ….
+  public init(_ modules: Module...) {
+    self.modules = modules.enumerated().map { (String($0.offset), $0.element) }
+    super.init(kind: "Sequential")
+  }
+
+  public init(named modules: [(name: String, module: Module)]) {
+    self.modules = modules
+    super.init(kind: "Sequential")
+  }
+
+  public override var children: [(name: String, module: Module)] { modules }
+
+  /// Adds a module at the end.
+  public func append(_ module: Module) { modules.append((String(modules.count), module)) }
+
+  public override func forward(_ x: Tensor) throws -> Tensor {
+    var x = x
+    for (_, module) in modules { x = try module(x) }
+    return x
+  }
+}
+
+/// Modules in a list, for a module of one's own to hold; it computes nothing itself.
+public final class ModuleList: Module {
+  private var modules: [Module]
+
+  public init(_ modules: [Module] = []) {
+    self.modules = modules
+    super.init(kind: "ModuleList")
+  }
+
+  public override var children: [(name: String, module: Module)] {
+    modules.enumerated().map { (String($0.offset), $0.element) }
+  }
+
+  public var count: Int { modules.count }
+  public subscript(position: Int) -> Module { modules[position] }
+  public func append(_ module: Module) { modules.append(module) }
+
+  public override func forward(_ inputs: [Tensor]) throws -> [Tensor] {
+    throw TensorError(.argument, kind, "computes nothing itself; call the modules in it")
+  }
+
+  public override func forward(_ x: Tensor) throws -> Tensor { try forward([x])[0] }
+}

@@ -1,0 +1,41 @@
+// Hooks: functions that see, and may replace, what goes into a module and what comes out.
+
+import Tensors
+
+/// Sees a module's inputs before it computes; returns others, or nil to leave them.
+public struct ForwardPreHook {
+  public typealias Body = (Module, [Tensor]) throws -> [Tensor]?
+  /// Distinguishes it among the hooks of its module, for removal.
+  public let id: Int
+  public let body: Body
+}
+
+/// Sees a module's inputs and outputs after it computed; returns other outputs, or nil to leave them.
+public struct ForwardHook {
+  public typealias Body = (Module, [Tensor], [Tensor]) throws -> [Tensor]?
+  public let id: Int
+  public let body: Body
+}
+
+extension Module {
+  /// Adds a hook to run before `forward`, after those already there; returns the id that removes it.
+  @discardableResult
+  public final func addForwardPreHook(_ body: @escaping ForwardPreHook.Body) -> Int {
+    let id = (forwardPreHooks.last?.id ?? 0) + 1
+    forwardPreHooks.append(ForwardPreHook(id: id, body: body))
+    return id
+  }
+
+  /// Adds a hook to run after `forward`, after those already there; returns the id that removes it.
+  @discardableResult
+  public final func addForwardHook(_ body: @escaping ForwardHook.Body) -> Int {
+    let id = (forwardHooks.last?.id ?? 0) + 1
+    forwardHooks.append(ForwardHook(id: id, body: body))
+    return id
+  }
+
+  /// Removes a hook; nothing happens when it is gone already.
+  public final func removeForwardPreHook(_ id: Int) { forwardPreHooks.removeAll { $0.id == id } }
+
+  public final func removeForwardHook(_ id: Int) { forwardHooks.removeAll { $0.id == id } }
+}

@@ -1,0 +1,81 @@
+// The affine map, and the module that does nothing.
+
+import Tensors
+
+/// y = x · weightᵀ + bias, from `(…, in)` to `(…, out)`.
+public final class Linear: Module {
+  public let inFeatures: Int
+  public let outFeatures: Int
+  /// `(out, in)`.
+  public private(set) var weight: Tensor
+  /// `(out)`, or absent.
+  public private(set) var bias: Tensor?
+
+  /// Initial values are PyTorch's: the weight, then the bias, uniform between ±1/√in.
+  public init(_ inFeatures: Int, _ outFeatures: Int, bias: Bool = true, dtype: DType? = nil) throws {
+    let dtype = dtype ?? DType.defaultFloating
+    self.inFeatures = inFeatures
+    self.outFeatures = outFeatures
+    weight = try Tensor.zeros(Shape([outFeatures, inFeatures], operation: "Linear"), dtype: dtype)
+    try Initializer.kaimingUniform(weight, negativeSlope: 5.0.squareRoot())
+    if bias {
+      let bound = inFeatures > 0 ? 1 / Double(inFeatures).squareRoot() : 0
+      self.bias = try Tensor.zeros([outFeatures], dtype: dtype).uniform(from: -bound, to: bound).markParameter()
+    }
+    try weight.markParameter()
+    super.init(kind: "Linear")
+  }
+
+  public override var parameters: [(name: String, tensor: Tensor?)] { [("weight", weight), ("bias", bias)] }
+
+  public override func set(parameter name: String, _ tensor: Tensor?) throws {
+    switch name {
+    case "weight": weight = try checked(required: name, tensor)
+    case "bias": bias = try checked(parameter: name, tensor)
+    default: try super.set(parameter: name, tensor)
+    }
+  }
+
+  public override func forward(_ x: Tensor) throws -> Tensor {
+    guard x.rank > 0, weight.rank == 2, x.shape[x.rank - 1] == weight.shape[1] else { throw misfit(x) }
+    return try x.linear(weight, bias)
+  }
+
+  private func misfit(_ x: Tensor) -> TensorError {
+    TensorError(
+      .shape, kind,
+      "an input of shape \(x.shape) does not fit the weight of shape \(weight.shape): its last size must be in_features = \(inFeatures)")
+  }
+
+  public override func extraDescription(indexBase: Int) -> String {
+    "in_features=\(inFeatures), out_features=\(outFeatures), bias=\(python(bias != nil))"
+  }
+}
+
+/// Returns its input.
+public final class Identity: Module {
+  public init() { super.init(kind: "Identity") }
+  public override func forward(_ x: Tensor) throws -> Tensor { x }
+}
+
+extension Linear {
+  static let kinds = [
+    ModuleKind(
+      "Linear", "y = x · weightᵀ + bias, from (…, in_features) to (…, out_features).",
+      [
+        .init("in_features", .integer), .init("out_features", .integer), .init("bias", .boolean, default: "true"), .dtype,
+      ],
+      fields: [
+        ("in_features", { .integer(($0 as! Linear).inFeatures) }), ("out_features", { .integer(($0 as! Linear).outFeatures) }),
+      ],
+      samples: [
+        ModuleSample([.integer(3), .integer(2)], [.float(5, 3)]), ModuleSample([.integer(3), .integer(2), .flag(false)], [.float(3)]),
+        ModuleSample([.integer(3), .integer(2)], [.float(2, 4, 3)]),
+      ]
+    ) { try Linear(try $0.integer(0), try $0.integer(1), bias: try $0.boolean(2, default: true), dtype: try $0.dtype(3)) },
+    ModuleKind("Identity", "Returns its input.", samples: [ModuleSample([], [.float(2, 3)])]) { _ in Identity() },
+  ]
+}
+
+/// A boolean as PyTorch prints it.
+func python(_ flag: Bool) -> String { flag ? "True" : "False" }

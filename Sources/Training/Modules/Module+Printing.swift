@@ -1,0 +1,42 @@
+// The printed form of modules: PyTorch's tree.
+
+extension Module: CustomStringConvertible {
+  public var description: String { description(indexBase: 0) }
+
+  /// The tree for readers who count dimensions from `base`. The keys of children stay names, as in checkpoints.
+  public final func description(indexBase base: Int) -> String {
+    var children = children.map { (key: $0.name, text: $0.module.description(indexBase: base)) }
+    if mergesEqualChildren { children = merged(children) }
+    return Module.tree(kind, extraDescription(indexBase: base), children)
+  }
+
+  /// Whether runs of children that print alike share a line, `(0-2): 3 x ReLU()`.
+  var mergesEqualChildren: Bool { self is ModuleList }
+
+  private func merged(_ children: [(key: String, text: String)]) -> [(key: String, text: String)] {
+    var result: [(key: String, text: String)] = []
+    var start = 0
+    while start < children.count {
+      var end = start + 1
+      while end < children.count, children[end].text == children[start].text { end += 1 }
+      if end - start == 1 {
+        result.append(children[start])
+      } else {
+        result.append(("\(children[start].key)-\(children[end - 1].key)", "\(end - start) x \(children[start].text)"))
+      }
+      start = end
+    }
+    return result
+  }
+
+  /// The printed form of a container: its kind, its options, and its children's own printed forms, indented.
+  public static func tree(_ kind: String, _ options: String, _ children: [(key: String, text: String)]) -> String {
+    guard !children.isEmpty else { return "\(kind)(\(options))" }
+    var lines = options.isEmpty ? [] : [options]
+    for (key, text) in children {
+      let indented = text.split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\n  ")
+      lines.append("(\(key)): \(indented)")
+    }
+    return "\(kind)(\n  " + lines.joined(separator: "\n  ") + "\n)"
+  }
+}

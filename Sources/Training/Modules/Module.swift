@@ -1,0 +1,126 @@
+// A module: tensors and other modules under names, and a computation that uses them.
+
+import Tensors
+
+/// The base of everything that models are built of.
+///
+/// A subclass names its own tensors by overriding `parameters`, `buffers` and `children` (in the order in which
+/// PyTorch registers them, since that order decides printing, optimizers and checkpoints), and computes in one of the
+/// forms of `forward`. Call a module rather than its `forward`, so that its hooks run.
+open class Module {
+  /// The class name that printing and errors show, `Linear`.
+  public let kind: String
+  /// Whether dropout drops and statistics are collected; see `train(_:)`.
+  public final var isTraining = true
+  /// Called with the inputs before `forward`, first to last.
+  public final var forwardPreHooks: [ForwardPreHook] = [] { didSet { noteHooks() } }
+  /// Called with the inputs and outputs after `forward`, first to last.
+  public final var forwardHooks: [ForwardHook] = [] { didSet { noteHooks() } }
+  private final var hasHooks = false
+
+  public init(kind: String) {
+    self.kind = kind
+  }
+
+  // MARK: Contents
+
+  /// The module's own parameters, without those of its children; nil stands for one that is absent, as a bias may be.
+  open var parameters: [(name: String, tensor: Tensor?)] { [] }
+  /// Its own tensors that are saved but not trained.
+  open var buffers: [(name: String, tensor: Tensor?)] { [] }
+  open var children: [(name: String, module: Module)] { [] }
+
+  /// Puts another tensor in the place of the parameter of that name; the shape is not checked, as in PyTorch.
+  ///
+  /// Throws when there is no such parameter, when the tensor is not floating, or when the module cannot do without.
+  open func set(parameter name: String, _ tensor: Tensor?) throws {
+    let known = parameters.map(\.name).joined(separator: ", ")
+    throw TensorError(.argument, kind, "there is no parameter \(name)\(known.isEmpty ? "" : "; there is \(known)")")
+  }
+
+  /// What `set(parameter:_:)` may store: a floating tensor, or nil where the parameter is optional.
+  public final func checked(parameter name: String, _ tensor: Tensor?) throws -> Tensor? {
+    if let tensor, !tensor.dtype.isFloating {
+      throw TensorError(.dtype, kind, "the parameter \(name) must be float32 or float64, got a tensor of \(tensor.dtype)")
+    }
+    return tensor
+  }
+
+  /// The same for a parameter that must be there.
+  public final func checked(required name: String, _ tensor: Tensor?) throws -> Tensor {
+    guard let tensor = try checked(parameter: name, tensor) else {
+      throw TensorError(.argument, kind, "the parameter \(name) cannot be absent")
+    }
+    return tensor
+  }
+
+  // MARK: Computing
+
+  /// How many tensors `forward` takes.
+  open var inputCount: Int { 1 }
+
+  /// The computation in its general form. Throws when the number of inputs is wrong.
+  open func forward(_ inputs: [Tensor]) throws -> [Tensor] {
+    guard inputs.count == inputCount else { throw wrongCount(inputs.count) }
+    switch inputs.count {
+    case 1: return [try forward(inputs[0])]
+    case 2: return [try forward(inputs[0], inputs[1])]
+    default: throw wrongCount(inputs.count)
+    }
+  }
+
+  /// The computation of modules with one input and one output, which is most of them.
+  open func forward(_ x: Tensor) throws -> Tensor { throw wrongCount(1) }
+
+  /// The computation of modules with two inputs and one output: losses take a prediction and a target.
+  open func forward(_ a: Tensor, _ b: Tensor) throws -> Tensor { throw wrongCount(2) }
+
+  private func wrongCount(_ found: Int) -> TensorError {
+    func tensors(_ count: Int) -> String { count == 1 ? "1 tensor" : "\(count) tensors" }
+    return TensorError(.argument, kind, "takes \(tensors(inputCount)), got \(found)")
+  }
+
+  @inline(__always)
+  public final func callAsFunction(_ x: Tensor) throws -> Tensor {
+    if hasHooks { return try only(of: runHooked([x])) }
+    return try forward(x)
+  }
+
+  @inline(__always)
+  public final func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+    if hasHooks { return try only(of: runHooked([a, b])) }
+    return try forward(a, b)
+  }
+
+  public final func callAsFunction(_ inputs: [Tensor]) throws -> [Tensor] {
+    if hasHooks { return try runHooked(inputs) }
+    return try forward(inputs)
+  }
+
+  private func runHooked(_ inputs: [Tensor]) throws -> [Tensor] {
+    var inputs = inputs
+    for hook in forwardPreHooks { inputs = try hook.body(self, inputs) ?? inputs }
+    var outputs = try forward(inputs)
+    for hook in forwardHooks { outputs = try hook.body(self, inputs, outputs) ?? outputs }
+    return outputs
+  }
+
+  private func only(of outputs: [Tensor]) throws -> Tensor {
+    guard outputs.count == 1 else {
+      throw TensorError(.argument, kind, "one output was expected, a hook made it \(outputs.count)")
+    }
+    return outputs[0]
+  }
+
+  private func noteHooks() {
+    hasHooks = !forwardPreHooks.isEmpty || !forwardHooks.isEmpty
+  }
+
+  // MARK: Printing
+
+  /// The options between the parentheses of the printed form, `in_features=3, out_features=2, bias=True`.
+  public final var extraDescription: String { extraDescription(indexBase: 0) }
+
+  /// The same for readers who count from `base`.
+  open func extraDescription(indexBase base: Int) -> String { "" }
+}

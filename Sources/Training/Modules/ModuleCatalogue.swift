@@ -1,0 +1,11 @@
+// The list of all classes of modules: what Lua binds, help explains and the tests enumerate.
+
+/// All classes of modules, family by family.
+public enum ModuleCatalogue {
+  public static let kinds: [ModuleKind] = Linear.kinds + Containers.kinds + Activation.kinds + Loss.kinds
+
+  /// The class of that name.
+  public static func kind(named name: String) -> ModuleKind? { byName[name] }
+
+  private static let byName = Dictionary(uniqueKeysWithValues: kinds.map { ($0.name, $0) })
+}

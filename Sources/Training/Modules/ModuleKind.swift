@@ -1,0 +1,72 @@
+// What a class of modules declares about itself. Lua's constructors and fields, help, and the tests are all walks
+// over the list of these (see ModuleCatalogue.swift), so adding a module edits one file: its own.
+
+import Tensors
+
+/// A class of modules: its name, constructor, fields and samples.
+public struct ModuleKind: @unchecked Sendable {
+  /// `Linear`.
+  public let name: String
+  /// One sentence.
+  public let summary: String
+  /// The constructor's arguments, in PyTorch's order.
+  public let parameters: [Parameter]
+  /// What can be read of a module of this class: `in_features`, `p`.
+  public let fields: [(name: String, read: (Module) -> ModuleField)]
+  /// The fields that can be assigned to, and how. Throws for a value of the wrong kind or out of range.
+  public let writers: [String: (Module, ModuleField) throws -> Void]
+  public let samples: [ModuleSample]
+  /// Makes a module from decoded arguments; indices and dimensions count from 0.
+  public let make: (Arguments) throws -> Module
+
+  init(
+    _ name: String, _ summary: String, _ parameters: [Parameter] = [],
+    fields: [(name: String, read: (Module) -> ModuleField)] = [],
+    writers: [String: (Module, ModuleField) throws -> Void] = [:], samples: [ModuleSample],
+    make: @escaping (Arguments) throws -> Module
+  ) {
+    self.name = name
+    self.summary = summary
+    self.parameters = parameters
+    self.fields = fields
+    self.writers = writers
+    self.samples = samples
+    self.make = make
+  }
+}
+
+/// The value of a module's field.
+public enum ModuleField {
+  case number(Double)
+  case integer(Int)
+  /// A position, dimension or class label, counted from 0.
+  case index(Int)
+  case boolean(Bool)
+  case string(String)
+  case tensor(Tensor?)
+  case shape([Int])
+  case none
+}
+
+/// Constructor arguments and inputs that a class of modules is tested with.
+public struct ModuleSample: Sendable {
+  public let arguments: Sample
+  public let inputs: Sample
+
+  init(_ arguments: Sample, _ inputs: Sample) {
+    self.arguments = arguments
+    self.inputs = inputs
+  }
+
+  /// A module made with the sample's arguments, and its inputs, float tensors in `dtype`.
+  package func instance(of kind: ModuleKind, dtype: DType = .float32) throws -> (Module, [Tensor]) {
+    // Parameters and inputs follow each other, so that no values repeat.
+    let parameters = Array(kind.parameters.prefix(arguments.values.count))
+    let whole = Sample(arguments.values + inputs.values)
+    let signature = Operation(kind.name, "", parameters + inputs.values.map { _ in .input }) { _ in .list([]) }
+    let decoded = try whole.arguments(for: signature, dtype: dtype).values
+    let module = try kind.make(Arguments(kind.name, Array(decoded.prefix(parameters.count))))
+    let inputs = decoded.dropFirst(parameters.count).compactMap { if case .tensor(let tensor) = $0 { tensor } else { nil } }
+    return (module, inputs)
+  }
+}

@@ -1,0 +1,190 @@
+// The base of the optimizers: groups of parameters with options, the walk over them, and what it leaves alone.
+
+import Tensors
+
+/// Moves parameters along their gradients.
+///
+/// A step touches only parameters that require grad and have a gradient: a frozen one keeps its bits, whatever its
+/// gradient, moments or weight decay. Subclasses decode their options in `configure` and move one parameter in
+/// `update`.
+open class Optimizer {
+  /// Parameters that share options.
+  public final class Group {
+    public internal(set) var slots: [Slot]
+    public let kind: OptimizerKind
+    private(set) var values: [OptionValue]
+    private weak var owner: Optimizer?
+    /// What was wrong with an option that was assigned; the next step throws it.
+    fileprivate var problem: TensorError?
+
+    init(_ owner: Optimizer, _ parameters: [Tensor], _ values: [OptionValue]) {
+      self.owner = owner
+      kind = owner.kind
+      slots = parameters.map { Slot($0) }
+      self.values = values
+    }
+
+    public var parameters: [Tensor] { slots.map(\.parameter) }
+
+    /// In alphabetical order, in which they print.
+    public var optionNames: [String] { kind.options.map(\.name) }
+
+    /// An option's value; nil when there is none of that name. Assigning a value that is not possible makes the next
+    /// step throw; `set(_:_:)` throws at once.
+    public subscript(option: String) -> OptionValue? {
+      get { kind.position(of: option).map { values[$0] } }
+      set {
+        do { try set(option, newValue ?? .none) } catch { problem = error as? TensorError }
+      }
+    }
+
+    /// Changes an option from the next step on. Throws for an unknown name and an impossible value.
+    public func set(_ option: String, _ value: OptionValue) throws {
+      let position = try kind.checkedPosition(of: option)
+      let old = values[position]
+      values[position] = value
+      do {
+        let options = try Options(kind, values)
+        if let owner, let index = owner.groups.firstIndex(where: { $0 === self }) { try owner.configure(options, group: index) }
+        problem = nil
+      } catch {
+        values[position] = old
+        throw error
+      }
+    }
+  }
+
+  /// A parameter and what the optimizer remembers of it.
+  public struct Slot {
+    public let parameter: Tensor
+    /// Updates so far.
+    public internal(set) var steps = 0
+    /// The moments, by the kind's `stateNames`; nil until the first update that needs them.
+    public internal(set) var first: Tensor?
+    public internal(set) var second: Tensor?
+    public internal(set) var third: Tensor?
+    /// A running number, where the method has one.
+    public internal(set) var number = 1.0
+
+    init(_ parameter: Tensor) { self.parameter = parameter }
+  }
+
+  public let kind: OptimizerKind
+  public internal(set) var groups: [Group] = []
+  private let defaults: [OptionValue]
+
+  /// An optimizer without parameters yet. Throws when an option is unknown or impossible.
+  init(_ kind: OptimizerKind, _ options: [String: OptionValue]) throws {
+    self.kind = kind
+    defaults = try kind.values(options, over: kind.options.map(\.default))
+  }
+
+  /// Adds parameters, with the options given here in place of the optimizer's own.
+  ///
+  /// Throws for no parameters, one that is there already or was computed by an operation, and options that are unknown
+  /// or impossible.
+  public func addGroup(_ parameters: [Tensor], _ options: [String: OptionValue] = [:]) throws {
+    let values = try kind.values(options, over: defaults)
+    guard !parameters.isEmpty else { throw TensorError(.argument, kind.name, "the list of parameters is empty") }
+    var held = Set(groups.flatMap(\.parameters).map(ObjectIdentifier.init))
+    for (position, parameter) in parameters.enumerated() {
+      guard held.insert(ObjectIdentifier(parameter)).inserted else {
+        throw TensorError(.argument, kind.name, "parameter \(index: position), of shape \(parameter.shape), is there already")
+      }
+      guard parameter.isLeaf else {
+        throw TensorError(
+          .autograd, kind.name,
+          "parameter \(index: position), of shape \(parameter.shape), was computed by an operation; only leaves can be optimized")
+      }
+      guard parameter.dtype.isFloating else {
+        throw TensorError(.dtype, kind.name, "parameter \(index: position) is a tensor of \(parameter.dtype); float32 or float64 is needed")
+      }
+    }
+    try configure(Options(kind, values), group: groups.count)
+    groups.append(Group(self, parameters, values))
+  }
+
+  // MARK: What subclasses do
+
+  /// Decodes and checks the options of a group that is about to be added, or whose options changed.
+  func configure(_ options: Options, group: Int) throws {}
+
+  /// Moves one parameter.
+  func update(_ target: Target, _ slot: inout Slot, group: Int) throws {}
+
+  // MARK: Steps
+
+  /// Moves every parameter that requires grad and has a gradient. Outside the graph; counts as a write to each.
+  open func step() throws {
+    for (index, group) in groups.enumerated() {
+      if let problem = group.problem { throw problem }
+      try group.slots.withUnsafeMutableBufferPointer { slots in
+        for position in slots.indices {
+          let parameter = slots[position].parameter
+          guard parameter.requiresGrad, let gradient = parameter.grad else { continue }
+          if parameter.isContiguous, gradient.isContiguous, gradient.shape == parameter.shape, gradient.storage !== parameter.storage {
+            try update(Target(parameter, gradient), &slots[position], group: index)
+            parameter.bumpVersion()
+          } else {
+            try updateApart(parameter, gradient, &slots[position], group: index)
+          }
+        }
+      }
+    }
+  }
+
+  /// The same for tensors whose elements lie apart: packed copies are updated, and the result copied back.
+  private func updateApart(_ parameter: Tensor, _ gradient: Tensor, _ slot: inout Slot, group: Int) throws {
+    guard gradient.shape == parameter.shape else {
+      throw TensorError(
+        .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) has a gradient of shape \(gradient.shape)")
+    }
+    guard !parameter.layout.overlaps else {
+      throw TensorError(
+        .autograd, "\(kind.name).step",
+        "a parameter of shape \(parameter.shape) has elements that share memory (it was expanded); clone() it first")
+    }
+    let packed = try parameter.packed()
+    try update(Target(packed, gradient.copied()), &slot, group: group)
+    if packed === parameter { parameter.bumpVersion() } else { try parameter.assign(packed) }
+  }
+
+  /// Clears the gradients of all parameters, or fills them with zeros.
+  public func zeroGrad(setToNone: Bool = true) throws {
+    for group in groups {
+      for slot in group.slots { try slot.parameter.clearGrad(setToNone: setToNone) }
+    }
+  }
+}
+
+extension Optimizer {
+  /// A parameter and its gradient as an update sees them: contiguous, of one shape and dtype.
+  struct Target {
+    let parameter: Tensor
+    let gradient: Tensor
+
+    @inline(__always)
+    init(_ parameter: Tensor, _ gradient: Tensor) {
+      self.parameter = parameter
+      self.gradient = gradient
+    }
+
+    /// The buffer to hold a moment: the one at hand, or a new one filled with `value`. Throws when the parameter has
+    /// changed its size since.
+    @inline(__always)
+    func moment(_ buffer: inout Tensor?, filledWith value: Double = 0) throws -> UnsafeMutableRawPointer {
+      if let buffer, buffer.count == parameter.count { return buffer.data }
+      return try freshMoment(&buffer, value)
+    }
+
+    private func freshMoment(_ buffer: inout Tensor?, _ value: Double) throws -> UnsafeMutableRawPointer {
+      if let buffer {
+        throw TensorError(
+          .shape, "step", "a parameter of shape \(parameter.shape) had shape \(buffer.shape) when its moments were made")
+      }
+      let made = try Tensor.full(parameter.shape, .real(value), dtype: parameter.dtype)
+      buffer = made
+      return made.data
+    }
+  }
+}

@@ -1,0 +1,45 @@
+// Stochastic gradient descent, with momentum and Nesterov's variant.
+
+import CKernels
+import Tensors
+
+/// p −= lr · g, where g may include weight decay and a running mean of past gradients.
+public final class SGD: Optimizer {
+  private struct Settings {
+    var rate, momentum, dampening, decay: Double
+    var nesterov, maximize: Bool
+  }
+
+  private var settings: [Settings] = []
+
+  override func configure(_ options: Options, group: Int) throws {
+    let new = Settings(
+      rate: try options.number("lr"), momentum: try options.number("momentum"), dampening: try options.anyNumber("dampening"),
+      decay: try options.number("weight_decay"), nesterov: try options.boolean("nesterov"), maximize: try options.boolean("maximize"))
+    guard !new.nesterov || (new.momentum > 0 && new.dampening == 0) else {
+      throw TensorError(.argument, kind.name, "nesterov needs momentum above 0 and dampening 0, got \(pythonNumber(new.momentum)) and \(pythonNumber(new.dampening))")
+    }
+    if group < settings.count { settings[group] = new } else { settings.append(new) }
+  }
+
+  override func update(_ target: Target, _ slot: inout Slot, group: Int) throws {
+    let set = settings[group]
+    let p = target.parameter
+    let first = slot.first == nil
+    let buffer = set.momentum == 0 ? nil : try target.moment(&slot.first)
+    mg_sgd(
+      p.dtype.kernel, Int64(p.count), p.data, target.gradient.data, buffer, set.rate, set.momentum, set.dampening, set.decay,
+      set.nesterov, set.maximize, first)
+  }
+
+  static let declaration = OptimizerKind(
+    "SGD", "Stochastic gradient descent, with momentum and Nesterov's variant.",
+    [
+      ("lr", .number(1e-3), "the learning rate"), ("momentum", .number(0), "how much of the past gradients' mean is kept"),
+      ("dampening", .number(0), "how much of the new gradient is left out of the mean"),
+      ("weight_decay", .number(0), "times the parameter, added to the gradient"),
+      ("nesterov", .boolean(false), "look ahead along the mean (Nesterov)"), ("maximize", .boolean(false), "climb instead of descending"),
+      ("fused", .none, "accepted for PyTorch's sake; changes nothing"),
+    ], state: ["momentum_buffer"]
+  ) { try SGD($0, $1) }
+}
