@@ -24,7 +24,10 @@ public struct Call: ~Copyable {
   }
 
   /// The word of the calling coroutine, see ``State/word``.
-  @inlinable public var word: UInt64 { ml_word(lua) }
+  @inlinable public var word: UInt64 {
+    get { ml_word(lua) }
+    nonmutating set { ml_set_word(lua, newValue) }
+  }
 
   /// Tells the collector that the results hold that much native memory. Unlike ``State/claim(bytes:)`` this only paces:
   /// it is not counted against the memory limit and need not be taken back.

@@ -32,6 +32,8 @@ func kindName(_ id: UInt32) -> String? {
 public struct HandleMembers {
   /// `x:name(…)`, and `x.name` as a value. The receiver is argument 1; check it, since `x.name()` omits it.
   public var methods: [String: NativeFunction] = [:]
+  /// More methods, written in Lua.
+  public var scripted: [String: FunctionReference] = [:]
   /// `x.name`: arguments are the object and the key.
   public var getters: [String: NativeFunction] = [:]
   /// `x.name = v`: arguments are the object, the key and the value.
@@ -66,7 +68,16 @@ extension State {
     try withLua { lua in
       let mark = pointer.pointee.out_top
       write(name, to: pointer)
-      writeRecord(members.methods, as: ml_out_function)
+      let scripted = members.scripted.filter { members.methods[$0.key] == nil }
+      ml_out_record(pointer, Int64(members.methods.count + scripted.count))
+      for (name, function) in members.methods {
+        write(name, to: pointer)
+        ml_out_function(pointer, Unmanaged.passRetained(function).toOpaque(), nil)
+      }
+      for (name, function) in scripted {
+        write(name, to: pointer)
+        ml_out_reference(pointer, function.reference.identifier)
+      }
       writeRecord(members.getters, as: ml_out_context)
       writeRecord(members.setters, as: ml_out_context)
       writeRecord(members.metamethods, as: ml_out_function)
