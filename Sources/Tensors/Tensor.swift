@@ -23,8 +23,6 @@ public final class Tensor {
     /// A view made while grad mode was off, or one of several views made by one operation.
     static let viewWithoutGrad = Flags(rawValue: 32)
     static let multiView = Flags(rawValue: 64)
-    /// Released early by `free()`.
-    static let freed = Flags(rawValue: 128)
   }
 
   // Unchecked: these are read by every operation, and no access of theirs ever spans a call that could overlap it.
@@ -164,6 +162,16 @@ public final class Tensor {
     storage = other.storage
     layout = other.layout
     base = nil
+  }
+
+  /// Releases the elements now rather than when the last reference goes; the tensor is empty afterwards, shape [0].
+  public func free() {
+    guard let nothing = try? Storage(byteCount: 0) else { return }
+    storage = nothing
+    layout = Layout([0])
+    node = nil
+    base = nil
+    gradient = nil
   }
 
   /// Counts a write to the storage.

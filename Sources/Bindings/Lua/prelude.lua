@@ -1,1 +1,76 @@
-return {}
+-- What is better said in Lua than in Swift: scopes as blocks or functions, loops, warnings, helpful missing names.
+
+local native, mg = ...
+local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
+
+-- mg.no_grad() gives a guard for `local _ <close> = …`; mg.no_grad(f) runs f inside and returns what it returns.
+for _, name in ipairs { "no_grad", "enable_grad", "inference_mode" } do
+  local enter = mg[name]
+  mg[name] = function(f, ...)
+    if type(f) ~= "function" then return enter(f, ...) end
+    local _ <close> = enter()
+    return f(...)
+  end
+end
+
+local set_grad_enabled = mg.set_grad_enabled
+function mg.set_grad_enabled(flag, f, ...)
+  if type(f) ~= "function" then return set_grad_enabled(flag) end
+  local _ <close> = set_grad_enabled(flag)
+  return f(...)
+end
+
+-- for epoch in mg.progress(100): counts, and on a terminal shows how far it is.
+function mg.progress(count)
+  if math.type(count) ~= "integer" or count < 0 then error("progress: expected a count, got " .. tostring(count), 2) end
+  local shows, last = native.is_terminal(), mg.clock()
+  return function(_, i)
+    i = i + 1
+    if shows and (i > count or mg.clock() - last > 0.1) then
+      last = mg.clock()
+      io.stderr:write(i > count and "\r\27[K" or ("\r%d/%d"):format(i, count))
+    end
+    if i <= count then return i end
+  end, nil, 0
+end
+
+-- Runs f and returns the warnings it gave, as a list, before its results.
+function mg.catch_warnings(f, ...)
+  local list, outer = {}, warn
+  warn = function(...)
+    local text = table.concat { ... }
+    if text:sub(1, 1) ~= "@" then list[#list + 1] = text end
+  end
+  local results = table.pack(pcall(f, ...))
+  warn = outer
+  if not results[1] then error(results[2], 0) end
+  return list, table.unpack(results, 2, results.n)
+end
+
+function mg.is_tensor(value)
+  local kind = native.kind_of(value)
+  return kind == "Tensor" or kind == "Parameter"
+end
+
+mg.as_tensor = function(value, options) return mg.is_tensor(value) and value or mg.tensor(value, options) end
+mg.from_table = mg.tensor
+-- The tutorial's Variable: tensors do all of it now.
+mg.Variable = function(value, options)
+  local t = mg.is_tensor(value) and value:detach() or mg.tensor(value)
+  if options and options.requires_grad then t:requires_grad_() end
+  return t
+end
+
+-- A name that does not exist is an error that names the nearest one.
+local function strict(library, name)
+  setmetatable(library, { __index = function(_, key)
+    local known = {}
+    for other in pairs(library) do known[#known + 1] = other end
+    local hint = native.nearest(tostring(key), known)
+    error(("%s has no '%s'%s"):format(name, tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
+  end })
+end
+strict(mg, "moongrad")
+strict(nn, "nn")
+strict(optim, "optim")
+strict(F, "nn.functional")

@@ -103,6 +103,21 @@ public final class Node {
     site = thread.pointee.site
   }
 
+  /// The `AccumulateGrad` of a leaf, for those who look at the graph; backward runs go to the leaf directly.
+  init(leaf: Tensor) {
+    name = "AccumulateGrad"
+    edges = Edges()
+    formulas = nil
+    sequence = .max
+    site = 0
+    let extras = NodeExtras()
+    extras.variable = leaf
+    self.extras = extras
+  }
+
+  /// Whether one kernel does what several nodes do in PyTorch.
+  var isFused: Bool { formulas is Product.Linear }
+
   /// Computes the inputs' gradients.
   @inline(__always)
   func run(_ pass: inout Backward) throws {
@@ -341,6 +356,8 @@ final class InputForms {
 
 /// What few nodes have.
 package final class NodeExtras {
+  /// The leaf of an `AccumulateGrad`.
+  var variable: Tensor?
   /// Hooks on output `index`'s gradient, in the order of registration.
   package var outputHooks: [(index: Int32, hook: Hook)] = []
   /// Tensors that retain their gradient.

@@ -19,12 +19,15 @@ public final class Binary: Formulas, @unchecked Sendable {
   let summary: String
   let kernel: mg_binary_op
   let result: ResultType
+  /// The gradient beside a plain number, where PyTorch has another name for it.
+  private let besideNumber: Formulas?
   let forms: Operation.Forms
   let aliases: [String]
   let samples: [Sample]
 
   init(
-    _ name: String, _ kernel: mg_binary_op, _ summary: String, grad: String? = nil, result: ResultType = .promoted,
+    _ name: String, _ kernel: mg_binary_op, _ summary: String, grad: String? = nil, variant: Int = 0,
+    numberVariant: Int? = nil, result: ResultType = .promoted,
     forms: Operation.Forms = .all, aliases: [String] = [], positive: Bool = false, samples: [Sample] = [],
     a: Rule? = nil, b: Rule? = nil
   ) {
@@ -46,7 +49,9 @@ public final class Binary: Formulas, @unchecked Sendable {
       self.samples = samples
     }
     let words = name.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }
-    super.init((grad ?? words.joined()) + "Backward0", [a, b])
+    let stem = (grad ?? words.joined()) + "Backward"
+    besideNumber = numberVariant.map { Formulas("\(stem)\($0)", [a]) }
+    super.init("\(stem)\(variant)", [a, b])
   }
 
   @inline(__always)
@@ -59,7 +64,7 @@ public final class Binary: Formulas, @unchecked Sendable {
   public func callAsFunction(_ a: Tensor, _ b: Scalar) throws -> Tensor {
     let dtype = try resultType(b.promoted(with: a.dtype))
     try check(divisor: b, dtype)
-    return try Elementwise.binary(kernel, a, b, dtype).recorded(self, a, number: b)
+    return try Elementwise.binary(kernel, a, b, dtype).recorded(besideNumber ?? self, a, number: b)
   }
 
   public func callAsFunction(_ a: Scalar, _ b: Tensor) throws -> Tensor {
@@ -131,47 +136,47 @@ public final class Binary: Formulas, @unchecked Sendable {
 }
 
 extension Binary {
-  static let add = Binary(
+  package static let add = Binary(
     "add", MG_ADD, "The sum, element by element.", a: .uses(.nothing) { c in c.g }, b: .uses(.nothing) { c in c.g })
-  static let sub = Binary(
+  package static let sub = Binary(
     "sub", MG_SUB, "The difference, element by element.", aliases: ["subtract"],
     a: .uses(.nothing) { c in c.g }, b: .uses(.nothing) { c in try -c.g })
-  static let mul = Binary(
+  package static let mul = Binary(
     "mul", MG_MUL, "The product, element by element.", aliases: ["multiply"],
     a: .uses(.b) { c in try c.g * c.b }, b: .uses(.a) { c in try c.g * c.a })
-  static let div = Binary(
+  package static let div = Binary(
     "div", MG_DIV, "The quotient, element by element; whole numbers give floats.", result: .floating,
     aliases: ["divide", "true_divide"], positive: true,
     a: .uses(.b) { c in try c.g / c.b }, b: .uses([.a, .b]) { c in try -c.g * (c.a / (c.b * c.b)) })
-  static let floorDivide = Binary(
+  package static let floorDivide = Binary(
     "floor_divide", MG_FLOOR_DIVIDE, "The quotient rounded down.", positive: true,
     a: .uses(.nothing) { c in try Tensor.zeros(like: c.g) }, b: .uses(.nothing) { c in try Tensor.zeros(like: c.g) })
-  static let remainder = Binary(
-    "remainder", MG_REMAINDER, "The remainder with the sign of the divisor, as Lua's %.", positive: true,
+  package static let remainder = Binary(
+    "remainder", MG_REMAINDER, "The remainder with the sign of the divisor, as Lua's %.", variant: 1, numberVariant: 0, positive: true,
     a: .uses(.nothing) { c in c.g }, b: .uses([.a, .b]) { c in try -c.g * (c.a / c.b).floor() })
-  static let fmod = Binary(
-    "fmod", MG_FMOD, "The remainder with the sign of the dividend, as C's fmod.", positive: true,
+  package static let fmod = Binary(
+    "fmod", MG_FMOD, "The remainder with the sign of the dividend, as C's fmod.", variant: 1, numberVariant: 0, positive: true,
     a: .uses(.nothing) { c in c.g }, b: .uses([.a, .b]) { c in try -c.g * Unary.trunc(c.a / c.b) })
-  static let maximum = Binary(
+  package static let maximum = Binary(
     "maximum", MG_MAXIMUM, "The larger element; equal ones share the gradient.",
     forms: .both, a: .uses([.a, .b]) { c in try c.g * share(c.a.ge(c.b), c.a, c.b) },
     b: .uses([.a, .b]) { c in try c.g * share(c.b.ge(c.a), c.a, c.b) })
-  static let minimum = Binary(
+  package static let minimum = Binary(
     "minimum", MG_MINIMUM, "The smaller element; equal ones share the gradient.",
     forms: .both, a: .uses([.a, .b]) { c in try c.g * share(c.a.le(c.b), c.a, c.b) },
     b: .uses([.a, .b]) { c in try c.g * share(c.b.le(c.a), c.a, c.b) })
-  static let atan2 = Binary(
+  package static let atan2 = Binary(
     "atan2", MG_ATAN2, "The angle of the point (other, input).", result: .floating, aliases: ["arctan2"],
     a: .uses([.a, .b]) { c in try c.g * (c.b / (c.a * c.a + c.b * c.b)) },
     b: .uses([.a, .b]) { c in try -c.g * (c.a / (c.a * c.a + c.b * c.b)) })
-  static let hypot = Binary(
+  package static let hypot = Binary(
     "hypot", MG_HYPOT, "√(input² + other²) without overflow.", positive: true,
     a: .uses([.a, .output]) { c in try c.g * (c.a / c.y) }, b: .uses([.b, .output]) { c in try c.g * (c.b / c.y) })
-  static let xlogy = Binary(
-    "xlogy", MG_XLOGY, "input · ln(other), 0 where input is 0.", result: .floating, positive: true,
-    a: .uses([.a, .b]) { c in try c.g * c.b.log() }, b: .uses([.a, .b]) { c in try c.g * (c.a / c.b) })
-  static let copysign = Binary(
-    "copysign", MG_COPYSIGN, "The magnitude of input with the sign of other.", result: .floating,
+  package static let xlogy = Binary(
+    "xlogy", MG_XLOGY, "input · ln(other), 0 where input is 0.", numberVariant: 2, result: .floating, positive: true,
+    a: .uses([.a, .b]) { c in try (c.g * c.b.log()).maskedFill(Comparison.and(c.a.eq(0), c.b.le(0)), .real(0)) }, b: .uses([.a, .b]) { c in try c.g * (c.a / c.b) })
+  package static let copysign = Binary(
+    "copysign", MG_COPYSIGN, "The magnitude of input with the sign of other.", numberVariant: 1, result: .floating,
     a: .uses([.a, .output]) { c in try c.g * (c.y.sign() * c.a.sign()) },
     b: .uses(.nothing) { c in try Tensor.zeros(like: c.g) })
 
@@ -185,7 +190,7 @@ extension Binary {
   static let shiftLeft = Binary("bitwise_left_shift", MG_SHIFT_LEFT, "Bits moved up.", result: .whole, samples: shifts)
   static let shiftRight = Binary("bitwise_right_shift", MG_SHIFT_RIGHT, "Bits moved down.", result: .whole, samples: shifts)
 
-  static let list: [Binary] = [
+  package static let list: [Binary] = [
     add, sub, mul, div, floorDivide, remainder, fmod, maximum, minimum, atan2, hypot, xlogy, copysign, bitwiseAnd, bitwiseOr,
     bitwiseXor, shiftLeft, shiftRight,
   ]
@@ -198,13 +203,13 @@ extension Binary {
 }
 
 /// Powers have three gradients, by which of base and exponent is a plain number.
-enum Power {
+package enum Power {
   static func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor {
     try tensorPower(a, b)
   }
 
-  private static let tensorPower = Binary(
-    "pow", MG_POW, "The power.", grad: "Pow", forms: .all, positive: true,
+  package static let tensorPower = Binary(
+    "pow", MG_POW, "The power.", variant: 1, forms: .all, positive: true,
     a: .uses([.a, .b]) { c in try c.g * slope(c.a, c.b) },
     b: .uses([.a, .b, .output]) { c in
       // The limit at base 0 is 0 for positive exponents.
@@ -217,7 +222,7 @@ enum Power {
     try (b * tensorPower(a, b - 1.0)).maskedFill(b.eq(0), .real(0))
   }
 
-  static func power(_ x: Tensor, _ exponent: Scalar) throws -> Tensor {
+  package static func power(_ x: Tensor, _ exponent: Scalar) throws -> Tensor {
     let dtype = exponent.promoted(with: x.dtype)
     if !dtype.isFloating {
       guard dtype != .bool else { throw TensorError(.dtype, "pow", "not defined for tensors of bool") }
@@ -231,7 +236,8 @@ enum Power {
     case 0.5 where dtype == x.dtype: y = try Elementwise.unary(MG_SQRT, x)
     default: y = try Elementwise.binary(MG_POW, x, exponent, dtype)
     }
-    return y.recorded("PowBackward0", x, uses: .a) { c in
+    let isLinear = exponent.real == 0 || exponent.real == 1
+    return y.recorded("PowBackward0", x, uses: isLinear ? .nothing : .a) { c in
       let n = exponent.real
       switch n {
       case 0: c[0] = try Tensor.zeros(like: c.g)
@@ -242,7 +248,7 @@ enum Power {
     }
   }
 
-  static func power(_ base: Scalar, _ x: Tensor) throws -> Tensor {
+  package static func power(_ base: Scalar, _ x: Tensor) throws -> Tensor {
     let dtype = base.promoted(with: x.dtype)
     let converted = try x.converted(to: dtype)
     let y = try Tensor(uninitialized: x.shape, dtype)

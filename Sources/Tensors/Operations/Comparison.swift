@@ -3,14 +3,14 @@
 import CKernels
 
 /// A comparison, element by element, as a row of a table.
-struct Comparison: Sendable {
+package struct Comparison: Sendable {
   let name: String
   let kernel: mg_compare_op
   let summary: String
 
-  func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor { try Elementwise.compare(kernel, a, b, name) }
+  package func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor { try Elementwise.compare(kernel, a, b, name) }
 
-  func callAsFunction(_ a: Tensor, _ b: Scalar) throws -> Tensor {
+  package func callAsFunction(_ a: Tensor, _ b: Scalar) throws -> Tensor {
     try self(a, Tensor.full([], b, dtype: b.promoted(with: a.dtype)))
   }
 
@@ -28,25 +28,25 @@ struct Comparison: Sendable {
     }
   }
 
-  static let eq = Comparison(name: "eq", kernel: MG_EQ, summary: "Where both are equal.")
-  static let ne = Comparison(name: "ne", kernel: MG_NE, summary: "Where they differ.")
-  static let lt = Comparison(name: "lt", kernel: MG_LT, summary: "Where input is less.")
-  static let le = Comparison(name: "le", kernel: MG_LE, summary: "Where input is less or equal.")
-  static let gt = Comparison(name: "gt", kernel: MG_GT, summary: "Where input is greater.")
-  static let ge = Comparison(name: "ge", kernel: MG_GE, summary: "Where input is greater or equal.")
-  static let and = Comparison(name: "logical_and", kernel: MG_LOGICAL_AND, summary: "Where both are nonzero.")
-  static let or = Comparison(name: "logical_or", kernel: MG_LOGICAL_OR, summary: "Where either is nonzero.")
-  static let xor = Comparison(name: "logical_xor", kernel: MG_LOGICAL_XOR, summary: "Where exactly one is nonzero.")
+  package static let eq = Comparison(name: "eq", kernel: MG_EQ, summary: "Where both are equal.")
+  package static let ne = Comparison(name: "ne", kernel: MG_NE, summary: "Where they differ.")
+  package static let lt = Comparison(name: "lt", kernel: MG_LT, summary: "Where input is less.")
+  package static let le = Comparison(name: "le", kernel: MG_LE, summary: "Where input is less or equal.")
+  package static let gt = Comparison(name: "gt", kernel: MG_GT, summary: "Where input is greater.")
+  package static let ge = Comparison(name: "ge", kernel: MG_GE, summary: "Where input is greater or equal.")
+  package static let and = Comparison(name: "logical_and", kernel: MG_LOGICAL_AND, summary: "Where both are nonzero.")
+  package static let or = Comparison(name: "logical_or", kernel: MG_LOGICAL_OR, summary: "Where either is nonzero.")
+  package static let xor = Comparison(name: "logical_xor", kernel: MG_LOGICAL_XOR, summary: "Where exactly one is nonzero.")
   static let list = [eq, ne, lt, le, gt, ge, and, or, xor]
 }
 
 /// A question to each element, as a row of a table.
-struct Predicate: Sendable {
+package struct Predicate: Sendable {
   let name: String
   let kernel: mg_predicate_op
   let summary: String
 
-  func callAsFunction(_ x: Tensor) throws -> Tensor {
+  package func callAsFunction(_ x: Tensor) throws -> Tensor {
     let y = try Tensor(uninitialized: x.shape, .bool)
     var loop = mg_loop(x.shape, y.layout, x.layout)
     mg_predicate_nd(kernel, x.dtype.kernel, &loop, x.data, y.data)

@@ -136,6 +136,10 @@ extension Tensor {
 
   /// A copy with y[index[i][j]][j] = source[i][j] for dimension 0, and so on.
   public func scatter(_ dimension: Int, _ index: Tensor, _ source: Tensor) throws -> Tensor {
+    try scatter(dimension, index, source, grad: "ScatterBackward0")
+  }
+
+  private func scatter(_ dimension: Int, _ index: Tensor, _ source: Tensor, grad: String) throws -> Tensor {
     let axis = try shape.axis(dimension, "scatter")
     try checkGather(index, axis, "scatter", limit: shape)
     try source.checkGather(index, -1, "scatter", limit: source.shape)
@@ -148,7 +152,7 @@ extension Tensor {
     let part = try source.corner(at.shape).packed()
     mg_put(dtype.size, Int64(at.count), places.positions, part.data, 1, y.data)
     let sourceShape = source.shape
-    return y.recorded("ScatterBackward0", [self, source], holdsTensors: true) { c in
+    return y.recorded(grad, [self, source], holdsTensors: true) { c in
       if c.needs(0) { c[0] = try c.g.scatter(axis, at, Tensor.zeros(at.shape, dtype: c.g.dtype)) }
       if c.needs(1) { c[1] = try c.g.gather(axis, at).cornerPadded(sourceShape) }
     }
@@ -156,7 +160,7 @@ extension Tensor {
 
   /// The same with a number.
   public func scatter(_ dimension: Int, _ index: Tensor, _ value: Scalar) throws -> Tensor {
-    try scatter(dimension, index, Tensor.full(index.shape, value, dtype: dtype))
+    try scatter(dimension, index, Tensor.full(index.shape, value, dtype: dtype), grad: "ScatterBackward1")
   }
 
   /// A copy with source[i][j] added to y[index[i][j]][j] for dimension 0, and so on.
@@ -196,9 +200,11 @@ extension Tensor {
   public func maskedSelect(_ mask: Tensor) throws -> Tensor {
     guard mask.dtype == .bool else { throw TensorError(.dtype, "masked_select", "the mask must be bool, got \(mask.dtype)") }
     let target = try Shape.broadcast(shape, mask.shape, "masked_select")
-    let spread = try expand(target)
     let places = try mask.expand(target).flatNonzero()
-    return try spread.reshape([-1]).indexSelect(0, places)
+    let y = try withNoGrad { try expand(target).reshape([target.count]).indexSelect(0, places) }
+    return y.recorded("MaskedSelectBackward0", [self], holdsTensors: true, broadcasts: true) { c in
+      c[0] = try Tensor.zeros([target.count], dtype: c.g.dtype).indexAdd(0, places, c.g).reshape(target)
+    }
   }
 
   /// Row-major positions of nonzero elements.

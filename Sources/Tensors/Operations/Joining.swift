@@ -116,22 +116,31 @@ extension Tensor {
     guard counts.allSatisfy({ $0 >= 0 }) else { throw TensorError(.argument, "tile", "counts must not be negative, got \(counts)") }
     let counts = Array(repeating: 1, count: Swift.max(rank - counts.count, 0)) + counts
     let old = Array(repeating: 1, count: counts.count - rank) + shape.array
-    guard counts.count <= 4 else {
-      // Two dimensions are needed for each repeated one; go one by one beyond what the rank allows.
-      var result = try reshape(old)
-      for (axis, count) in counts.enumerated() where count != 1 {
-        result = count == 0 ? try result.narrow(axis, 0, 0) : try Joining.cat(Array(repeating: result, count: count), axis)
+    let target = try Shape(
+      zip(counts, old).map { $0.multipliedReportingOverflow(by: $1).overflow ? Int.max : $0 * $1 }, operation: "tile")
+    let y = try Tensor(uninitialized: target, dtype)
+    if y.count > 0 {
+      // One dimension at a time, from the last: the repeats stand in the middle of three dimensions.
+      var part = try packed()
+      for axis in counts.indices.reversed() where counts[axis] != 1 {
+        let outer = old[..<axis].reduce(1, *)
+        part = try withNoGrad { try part.reshape([outer, 1, -1]).expand([outer, counts[axis], -1]).copied() }
       }
-      return result
+      try y.assign(part.reshape(target))
+      y.storage.version = 0
     }
-    var spread: [Int] = []
-    var stretched: [Int] = []
-    for (count, size) in zip(counts, old) {
-      spread += [1, size]
-      stretched += [count, size]
+    let whole = shape
+    return y.recorded("RepeatBackward0", self) { c in
+      if c.g.count == 0 {
+        c[0] = try Tensor.zeros(whole, dtype: c.g.dtype)
+        return
+      }
+      var g = c.g
+      for axis in counts.indices where counts[axis] != 1 {
+        g = try g.reshape([old[..<axis].reduce(1, *), counts[axis], -1]).sum([1])
+      }
+      c[0] = try g.reshape(whole)
     }
-    _ = try Shape(zip(counts, old).map { $0.multipliedReportingOverflow(by: $1).overflow ? Int.max : $0 * $1 }, operation: "tile")
-    return try reshape(spread).expand(stretched).reshape(zip(counts, old).map(*))
   }
 
   /// Each position along a dimension (or of the flattened tensor) repeated.
@@ -143,37 +152,42 @@ extension Tensor {
     stretched.insert(count, at: axis + 1)
     var result = shape.array
     result[axis] *= count
-    return try unsqueeze(axis + 1).expand(stretched).reshape(result)
+    return try unsqueeze(axis + 1).expand(stretched).clone().reshape(result)
   }
 
   /// The order reversed along dimensions.
   public func flip(_ dimensions: [Int]) throws -> Tensor {
-    var result = self
-    for axis in try dimensions.isEmpty ? [] : shape.axes(dimensions, "flip") where rank > 0 {
-      let last = shape[axis] - 1
-      result = try result.indexSelect(axis, Tensor(stride(from: last, through: 0, by: -1).map { $0 }))
+    var strides = layout.strides
+    var offset = layout.offset
+    for axis in try dimensions.isEmpty ? [] : shape.axes(dimensions, "flip") where shape[axis] > 0 {
+      offset += (shape[axis] - 1) * strides[axis]
+      strides[axis].negate()
     }
-    return result === self ? try clone() : result
+    let flipped = Tensor(storage: storage, layout: Layout(shape, strides: strides, offset: offset), dtype: dtype)
+    return try flipped.copied().recorded("FlipBackward0", self) { c in c[0] = try c.g.flip(dimensions) }
   }
 
   /// Elements moved along dimensions, from the end back to the start.
   public func roll(_ shifts: [Int], _ dimensions: [Int]?) throws -> Tensor {
-    guard let dimensions else {
+    if let dimensions {
+      guard shifts.count == dimensions.count else {
+        throw TensorError(.argument, "roll", "\(shifts.count) shifts were given for \(dimensions.count) dimensions")
+      }
+    } else {
       guard shifts.count == 1 else { throw TensorError(.argument, "roll", "one shift is needed without dims, got \(shifts.count)") }
-      return try reshape([-1]).roll(shifts, [0]).reshape(shape)
     }
-    guard shifts.count == dimensions.count else {
-      throw TensorError(.argument, "roll", "\(shifts.count) shifts were given for \(dimensions.count) dimensions")
+    let y = try withNoGrad {
+      var result = dimensions == nil ? try reshape([count]) : self
+      for (shift, dimension) in zip(shifts, dimensions ?? [0]) where rank > 0 || dimensions == nil {
+        let axis = try result.shape.axis(dimension, "roll")
+        let size = result.shape[axis]
+        guard size > 0 else { continue }
+        let cut = ((-shift % size) + size) % size
+        result = try Joining.cat([result.slice(axis, cut, size), result.slice(axis, 0, cut)], axis)
+      }
+      return try result.storage === storage ? copied() : result.reshape(shape).alias()
     }
-    var result = self
-    for (shift, dimension) in zip(shifts, dimensions) {
-      let axis = try shape.axis(dimension, "roll")
-      let size = shape[axis]
-      guard size > 0 else { continue }
-      let cut = ((-shift % size) + size) % size
-      result = try Joining.cat([result.slice(axis, cut, size), result.slice(axis, 0, cut)], axis)
-    }
-    return result
+    return y.recorded("RollBackward0", self) { c in c[0] = try c.g.roll(shifts.map { -$0 }, dimensions) }
   }
 
   func triangle(_ diagonal: Int, lower: Bool) throws -> Tensor {
@@ -187,17 +201,23 @@ extension Tensor {
         bytes[row * columns + column] = (lower ? column - row > diagonal : column - row < diagonal) ? 1 : 0
       }
     }
-    return try maskedFill(outside, .integer(0), grad: lower ? "TrilBackward0" : "TriuBackward0")
+    return try withNoGrad { try maskedFill(outside, .integer(0)) }
+      .recorded(lower ? "TrilBackward0" : "TriuBackward0", self) { c in c[0] = try c.g.triangle(diagonal, lower: lower) }
   }
 
   /// A vector's diagonal matrix, or a matrix' diagonal.
   public func diag(_ diagonal: Int = 0) throws -> Tensor {
-    if rank == 2 { return try self.diagonal(diagonal).clone() }
+    if rank == 2 {
+      let whole = shape
+      return try withNoGrad { try self.diagonal(diagonal).copied() }.recorded("DiagonalBackward0_copy", self) { c in
+        c[0] = try c.g.diagonalScattered(whole, diagonal, 0, 1)
+      }
+    }
     guard rank == 1 else { throw TensorError(.shape, "diag", "a vector or a matrix is needed, the shape is \(shape)") }
     let size = shape[0] + Swift.abs(diagonal)
     let result = try Tensor.zeros([size, size], dtype: dtype)
     try withNoGrad { try result.diagonal(diagonal).assign(self) }
     result.storage.version = 0
-    return result.recorded("DiagBackward0", self) { c in c[0] = try c.g.diagonal(diagonal) }
+    return result.recorded("DiagEmbedBackward0", self) { c in c[0] = try c.g.diagonal(diagonal) }
   }
 }

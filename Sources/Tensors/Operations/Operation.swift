@@ -84,19 +84,22 @@ public struct Parameter: Sendable {
   public let isOptional: Bool
   /// The default, as help shows it.
   public let defaultText: String
+  /// Whether it can be given only by name, as an option.
+  public let isNamedOnly: Bool
 
-  public init(_ name: String, _ kind: Kind, optional: Bool = false, default text: String = "") {
+  public init(_ name: String, _ kind: Kind, optional: Bool = false, default text: String = "", namedOnly: Bool = false) {
     self.name = name
     self.kind = kind
     isOptional = optional || !text.isEmpty
     defaultText = text
+    isNamedOnly = namedOnly
   }
 
   public static let input = Parameter("input", .tensor)
   public static let other = Parameter("other", .operand)
   public static let dim = Parameter("dim", .dimension)
   public static let keepdim = Parameter("keepdim", .boolean, default: "false")
-  public static let dtype = Parameter("dtype", .dtype, optional: true)
+  public static let dtype = Parameter("dtype", .dtype, optional: true, namedOnly: true)
 }
 
 /// A decoded argument. Everything counts from 0.

@@ -87,15 +87,20 @@ extension Tensor {
     guard dtype != .bool else { throw TensorError(.dtype, operation, "not defined for tensors of bool") }
   }
 
-  /// The matrix product of `(n, k)` and `(k, m)`.
-  public func mm(_ other: Tensor) throws -> Tensor {
-    try checkProduct(other, "mm")
+  private func checkMatrices(_ other: Tensor, _ operation: String) throws {
+    try checkProduct(other, operation)
     guard rank == 2, other.rank == 2 else {
-      throw TensorError(.shape, "mm", "two matrices are needed, got shapes \(shape) and \(other.shape)")
+      throw TensorError(.shape, operation, "two matrices are needed, got shapes \(shape) and \(other.shape)")
     }
     guard shape[1] == other.shape[0] else {
-      throw TensorError(.shape, "mm", "inner sizes \(shape[1]) and \(other.shape[0]) differ for \(shape) × \(other.shape)")
+      throw TensorError(
+        .shape, operation, "inner sizes \(shape[1]) and \(other.shape[0]) differ for \(shape) × \(other.shape)")
     }
+  }
+
+  /// The matrix product of `(n, k)` and `(k, m)`.
+  public func mm(_ other: Tensor) throws -> Tensor {
+    try checkMatrices(other, "mm")
     let (m, n, k) = (shape[0], other.shape[1], shape[1])
     let y = try Tensor(uninitialized: [m, n], dtype)
     try Gemm.run(dtype, m, n, k, Gemm.Operand(self), Gemm.Operand(other), into: y.data)
@@ -167,14 +172,17 @@ extension Tensor {
     case (1, 1): return try dot(other)
     case (2, 1): return try mv(other)
     case (2, 2): return try mm(other)
-    case (1, 2): return try unsqueeze(0).mm(other).squeeze([0])
+    case (1, 2):
+      let product = try unsqueeze(0).mm(other)
+      return product.shaped([other.shape[1]], of: product, name: "SqueezeBackward4")
     default: break
     }
     if other.rank <= 2, rank > 2 {
       // One matrix for all batches: a single tall product.
       let tall = try reshape([-1, inner])
       let product = try other.rank == 1 ? tall.mv(other) : tall.mm(other)
-      return try product.reshape(Array(shape.array.dropLast()) + (other.rank == 1 ? [] : [other.shape[1]]))
+      return product.shaped(
+        try Shape(shape.array.dropLast() + (other.rank == 1 ? [] : [other.shape[1]]), operation: "matmul"), of: product)
     }
     let a = rank == 1 ? try unsqueeze(0) : self
     let b = other.rank == 1 ? try other.unsqueeze(1) : other
@@ -184,13 +192,22 @@ extension Tensor {
     let left = try a.expand(Shape(batches.array + [m, k])).reshape([batches.count, m, k] as Shape)
     let right = try b.expand(Shape(batches.array + [k, n])).reshape([batches.count, k, n] as Shape)
     let product = try left.bmm(right)
-    return try product.reshape(batches.array + (rank == 1 ? [] : [m]) + (other.rank == 1 ? [] : [n]))
+    return product.shaped(
+      try Shape(batches.array + (rank == 1 ? [] : [m]) + (other.rank == 1 ? [] : [n]), operation: "matmul"), of: product)
   }
 
   /// beta · input + alpha · a · b, of matrices; input broadcasts.
   public func addmm(_ a: Tensor, _ b: Tensor, beta: Double = 1, alpha: Double = 1) throws -> Tensor {
-    let product = try a.mm(b)
-    return try (beta == 1 ? self : self * beta) + (alpha == 1 ? product : product * alpha)
+    try a.checkMatrices(b, "addmm")
+    guard try Shape.broadcast(shape, [a.shape[0], b.shape[1]], "addmm") == [a.shape[0], b.shape[1]] else {
+      throw TensorError(.shape, "addmm", "the input of shape \(shape) does not fit a product of shape [\(a.shape[0]), \(b.shape[1])]")
+    }
+    let y = try withNoGrad { try scaled(beta) + a.mm(b).scaled(alpha) }
+    return y.recorded("AddmmBackward0", [self, a, b], uses: [.nothing, .c, .b], broadcasts: true) { c in
+      if c.needs(0) { c[0] = try c.g.scaled(beta) }
+      if c.needs(1) { c[1] = try c.g.mm(c.c.transpose(0, 1)).scaled(alpha) }
+      if c.needs(2) { c[2] = try c.b.transpose(0, 1).mm(c.g).scaled(alpha) }
+    }
   }
 
   /// x · weightᵀ + bias: `x` is `(…, in)`, `weight` `(out, in)`, `bias` `(out)` or absent; the result `(…, out)`.

@@ -23,15 +23,12 @@ extension Tensor {
 
   /// A copy with `value` where the mask (bool, broadcast) holds.
   public func maskedFill(_ mask: Tensor, _ value: Scalar) throws -> Tensor {
-    try maskedFill(mask, value, grad: "MaskedFillBackward0")
-  }
-
-  func maskedFill(_ mask: Tensor, _ value: Scalar, grad: String) throws -> Tensor {
     guard mask.dtype == .bool else {
       throw TensorError(.dtype, "masked_fill", "the mask must be bool, got a tensor of \(mask.dtype)")
     }
+    _ = try Shape.broadcast(shape, mask.shape, "masked_fill")
     let y = try withNoGrad { try mask.choosing(Tensor.full([], value, dtype: dtype), else: self) }
-    return y.recorded(grad, [self], holdsTensors: true, broadcasts: true) { c in
+    return y.recorded("MaskedFillBackward0", [self], holdsTensors: true, broadcasts: true) { c in
       c[0] = try c.g.maskedFill(mask, .integer(0))
     }
   }
@@ -46,7 +43,7 @@ extension Tensor {
     let y = try Tensor(uninitialized: shape, target)
     var loop = mg_loop(shape, y.layout, x.layout)
     mg_unary2_nd(MG_CLAMP, target.kernel, &loop, x.data, low?.real ?? -.infinity, high?.real ?? .infinity, y.data)
-    return y.recorded(low != nil && high != nil ? "ClampBackward1" : low != nil ? "ClampMinBackward0" : "ClampMaxBackward0", x, uses: .a) { c in
+    return y.recorded("ClampBackward1", x, uses: .a) { c in
       let x = try c.a.detach()
       var inside: Tensor?
       if let low { inside = try Comparison.gt(x, low) }
@@ -58,10 +55,55 @@ extension Tensor {
     }
   }
 
-  /// self + value · a · b
-  public func addcmul(_ a: Tensor, _ b: Tensor, _ value: Double = 1) throws -> Tensor { try self + (value == 1 ? a * b : a * b * value) }
-  /// self + value · a / b
-  public func addcdiv(_ a: Tensor, _ b: Tensor, _ value: Double = 1) throws -> Tensor { try self + (value == 1 ? a / b : a / b * value) }
+  /// self + value · a · b; all three broadcast.
+  public func addcmul(_ a: Tensor, _ b: Tensor, _ value: Double = 1) throws -> Tensor {
+    try checkBroadcast(a, b, "addcmul")
+    let y = try withNoGrad { try self + (a * b).scaled(value) }
+    return y.recorded("AddcmulBackward0", [self, a, b], uses: [.nothing, .c, .b], broadcasts: true) { c in
+      if c.needs(0) { c[0] = c.g }
+      if c.needs(1) { c[1] = try (c.g * c.c).scaled(value) }
+      if c.needs(2) { c[2] = try (c.g * c.b).scaled(value) }
+    }
+  }
+
+  /// self + value · a / b; all three broadcast.
+  public func addcdiv(_ a: Tensor, _ b: Tensor, _ value: Double = 1) throws -> Tensor {
+    try checkBroadcast(a, b, "addcdiv")
+    let y = try withNoGrad { try self + (a / b).scaled(value) }
+    return y.recorded("AddcdivBackward0", [self, a, b], uses: [.nothing, .c, [.b, .c]], broadcasts: true) { c in
+      if c.needs(0) { c[0] = c.g }
+      if c.needs(1) { c[1] = try (c.g / c.c).scaled(value) }
+      if c.needs(2) { c[2] = try (-c.g * (c.b / (c.c * c.c))).scaled(value) }
+    }
+  }
+
+  /// self + weight · (end − self); both broadcast.
+  public func lerp(_ end: Tensor, _ weight: Double) throws -> Tensor {
+    _ = try Shape.broadcast(shape, end.shape, "lerp")
+    let y = try withNoGrad { try self + (end - self) * weight }
+    return y.recorded("LerpBackward0", [self, end], broadcasts: true) { c in
+      if c.needs(0) { c[0] = try c.g * (1 - weight) }
+      if c.needs(1) { c[1] = try c.g * weight }
+    }
+  }
+
+  /// The same with a weight for each element.
+  public func lerp(_ end: Tensor, _ weight: Tensor) throws -> Tensor {
+    try checkBroadcast(end, weight, "lerp")
+    let y = try withNoGrad { try self + (end - self) * weight }
+    return y.recorded("LerpBackward1", [self, end, weight], uses: [.c, .c, [.a, .b]], broadcasts: true) { c in
+      if c.needs(0) { c[0] = try c.g * (1.0 - c.c) }
+      if c.needs(1) { c[1] = try c.g * c.c }
+      if c.needs(2) { c[2] = try c.g * (c.b - c.a) }
+    }
+  }
+
+  private func checkBroadcast(_ a: Tensor, _ b: Tensor, _ operation: String) throws {
+    _ = try Shape.broadcast(Shape.broadcast(shape, a.shape, operation), b.shape, operation)
+  }
+
+  /// self · factor, and self itself for 1.
+  func scaled(_ factor: Double) throws -> Tensor { factor == 1 ? self : try self * factor }
 }
 
 extension Binary {
@@ -103,8 +145,8 @@ enum Selection {
       samples: [[.float(2, 3), .float(2, 3), .number(0.3)], [.float(2, 3), .float(3), .float(2, 3)]], rejects: [[.float(2), .float(3), .number(0.5)]]
     ) { arguments in
       let (x, end) = (try arguments.tensor(0), try arguments.tensor(1))
-      if case .number(let weight) = arguments.values[2] { return .tensor(try x + (end - x) * weight.real) }
-      return .tensor(try x + (end - x) * arguments.tensor(2))
+      if case .number(let weight) = arguments.values[2] { return .tensor(try x.lerp(end, weight.real)) }
+      return .tensor(try x.lerp(end, try arguments.tensor(2)))
     },
   ]
 

@@ -48,17 +48,17 @@ extension Tensor {
   }
 
   /// The k-th smallest element (from 1) along a dimension and its position.
-  public func kthvalue(_ k: Int, _ dimension: Int = -1, keepdim: Bool = false, name: String = "Kthvalue") throws -> (values: Tensor, indices: Tensor) {
+  public func kthvalue(_ k: Int, _ dimension: Int = -1, keepdim: Bool = false, grad: String = "KthvalueBackward0") throws -> (values: Tensor, indices: Tensor) {
     let axis = try shape.axis(dimension, "kthvalue")
     let size = rank == 0 ? 1 : shape[axis]
     guard k >= 1, k <= size else {
       throw TensorError(.argument, "kthvalue", "k = \(k) is not between 1 and the size \(size) of dimension \(index: axis)")
     }
     let (sorted, order) = try withNoGrad { try sort(dimension) }
-    guard rank > 0 else { return (recordPick(sorted, order, 0, keepdim: true, "KthvalueBackward0"), order) }
+    guard rank > 0 else { return (recordPick(sorted, order, 0, keepdim: true, grad), order) }
     let values = try withNoGrad { try (keepdim ? sorted.narrow(axis, k - 1, 1) : sorted.select(axis, k - 1)).copied() }
     let places = try (keepdim ? order.narrow(axis, k - 1, 1) : order.select(axis, k - 1)).copied()
-    return (recordPick(values, places, axis, keepdim: keepdim, name + "Backward0"), places)
+    return (recordPick(values, places, axis, keepdim: keepdim, grad), places)
   }
 
   /// The lower median along a dimension and its position. NaN, where there is one, is the median.
@@ -77,7 +77,7 @@ extension Tensor {
       let finalAt = keepdim ? at : try at.squeeze([axis]).copied()
       return (recordPick(final, finalAt, axis, keepdim: keepdim, "MedianBackward1"), finalAt)
     }
-    return try kthvalue((size + 1) / 2, axis, keepdim: keepdim, name: "Median")
+    return try kthvalue((size + 1) / 2, axis, keepdim: keepdim, grad: "MedianBackward1")
   }
 
   /// The lower median of all elements; equal ones share the gradient.

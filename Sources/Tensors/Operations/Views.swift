@@ -33,10 +33,13 @@ extension Tensor {
     if let layout = layout.viewed(as: target) {
       return view(layout, "ViewBackward0") { c in c[0] = try c.g.reshape(old) }
     }
-    var result = Layout(target)
-    let copy = try clone()
-    result.offset = copy.layout.offset
-    return copy.view(result, "UnsafeViewBackward0") { c in c[0] = try c.g.reshape(old) }
+    return try copied().shaped(target, of: self)
+  }
+
+  /// A new contiguous tensor in another shape, recorded as computed from `source`. No view of it, as nobody else sees it.
+  func shaped(_ target: Shape, of source: Tensor, name: String = "UnsafeViewBackward0") -> Tensor {
+    let old = source.shape
+    return Tensor(storage: storage, layout: Layout(target), dtype: dtype).recorded(name, source) { c in c[0] = try c.g.reshape(old) }
   }
 
   /// Dimensions `from` to `through` merged into one.
@@ -245,7 +248,7 @@ extension Tensor {
     }
   }
 
-  private func diagonalScattered(_ whole: Shape, _ offset: Int, _ a: Int, _ b: Int) throws -> Tensor {
+  func diagonalScattered(_ whole: Shape, _ offset: Int, _ a: Int, _ b: Int) throws -> Tensor {
     let result = try Tensor.zeros(whole, dtype: dtype)
     try withNoGrad { try result.diagonal(offset, a, b).assign(self) }
     result.storage.version = 0
@@ -261,6 +264,10 @@ extension Tensor {
 
   /// Views of consecutive parts along `dimension`, of those sizes.
   public func split(_ sizes: [Int], _ dimension: Int = 0) throws -> [Tensor] {
+    try split(sizes, dimension, name: "SplitWithSizesBackward0")
+  }
+
+  private func split(_ sizes: [Int], _ dimension: Int, name: String) throws -> [Tensor] {
     guard rank > 0 else { throw TensorError(.index, "split", "a tensor of rank 0 has no dimension to split") }
     let axis = try shape.axis(dimension, "split")
     guard sizes.allSatisfy({ $0 >= 0 }), sizes.reduce(0, +) == shape[axis] else {
@@ -269,7 +276,7 @@ extension Tensor {
     }
     var start = 0
     return try parts(
-      "SplitBackward0",
+      name,
       sizes.map { size in
         defer { start += size }
         return (axis, start, size)
@@ -302,8 +309,8 @@ extension Tensor {
     guard rank > 0 else { throw TensorError(.index, "split", "a tensor of rank 0 has no dimension to split") }
     let axis = try shape.axis(dimension, "split")
     let total = shape[axis]
-    if total == 0 { return try split([0], axis) }
-    return try split(stride(from: 0, to: total, by: size).map { Swift.min(size, total - $0) }, axis)
+    let sizes = total == 0 ? [0] : stride(from: 0, to: total, by: size).map { Swift.min(size, total - $0) }
+    return try split(sizes, axis, name: "SplitBackward0")
   }
 
   /// At most `count` parts of equal size along `dimension`.

@@ -1,0 +1,285 @@
+// The graph in scripts: backward, grad, grad_fn nodes, hooks and modes.
+
+import CKernels
+import LuaRuntime
+import Tensors
+
+enum Autograd {
+  // MARK: Backward
+
+  /// `y:backward(gradient, { retain_graph, create_graph, inputs })`.
+  static func backward(_ call: inout Call, _ root: Tensor) throws {
+    if call.count == 1 { return try root.backward() }
+    var gradient: Tensor?
+    var position = 2
+    if let given = call.object(2, tensorKind) {
+      gradient = given
+      position = 3
+    } else if call.isNil(2) {
+      position = 3
+    }
+    let options = try Options(call, from: position, "backward", allowing: ["gradient", "inputs"])
+    if let named = options.tensors["gradient"] { gradient = named.first }
+    try Tape.backward([root], [gradient], inputs: options.tensors["inputs"], options: options.backward)
+  }
+
+  /// retain_graph and create_graph, by position or by name, and lists of tensors by name.
+  private struct Options {
+    var retain: Bool?
+    var create = false
+    var flags: [String: Bool] = [:]
+    var tensors: [String: [Tensor]] = [:]
+    var gradients: [Tensor?] = []
+
+    var backward: BackwardOptions { BackwardOptions(retainGraph: retain, createGraph: create) }
+
+    init(_ call: borrowing Call, from first: Int, _ name: String, allowing extra: [String]) throws {
+      var order = ["retain_graph", "create_graph"][...]
+      var position = first
+      while position <= call.count {
+        let slot = call[position]
+        if slot.type == .table {
+          let known = ["retain_graph", "create_graph"] + extra
+          var problem: ArgumentError?
+          var found: [(String, Any)] = []
+          try slot.forEachPair { key, value in
+            guard let option = key.string, known.contains(option) else {
+              let shown = key.string ?? Decoder.found(key)
+              let hint = nearest(shown, known).map { "; did you mean '\($0)'?" } ?? ""
+              problem = ArgumentError("\(name): unknown option '\(shown)'\(hint) (known: \(known.joined(separator: ", ")))")
+              return
+            }
+            if let flag = value.boolean {
+              found.append((option, flag))
+            } else if let tensor = value.object(tensorKind) {
+              found.append((option, [tensor]))
+            } else if value.type == .table {
+              found.append((option, try Autograd.tensors(value, "\(name): option '\(option)'")))
+            } else {
+              problem = ArgumentError("\(name): option '\(option)': got \(Decoder.found(value))")
+            }
+          }
+          if let problem { throw problem }
+          for (option, value) in found { try set(option, value, name) }
+        } else if let flag = slot.boolean, let option = order.popFirst() {
+          try set(option, flag, name)
+        } else if slot.isNil {
+          _ = order.popFirst()
+        } else {
+          throw ArgumentError("\(name): argument \(position - 1): got \(Decoder.found(slot)); expected a gradient tensor, then options { retain_graph = true, … }")
+        }
+        position += 1
+      }
+    }
+
+    private mutating func set(_ option: String, _ value: Any, _ name: String) throws {
+      switch (option, value) {
+      case ("retain_graph", let flag as Bool): retain = flag
+      case ("create_graph", let flag as Bool): create = flag
+      case (_, let flag as Bool): flags[option] = flag
+      case (_, let list as [Tensor]): tensors[option] = list
+      default: throw ArgumentError("\(name): option '\(option)' has a value of the wrong kind")
+      }
+    }
+  }
+
+  /// A tensor or a list of tensors.
+  static func tensors(_ slot: Slot, _ place: String) throws -> [Tensor] {
+    if let tensor = slot.object(tensorKind) { return [tensor] }
+    guard slot.type == .table else { throw ArgumentError("\(place): expected a tensor or a list of tensors, got \(Decoder.found(slot))") }
+    var list: [Tensor] = []
+    try slot.forEachElement { index, element in
+      guard let tensor = element.object(tensorKind) else {
+        throw ArgumentError("\(place): element \(index) is not a tensor but \(Decoder.found(element))")
+      }
+      list.append(tensor)
+    }
+    return list
+  }
+
+  static var functions: [String: NativeFunction] {
+    [
+      "backward": native("backward") { call in
+        let roots = try tensors(call[1], "backward: argument 1 (tensors)")
+        var gradients = [Tensor?](repeating: nil, count: roots.count)
+        var position = 2
+        if call.object(2, tensorKind) != nil || (call.type(2) == .table && call[2].rawLength > 0) {
+          gradients = try tensors(call[2], "backward: argument 2 (grad_tensors)")
+          position = 3
+        } else if call.isNil(2) {
+          position = 3
+        }
+        let options = try Options(call, from: position, "backward", allowing: ["inputs", "grad_tensors"])
+        if let given = options.tensors["grad_tensors"] { gradients = given }
+        try Tape.backward(roots, gradients, inputs: options.tensors["inputs"], options: options.backward)
+      },
+      "grad": native("grad") { call in
+        let outputs = try tensors(call[1], "grad: argument 1 (outputs)")
+        let inputs = try tensors(call[2], "grad: argument 2 (inputs)")
+        var gradients = [Tensor?](repeating: nil, count: outputs.count)
+        var position = 3
+        if call.object(3, tensorKind) != nil || (call.type(3) == .table && call[3].rawLength > 0) {
+          gradients = try tensors(call[3], "grad: argument 3 (grad_outputs)")
+          position = 4
+        } else if call.isNil(3) {
+          position = 4
+        }
+        let options = try Options(
+          call, from: position, "grad", allowing: ["grad_outputs", "allow_unused", "materialize_grads"])
+        if let given = options.tensors["grad_outputs"] { gradients = given }
+        let results = try Tape.gradients(of: outputs, gradients, inputs: inputs, options: options.backward)
+        let materialize = options.flags["materialize_grads"] ?? false
+        for (index, result) in results.enumerated() {
+          if let result {
+            call.returns(tensor: result)
+          } else if materialize {
+            call.returns(tensor: try Tensor.zeros(inputs[index].shape, dtype: inputs[index].dtype))
+          } else if options.flags["allow_unused"] ?? false {
+            call.returnsNil()
+          } else {
+            throw ArgumentError(
+              "grad: input \(index + 1) of shape \(inputs[index].shape) was not used in computing the outputs; pass allow_unused = true to get nil for it")
+          }
+        }
+      },
+    ]
+  }
+
+  // MARK: Modes
+
+  /// Modes by name: each enters and returns a scope that restores on `<close>`.
+  static var modes: [String: NativeFunction] {
+    [
+      "no_grad": enter("no_grad") { _, bits in bits | GradMode.noGrad },
+      "enable_grad": enter("enable_grad") { _, bits in bits & ~(GradMode.noGrad | GradMode.inference) },
+      "inference_mode": enter("inference_mode") { call, bits in
+        call.boolean(1) == false ? bits & ~GradMode.inference : bits | GradMode.inference
+      },
+      "set_grad_enabled": enter("set_grad_enabled") { call, bits in
+        guard let flag = call.boolean(1) else {
+          throw ArgumentError("set_grad_enabled: expected true or false, got \(Decoder.found(call[1]))")
+        }
+        return flag ? bits & ~GradMode.noGrad : bits | GradMode.noGrad
+      },
+      "is_grad_enabled": native("is_grad_enabled") { call in call.returns(GradMode.isEnabled) },
+      "is_inference_mode_enabled": native("is_inference_mode_enabled") { call in
+        call.returns(GradMode.bits & GradMode.inference != 0)
+      },
+    ]
+  }
+
+  private static func enter(
+    _ name: String, _ change: @escaping (borrowing Call, UInt32) throws -> UInt32
+  ) -> NativeFunction {
+    native(name) { call in
+      let before = call.word
+      let bits = try change(call, UInt32(truncatingIfNeeded: before))
+      call.word = UInt64(bits)
+      call.returns(Scope(name, restoring: before), scopeKind)
+    }
+  }
+
+  static var scopeMembers: HandleMembers {
+    var members = HandleMembers()
+    members.metamethods["__close"] = NativeFunction("close") { call in
+      if let scope = call.object(1, scopeKind) { scope.close(call) }
+    }
+    members.metamethods["__tostring"] = NativeFunction("tostring") { call in
+      call.returns("scope of mg.\(call.object(1, scopeKind)?.name ?? "?")")
+    }
+    return members
+  }
+}
+
+/// A mode that lasts until the end of a block.
+final class Scope {
+  let name: String
+  private let before: UInt64
+  private var isClosed = false
+
+  init(_ name: String, restoring before: UInt64) {
+    self.name = name
+    self.before = before
+  }
+
+  func close(_ call: borrowing Call) {
+    guard !isClosed else { return }
+    isClosed = true
+    call.word = before
+  }
+
+  deinit {
+    // A guard that was dropped: only noted here, since a collection must not call Lua.
+    if !isClosed, name != "set_grad_enabled" { DroppedScopes.names.append(name) }
+  }
+}
+
+/// Scopes whose guards were dropped, to be warned of at the next opportunity.
+enum DroppedScopes {
+  nonisolated(unsafe) static var names: [String] = []
+
+  static func report(to state: State) {
+    guard !names.isEmpty else { return }
+    let dropped = names
+    names = []
+    for name in Set(dropped).sorted() {
+      state.warn("mg.\(name)() was called as a statement and its guard dropped; write  local _ <close> = mg.\(name)()  or  mg.\(name)(function() … end)")
+    }
+  }
+}
+
+extension State {
+  /// A warning through Lua's `warn`, so that scripts can switch it off.
+  func warn(_ text: String) {
+    if case .function(let warn)? = try? global("warn") { _ = try? warn.call([.string(text)]) }
+  }
+}
+
+// MARK: Nodes
+
+enum NodeMembers {
+  static var members: HandleMembers {
+    var members = HandleMembers()
+    members.getters["name"] = NativeFunction("name") { call in call.returns(try call.node("name").name) }
+    members.getters["next_functions"] = NativeFunction("next_functions") { call in
+      let list = try call.node("next_functions").nextFunctions
+      call.returnsList(list.count)
+      for (node, index) in list {
+        // {node, index} with index from 1, as {nil, 1} for constants: a record, since a list cannot start with nil.
+        call.returnsRecord(node == nil ? 1 : 2)
+        if let node {
+          call.returns(1)
+          call.returns(node, nodeKind)
+        }
+        call.returns(2)
+        call.returns(index + 1)
+      }
+    }
+    members.getters["variable"] = NativeFunction("variable") { call in
+      let node = try call.node("variable")
+      guard let variable = node.variable else {
+        throw ArgumentError("\(node.name) has no variable; only AccumulateGrad nodes do")
+      }
+      call.returns(tensor: variable)
+    }
+    members.reading = native("grad_fn") { call in
+      let node = try call.node("grad_fn")
+      guard let name = call.string(2) else { throw ArgumentError("\(node.name) cannot be indexed by \(Decoder.found(call[2]))") }
+      guard name.hasPrefix("saved_") else {
+        let known = ["name", "next_functions", "variable", "saved_self", "saved_other", "saved_result"]
+        let hint = nearest(name, known).map { "; did you mean '\($0)'?" } ?? ""
+        throw ArgumentError("\(node.name) has no field '\(name)'\(hint)")
+      }
+      call.returns(tensor: try node.saved(named: String(name.dropFirst(6))))
+    }
+    members.metamethods["__tostring"] = NativeFunction("tostring") { call in call.returns("<\(try call.node("tostring").name)>") }
+    return members
+  }
+}
+
+extension Call {
+  fileprivate func node(_ name: String) throws -> Node {
+    guard let node = object(1, nodeKind) else { throw ArgumentError("\(name): expected a grad_fn node, got \(Decoder.found(self[1]))") }
+    return node
+  }
+}

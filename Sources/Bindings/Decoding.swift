@@ -1,0 +1,269 @@
+// From Lua arguments to an operation's: by position or by option name, converted by the parameter's kind. Here, and
+// only here, positions and dimensions that count from 1 become ones that count from 0.
+
+import CKernels
+import LuaRuntime
+import Tensors
+
+/// Reads the arguments of one function by its list of parameters.
+struct Decoder {
+  let name: String
+  let parameters: [Parameter]
+  /// Whether argument 1 is `self` of a method call, so that users count from the next.
+  let isMethod: Bool
+  private let names: [String: Int]
+  private let lastIsGreedy: Bool
+
+  init(_ name: String, _ parameters: [Parameter], isMethod: Bool) {
+    self.name = name
+    self.parameters = parameters
+    self.isMethod = isMethod
+    names = Dictionary(uniqueKeysWithValues: parameters.enumerated().map { ($1.name, $0) })
+    switch parameters.last(where: { !$0.isNamedOnly })?.kind {
+    case .shape, .dimensions, .integers: lastIsGreedy = true
+    default: lastIsGreedy = false
+    }
+  }
+
+  func decode(_ call: borrowing Call) throws -> Arguments {
+    var values = [Argument](repeating: .absent, count: parameters.count)
+    var count = call.count
+    var options: Slot?
+    if count > 0, takesOptions(call[count], position: count - 1) {
+      options = call[count]
+      count -= 1
+    }
+    var argument = 1
+    for (position, parameter) in parameters.enumerated() where argument <= count && !parameter.isNamedOnly {
+      let slot = call[argument]
+      let isLast = position == parameters.count - 1 || parameters[(position + 1)...].allSatisfy(\.isNamedOnly)
+      if isLast, lastIsGreedy, slot.type == .number {
+        // The rest are plain numbers: sizes or dimensions as separate arguments.
+        var list: [Int] = []
+        while argument <= count {
+          list.append(try integer(call[argument], parameter, argument))
+          argument += 1
+        }
+        values[position] = count == position + 1 && parameter.kind == .integers ? .integer(list[0]) : .integers(list)
+        continue
+      }
+      if !slot.isNil || !parameter.isOptional { values[position] = try value(slot, parameter, argument) }
+      argument += 1
+    }
+    guard argument > count else {
+      throw ArgumentError(
+        "\(name): \(shown(count)) argument\(shown(count) == 1 ? "" : "s") given, but it takes at most \(shown(parameters.count { !$0.isNamedOnly })): \(signature)")
+    }
+    if let options { try read(options, into: &values) }
+    for (position, parameter) in parameters.enumerated() {
+      if case .absent = values[position], !parameter.isOptional {
+        throw ArgumentError(
+          "\(name): argument \(shown(position + 1)) (\(parameter.name)) is missing; expected \(Decoder.expectation(parameter)): \(signature)")
+      }
+    }
+    return Arguments(name, values)
+  }
+
+  /// The user's count of arguments: without `self`.
+  private func shown(_ position: Int) -> Int { isMethod ? position - 1 : position }
+
+  var signature: String {
+    let list = parameters.dropFirst(isMethod ? 1 : 0).map { parameter in
+      parameter.defaultText.isEmpty ? (parameter.isOptional ? "[\(parameter.name)]" : parameter.name) : "\(parameter.name) = \(parameter.defaultText)"
+    }
+    return "\(isMethod ? "x:" : "")\(name)(\(list.joined(separator: ", ")))"
+  }
+
+  /// Whether a last argument is the option table: it has string keys, or nothing at all where no list fits.
+  private func takesOptions(_ slot: Slot, position: Int) -> Bool {
+    guard slot.type == .table, slot.rawLength == 0 else { return false }
+    var hasName = false
+    try? slot.forEachPair { key, _ in if key.type == .string { hasName = true } }
+    if hasName { return true }
+    guard position < parameters.count else { return true }
+    switch parameters[position].kind {
+    case .shape, .dimensions, .integers, .tensors, .tensor, .operand: return false
+    default: return true
+    }
+  }
+
+  private func read(_ options: Slot, into values: inout [Argument]) throws {
+    try options.forEachPair { key, slot in
+      guard let option = key.string else {
+        throw ArgumentError("\(name): options are named, but one has a key of type \(key.typeName)")
+      }
+      guard let position = names[option], !(isMethod && position == 0) else {
+        let known = parameters.dropFirst(isMethod ? 1 : 0).map(\.name)
+        let hint = nearest(option, known).map { "; did you mean '\($0)'?" } ?? ""
+        throw ArgumentError("\(name): unknown option '\(option)'\(hint) (known: \(known.joined(separator: ", ")))")
+      }
+      if case .absent = values[position] {} else {
+        throw ArgumentError("\(name): '\(option)' is given twice, by position and as an option")
+      }
+      values[position] = try value(slot, parameters[position], position + 1, named: true)
+    }
+  }
+
+  // MARK: By kind
+
+  private func value(_ slot: Slot, _ parameter: Parameter, _ position: Int, named: Bool = false) throws -> Argument {
+    switch parameter.kind {
+    case .tensor:
+      if let tensor = slot.object(tensorKind) { return .tensor(tensor) }
+    case .operand:
+      if let tensor = slot.object(tensorKind) { return .tensor(tensor) }
+      if let number = slot.scalar { return .number(number) }
+    case .tensors:
+      if slot.type == .table {
+        var list: [Tensor] = []
+        try slot.forEachElement { index, element in
+          guard let tensor = element.object(tensorKind) else {
+            throw ArgumentError(
+              "\(place(parameter, position, named)): element \(index) is not a tensor but \(Decoder.found(element))")
+          }
+          list.append(tensor)
+        }
+        return .tensors(list)
+      }
+    case .number:
+      if let number = slot.scalar { return .number(number) }
+      if let tensor = slot.object(tensorKind), tensor.count == 1 { return .number(try tensor.item()) }
+    case .integer:
+      if slot.type == .number { return .integer(try integer(slot, parameter, position)) }
+    case .dimension, .index:
+      if slot.type == .number { return .integer(try integer(slot, parameter, position)) }
+      // max(x, other) and the like take a tensor in the dimension's place.
+      if parameter.kind == .dimension, let tensor = slot.object(tensorKind) { return .tensor(tensor) }
+    case .dimensions, .shape, .integers:
+      if slot.type == .number {
+        let number = try integer(slot, parameter, position)
+        return parameter.kind == .integers ? .integer(number) : .integers([number])
+      }
+      if slot.type == .table {
+        var list: [Int] = []
+        try slot.forEachElement { _, element in list.append(try integer(element, parameter, position)) }
+        return .integers(list)
+      }
+    case .indices, .labels:
+      if let tensor = slot.object(tensorKind) { return .tensor(try zeroBased(tensor, parameter, position)) }
+      if slot.type == .table, parameter.kind == .indices {
+        return .tensor(try zeroBased(try tensor(from: slot, dtype: nil, name), parameter, position))
+      }
+    case .boolean:
+      if let flag = slot.boolean { return .boolean(flag) }
+    case .string:
+      if let text = slot.string { return .string(text) }
+    case .dtype:
+      if let text = slot.string { return .dtype(try DType(named: text)) }
+    }
+    throw ArgumentError("\(place(parameter, position, named)): expected \(Decoder.expectation(parameter)), got \(Decoder.found(slot))")
+  }
+
+  private func place(_ parameter: Parameter, _ position: Int, _ named: Bool) -> String {
+    if named { return "\(name): option '\(parameter.name)'" }
+    if isMethod, position == 1 {
+      return "\(name): called with '.' instead of ':', or on something that is no tensor; write x:\(name)(…)"
+    }
+    return "\(name): argument \(shown(position)) (\(parameter.name))"
+  }
+
+  /// A whole number, moved to base 0 where the kind is a position.
+  private func integer(_ slot: Slot, _ parameter: Parameter, _ position: Int) throws -> Int {
+    guard let number = slot.integer else {
+      throw ArgumentError("\(place(parameter, position, false)): expected \(Decoder.expectation(parameter)), got \(Decoder.found(slot))")
+    }
+    switch parameter.kind {
+    case .dimension, .dimensions, .index:
+      return try Decoder.zeroBased(number, what: parameter.kind == .index ? "indices" : "dimensions", name)
+    default: return number
+    }
+  }
+
+  /// 1 → 0, 2 → 1 …; −1 stays the last; 0 is the classic mistake.
+  static func zeroBased(_ number: Int, what: String, _ name: String) throws -> Int {
+    guard number != 0 else {
+      throw ArgumentError("\(name): index 0 is out of range: \(what) start at 1 (and -1 is the last)")
+    }
+    return number > 0 ? number - 1 : number
+  }
+
+  private func zeroBased(_ tensor: Tensor, _ parameter: Parameter, _ position: Int) throws -> Tensor {
+    // Probabilities as targets, and masks, are no positions.
+    if tensor.dtype.isFloating || tensor.dtype == .bool { return tensor }
+    return try zeroBasedPositions(tensor, parameter.kind == .labels ? "class labels" : "indices", name)
+  }
+
+  static func expectation(_ parameter: Parameter) -> String {
+    switch parameter.kind {
+    case .tensor, .indices, .labels: "a tensor"
+    case .operand: "a tensor or a number"
+    case .tensors: "a list of tensors"
+    case .number: "a number"
+    case .integer: "a whole number"
+    case .dimension: "a dimension (a whole number)"
+    case .dimensions: "a dimension or a list of them"
+    case .index: "an index (a whole number)"
+    case .boolean: "true or false"
+    case .string: "a string"
+    case .shape: "sizes (whole numbers or a list of them)"
+    case .integers: "a whole number or a list of them"
+    case .dtype: "a dtype such as \"float32\""
+    }
+  }
+
+  /// What came, for messages: numbers and strings by value.
+  static func found(_ slot: Slot) -> String {
+    if let number = slot.number { return slot.isInteger ? "\(Int(number))" : "\(number)" }
+    if let text = slot.string { return text.count <= 40 ? "\"\(text)\"" : "a string of \(text.utf8.count) bytes" }
+    if let flag = slot.boolean { return "\(flag)" }
+    if let tensor = slot.object(tensorKind) { return "a tensor of shape \(tensor.shape)" }
+    switch slot.type {
+    case .none, .nil: return "nil"
+    case .table: return "a table"
+    case .function: return "a function"
+    default: return "a \(slot.typeName)"
+    }
+  }
+}
+
+/// Index values that count from 1, as a tensor that counts from 0.
+func zeroBasedPositions(_ tensor: Tensor, _ what: String, _ name: String) throws -> Tensor {
+  let result = try tensor.convertedCopy(to: .int64)
+  let values = UnsafeMutableBufferPointer(start: result.data.assumingMemoryBound(to: Int64.self), count: result.count)
+  for position in values.indices {
+    let value = values[position]
+    if value == 0 { throw ArgumentError("\(name): index 0 is out of range: \(what) start at 1 (and -1 is the last)") }
+    if value > 0 { values[position] = value - 1 }
+  }
+  return result
+}
+
+extension Slot {
+  /// A Lua number (or boolean) as a plain number beside tensors.
+  @inline(__always)
+  var scalar: Scalar? {
+    guard let number else { return boolean.map { .boolean($0) } }
+    if isInteger, let integer { return .integer(Int64(integer)) }
+    return .real(number)
+  }
+}
+
+/// The known name closest to a misspelt one, if one is close.
+func nearest(_ name: String, _ known: some Sequence<String>) -> String? {
+  func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
+    var row = Array(0...b.count)
+    for (i, x) in a.enumerated() {
+      var diagonal = row[0]
+      row[0] = i + 1
+      for (j, y) in b.enumerated() {
+        let cost = min(diagonal + (x == y ? 0 : 1), row[j] + 1, row[j + 1] + 1)
+        diagonal = row[j + 1]
+        row[j + 1] = cost
+      }
+    }
+    return row[b.count]
+  }
+  let letters = Array(name.utf8.prefix(64))
+  let limit = max(1, min(3, letters.count / 3))
+  return known.map { ($0, distance(letters, Array($0.utf8.prefix(64)))) }.filter { $0.1 <= limit }.min { $0.1 < $1.1 }?.0
+}

@@ -1,0 +1,90 @@
+// x[i], x[{i, j}], x[{ {1, 3}, {} }], x[mask], x[tensor], to read and to assign. Positions count from 1 and ranges
+// include their ends.
+
+import LuaRuntime
+import Tensors
+
+enum Indexing {
+  /// The index expression in a slot: a number, a tensor, or a list of numbers, ranges and tensors.
+  static func items(_ slot: Slot) throws -> [IndexItem] {
+    if slot.type != .table { return [try item(slot)] }
+    var items: [IndexItem] = []
+    let length = slot.rawLength
+    try slot.forEachElement { _, element in items.append(try item(element)) }
+    // {nil, 1} has holes, and {a = 1} is no list.
+    var keys = 0
+    try slot.forEachPair { _, _ in keys += 1 }
+    guard keys == length else {
+      throw ArgumentError("index: the list has holes or named fields; use {} for a whole dimension, as in x[{ {}, 1 }]")
+    }
+    return items
+  }
+
+  private static func item(_ slot: Slot) throws -> IndexItem {
+    if slot.type == .number {
+      guard let number = slot.integer else {
+        throw ArgumentError("index: \(Decoder.found(slot)) is not a whole number")
+      }
+      return .position(try Decoder.zeroBased(number, what: "indices", "index"))
+    }
+    if let tensor = slot.object(tensorKind) {
+      if tensor.dtype == .bool { return .tensor(tensor) }
+      guard !tensor.dtype.isFloating else {
+        throw ArgumentError("index: an index tensor must hold whole numbers or booleans, this one is \(tensor.dtype)")
+      }
+      return .tensor(try zeroBasedPositions(tensor, "indices", "index"))
+    }
+    if slot.type == .table { return try range(slot) }
+    if slot.string == "..." { return .ellipsis }
+    throw ArgumentError("index: expected a whole number, a range such as {1, 3}, {} or a tensor, got \(Decoder.found(slot))")
+  }
+
+  /// {} is everything, {a, b} a to b included, {a, b, step}.
+  private static func range(_ slot: Slot) throws -> IndexItem {
+    let length = slot.rawLength
+    if length == 0 { return .all }
+    guard length == 2 || length == 3 else {
+      throw ArgumentError("index: a range is {first, last} or {first, last, step}, got a list of \(length)")
+    }
+    var numbers: [Int] = []
+    try slot.forEachElement { _, element in
+      guard let number = element.integer else {
+        throw ArgumentError("index: a range holds whole numbers, got \(Decoder.found(element))")
+      }
+      numbers.append(number)
+    }
+    let first = try Decoder.zeroBased(numbers[0], what: "indices", "index")
+    guard numbers[1] != 0 || numbers[0] == 1 else {
+      throw ArgumentError("index: a range that ends at 0 is out of range: indices start at 1 (and -1 is the last)")
+    }
+    // Inclusive: last −1 is the end of the dimension.
+    let end: Int? = numbers[1] == -1 ? nil : numbers[1] >= 0 ? numbers[1] : numbers[1] + 1
+    return .range(first, end, numbers.count == 3 ? numbers[2] : 1)
+  }
+
+  /// `x[key]` for keys that are no names.
+  static func read(_ call: inout Call, _ x: Tensor) throws {
+    if let number = call.integer(2) {
+      let position = try Decoder.zeroBased(number, what: "indices", "index")
+      guard x.rank > 0 else { throw ArgumentError("index: a tensor of rank 0 cannot be indexed; use x:item()") }
+      // ipairs and for loops over a tensor end at its length, as Lua's lists do.
+      return call.returns(tensor: try x.select(0, position))
+    }
+    call.returns(tensor: try x.index(items(call[2])))
+  }
+
+  /// `x[key] = value`.
+  static func write(_ call: inout Call, _ x: Tensor) throws {
+    let value: Tensor
+    if let tensor = call.object(3, tensorKind) {
+      value = tensor
+    } else if let number = call[3].scalar {
+      value = try Tensor.full([], number, dtype: x.dtype)
+    } else if call.type(3) == .table {
+      value = try tensor(from: call[3], dtype: x.dtype, "index assignment")
+    } else {
+      throw ArgumentError("index assignment: expected a tensor, a number or a list of numbers, got \(Decoder.found(call[3]))")
+    }
+    try x.setIndex(items(call[2]), value)
+  }
+}

@@ -1,0 +1,81 @@
+// The classes that scripts hold handles of, and what every native function of ours does first and last.
+
+import CKernels
+import LuaRuntime
+import Tensors
+import Training
+
+/// Tensors, nodes of the graph, modules, optimizers.
+public let tensorKind = HandleKind<Tensor>("Tensor")
+public let nodeKind = HandleKind<Node>("Node")
+public let moduleKind = HandleKind<Module>("Module")
+public let optimizerKind = HandleKind<Optimizer>("Optimizer")
+let groupKind = HandleKind<Optimizer.Group>("ParameterGroup")
+let scopeKind = HandleKind<Scope>("Scope")
+
+extension TensorError: LuaErrorConvertible {
+  /// Dimensions and indices count from 1 in scripts.
+  public var luaMessage: String { message(indexBase: 1) }
+}
+
+/// A mistake in a call: the function, the argument, what was expected and what came.
+struct ArgumentError: LuaErrorConvertible, CustomStringConvertible {
+  let luaMessage: String
+  var description: String { luaMessage }
+
+  init(_ message: String) { luaMessage = message }
+}
+
+/// A native function that runs under the modes of the calling coroutine.
+func native(_ name: String, _ body: @escaping (inout Call) throws -> Void) -> NativeFunction {
+  NativeFunction(name) { call in
+    GradMode.bits = UInt32(truncatingIfNeeded: call.word)
+    try body(&call)
+  }
+}
+
+extension Call {
+  /// Returns a tensor, and tells the collector what it holds.
+  @inline(__always)
+  mutating func returns(tensor: Tensor) {
+    pace(bytes: tensor.storage.byteCount &+ 256)
+    returns(tensor, tensorKind)
+  }
+
+  mutating func returns(tensor: Tensor?) {
+    if let tensor { returns(tensor: tensor) } else { returnsNil() }
+  }
+
+  /// Returns an operation's output; positions are shown from 1.
+  mutating func returns(_ output: Output) throws {
+    switch output {
+    case .tensor(let tensor): returns(tensor: tensor)
+    case .indices(let tensor): returns(tensor: try shifted(tensor, by: 1))
+    case .several(let outputs): for output in outputs { try returns(output) }
+    case .list(let tensors):
+      returnsList(tensors.count)
+      for tensor in tensors { returns(tensor: tensor) }
+    case .boolean(let flag): returns(flag)
+    case .number(let number): returns(scalar: number)
+    }
+  }
+
+  mutating func returns(scalar: Scalar) {
+    switch scalar {
+    case .integer(let value): returns(Int(value))
+    case .real(let value): returns(value)
+    case .boolean(let value): returns(value)
+    }
+  }
+
+  /// Returns sizes as a list.
+  mutating func returns(sizes: [Int]) {
+    returnsList(sizes.count)
+    for size in sizes { returns(size) }
+  }
+}
+
+/// Positions moved between the two bases: from 0 to 1 for results, where negatives do not occur.
+func shifted(_ indices: Tensor, by step: Int64) throws -> Tensor {
+  try withNoGrad { try Binary.add(indices, .integer(step)) }
+}

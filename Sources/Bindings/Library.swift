@@ -1,0 +1,179 @@
+// The library `moongrad` as scripts see it: every table, put together once for a state.
+
+import CKernels
+import Glibc
+import LuaRuntime
+import Tensors
+import Training
+
+/// Makes `require "moongrad"` work in a state.
+public enum Library {
+  /// Moongrad's version, as `moongrad --version` prints it.
+  public static let version = "0.1.0"
+
+  public static func install(in state: State) throws {
+    let operations = OperationFunctions(Catalogue.operations + Construction.list)
+    try state.define(tensorKind, TensorMembers.members(operations))
+    try state.define(nodeKind, NodeMembers.members)
+    try state.define(scopeKind, Autograd.scopeMembers)
+    try state.define(optimizerKind, Optimizers.members)
+    try state.define(groupKind, Optimizers.groupMembers)
+
+    let native = Modules.primitives.merging(primitives) { $1 }
+    let nn = Modules.constructors.merging(["Parameter": Modules.parameter]) { $1 }
+    let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
+    var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
+    fields += [
+      (.string("nn"), .record(nn.mapValues(Value.native).merging(["functional": .record(operations.functional.mapValues(Value.native))]) { $1 })),
+      (.string("optim"), .record(Optimizers.constructors.mapValues(Value.native))),
+      (.string("autograd"), .record(Autograd.functions.mapValues(Value.native))),
+      (.string("_VERSION"), .string("Moongrad \(version)")), (.string("pi"), .number(Double.pi)), (.string("inf"), .number(.infinity)),
+      (.string("nan"), .number(.nan)),
+    ]
+    fields += DType.allCases.filter { top[$0.description] == nil }.map { (.string($0.description), .string($0.description)) }
+    try state.register(module: "moongrad", .record(fields))
+
+    guard case .table(let mg)? = try state.evaluate("require 'moongrad'").first, case .table(let nnTable) = try mg.get("nn") else {
+      throw LuaError("the library could not be registered")
+    }
+    let primitiveTable = Value.record(native.mapValues(Value.native))
+    let scripted = try state.run(
+      source: source(PackageResources.modules_lua), chunkName: "=modules.lua", arguments: [primitiveTable, .table(mg), .table(nnTable)])
+    try state.run(source: source(PackageResources.prelude_lua), chunkName: "=prelude.lua", arguments: [primitiveTable, .table(mg)])
+    guard case .table(let methods)? = scripted.first else { throw LuaError("modules.lua returned no methods") }
+    try state.define(moduleKind, Modules.members(try functions(of: methods)))
+  }
+
+  private static func source(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+  private static func functions(of table: TableReference) throws -> [String: FunctionReference] {
+    var names: [String] = []
+    try table.read { try $0.forEachPair { key, _ in if let name = key.string { names.append(name) } } }
+    var functions: [String: FunctionReference] = [:]
+    for name in names {
+      if case .function(let function) = try table.get(name) { functions[name] = function }
+    }
+    return functions
+  }
+
+  /// What prelude.lua and modules.lua are built on, beside `Modules.primitives`.
+  private static var primitives: [String: NativeFunction] {
+    [
+      "is_terminal": NativeFunction("is_terminal") { call in call.returns(isatty(2) == 1) },
+      // convert(tensor, dtype): changes a parameter's elements to a dtype, in the module's own tensor.
+      "convert": native("convert") { call in
+        guard let tensor = call.object(1, tensorKind), let name = call.string(2) else {
+          throw ArgumentError("to: expected a dtype such as \"float64\", got \(Decoder.found(call[2]))")
+        }
+        let dtype = try DType(named: name)
+        if tensor.dtype.isFloating, dtype != tensor.dtype {
+          throw ArgumentError("to: modules keep the dtype they were made with; pass { dtype = \"\(dtype)\" } when making one")
+        }
+      },
+    ]
+  }
+
+  private static var functions: [String: NativeFunction] {
+    let tensorDecoder = Decoder(
+      "tensor", [Parameter("dtype", .dtype, optional: true, namedOnly: true), Parameter("requires_grad", .boolean, default: "false", namedOnly: true)], isMethod: false)
+    _ = tensorDecoder
+    return [
+      "tensor": native("tensor") { call in
+        guard call.count <= 2 else {
+          throw ArgumentError("tensor: takes one value and options; write mg.tensor{1, 2, 3}")
+        }
+        var dtype: DType?
+        var requiresGrad = false
+        if !call.isNil(2) {
+          guard call.type(2) == .table else {
+            throw ArgumentError("tensor: argument 2: expected options such as { dtype = \"float64\" }, got \(Decoder.found(call[2]))")
+          }
+          try call[2].forEachPair { key, value in
+            switch key.string {
+            case "dtype":
+              guard let name = value.string else { throw ArgumentError("tensor: option 'dtype': expected a dtype such as \"float32\", got \(Decoder.found(value))") }
+              dtype = try DType(named: name)
+            case "requires_grad":
+              guard let flag = value.boolean else { throw ArgumentError("tensor: option 'requires_grad': expected true or false, got \(Decoder.found(value))") }
+              requiresGrad = flag
+            default:
+              let name = key.string ?? Decoder.found(key)
+              let hint = nearest(name, ["dtype", "requires_grad"]).map { "; did you mean '\($0)'?" } ?? ""
+              throw ArgumentError("tensor: unknown option '\(name)'\(hint) (known: dtype, requires_grad)")
+            }
+          }
+        }
+        let result = try tensor(from: call[1], dtype: dtype, "tensor")
+        if requiresGrad { try result.setRequiresGrad(true) }
+        call.returns(tensor: result)
+      },
+      "manual_seed": NativeFunction("manual_seed") { call in
+        guard let seed = call.integer(1) else { throw ArgumentError("manual_seed: expected a whole number, got \(Decoder.found(call[1]))") }
+        Tensors.manualSeed(seed)
+      },
+      "set_default_dtype": NativeFunction("set_default_dtype") { call in
+        guard let name = call.string(1) else { throw ArgumentError("set_default_dtype: expected \"float32\" or \"float64\", got \(Decoder.found(call[1]))") }
+        let dtype = try DType(named: name)
+        guard dtype.isFloating else { throw ArgumentError("set_default_dtype: only float32 and float64 can be the default, not \(dtype)") }
+        DType.defaultFloating = dtype
+      },
+      "get_default_dtype": NativeFunction("get_default_dtype") { call in call.returns(DType.defaultFloating.description) },
+      "set_num_threads": NativeFunction("set_num_threads") { call in
+        guard let count = call.integer(1), count >= 1, count <= 1024 else {
+          throw ArgumentError("set_num_threads: expected a count from 1 to 1024, got \(Decoder.found(call[1]))")
+        }
+        Threads.count = count
+      },
+      "get_num_threads": NativeFunction("get_num_threads") { call in call.returns(Threads.count) },
+      "clock": NativeFunction("clock") { call in
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        call.returns(Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9)
+      },
+      "memory": NativeFunction("memory") { call in
+        let figures = BufferCache.figures
+        call.returnsRecord(4)
+        for (name, value) in [("live", figures.live), ("peak", figures.peak), ("cached", figures.cached), ("limit", figures.limit)] {
+          call.returns(name)
+          call.returns(value)
+        }
+      },
+      "set_printoptions": NativeFunction("set_printoptions") { call in try setPrintOptions(call[1]) },
+      "allclose": native("allclose") { call in
+        let (a, b) = (try call.tensor(1, "allclose"), try call.tensor(2, "allclose"))
+        call.returns(try TensorMembers.allClose(a, b, rtol: call.number(3) ?? 1e-5, atol: call.number(4) ?? 1e-8))
+      },
+      "equal": native("equal") { call in
+        let (a, b) = (try call.tensor(1, "equal"), try call.tensor(2, "equal"))
+        call.returns(try a.shape == b.shape && withNoGrad { try a.eq(b).all().item() } == .boolean(true))
+      },
+    ]
+  }
+
+  private static func setPrintOptions(_ slot: Slot) throws {
+    guard slot.type == .table else { throw ArgumentError("set_printoptions: expected a table of options, got \(Decoder.found(slot))") }
+    var options = PrintSettings.current
+    let known = ["precision", "threshold", "edgeitems", "linewidth", "sci_mode", "profile"]
+    try slot.forEachPair { key, value in
+      let name = key.string ?? Decoder.found(key)
+      func count() throws -> Int {
+        guard let number = value.integer, number >= 0 else { throw ArgumentError("set_printoptions: option '\(name)': expected a count, got \(Decoder.found(value))") }
+        return number
+      }
+      switch name {
+      case "precision": options.precision = min(try count(), 64)
+      case "threshold": options.threshold = value.number == .infinity ? .max : try count()
+      case "edgeitems": options.edgeItems = try count()
+      case "linewidth": options.lineWidth = try count()
+      case "sci_mode": options.scientific = value.boolean
+      case "profile" where value.string == "default": options = PrintOptions()
+      case "profile" where value.string == "short": (options.precision, options.threshold, options.edgeItems) = (2, 1000, 2)
+      case "profile" where value.string == "full": options.threshold = .max
+      default:
+        let hint = nearest(name, known).map { "; did you mean '\($0)'?" } ?? ""
+        throw ArgumentError("set_printoptions: unknown option '\(name)'\(hint) (known: \(known.joined(separator: ", ")))")
+      }
+    }
+    PrintSettings.current = options
+  }
+}

@@ -1,0 +1,444 @@
+-- Modules that scripts define, and everything that walks trees of modules.
+--
+-- A class made by nn.Module is a table of methods; its instances are plain tables, so that `self.hidden` costs one
+-- raw read. The order in which names were first assigned is kept aside: it is the order of parameters, printing and
+-- checkpoints. Modules that Swift implements are handles; the functions here treat both alike.
+
+local native, mg, nn = ...
+local own, kind_of, identity, module_kind, nearest =
+  native.own, native.kind_of, native.identity, native.module_kind, native.nearest
+
+local order = setmetatable({}, { __mode = "k" })   -- instance → names in order of first assignment
+local hooks = setmetatable({}, { __mode = "k" })   -- instance → { pre = {…}, post = {…} }
+local class_of = setmetatable({}, { __mode = "k" })
+
+local Module = {}                                  -- the methods every class inherits
+
+local function is_script_module(value) return type(value) == "table" and class_of[value] ~= nil end
+local function is_module(value) return is_script_module(value) or kind_of(value) == "Module" end
+
+local function class_name(module)
+  local class = class_of[module]
+  return class and class.__name or module_kind(module)
+end
+
+-- Raised by reading a field that was never assigned: a misspelt name should not become nil and fail elsewhere.
+local function missing(self, key, class)
+  local names = order[self]
+  if names and names[key] then return nil end      -- assigned once, nil now
+  if type(key) == "number" then return nil end     -- ends ipairs
+  local known = {}
+  for i = 1, #names do known[i] = tostring(names[i]) end
+  local methods = class
+  while methods do
+    for name in pairs(methods) do known[#known + 1] = tostring(name) end
+    local meta = getmetatable(methods)
+    methods = meta and meta.__index
+  end
+  local hint = nearest(tostring(key), known)
+  error(("field '%s' of %s does not exist%s"):format(tostring(key), class.__name,
+    hint and ("; did you mean '%s'?"):format(hint) or ""), 3)
+end
+
+local function assign(self, key, value)
+  local names = order[self]
+  if names then
+    if names[key] then                             -- named before, removed since: to the end, as in PyTorch
+      for i = 1, #names do if names[i] == key then table.remove(names, i) break end end
+    end
+    names[#names + 1] = key
+    names[key] = true
+  end
+  rawset(self, key, value)
+end
+
+local function run_hooks(self, set, class, ...)
+  local inputs = table.pack(...)
+  for _, hook in ipairs(set.pre) do
+    local changed = table.pack(hook.body(self, table.unpack(inputs, 1, inputs.n)))
+    if changed.n > 0 and changed[1] ~= nil then inputs = changed end
+  end
+  local outputs = table.pack(class.forward(self, table.unpack(inputs, 1, inputs.n)))
+  for _, hook in ipairs(set.post) do
+    local changed = table.pack(hook.body(self, inputs, table.unpack(outputs, 1, outputs.n)))
+    if changed.n > 0 and changed[1] ~= nil then outputs = changed end
+  end
+  return table.unpack(outputs, 1, outputs.n)
+end
+
+local function instance_metatable(class)
+  return {
+    __name = class.__name,
+    __index = function(self, key)
+      local value = class[key]
+      if value ~= nil then return value end
+      return missing(self, key, class)
+    end,
+    __newindex = assign,
+    __call = function(self, ...)
+      local set = hooks[self]
+      if set then return run_hooks(self, set, class, ...) end
+      return class.forward(self, ...)
+    end,
+    __tostring = function(self) return Module.__text(self) end,
+  }
+end
+
+local function construct(class, ...)
+  local instance = {}
+  class_of[instance] = class
+  order[instance] = {}
+  rawset(instance, "training", true)
+  setmetatable(instance, class.__instances)
+  if class.init then class.init(instance, ...) end
+  return instance
+end
+
+local function new_class(name, base)
+  if type(name) ~= "string" then
+    error("nn.Module: expected a name for the class, as in  local Net = nn.Module \"Net\"", 3)
+  end
+  local class = { __name = name }
+  class.__instances = instance_metatable(class)
+  return setmetatable(class, {
+    __index = base or Module,
+    __call = construct,
+    __tostring = function() return "class " .. name end,
+  })
+end
+
+setmetatable(Module, { __call = function(_, name, base) return new_class(name, base) end })
+nn.Module = Module
+
+function Module.forward(self)
+  error(("%s has no forward: define  function %s:forward(x) … end"):format(class_name(self), class_name(self)), 3)
+end
+
+-- Own contents ---------------------------------------------------------------------------------------------------
+
+-- The registered names and their values, in order; numbered children are named from 0, as in PyTorch's checkpoints.
+local function fields(module)
+  local names, i = order[module], 0
+  return function()
+    while true do
+      i = i + 1
+      local key = names[i]
+      if key == nil then return nil end
+      local value = rawget(module, key)
+      if value ~= nil then
+        return math.type(key) == "integer" and tostring(key - 1) or tostring(key), value
+      end
+    end
+  end
+end
+
+local function own_tensors(module, visit, buffers)
+  if is_script_module(module) then
+    local registered = rawget(module, "__buffers")
+    for name, value in fields(module) do
+      local kind = kind_of(value)
+      if buffers then
+        if registered and registered[name] and kind then visit(name, value) end
+      elseif kind == "Parameter" then
+        visit(name, value)
+      end
+    end
+  else
+    local parameters, own_buffers = own(module)
+    local list = buffers and own_buffers or parameters
+    for i = 1, #list, 2 do visit(list[i], list[i + 1]) end
+  end
+end
+
+local function children_of(module, visit)
+  if not is_script_module(module) then return end
+  for name, value in fields(module) do
+    if is_module(value) then visit(name, value) end
+  end
+end
+
+local function dotted(prefix, name) return prefix == "" and name or prefix .. "." .. name end
+
+-- Every module of a tree, parents first, each once under its first name.
+local function walk(module, prefix, visit, seen)
+  seen = seen or {}
+  local id = is_script_module(module) and module or identity(module)
+  if seen[id] then return end
+  seen[id] = true
+  visit(prefix, module)
+  children_of(module, function(name, child) walk(child, dotted(prefix, name), visit, seen) end)
+end
+
+-- Lists that are also iterators: `for p in net:parameters()` and `#net:parameters()`.
+local function iterable(list)
+  local position
+  return setmetatable(list, { __call = function(_, _, previous)
+    position = previous == nil and 1 or position + 1
+    return list[position]
+  end })
+end
+
+local function iterable_pairs(list)
+  local position
+  return setmetatable(list, { __call = function(_, _, previous)
+    position = previous == nil and 1 or position + 1
+    local entry = list[position]
+    if entry then return entry[1], entry[2] end
+  end })
+end
+
+local function named_tensors(module, buffers, keep_duplicates)
+  local list, seen = {}, {}
+  walk(module, "", function(path, part)
+    own_tensors(part, function(name, tensor)
+      local id = identity(tensor)
+      if keep_duplicates or not seen[id] then
+        seen[id] = true
+        list[#list + 1] = { dotted(path, name), tensor }
+      end
+    end, buffers)
+  end)
+  return list
+end
+
+local function values(list)
+  local result = {}
+  for i, entry in ipairs(list) do result[i] = entry[2] end
+  return result
+end
+
+function Module.named_parameters(self) return iterable_pairs(named_tensors(self)) end
+function Module.parameters(self) return iterable(values(named_tensors(self))) end
+function Module.named_buffers(self) return iterable_pairs(named_tensors(self, true)) end
+function Module.buffers(self) return iterable(values(named_tensors(self, true))) end
+
+function Module.named_modules(self)
+  local list = {}
+  walk(self, "", function(path, module) list[#list + 1] = { path, module } end)
+  return iterable_pairs(list)
+end
+
+function Module.modules(self) return iterable(values(Module.named_modules(self))) end
+
+function Module.named_children(self)
+  local list = {}
+  children_of(self, function(name, child) list[#list + 1] = { name, child } end)
+  return iterable_pairs(list)
+end
+
+function Module.children(self) return iterable(values(Module.named_children(self))) end
+
+function Module.register_buffer(self, name, tensor)
+  local registered = rawget(self, "__buffers")
+  if not registered then
+    registered = {}
+    rawset(self, "__buffers", registered)
+  end
+  registered[name] = true
+  self[name] = tensor
+end
+
+function Module.register_parameter(self, name, parameter) self[name] = parameter end
+function Module.add_module(self, name, module) self[name] = module end
+
+-- Doing something to all of it -----------------------------------------------------------------------------------
+
+function Module.train(self, mode)
+  if mode == nil then mode = true end
+  walk(self, "", function(_, module)
+    if is_script_module(module) then rawset(module, "training", mode) else module.training = mode end
+  end)
+  return self
+end
+
+function Module.eval(self) return Module.train(self, false) end
+
+function Module.zero_grad(self, options)
+  for _, entry in ipairs(named_tensors(self)) do
+    local p = entry[2]
+    if type(options) == "table" and options.set_to_none == false then
+      if p.grad then p.grad:zero_() end
+    else
+      p.grad = nil
+    end
+  end
+end
+
+function Module.requires_grad_(self, required)
+  for _, entry in ipairs(named_tensors(self)) do entry[2]:requires_grad_(required == nil or required) end
+  return self
+end
+
+function Module.apply(self, visit)
+  children_of(self, function(_, child) Module.apply(child, visit) end)
+  visit(self)
+  return self
+end
+
+function Module.to(self, dtype)
+  for _, buffers in ipairs { false, true } do
+    for _, entry in ipairs(named_tensors(self, buffers)) do native.convert(entry[2], dtype) end
+  end
+  return self
+end
+
+function Module.float(self) return Module.to(self, "float32") end
+function Module.double(self) return Module.to(self, "float64") end
+
+-- State ----------------------------------------------------------------------------------------------------------
+
+-- Names to tensors, in order under pairs().
+function Module.state_dict(self)
+  local names, state = {}, {}
+  walk(self, "", function(path, part)
+    for _, buffers in ipairs { false, true } do
+      own_tensors(part, function(name, tensor)
+        names[#names + 1] = dotted(path, name)
+        state[dotted(path, name)] = tensor:detach()
+      end, buffers)
+    end
+  end)
+  return setmetatable(state, { __pairs = function()
+    local i = 0
+    return function()
+      i = i + 1
+      while names[i] and state[names[i]] == nil do i = i + 1 end
+      return names[i], state[names[i]]
+    end
+  end })
+end
+
+function Module.load_state_dict(self, state, options)
+  if type(state) ~= "table" then error("load_state_dict: expected a table of tensors, got " .. type(state), 2) end
+  local strict = not (type(options) == "table" and options.strict == false)
+  local mine, missing_keys, unexpected_keys, problems = {}, {}, {}, {}
+  for name, tensor in pairs(Module.state_dict(self)) do
+    mine[name] = tensor
+    local source = state[name]
+    if source == nil then
+      missing_keys[#missing_keys + 1] = name
+    elseif table.concat(source.shape, ", ") ~= table.concat(tensor.shape, ", ") then
+      problems[#problems + 1] = ("%s has shape [%s] here and [%s] in the state"):format(
+        name, table.concat(tensor.shape, ", "), table.concat(source.shape, ", "))
+    end
+  end
+  for name in pairs(state) do
+    if mine[name] == nil then unexpected_keys[#unexpected_keys + 1] = tostring(name) end
+  end
+  table.sort(unexpected_keys)
+  if strict and #missing_keys > 0 then table.insert(problems, 1, "missing " .. table.concat(missing_keys, ", ")) end
+  if strict and #unexpected_keys > 0 then problems[#problems + 1] = "unexpected " .. table.concat(unexpected_keys, ", ") end
+  if #problems > 0 then
+    error(("load_state_dict: %s does not fit: %s"):format(class_name(self), table.concat(problems, "; ")), 2)
+  end
+  mg.no_grad(function()
+    for name, tensor in pairs(mine) do
+      if state[name] ~= nil then tensor:copy_(state[name]) end
+    end
+  end)
+  return { missing_keys = missing_keys, unexpected_keys = unexpected_keys }
+end
+
+-- Hooks ----------------------------------------------------------------------------------------------------------
+
+local function add_hook(self, where, body)
+  if type(body) ~= "function" then error("expected a function, got " .. type(body), 3) end
+  if not is_script_module(self) then error("hooks can be registered on modules of your own classes; wrap " .. class_name(self) .. " in one", 3) end
+  local set = hooks[self] or { pre = {}, post = {} }
+  hooks[self] = set
+  local hook = { body = body }
+  table.insert(set[where], hook)
+  return { remove = function()
+    for i, other in ipairs(set[where]) do if other == hook then table.remove(set[where], i) break end end
+    if #set.pre == 0 and #set.post == 0 then hooks[self] = nil end
+  end }
+end
+
+function Module.register_forward_hook(self, body) return add_hook(self, "post", body) end
+function Module.register_forward_pre_hook(self, body) return add_hook(self, "pre", body) end
+
+-- Printing: PyTorch's tree ---------------------------------------------------------------------------------------
+
+function Module.__text(self)
+  local lines = {}
+  local extra = class_of[self].extra_repr and class_of[self].extra_repr(self)
+  children_of(self, function(name, child)
+    lines[#lines + 1] = ("  (%s): %s"):format(name, tostring(child):gsub("\n", "\n  "))
+  end)
+  if #lines == 0 then return ("%s(%s)"):format(class_name(self), extra or "") end
+  if extra and extra ~= "" then table.insert(lines, 1, "  " .. extra) end
+  return ("%s(\n%s\n)"):format(class_name(self), table.concat(lines, "\n"))
+end
+
+-- Containers -----------------------------------------------------------------------------------------------------
+
+local function checked_module(value, container, position)
+  if not is_module(value) then
+    error(("%s: element %s is not a module but %s"):format(container, position, value == nil and "nil" or type(value)), 4)
+  end
+  return value
+end
+
+-- Instances of containers answer negative indices, and `#`.
+local function container(name)
+  local class = new_class(name)
+  local meta = class.__instances
+  local index = meta.__index
+  meta.__index = function(self, key)
+    if math.type(key) == "integer" and key < 0 then return rawget(self, #self + 1 + key) end
+    return index(self, key)
+  end
+  nn[name] = class
+  return class
+end
+
+local Sequential = container "Sequential"
+
+function Sequential:init(...)
+  local given = table.pack(...)
+  if given.n == 1 and type(given[1]) == "table" and not is_module(given[1]) then given = table.pack(table.unpack(given[1])) end
+  for i = 1, given.n do self[i] = checked_module(given[i], "Sequential", i) end
+end
+
+function Sequential:forward(x)
+  for i = 1, #self do x = self[i](x) end
+  return x
+end
+
+function Sequential:append(module)
+  self[#self + 1] = checked_module(module, "Sequential", #self + 1)
+  return self
+end
+
+local ModuleList = container "ModuleList"
+
+function ModuleList:init(list)
+  for i, module in ipairs(list or {}) do self[i] = checked_module(module, "ModuleList", i) end
+end
+
+function ModuleList:append(module)
+  self[#self + 1] = checked_module(module, "ModuleList", #self + 1)
+  return self
+end
+
+local ModuleDict = container "ModuleDict"
+
+function ModuleDict:init(entries)
+  local names = {}
+  for name in pairs(entries or {}) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do self[name] = checked_module(entries[name], "ModuleDict", name) end
+end
+
+local ParameterList = container "ParameterList"
+
+function ParameterList:init(list)
+  for i, parameter in ipairs(list or {}) do self[i] = parameter end
+end
+
+-- What handles of Swift's modules answer to.
+local scripted = {}
+for name, value in pairs(Module) do
+  if name ~= "forward" and name:sub(1, 2) ~= "__" then scripted[name] = value end
+end
+return scripted

@@ -1,0 +1,194 @@
+// Modules that Swift implements, as handles: `nn.Linear(1, 10)`, called like a function. What walks trees of modules
+// (parameters, train, state_dict, printing) is written in Lua for both kinds of module, see Lua/modules.lua.
+
+import LuaRuntime
+import Tensors
+import Training
+
+enum Modules {
+  /// `nn.X` for every class in the catalogue.
+  static var constructors: [String: NativeFunction] {
+    Dictionary(
+      uniqueKeysWithValues: ModuleCatalogue.kinds.map { kind in
+        let decoder = Decoder(kind.name, kind.parameters, isMethod: false)
+        return (
+          kind.name,
+          native(kind.name) { call in call.returns(try kind.make(try decoder.decode(call)), moduleKind) }
+        )
+      })
+  }
+
+  /// What a handle shows; `scripted` are the methods written in Lua.
+  static func members(_ scripted: [String: FunctionReference]) -> HandleMembers {
+    var members = HandleMembers()
+    members.scripted = scripted
+    members.metamethods["__call"] = native("call") { call in
+      guard let module = call.unmanaged(1, moduleKind) else { throw ArgumentError("call: expected a module, got \(Decoder.found(call[1]))") }
+      try module._withUnsafeGuaranteedRef { try run($0, &call, first: 2) }
+    }
+    members.methods["forward"] = native("forward") { call in try run(try call.module("forward"), &call, first: 2) }
+    members.metamethods["__tostring"] = NativeFunction("tostring") { call in
+      call.returns(try call.module("tostring").description(indexBase: 1))
+    }
+    members.getters["training"] = NativeFunction("training") { call in call.returns(try call.module("training").isTraining) }
+    members.setters["training"] = NativeFunction("training") { call in
+      guard let flag = call.boolean(3) else { throw ArgumentError("training: expected true or false, got \(Decoder.found(call[3]))") }
+      try call.module("training").isTraining = flag
+    }
+    members.reading = native("field") { call in try read(&call, Array(scripted.keys)) }
+    members.writing = native("field") { call in try write(&call) }
+    return members
+  }
+
+  /// Calls a module with the arguments from `first` on.
+  private static func run(_ module: Module, _ call: inout Call, first: Int) throws {
+    if call.count == first, let x = call.unmanaged(first, tensorKind) {
+      return call.returns(tensor: try x._withUnsafeGuaranteedRef { try module($0) })
+    }
+    if call.count == first + 1, let a = call.unmanaged(first, tensorKind), let b = call.unmanaged(first + 1, tensorKind) {
+      if module.takesLabels {
+        let labels = try labels(b.takeUnretainedValue(), module.kind)
+        return call.returns(tensor: try a._withUnsafeGuaranteedRef { try module($0, labels) })
+      }
+      return call.returns(tensor: try a._withUnsafeGuaranteedRef { a in try b._withUnsafeGuaranteedRef { try module(a, $0) } })
+    }
+    var inputs: [Tensor] = []
+    for position in stride(from: first, through: call.count, by: 1) {
+      guard let tensor = call.object(position, tensorKind) else {
+        throw ArgumentError("\(module.kind): argument \(position - first + 1): expected a tensor, got \(Decoder.found(call[position]))")
+      }
+      inputs.append(module.takesLabels && position == first + 1 ? try labels(tensor, module.kind) : tensor)
+    }
+    for output in try module(inputs) { call.returns(tensor: output) }
+  }
+
+  /// Class labels count from 1 in scripts; the "never" value −100 and probabilities stay.
+  private static func labels(_ tensor: Tensor, _ name: String) throws -> Tensor {
+    tensor.dtype.isFloating || tensor.dtype == .bool ? tensor : try zeroBasedPositions(tensor, "class labels", name)
+  }
+
+  private static func read(_ call: inout Call, _ methods: [String]) throws {
+    let module = try call.module("field")
+    guard let name = call.string(2) else { throw ArgumentError("\(module.kind) cannot be indexed by \(Decoder.found(call[2]))") }
+    for entry in module.parameters + module.buffers where entry.name == name { return call.returns(tensor: entry.tensor) }
+    let fields = ModuleCatalogue.kind(named: module.kind)?.fields ?? []
+    if let field = fields.first(where: { $0.name == name }) {
+      switch field.read(module) {
+      case .number(let value): return call.returns(value)
+      case .integer(let value): return call.returns(value)
+      case .index(let value): return call.returns(value < 0 ? value : value + 1)
+      case .boolean(let value): return call.returns(value)
+      case .string(let value): return call.returns(value)
+      case .tensor(let value): return call.returns(tensor: value)
+      case .shape(let value): return call.returns(sizes: value)
+      case .none: return call.returnsNil()
+      }
+    }
+    let known = module.parameters.map(\.name) + module.buffers.map(\.name) + fields.map(\.name) + methods + ["training"]
+    let hint = nearest(name, known).map { "; did you mean '\($0)'?" } ?? ""
+    throw ArgumentError("field '\(name)' of \(module.kind) does not exist\(hint)")
+  }
+
+  private static func write(_ call: inout Call) throws {
+    let module = try call.module("field")
+    guard let name = call.string(2) else { throw ArgumentError("\(module.kind) cannot be indexed by \(Decoder.found(call[2]))") }
+    if module.parameters.contains(where: { $0.name == name }) {
+      if call.isNil(3) { return try module.set(parameter: name, nil) }
+      guard let tensor = call.object(3, tensorKind), tensor.isParameter else {
+        throw ArgumentError("\(module.kind): the parameter '\(name)' can be set to a parameter (nn.Parameter(t)), got \(Decoder.found(call[3]))")
+      }
+      return try module.set(parameter: name, tensor)
+    }
+    guard let writer = ModuleCatalogue.kind(named: module.kind)?.writers[name] else {
+      throw ArgumentError("field '\(name)' of \(module.kind) cannot be assigned; classes of your own (nn.Module) take any field")
+    }
+    let value: ModuleField
+    if let flag = call.boolean(3) {
+      value = .boolean(flag)
+    } else if call[3].isInteger, let number = call.integer(3) {
+      value = .integer(number)
+    } else if let number = call.number(3) {
+      value = .number(number)
+    } else if let text = call.string(3) {
+      value = .string(text)
+    } else if call.isNil(3) {
+      value = .none
+    } else {
+      throw ArgumentError("\(module.kind): field '\(name)' cannot be \(Decoder.found(call[3]))")
+    }
+    try writer(module, value)
+  }
+
+  /// What modules.lua is built on.
+  static var primitives: [String: NativeFunction] {
+    [
+      // own(module): names and tensors of its parameters, then of its buffers, in two lists {name, tensor, name, tensor, …}.
+      "own": NativeFunction("own") { call in
+        let module = try call.module("own")
+        for entries in [module.parameters, module.buffers] {
+          let present = entries.filter { $0.tensor != nil }
+          call.returnsList(present.count * 2)
+          for entry in present {
+            call.returns(entry.name)
+            call.returns(tensor: entry.tensor)
+          }
+        }
+      },
+      // kind_of(value): "Tensor", "Parameter", "Module" or nil.
+      "kind_of": NativeFunction("kind_of") { call in
+        if let tensor = call.unmanaged(1, tensorKind) {
+          call.returns(tensor._withUnsafeGuaranteedRef { $0.isParameter } ? "Parameter" : "Tensor")
+        } else if call.unmanaged(1, moduleKind) != nil {
+          call.returns("Module")
+        } else {
+          call.returnsNil()
+        }
+      },
+      // identity(handle): a number that is equal for handles of one object.
+      "identity": NativeFunction("identity") { call in
+        if let tensor = call.object(1, tensorKind) {
+          call.returns(Int(bitPattern: ObjectIdentifier(tensor)))
+        } else if let module = call.object(1, moduleKind) {
+          call.returns(Int(bitPattern: ObjectIdentifier(module)))
+        } else {
+          call.returnsNil()
+        }
+      },
+      // module_kind(handle): its class name.
+      "module_kind": NativeFunction("module_kind") { call in call.returns(try call.module("module_kind").kind) },
+      // nearest(name, names): the known name that was probably meant.
+      "nearest": NativeFunction("nearest") { call in
+        var names: [String] = []
+        try call[2].forEachElement { _, element in
+          if let name = element.string { names.append(name) }
+        }
+        if let found = nearest(call.string(1) ?? "", names) { call.returns(found) } else { call.returnsNil() }
+      },
+    ]
+  }
+
+  /// `nn.Parameter(t, { requires_grad = true })`: a leaf of its own that shares t's elements.
+  static var parameter: NativeFunction {
+    let decoder = Decoder("Parameter", [.init("data", .tensor), .init("requires_grad", .boolean, default: "true")], isMethod: false)
+    return native("Parameter") { call in
+      let arguments = try decoder.decode(call)
+      let parameter = try arguments.tensor(0).detach()
+      try parameter.markParameter(requiresGrad: arguments.boolean(1, default: true))
+      call.returns(tensor: parameter)
+    }
+  }
+}
+
+extension Module {
+  /// Whether the second input holds class labels.
+  fileprivate var takesLabels: Bool { kind == "CrossEntropyLoss" || kind == "NLLLoss" }
+}
+
+extension Call {
+  fileprivate func module(_ name: String) throws -> Module {
+    guard let module = object(1, moduleKind) else {
+      throw ArgumentError("\(name): expected a module as self, got \(Decoder.found(self[1])); methods are called with ':'")
+    }
+    return module
+  }
+}

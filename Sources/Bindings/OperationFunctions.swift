@@ -1,0 +1,171 @@
+// The catalogue of operations as Lua functions, methods, in-place methods and operators.
+
+import CKernels
+import LuaRuntime
+import Tensors
+
+/// Lua functions made from operations, by where they go.
+struct OperationFunctions {
+  /// `mg.name`, `x:name`, `F.name`.
+  var functions: [String: NativeFunction] = [:]
+  var methods: [String: NativeFunction] = [:]
+  var functional: [String: NativeFunction] = [:]
+
+  init(_ operations: [Operation]) {
+    for operation in operations {
+      let names = [operation.name] + operation.aliases
+      if operation.forms.contains(.function) {
+        let function = OperationFunctions.function(operation, isMethod: false)
+        for name in names { functions[name] = function }
+      }
+      if operation.forms.contains(.functional) || operation.forms.contains(.function) {
+        let function = functions[operation.name] ?? OperationFunctions.function(operation, isMethod: false)
+        for name in names { functional[name] = function }
+      }
+      if operation.forms.contains(.method) {
+        let function = OperationFunctions.function(operation, isMethod: true)
+        for name in names { methods[name] = function }
+      }
+      if operation.forms.contains(.inPlace) {
+        let function = OperationFunctions.inPlace(operation)
+        for name in names { methods[name + "_"] = function }
+      }
+    }
+  }
+
+  private static func function(_ operation: Operation, isMethod: Bool) -> NativeFunction {
+    let decoder = Decoder(operation.name, operation.parameters, isMethod: isMethod)
+    if let unary = operation.unary {
+      return native(operation.name) { call in
+        guard call.count == 1, let x = call.unmanaged(1, tensorKind) else {
+          return try call.returns(operation.run(try decoder.decode(call)))
+        }
+        call.returns(tensor: try x._withUnsafeGuaranteedRef { try unary($0) })
+      }
+    }
+    if let binary = operation.binary {
+      return native(operation.name) { call in
+        guard call.count == 2, let x = call.unmanaged(1, tensorKind), let y = call.unmanaged(2, tensorKind) else {
+          return try call.returns(operation.run(try decoder.decode(call)))
+        }
+        call.returns(tensor: try binary.applied(x, y))
+      }
+    }
+    return native(operation.name) { call in try call.returns(operation.run(try decoder.decode(call))) }
+  }
+
+  /// `x:name_(…)`: returns `x` itself.
+  private static func inPlace(_ operation: Operation) -> NativeFunction {
+    let name = operation.name + "_"
+    let decoder = Decoder(name, operation.parameters, isMethod: true)
+    return native(name) { call in
+      let arguments = try decoder.decode(call)
+      let x = try arguments.tensor(0)
+      if let unary = operation.unary {
+        try unary.inPlace(x)
+      } else if let binary = operation.binary {
+        if case .number(let number) = arguments.values[1] {
+          try binary.inPlace(x, number)
+        } else {
+          try binary.inPlace(x, try arguments.tensor(1))
+        }
+      } else {
+        try x.writing(operation.name) { source in
+          let output = try operation.run(Arguments(operation.name, [.tensor(source)] + arguments.values.dropFirst()))
+          guard case .tensor(let result) = output else { throw ArgumentError("\(name): has no single result to write back") }
+          return result
+        }
+      }
+      call.returnsArgument(1)
+    }
+  }
+
+  // MARK: Operators
+
+  /// `a + b` and the like: tensors and numbers on either side.
+  static func arithmetic(
+    _ symbol: String, _ binary: Binary, number: @escaping (Tensor, Scalar) throws -> Tensor,
+    reversed: @escaping (Scalar, Tensor) throws -> Tensor
+  ) -> NativeFunction {
+    native(symbol) { call in
+      if let x = call.unmanaged(1, tensorKind) {
+        if let y = call.unmanaged(2, tensorKind) { return call.returns(tensor: try binary.applied(x, y)) }
+        if let y = call[2].scalar { return call.returns(tensor: try x._withUnsafeGuaranteedRef { try number($0, y) }) }
+      } else if let x = call[1].scalar, let y = call.unmanaged(2, tensorKind) {
+        return call.returns(tensor: try y._withUnsafeGuaranteedRef { try reversed(x, $0) })
+      }
+      let other = call.unmanaged(1, tensorKind) == nil ? 1 : 2
+      throw ArgumentError("'\(symbol)' needs a tensor or a number on either side, got \(Decoder.found(call[other])) on the \(other == 1 ? "left" : "right")")
+    }
+  }
+
+  static var operators: [String: NativeFunction] {
+    [
+      "__add": arithmetic("+", .add, number: { try Binary.add($0, $1) }, reversed: { try Binary.add($1, $0) }),
+      "__sub": arithmetic("-", .sub, number: { try Binary.sub($0, $1) }, reversed: { try $1.subtracted(from: $0) }),
+      "__mul": arithmetic("*", .mul, number: { try Binary.mul($0, $1) }, reversed: { try Binary.mul($1, $0) }),
+      "__div": arithmetic("/", .div, number: { try Binary.div($0, $1) }, reversed: { try $1.dividing($0) }),
+      "__idiv": arithmetic("//", .floorDivide, number: { try Binary.floorDivide($0, $1) }, reversed: { try Binary.floorDivide($0, $1) }),
+      "__mod": arithmetic("%", .remainder, number: { try Binary.remainder($0, $1) }, reversed: { try Binary.remainder($0, $1) }),
+      "__pow": arithmetic("^", Power.tensorPower, number: { try Power.power($0, $1) }, reversed: { try Power.power($0, $1) }),
+      "__unm": native("-") { call in
+        guard let x = call.unmanaged(1, tensorKind) else { throw ArgumentError("'-' needs a tensor") }
+        call.returns(tensor: try x._withUnsafeGuaranteedRef { try Unary.neg($0) })
+      },
+      "__lt": comparison("<", "lt", "gt"), "__le": comparison("<=", "le", "ge"),
+      "__call": native("call") { call in
+        guard call.isNil(2) || call.type(2) != .table else {
+          throw ArgumentError("a tensor was called with a table: x[[1]] is a call in Lua; write x[1], or x[{1, 2}] for several dimensions")
+        }
+        throw ArgumentError("a tensor was called like a function; index it with x[i] or x[{i, j}], or call one of its methods with x:name()")
+      },
+      "__len": native("#") { call in
+        let x = try call.tensor(1, "#")
+        guard x.rank > 0 else { throw ArgumentError("#: a tensor of rank 0 has no length") }
+        call.returns(x.shape[0])
+      },
+      "__tostring": native("tostring") { call in call.returns(try call.tensor(1, "tostring").text(PrintSettings.current)) },
+      "__concat": native("..") { call in
+        func text(_ position: Int) throws -> String {
+          if let tensor = call.object(position, tensorKind) { return tensor.text(PrintSettings.current) }
+          if let text = call.string(position) { return text }
+          if let number = call.integer(position), call[position].isInteger { return String(number) }
+          if let number = call.number(position) { return "\(number)" }
+          throw ArgumentError("'..' needs strings, numbers or tensors, got \(Decoder.found(call[position]))")
+        }
+        call.returns(try text(1) + text(2))
+      },
+    ]
+  }
+
+  /// Lua turns the results of `<` and `<=` into booleans, so a tensor cannot come of them.
+  private static func comparison(_ symbol: String, _ method: String, _ reversed: String) -> NativeFunction {
+    native(symbol) { _ in
+      throw ArgumentError("'\(symbol)' on tensors cannot give a tensor in Lua; write x:\(method)(y) (or x:\(reversed)(y) for the other direction)")
+    }
+  }
+}
+
+extension Binary {
+  /// The operation on two handles' tensors, which the call's stack keeps alive.
+  @inline(__always)
+  func applied(_ a: Unmanaged<Tensor>, _ b: Unmanaged<Tensor>) throws -> Tensor {
+    try a._withUnsafeGuaranteedRef { a in try b._withUnsafeGuaranteedRef { b in try self(a, b) } }
+  }
+}
+
+extension Call {
+  /// The tensor at a position, or an error that names function and argument.
+  func tensor(_ position: Int, _ name: String) throws -> Tensor {
+    if let tensor = object(position, tensorKind) { return tensor }
+    if position == 1 {
+      throw ArgumentError("\(name): expected a tensor as self, got \(Decoder.found(self[1])); methods are called with ':', as x:\(name)(…)")
+    }
+    throw ArgumentError("\(name): argument \(position - 1): expected a tensor, got \(Decoder.found(self[position]))")
+  }
+}
+
+/// How this thread's sessions print tensors (`mg.set_printoptions`).
+enum PrintSettings {
+  nonisolated(unsafe) static var current = PrintOptions()
+}

@@ -1,0 +1,202 @@
+// What a tensor shows to scripts beside the operations: properties, indexing, reading values out, the graph.
+
+import CKernels
+import LuaRuntime
+import Tensors
+
+enum TensorMembers {
+  static func members(_ operations: OperationFunctions) -> HandleMembers {
+    var members = HandleMembers()
+    members.methods = operations.methods.merging(methods) { _, own in own }
+    members.getters = getters
+    members.setters = setters
+    members.metamethods = OperationFunctions.operators
+    let names = Array(members.methods.keys) + Array(getters.keys)
+    members.reading = native("index") { call in
+      let x = try call.tensor(1, "index")
+      if let name = call.string(2), name != "..." {
+        let hint = nearest(name, names).map { "; did you mean '\($0)'?" } ?? ""
+        throw ArgumentError("a tensor has no field or method '\(name)'\(hint)")
+      }
+      try Indexing.read(&call, x)
+    }
+    members.writing = native("index assignment") { call in
+      let x = try call.tensor(1, "index assignment")
+      if let name = call.string(2), name != "..." {
+        let hint = nearest(name, Array(setters.keys)).map { "; did you mean '\($0)'?" } ?? ""
+        throw ArgumentError("the field '\(name)' of a tensor cannot be assigned\(hint) (assignable: \(setters.keys.sorted().joined(separator: ", ")))")
+      }
+      try Indexing.write(&call, x)
+    }
+    return members
+  }
+
+  // MARK: Properties
+
+  private static var getters: [String: NativeFunction] {
+    [
+      "shape": native("shape") { call in
+        let x = try call.tensor(1, "shape")
+        call.returns(sizes: x.shape.array)
+      },
+      "dtype": native("dtype") { call in call.returns(try call.tensor(1, "dtype").dtype.description) },
+      "ndim": native("ndim") { call in call.returns(try call.tensor(1, "ndim").rank) },
+      "requires_grad": native("requires_grad") { call in call.returns(try call.tensor(1, "requires_grad").requiresGrad) },
+      "is_leaf": native("is_leaf") { call in call.returns(try call.tensor(1, "is_leaf").isLeaf) },
+      "is_parameter": native("is_parameter") { call in call.returns(try call.tensor(1, "is_parameter").isParameter) },
+      "retains_grad": native("retains_grad") { call in call.returns(try call.tensor(1, "retains_grad").retainsGrad) },
+      "grad": native("grad") { call in
+        let x = try call.tensor(1, "grad")
+        if x.grad == nil, x.node != nil, !x.retainsGrad, GradWarning.isDue {
+          call.state.warn(
+            "the .grad of a tensor that is not a leaf is nil: only leaves receive gradients; call retain_grad() on it before backward() to keep it")
+        }
+        call.returns(tensor: x.grad)
+      },
+      "grad_fn": native("grad_fn") { call in
+        let x = try call.tensor(1, "grad_fn")
+        if let node = x.gradNode { call.returns(node, nodeKind) } else { call.returnsNil() }
+      },
+      "data": native("data") { call in call.returns(tensor: try call.tensor(1, "data").uncountedData) },
+      "T": native("T") { call in
+        let x = try call.tensor(1, "T")
+        call.returns(tensor: try x.permute(Array((0..<x.rank).reversed())))
+      },
+      "mT": native("mT") { call in call.returns(tensor: try call.tensor(1, "mT").transpose(-2, -1)) },
+      "_version": native("_version") { call in call.returns(try call.tensor(1, "_version").version) },
+      "_base": native("_base") { call in call.returns(tensor: try call.tensor(1, "_base").base) },
+    ]
+  }
+
+  private static var setters: [String: NativeFunction] {
+    [
+      "requires_grad": native("requires_grad") { call in
+        guard let flag = call.boolean(3) else {
+          throw ArgumentError("requires_grad: expected true or false, got \(Decoder.found(call[3]))")
+        }
+        try call.tensor(1, "requires_grad").setRequiresGrad(flag)
+      },
+      "grad": native("grad") { call in
+        let x = try call.tensor(1, "grad")
+        if call.isNil(3) { return try x.setGrad(nil) }
+        guard let gradient = call.object(3, tensorKind) else {
+          throw ArgumentError("grad: expected a tensor or nil, got \(Decoder.found(call[3]))")
+        }
+        try x.setGrad(gradient)
+      },
+      "data": native("data") { call in
+        guard let source = call.object(3, tensorKind) else {
+          throw ArgumentError("data: expected a tensor, got \(Decoder.found(call[3]))")
+        }
+        try call.tensor(1, "data").setData(source)
+      },
+    ]
+  }
+
+  // MARK: Methods
+
+  private static func method(_ name: String, _ body: @escaping (inout Call, Tensor) throws -> Void) -> (String, NativeFunction) {
+    (name, native(name) { call in try body(&call, try call.tensor(1, name)) })
+  }
+
+  private static var methods: [String: NativeFunction] { Dictionary(
+    uniqueKeysWithValues: [
+      method("item") { call, x in call.returns(scalar: try x.item()) },
+      method("tolist") { call, x in toList(&call, x, 0, 0) },
+      method("numel") { call, x in call.returns(x.count) },
+      method("nelement") { call, x in call.returns(x.count) },
+      method("dim") { call, x in call.returns(x.rank) },
+      method("size") { call, x in
+        if call.isNil(2) { return call.returns(sizes: x.shape.array) }
+        guard let dimension = call.integer(2) else {
+          throw ArgumentError("size: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
+        }
+        let axis = try x.shape.axis(Decoder.zeroBased(dimension, what: "dimensions", "size"), "size")
+        guard x.rank > 0 else { throw ArgumentError("size: a tensor of rank 0 has no dimensions") }
+        call.returns(x.shape[axis])
+      },
+      method("stride") { call, x in
+        if call.isNil(2) { return call.returns(sizes: x.layout.strideArray) }
+        guard let dimension = call.integer(2), x.rank > 0 else {
+          throw ArgumentError("stride: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
+        }
+        call.returns(x.layout.strides[try x.shape.axis(Decoder.zeroBased(dimension, what: "dimensions", "stride"), "stride")])
+      },
+      method("storage_offset") { call, x in call.returns(x.layout.offset) },
+      method("is_contiguous") { call, x in call.returns(x.isContiguous) },
+      method("element_size") { call, x in call.returns(x.dtype.size) },
+      method("data_ptr") { call, x in call.returns(Int(bitPattern: x.data)) },
+      method("is_floating_point") { call, x in call.returns(x.dtype.isFloating) },
+      method("detach") { call, x in call.returns(tensor: x.detach()) },
+      method("detach_") { call, x in
+        try x.detachInPlace()
+        call.returnsArgument(1)
+      },
+      method("requires_grad_") { call, x in
+        guard call.isNil(2) || call.boolean(2) != nil else {
+          throw ArgumentError("requires_grad_: expected true or false, got \(Decoder.found(call[2]))")
+        }
+        try x.setRequiresGrad(call.boolean(2) ?? true)
+        call.returnsArgument(1)
+      },
+      method("retain_grad") { call, x in
+        try x.retainGrad()
+      },
+      method("backward") { call, x in try Autograd.backward(&call, x) },
+      method("equal") { call, x in
+        let other = try call.tensor(2, "equal")
+        guard x.shape == other.shape else { return call.returns(false) }
+        call.returns(try withNoGrad { try x.eq(other).all().item() } == .boolean(true))
+      },
+      method("allclose") { call, x in
+        let other = try call.tensor(2, "allclose")
+        call.returns(try allClose(x, other, rtol: call.number(3) ?? 1e-5, atol: call.number(4) ?? 1e-8))
+      },
+      method("to") { call, x in
+        if let name = call.string(2) { return call.returns(tensor: try x.to(DType(named: name))) }
+        if let model = call.object(2, tensorKind) { return call.returns(tensor: try x.to(model.dtype)) }
+        if call.type(2) == .table {
+          let name: String? = try call[2].withField("dtype") { $0.string }
+          if let name { return call.returns(tensor: try x.to(DType(named: name))) }
+        }
+        throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
+      },
+      method("type_as") { call, x in call.returns(tensor: try x.to(call.tensor(2, "type_as").dtype)) },
+      conversion("float", .float32), conversion("double", .float64), conversion("long", .int64), conversion("int", .int32),
+      conversion("byte", .uint8), conversion("bool", .bool),
+      method("free") { call, x in x.free() },
+      method("view_as") { call, x in call.returns(tensor: try x.view(call.tensor(2, "view_as").shape.array)) },
+      method("expand_as") { call, x in call.returns(tensor: try x.expand(call.tensor(2, "expand_as").shape.array)) },
+      method("reshape_as") { call, x in call.returns(tensor: try x.reshape(call.tensor(2, "reshape_as").shape.array)) },
+    ]) }
+
+  private static func conversion(_ name: String, _ dtype: DType) -> (String, NativeFunction) {
+    method(name) { call, x in call.returns(tensor: try x.to(dtype)) }
+  }
+
+  /// Nested lists of numbers, or the number itself for rank 0.
+  private static func toList(_ call: inout Call, _ x: Tensor, _ dimension: Int, _ position: Int) {
+    if dimension == x.rank { return call.returns(scalar: x.element(position)) }
+    let size = x.shape[dimension]
+    call.returnsList(size)
+    for index in 0..<size { toList(&call, x, dimension + 1, position * size + index) }
+  }
+
+  /// |a − b| ≤ atol + rtol·|b| everywhere.
+  static func allClose(_ a: Tensor, _ b: Tensor, rtol: Double, atol: Double) throws -> Bool {
+    try withNoGrad {
+      let (a, b) = (try a.to(.float64), try b.to(.float64))
+      let near = try Comparison.le((a - b).abs(), b.abs() * rtol + atol)
+      return try Comparison.or(near, a.eq(b)).all().item() == .boolean(true)
+    }
+  }
+}
+
+/// One warning about `.grad` of non-leaves in a process is enough.
+enum GradWarning {
+  nonisolated(unsafe) private static var given = false
+  static var isDue: Bool {
+    defer { given = true }
+    return !given
+  }
+}
