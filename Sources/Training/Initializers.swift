@@ -1,16 +1,140 @@
-// Initial values of parameters, as torch.nn.init draws them. All write into the tensor, outside the graph.
+// Initial values of parameters, as torch.nn.init draws them: the same seed gives the same values.
 
 import Tensors
 
-/// Fills tensors with initial values.
+/// Fills tensors with initial values, outside the graph. Every function returns the tensor it filled.
+///
+/// For a weight `(out, in, …)` the number of inputs of a unit, fan-in, is `in` times what follows, and fan-out is `out` times that.
 public enum Initializer {
-  /// Uniform between ±√3 · gain / √fan, for layers followed by a (leaky) ReLU (He et al., 2015).
+  /// Which number of connections keeps its variance: forwards or backwards.
+  public enum Fan: String, Sendable {
+    case input = "fan_in"
+    case output = "fan_out"
+
+    public init(named name: String, _ operation: String) throws {
+      guard let fan = Fan(rawValue: name) else {
+        throw TensorError(.argument, operation, "mode must be \"fan_in\" or \"fan_out\", got \"\(name)\"")
+      }
+      self = fan
+    }
+  }
+
   @discardableResult
-  public static func kaimingUniform(_ tensor: Tensor, negativeSlope: Double = 0) throws -> Tensor {
-    guard tensor.count > 0 else { return tensor }
-    let gain = (2 / (1 + negativeSlope * negativeSlope)).squareRoot()
-    let deviation = gain / Double(tensor.shape[1]).squareRoot()
+  public static func uniform(_ tensor: Tensor, from: Double = 0, to: Double = 1) throws -> Tensor {
+    try withNoGrad { try tensor.uniform(from: from, to: to) }
+  }
+
+  @discardableResult
+  public static func normal(_ tensor: Tensor, mean: Double = 0, std: Double = 1) throws -> Tensor {
+    try withNoGrad { try tensor.normal(mean: mean, std: std) }
+  }
+
+  @discardableResult
+  public static func constant(_ tensor: Tensor, _ value: Double) throws -> Tensor {
+    try withNoGrad { try tensor.fill(.real(value)) }
+  }
+
+  /// 1 on the diagonal of a matrix, else 0.
+  @discardableResult
+  public static func eye(_ tensor: Tensor) throws -> Tensor {
+    guard tensor.rank == 2 else {
+      throw TensorError(.shape, "eye_", "a matrix is needed, got shape \(tensor.shape)")
+    }
+    return try withNoGrad { try tensor.copy(from: Tensor.eye(tensor.shape[0], tensor.shape[1], dtype: tensor.dtype)) }
+  }
+
+  /// Normal, with values outside low…high drawn again until none is left, as PyTorch does it: all values are drawn at
+  /// each turn, and those that are needed kept.
+  ///
+  /// Throws when so little of the distribution lies between the bounds that this would take for ever.
+  @discardableResult
+  public static func truncatedNormal(
+    _ tensor: Tensor, mean: Double = 0, std: Double = 1, low: Double = -2, high: Double = 2
+  ) throws -> Tensor {
+    func below(_ x: Double) throws -> Double {
+      try (1 + Tensor([(x - mean) / std / 2.0.squareRoot()], dtype: .float64).erf().item().real) / 2
+    }
+    let mass = try std > 0 ? below(high) - below(low) : 0
+    guard mass > 0.3 else {
+      throw TensorError(
+        .argument, "trunc_normal_",
+        "only \(pythonNumber(mass)) of the normal distribution with mean \(pythonNumber(mean)) and std \(pythonNumber(std)) lies between \(pythonNumber(low)) and \(pythonNumber(high)); at least 0.3 is needed")
+    }
+    return try withNoGrad {
+      try tensor.normal(mean: mean, std: std)
+      while true {
+        let outside = try tensor.clamp(.real(low), .real(high)).eq(tensor).logicalNot()
+        guard try outside.any().item() == .boolean(true) else { return tensor }
+        let again = try Tensor.zeros(tensor.shape, dtype: tensor.dtype).normal(mean: mean, std: std)
+        try tensor.copy(from: outside.choosing(again, else: tensor))
+      }
+    }
+  }
+
+  /// Uniform between ±gain · √(6 / (fan-in + fan-out)) (Glorot and Bengio, 2010).
+  @discardableResult
+  public static func xavierUniform(_ tensor: Tensor, gain: Double = 1) throws -> Tensor {
+    let fans = try fans(of: tensor, "xavier_uniform_")
+    let deviation = gain * (2 / Double(fans.input + fans.output)).squareRoot()
     let bound = 3.0.squareRoot() * deviation
-    return try withNoGrad { try tensor.uniform(from: -bound, to: bound) }
+    return try uniform(tensor, from: -bound, to: bound)
+  }
+
+  /// Normal with deviation gain · √(2 / (fan-in + fan-out)) (Glorot and Bengio, 2010).
+  @discardableResult
+  public static func xavierNormal(_ tensor: Tensor, gain: Double = 1) throws -> Tensor {
+    let fans = try fans(of: tensor, "xavier_normal_")
+    return try normal(tensor, std: gain * (2 / Double(fans.input + fans.output)).squareRoot())
+  }
+
+  /// Uniform between ±gain · √(3 / fan), with the nonlinearity's gain (He et al., 2015).
+  @discardableResult
+  public static func kaimingUniform(
+    _ tensor: Tensor, negativeSlope: Double = 0, fan: Fan = .input, nonlinearity: String = "leaky_relu"
+  ) throws -> Tensor {
+    guard tensor.count > 0 else { return tensor }
+    let bound = try 3.0.squareRoot() * kaimingDeviation(tensor, negativeSlope, fan, nonlinearity, "kaiming_uniform_")
+    return try uniform(tensor, from: -bound, to: bound)
+  }
+
+  /// Normal with deviation gain / √fan, with the nonlinearity's gain (He et al., 2015).
+  @discardableResult
+  public static func kaimingNormal(
+    _ tensor: Tensor, negativeSlope: Double = 0, fan: Fan = .input, nonlinearity: String = "leaky_relu"
+  ) throws -> Tensor {
+    guard tensor.count > 0 else { return tensor }
+    return try normal(tensor, std: kaimingDeviation(tensor, negativeSlope, fan, nonlinearity, "kaiming_normal_"))
+  }
+
+  private static func kaimingDeviation(
+    _ tensor: Tensor, _ slope: Double, _ fan: Fan, _ nonlinearity: String, _ operation: String
+  ) throws -> Double {
+    let fans = try fans(of: tensor, operation)
+    return try gain(nonlinearity, slope) / Double(fan == .input ? fans.input : fans.output).squareRoot()
+  }
+
+  /// The factor by which weights before a nonlinearity are larger, so that the variance stays.
+  public static func gain(_ nonlinearity: String, _ parameter: Double? = nil) throws -> Double {
+    switch nonlinearity {
+    case "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid": return 1
+    case "tanh": return 5.0 / 3
+    case "relu": return 2.0.squareRoot()
+    case "leaky_relu":
+      let slope = parameter ?? 0.01
+      return (2 / (1 + slope * slope)).squareRoot()
+    case "selu": return 0.75
+    default:
+      throw TensorError(
+        .argument, "calculate_gain",
+        "unknown nonlinearity '\(nonlinearity)'; there are linear, conv1d to conv3d, sigmoid, tanh, relu, leaky_relu, selu")
+    }
+  }
+
+  static func fans(of tensor: Tensor, _ operation: String) throws -> (input: Int, output: Int) {
+    guard tensor.rank >= 2 else {
+      throw TensorError(.shape, operation, "at least 2 dimensions are needed to count connections, got shape \(tensor.shape)")
+    }
+    let field = tensor.shape.array.dropFirst(2).reduce(1, *)
+    return (tensor.shape[1] * field, tensor.shape[0] * field)
   }
 }

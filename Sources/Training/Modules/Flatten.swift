@@ -19,15 +19,10 @@ public final class Flatten: Module {
   public override func extraDescription(indexBase base: Int) -> String {
     "start_dim=\(shifted(start, base)), end_dim=\(shifted(end, base))"
   }
-}
 
-/// A dimension for readers who count from `base`.
-func shifted(_ dimension: Int, _ base: Int) -> Int { dimension < 0 ? dimension : dimension + base }
-
-enum Containers {
   static let kinds = [
     ModuleKind(
-      "Flatten", "Merges the dimensions from start_dim through end_dim into one.",
+      "Flatten", "Merges the dimensions from start_dim through end_dim into one; by default all but the first.",
       [.init("start_dim", .dimension, default: "1"), .init("end_dim", .dimension, default: "-1")],
       fields: [("start_dim", { .index(($0 as! Flatten).start) }), ("end_dim", { .index(($0 as! Flatten).end) })],
       samples: [ModuleSample([], [.float(2, 3, 4)]), ModuleSample([.integer(0), .integer(1)], [.float(2, 3, 4)])]

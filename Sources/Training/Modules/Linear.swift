@@ -76,6 +76,3 @@ extension Linear {
     ModuleKind("Identity", "Returns its input.", samples: [ModuleSample([], [.float(2, 3)])]) { _ in Identity() },
   ]
 }
-
-/// A boolean as PyTorch prints it.
-func python(_ flag: Bool) -> String { flag ? "True" : "False" }

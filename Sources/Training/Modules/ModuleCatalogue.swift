@@ -1,8 +1,11 @@
 // The list of all classes of modules: what Lua binds, help explains and the tests enumerate.
 
-/// All classes of modules, family by family.
+import Tensors
+
+/// All classes of modules, family by family. Containers are not among them: they are made from modules, not arguments.
 public enum ModuleCatalogue {
-  public static let kinds: [ModuleKind] = Linear.kinds + Containers.kinds + Activation.kinds + Loss.kinds
+  public static let kinds: [ModuleKind] =
+    Linear.kinds + Flatten.kinds + Embedding.kinds + Dropout.kinds + Activation.kinds + Loss.kinds
 
   /// The class of that name.
   public static func kind(named name: String) -> ModuleKind? { byName[name] }

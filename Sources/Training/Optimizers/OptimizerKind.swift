@@ -129,12 +129,3 @@ extension OptionValue {
     }
   }
 }
-
-/// A number as Python prints it, but whole ones without `.0`: `0.2`, `1e-08`, `1`.
-func pythonNumber(_ number: Double) -> String {
-  if number.isInfinite { return number < 0 ? "-inf" : "inf" }
-  if number == number.rounded(), number.magnitude < 1e16 { return String(Int(number)) }
-  let text = "\(number)"
-  // Swift writes 1e-08 as 1e-08 and 1e-5 as 1e-05, and keeps plain digits down to 0.0001, all as Python.
-  return text
-}

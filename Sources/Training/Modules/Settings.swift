@@ -1,0 +1,120 @@
+// The options of modules that are functions: decoded from a constructor's arguments by what its parameters say, and
+// read, printed and assigned by name.
+
+import Tensors
+
+/// Options with their values, in the order of the parameters that declare them.
+struct Settings {
+  let kind: String
+  let parameters: [Parameter]
+  private(set) var values: [ModuleField]
+
+  /// Values come from the arguments, and from the parameters' default texts where those are absent.
+  init(_ arguments: Arguments, _ parameters: [Parameter]) throws {
+    kind = arguments.operation
+    self.parameters = parameters
+    values = try parameters.enumerated().map { position, parameter in
+      try arguments.isAbsent(position)
+        ? Settings.standard(parameter) : Settings.given(arguments, position, parameter)
+    }
+  }
+
+  private static func given(_ arguments: Arguments, _ position: Int, _ parameter: Parameter) throws -> ModuleField {
+    switch parameter.kind {
+    case .number:
+      if case .integer(let whole) = try arguments.number(position) { return .integer(Int(whole)) }
+      return .number(try arguments.number(position).real)
+    case .integer: return .integer(try arguments.integer(position))
+    case .dimension, .index: return .index(try arguments.integer(position))
+    case .boolean: return .boolean(try arguments.boolean(position))
+    case .string: return .string(try arguments.string(position, default: ""))
+    case .tensor: return .tensor(try arguments.tensor(position))
+    default: preconditionFailure("no module has options like \(parameter.name)")
+    }
+  }
+
+  private static func standard(_ parameter: Parameter) -> ModuleField {
+    let text = parameter.defaultText
+    switch parameter.kind {
+    case .number: return Double(text).map { .number($0) } ?? .none
+    case .integer: return Int(text).map { .integer($0) } ?? .none
+    case .dimension, .index: return Int(text).map { .index($0) } ?? .none
+    case .boolean: return .boolean(text == "true")
+    case .string: return .string(String(text.dropFirst().dropLast()))
+    default: return .tensor(nil)
+    }
+  }
+
+  subscript(name: String) -> ModuleField? {
+    parameters.firstIndex { $0.name == name }.map { values[$0] }
+  }
+
+  /// Changes a value to another of its kind.
+  mutating func set(_ name: String, _ value: ModuleField) throws {
+    let position = parameters.firstIndex { $0.name == name }!
+    switch (parameters[position].kind, value) {
+    case (.number, .number), (.number, .integer), (.integer, .integer), (.dimension, .index), (.index, .index),
+      (.boolean, .boolean), (.string, .string), (.tensor, .tensor):
+      values[position] = value
+    default: throw TensorError(.argument, kind, "\(value.text(indexBase: 0)) is no value for \(name)")
+    }
+  }
+
+  // MARK: By position, for those who declared the parameters
+
+  func number(_ position: Int) -> Double {
+    switch values[position] {
+    case .number(let number): number
+    case .integer(let whole): Double(whole)
+    default: .nan
+    }
+  }
+
+  func index(_ position: Int) -> Int? {
+    if case .index(let index) = values[position] { index } else { nil }
+  }
+
+  func boolean(_ position: Int) -> Bool {
+    if case .boolean(true) = values[position] { true } else { false }
+  }
+
+  func string(_ position: Int) -> String {
+    if case .string(let text) = values[position] { text } else { "" }
+  }
+
+  func tensor(_ position: Int) -> Tensor? {
+    if case .tensor(let tensor) = values[position] { tensor } else { nil }
+  }
+
+  /// How a loss over many elements becomes one.
+  func reduction(_ position: Int) throws -> Reduction {
+    guard let reduction = Reduction(rawValue: string(position)) else {
+      throw TensorError(.argument, kind, "reduction must be \"mean\", \"sum\" or \"none\", got \"\(string(position))\"")
+    }
+    return reduction
+  }
+
+  /// As PyTorch prints options, `negative_slope=0.01`. In-place operation is mentioned only where it is chosen.
+  func description(indexBase base: Int) -> String {
+    zip(parameters, values).compactMap { parameter, value in
+      if parameter.name == "inplace", case .boolean(false) = value { return nil }
+      return "\(parameter.name)=\(value.text(indexBase: base))"
+    }.joined(separator: ", ")
+  }
+}
+
+extension ModuleField {
+  /// As Python prints it, for readers who count from `base`.
+  func text(indexBase base: Int) -> String {
+    switch self {
+    case .number(let number): pythonFloat(number)
+    case .integer(let integer): String(integer)
+    case .index(let index): String(shifted(index, base))
+    case .boolean(let flag): python(flag)
+    case .string(let text): "'\(text)'"
+    case .tensor(let tensor): tensor.map { "a tensor of shape \($0.shape)" } ?? "None"
+    case .shape(let sizes): "(\(sizes.map(String.init).joined(separator: ", "))\(sizes.count == 1 ? "," : ""))"
+    case .none: "None"
+    }
+  }
+}
