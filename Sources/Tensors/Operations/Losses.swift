@@ -32,8 +32,12 @@ extension Tensor {
         .shape, "mse_loss",
         "input of shape \(shape) and target of shape \(target.shape) differ; broadcasting them is most likely a mistake, so reshape one")
     }
-    guard dtype == target.dtype, reduction != .none else {
-      return try (self - target).square().reduced(reduction)
+    guard dtype == target.dtype else {
+      let common = DType.promoted(dtype, target.dtype)
+      return try to(common).mseLoss(target.to(common), reduction: reduction)
+    }
+    if reduction == .none {
+      return try withNoGrad { try (self - target).square() }.recorded(Loss.squares, self, target)
     }
     let (x, t) = (try packed(), try target.packed())
     let total = mg_squared_error(dtype.kernel, Int64(count), x.data, t.data)
@@ -177,12 +181,36 @@ extension Tensor {
     let labels = try target.safeLabels(ignored)
     var factor = try target.countedMask(ignored, classes, "nll_loss").to(dtype)
     if let weight { factor = try factor * weight.indexSelect(0, labels.reshape([-1])).reshape(labels.shape) }
-    let picked = try gather(axis, labels.unsqueeze(axis)).squeeze([axis])
-    let losses = try -(picked * factor)
-    switch reduction {
-    case .none: return losses
-    case .sum: return try losses.sum()
-    case .mean: return try losses.sum() / factor.sum()
+    let places = try labels.unsqueeze(axis)
+    func loss() throws -> Tensor {
+      let losses = try -(gather(axis, places).squeeze([axis]) * factor)
+      return try reduction == .mean ? losses.sum() / factor.sum() : losses.reduced(reduction)
+    }
+    // PyTorch has no gradient for class weights; here the composed form gives it.
+    if factor.requiresGrad { return try loss() }
+    let whole = shape
+    let name = rank > 2 ? "NllLoss2DBackward0" : "NllLossBackward0"
+    return try withNoGrad(loss).recorded(name, self, holdsTensors: true) { c in
+      let share = try reduction == .mean ? factor / factor.sum() : factor
+      c[0] = try Tensor.zeros(whole, dtype: c.g.dtype).scatterAdd(axis, places, (-c.g * share).unsqueeze(axis))
+    }
+  }
+
+  /// A loss element by element and its reduction as one node. The rules give each input's gradient per element, from
+  /// the inputs by number; broadcasting and reduction are undone here.
+  private func elementwiseLoss(
+    _ name: String, _ inputs: [Tensor], _ reduction: Reduction, uses: [Uses], _ rules: [(borrowing Backward) throws -> Tensor],
+    value: () throws -> Tensor
+  ) throws -> Tensor {
+    let losses = try withNoGrad(value)
+    let y = try reduction == .none ? losses : withNoGrad { try losses.reduced(reduction) }
+    let divisor = reduction == .mean ? Double(losses.count) : 1
+    let forms = InputForms(inputs)
+    return y.recorded(name, inputs, uses: uses) { c in
+      let g = try divisor == 1 ? c.g : c.g / divisor
+      for index in 0..<rules.count where c.needs(index) {
+        c[index] = try (g * rules[index](c)).summed(to: forms.forms[index].shape).to(forms.forms[index].dtype)
+      }
     }
   }
 
@@ -196,10 +224,18 @@ extension Tensor {
       throw TensorError(
         .domain, "binary_cross_entropy", "inputs must be probabilities between 0 and 1, got \(element(position).real); see the variant with logits")
     }
-    let low = Scalar.real(-100)
-    var losses = try -(target * log().clamp(low, nil) + (1.0 - target) * (1.0 - self).log().clamp(low, nil))
-    if let weight { losses = try losses * weight }
-    return try losses.reduced(reduction)
+    func limitedLog(_ x: Tensor) throws -> Tensor { try x.log().clamp(.real(-100), nil) }
+    func losses(_ x: Tensor, _ t: Tensor) throws -> Tensor { try -(t * limitedLog(x) + (1.0 - t) * limitedLog(1.0 - x)) }
+    func weighted(_ losses: Tensor, _ weight: Tensor?) throws -> Tensor { try weight.map { try losses * $0 } ?? losses }
+    let isWeighted = weight != nil
+    return try elementwiseLoss(
+      "BinaryCrossEntropyBackward0", [self, target] + (weight.map { [$0] } ?? []), reduction, uses: [[.a, .b, .c], [.a, .c], [.a, .b]],
+      [
+        { c in try weighted((c.a - c.b) / ((1.0 - c.a) * c.a).clamp(.real(1e-12), nil), isWeighted ? c.c : nil) },
+        { c in try weighted(limitedLog(1.0 - c.a) - limitedLog(c.a), isWeighted ? c.c : nil) },
+        { c in try losses(c.a, c.b) },
+      ].dropLast(isWeighted ? 0 : 1)
+    ) { try weighted(losses(self, target), weight) }
   }
 
   /// Binary cross-entropy of sigmoid(x), computed without overflow.
@@ -211,31 +247,70 @@ extension Tensor {
       throw TensorError(
         .shape, "binary_cross_entropy_with_logits", "input of shape \(shape) and target of shape \(target.shape) differ")
     }
-    let logSigmoid = try Unary.logsigmoid(self)
-    var losses: Tensor
-    if let positiveWeight {
-      let factor = try (positiveWeight - 1.0) * target + 1.0
-      losses = try (1.0 - target) * self - factor * logSigmoid
-    } else {
-      losses = try (1.0 - target) * self - logSigmoid
+    // L = w·((1 − t)·x − (1 + (p − 1)·t)·ln σ(x)), where w and p may be absent, which is 1.
+    let inputs = [self, target] + [weight, positiveWeight].compactMap { $0 }
+    let place: UInt8? = weight == nil ? nil : 2
+    let positivePlace: UInt8? = positiveWeight == nil ? nil : UInt8(inputs.count - 1)
+    func losses(_ x: Tensor, _ t: Tensor, _ p: Tensor?) throws -> Tensor {
+      let logSigmoid = try Unary.logsigmoid(x)
+      return try (1.0 - t) * x - (p.map { try (($0 - 1.0) * t + 1.0) * logSigmoid } ?? logSigmoid)
     }
-    if let weight { losses = try losses * weight }
-    return try losses.reduced(reduction)
+    func weighted(_ losses: Tensor, _ weight: Tensor?) throws -> Tensor { try weight.map { try losses * $0 } ?? losses }
+    var rules: [(borrowing Backward) throws -> Tensor] = [
+      { c in
+        let slope: Tensor
+        if let positivePlace {
+          slope = try (1.0 - c.b) - ((c.input(positivePlace) - 1.0) * c.b + 1.0) * (-c.a).sigmoid()
+        } else {
+          slope = try c.a.sigmoid() - c.b
+        }
+        return try weighted(slope, place.map { try c.input($0) })
+      },
+      { c in
+        let slope = try positivePlace.map { try -c.a - (c.input($0) - 1.0) * Unary.logsigmoid(c.a) } ?? -c.a
+        return try weighted(slope, place.map { try c.input($0) })
+      },
+    ]
+    if place != nil { rules.append { c in try losses(c.a, c.b, positivePlace.map { try c.input($0) }) } }
+    if positivePlace != nil {
+      rules.append { c in try weighted(-c.b * Unary.logsigmoid(c.a), place.map { try c.input($0) }) }
+    }
+    let all = Uses(rawValue: UInt8((1 << inputs.count) - 1))
+    return try elementwiseLoss(
+      "BinaryCrossEntropyWithLogitsBackward0", inputs, reduction,
+      uses: [all, all.subtracting(.b), all.subtracting(.c), all], rules
+    ) { try weighted(losses(self, target, positiveWeight), weight) }
   }
 
   /// ½d²/beta near 0, |d| − ½beta beyond beta, with d = x − target.
   public func smoothL1Loss(_ target: Tensor, beta: Double = 1, reduction: Reduction = .mean) throws -> Tensor {
     guard beta >= 0 else { throw TensorError(.argument, "smooth_l1_loss", "beta must not be negative, got \(beta)") }
-    let distance = try (self - target).abs()
-    if beta == 0 { return try distance.reduced(reduction) }
-    return try distance.lt(beta).choosing(distance.square() * (0.5 / beta), else: distance - 0.5 * beta).reduced(reduction)
+    if beta == 0 { return try l1Loss(target, reduction: reduction) }
+    return try elementwiseLoss(
+      "SmoothL1LossBackward0", [self, target], reduction, uses: [[.a, .b], [.a, .b]],
+      [
+        { c in try ((c.a - c.b) * (1 / beta)).clamp(.real(-1), .real(1)) },
+        { c in try ((c.b - c.a) * (1 / beta)).clamp(.real(-1), .real(1)) },
+      ]
+    ) {
+      let distance = try (self - target).abs()
+      return try distance.lt(beta).choosing(distance.square() * (0.5 / beta), else: distance - 0.5 * beta)
+    }
   }
 
   /// ½d² near 0, delta·(|d| − ½delta) beyond delta.
   public func huberLoss(_ target: Tensor, delta: Double = 1, reduction: Reduction = .mean) throws -> Tensor {
     guard delta > 0 else { throw TensorError(.argument, "huber_loss", "delta must be positive, got \(delta)") }
-    let distance = try (self - target).abs()
-    return try distance.le(delta).choosing(distance.square() * 0.5, else: (distance - 0.5 * delta) * delta).reduced(reduction)
+    return try elementwiseLoss(
+      "HuberLossBackward0", [self, target], reduction, uses: [[.a, .b], [.a, .b]],
+      [
+        { c in try (c.a - c.b).clamp(.real(-delta), .real(delta)) },
+        { c in try (c.b - c.a).clamp(.real(-delta), .real(delta)) },
+      ]
+    ) {
+      let distance = try (self - target).abs()
+      return try distance.le(delta).choosing(distance.square() * 0.5, else: (distance - 0.5 * delta) * delta)
+    }
   }
 }
 
@@ -243,19 +318,22 @@ extension Tensor {
 enum Loss {
   static let meanSquares = Squares(mean: true)
   static let sumSquares = Squares(mean: false)
+  /// Squares one by one, not reduced.
+  static let squares = Squares(mean: false, reduced: false)
 
   final class Squares: Formulas, @unchecked Sendable {
-    let mean: Bool
+    let mean, reduced: Bool
 
-    init(mean: Bool) {
+    init(mean: Bool, reduced: Bool = true) {
       self.mean = mean
+      self.reduced = reduced
       super.init("MseLossBackward0", [.uses([.a, .b]) { c in c.g }, .uses([.a, .b]) { c in c.g }])
     }
 
     override func run(_ pass: inout Backward) throws {
       let (x, t) = (try pass.a, try pass.b)
       let scale = 2 / (mean ? Double(x.count) : 1)
-      if pass.createsGraph {
+      if pass.createsGraph || !reduced {
         let slope = try (x - t) * scale * pass.g
         if pass.needs(0) { pass[0] = slope }
         if pass.needs(1) { pass[1] = try -slope }
