@@ -184,6 +184,23 @@ void mg_sgd(mg_dtype dtype, int64_t n, void *p, const void *g, void *buf, double
 /// `vmax` is NULL unless amsgrad.
 void mg_adam(mg_dtype dtype, int64_t n, void *p, const void *g, void *m, void *v, void *vmax, int64_t step, double lr,
              double beta1, double beta2, double eps, double weight_decay, bool decoupled, bool maximize);
+/// RMSprop: v = α·v + (1−α)·g²; with `mean`, m = lerp(m, g, 1−α) and v − m² in v's place below; step = g/(√v + eps);
+/// with `buf`, buf = momentum·buf + step; p −= lr · (buf or step). NULL where there is no mean or momentum.
+void mg_rmsprop(mg_dtype dtype, int64_t n, void *p, const void *g, void *v, void *mean, void *buf, double lr, double alpha,
+                double eps, double weight_decay, double momentum, bool maximize);
+/// Adagrad: sum += g²; p −= lr · g/(√sum + eps). `lr` has decayed already.
+void mg_adagrad(mg_dtype dtype, int64_t n, void *p, const void *g, void *sum, double lr, double eps, double weight_decay,
+                bool maximize);
+/// Adadelta: v = ρ·v + (1−ρ)·g²; δ = √(deltas + eps)/√(v + eps)·g; deltas = ρ·deltas + (1−ρ)·δ²; p −= lr·δ.
+void mg_adadelta(mg_dtype dtype, int64_t n, void *p, const void *g, void *v, void *deltas, double lr, double rho, double eps,
+                 double weight_decay, bool maximize);
+/// Adamax: m = lerp(m, g, 1−β1); norm = max(β2·norm, |g| + eps); p −= lr/(1−β1^t) · m/norm, step t ≥ 1.
+void mg_adamax(mg_dtype dtype, int64_t n, void *p, const void *g, void *m, void *norm, int64_t step, double lr, double beta1,
+               double beta2, double eps, double weight_decay, bool maximize);
+/// NAdam: m, v as Adam's; p = shrink·p; d = √(v/(1−β2^t)) + eps; p −= gradient_rate · g/d; p −= mean_rate · m/d. The rates
+/// hold the momentum schedule; weight_decay is 0 where the decay is decoupled, and shrink 1 where it is not.
+void mg_nadam(mg_dtype dtype, int64_t n, void *p, const void *g, void *m, void *v, int64_t step, double gradient_rate,
+              double mean_rate, double beta1, double beta2, double eps, double weight_decay, double shrink, bool maximize);
 
 // ---------------------------------------------------------------------------------------- the pool
 
