@@ -1,0 +1,89 @@
+// Reductions of a contiguous row of floats in fixed lanes, inlined into the clones that use them.
+#ifndef MG_ROWS_H
+#define MG_ROWS_H
+
+#include "lanes.h"
+
+MG_NO_CONTRACTION
+
+enum { MG_BLOCK = 4096 };  // elements of a row summed in float32 before the sum goes on in float64
+
+// Rows: x[0..<n] to one double. Four accumulators hide the latency of the steps.
+#define MG_ROW(name, T, V, LANES, LOAD, NEUTRAL, STEP, FOLD)                                             \
+  MG_INLINE double mg_row_##name(int64_t n, const T *x) {                                              \
+    if (n < LANES) {                                                                                  \
+      double even = NEUTRAL, odd = NEUTRAL;                                                           \
+      int64_t i = 0;                                                                                  \
+      for (; i + 2 <= n; i += 2) {                                                                    \
+        double u = x[i], w = x[i + 1];                                                                \
+        even = STEP(even, u);                                                                         \
+        odd = STEP(odd, w);                                                                           \
+      }                                                                                               \
+      if (i < n) {                                                                                    \
+        double u = x[i];                                                                              \
+        even = STEP(even, u);                                                                         \
+      }                                                                                               \
+      return STEP(even, odd);                                                                         \
+    }                                                                                                 \
+    V a = NEUTRAL, b = NEUTRAL, c = NEUTRAL, d = NEUTRAL, v;                                          \
+    int64_t i = 0;                                                                                    \
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {                                                      \
+      v = LOAD(x + i);                                                                                \
+      a = STEP(a, v);                                                                                 \
+      v = LOAD(x + i + LANES);                                                                        \
+      b = STEP(b, v);                                                                                 \
+      v = LOAD(x + i + 2 * LANES);                                                                    \
+      c = STEP(c, v);                                                                                 \
+      v = LOAD(x + i + 3 * LANES);                                                                    \
+      d = STEP(d, v);                                                                                 \
+    }                                                                                                 \
+    for (; i + LANES <= n; i += LANES) {                                                              \
+      v = LOAD(x + i);                                                                                \
+      a = STEP(a, v);                                                                                 \
+    }                                                                                                 \
+    if (i < n) {                                                                                      \
+      V fresh = LOAD(x + n - LANES);                                                                  \
+      for (int j = 0; j < LANES; j++) v[j] = j >= LANES - (n - i) ? fresh[j] : (NEUTRAL);             \
+      b = STEP(b, v);                                                                                 \
+    }                                                                                                 \
+    a = STEP(a, b);                                                                                   \
+    c = STEP(c, d);                                                                                   \
+    a = STEP(a, c);                                                                                   \
+    return FOLD(a);                                                                                   \
+  }
+
+#define MG_LOAD16(p) MG_LOAD(mg_f32x16, p)
+#define MG_LOAD8(p) MG_LOAD(mg_f64x8, p)
+#define MG_LOAD8_WIDENED(p) __builtin_convertvector(MG_LOAD(mg_f32x8, p), mg_f64x8)
+
+#define MG_FOLD_SUM16(v) MG_FOLD16(MG_STEP_SUM, __builtin_convertvector(v, mg_f64x16))
+#define MG_FOLD_MAX16(v) MG_FOLD16(MG_STEP_MAX, __builtin_convertvector(v, mg_f64x16))
+#define MG_FOLD_MIN16(v) MG_FOLD16(MG_STEP_MIN, __builtin_convertvector(v, mg_f64x16))
+#define MG_FOLD_SUM8(v) MG_FOLD8(MG_STEP_SUM, v)
+#define MG_FOLD_PROD8(v) MG_FOLD8(MG_STEP_PROD, v)
+#define MG_FOLD_MAX8(v) MG_FOLD8(MG_STEP_MAX, v)
+#define MG_FOLD_MIN8(v) MG_FOLD8(MG_STEP_MIN, v)
+
+// Products of float32 run in float64: they leave its range long before they leave float64's.
+MG_ROW(block_sum_f32, float, mg_f32x16, 16, MG_LOAD16, 0, MG_STEP_SUM, MG_FOLD_SUM16)
+MG_ROW(prod_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, 1, MG_STEP_PROD, MG_FOLD_PROD8)
+MG_ROW(max_f32, float, mg_f32x16, 16, MG_LOAD16, -INFINITY, MG_STEP_MAX, MG_FOLD_MAX16)
+MG_ROW(min_f32, float, mg_f32x16, 16, MG_LOAD16, INFINITY, MG_STEP_MIN, MG_FOLD_MIN16)
+MG_ROW(block_sum_f64, double, mg_f64x8, 8, MG_LOAD8, 0, MG_STEP_SUM, MG_FOLD_SUM8)
+MG_ROW(prod_f64, double, mg_f64x8, 8, MG_LOAD8, 1, MG_STEP_PROD, MG_FOLD_PROD8)
+MG_ROW(max_f64, double, mg_f64x8, 8, MG_LOAD8, -INFINITY, MG_STEP_MAX, MG_FOLD_MAX8)
+MG_ROW(min_f64, double, mg_f64x8, 8, MG_LOAD8, INFINITY, MG_STEP_MIN, MG_FOLD_MIN8)
+
+/// The sum of a row of any length. The error of a block's sum is that of 64 (32) additions in each lane; blocks are
+/// added without loss.
+#define MG_ROW_SUM(tag, T)                                                                            \
+  MG_INLINE double mg_row_sum_##tag(int64_t n, const T *x) {                                          \
+    if (n <= MG_BLOCK) return mg_row_block_sum_##tag(n, x);                                           \
+    mg_exact total = {0, 0};                                                                          \
+    for (int64_t i = 0; i < n; i += MG_BLOCK)                                                         \
+      mg_exact_add(&total, mg_row_block_sum_##tag(mg_min64(MG_BLOCK, n - i), x + i));                 \
+    return mg_exact_value(total);                                                                     \
+  }
+MG_FLOATS(MG_ROW_SUM)
+
+#endif
