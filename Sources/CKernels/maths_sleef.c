@@ -17,6 +17,22 @@ typedef struct {
   void (*pair_f64[MG_BINARY_COUNT])(int64_t n, const double *a, int64_t as, const double *b, int64_t bs, double *y);
 } table;
 
+// Clang's calling convention goes by the features of the whole file, not by a function's target attribute: here vectors of
+// more than 128 bits would travel in memory, while SLEEF takes and returns them in registers. So calls go through a few
+// lines of assembly, one function per level: y = f(a) or f(a, b), the vectors given by their places.
+#define CALLER(LEVEL, MOVE, REGISTER)                                                                        \
+  __asm__(".text\n.p2align 4\n.hidden mg_sleef_call_" #LEVEL "\n.globl mg_sleef_call_" #LEVEL                \
+          "\n.type mg_sleef_call_" #LEVEL ", @function\nmg_sleef_call_" #LEVEL ":\n.cfi_startproc\n"          \
+          "pushq %rbx\n.cfi_def_cfa_offset 16\n.cfi_offset %rbx, -16\n"                                      \
+          "movq %rcx, %rbx\n" MOVE " (%rsi), %" REGISTER "0\n" MOVE " (%rdx), %" REGISTER "1\n"             \
+          "callq *%rdi\n" MOVE " %" REGISTER "0, (%rbx)\n"                                                   \
+          "popq %rbx\n.cfi_def_cfa_offset 8\nretq\n.cfi_endproc\n.size mg_sleef_call_" #LEVEL                \
+          ", .-mg_sleef_call_" #LEVEL "\n");                                                                 \
+  __attribute__((visibility("hidden"))) void mg_sleef_call_##LEVEL(void (*f)(void), const void *a, const void *b, void *y);
+CALLER(v4, "vmovups", "zmm")
+CALLER(v3, "vmovups", "ymm")
+CALLER(v1, "movups", "xmm")
+
 #define LEVEL(name) name##_v4
 #define FLOATS 16
 #define DOUBLES 8

@@ -6,6 +6,22 @@ typedef double LEVEL(VD) __attribute__((ext_vector_type(DOUBLES)));
 #define VF LEVEL(VF)
 #define VD LEVEL(VD)
 
+/// SLEEF's function f of one or two vectors.
+#define OVERLOADED __attribute__((overloadable)) static inline
+OVERLOADED VF LEVEL(call)(void (*f)(void), VF a, VF b) {
+  VF y;
+  LEVEL(mg_sleef_call)(f, &a, &b, &y);
+  return y;
+}
+OVERLOADED VD LEVEL(call)(void (*f)(void), VD a, VD b) {
+  VD y;
+  LEVEL(mg_sleef_call)(f, &a, &b, &y);
+  return y;
+}
+OVERLOADED VF LEVEL(call)(void (*f)(void), VF v) { return LEVEL(call)(f, v, v); }
+OVERLOADED VD LEVEL(call)(void (*f)(void), VD v) { return LEVEL(call)(f, v, v); }
+#undef OVERLOADED
+
 // One block, then a loop of blocks. The last block overlaps the one before, its operands being read before y, which
 // may be x, is written; fewer elements than a block are padded, with a number every function likes.
 #define LOOP(V, type, name, LANES, ...)                                                                 \
@@ -29,10 +45,9 @@ typedef double LEVEL(VD) __attribute__((ext_vector_type(DOUBLES)));
 #define LOOP_F(name, ...) LOOP(VF, float, name##_f32, FLOATS, __VA_ARGS__)
 #define LOOP_D(name, ...) LOOP(VD, double, name##_f64, DOUBLES, __VA_ARGS__)
 
-#define DECLARE_F(name, accuracy) VF SLEEF_F(name, accuracy)(VF);
-#define DECLARE_D(name, accuracy) VD SLEEF_D(name, accuracy)(VD);
-#define PLAIN_F(name, accuracy) DECLARE_F(name, accuracy) LOOP_F(name, return SLEEF_F(name, accuracy)(v);)
-#define PLAIN_D(name, accuracy) DECLARE_D(name, accuracy) LOOP_D(name, return SLEEF_D(name, accuracy)(v);)
+// Functions of vectors, declared by name only (see `call`).
+#define PLAIN_F(name, accuracy) void SLEEF_F(name, accuracy)(void); LOOP_F(name, return LEVEL(call)(SLEEF_F(name, accuracy), v);)
+#define PLAIN_D(name, accuracy) void SLEEF_D(name, accuracy)(void); LOOP_D(name, return LEVEL(call)(SLEEF_D(name, accuracy), v);)
 
 // MARK: functions that are SLEEF's own
 
@@ -60,9 +75,9 @@ PLAIN_D(tanh, u10)
 // Beyond it SLEEF returns infinity too early, or (lgamma, negative) is inexact near zeros; libm does those lanes again.
 #define ABS __builtin_elementwise_abs
 #define LIMITED(V, type, name, LANES, OP, CALL, BEYOND)                                                 \
-  V CALL(V);                                                                                            \
+  void CALL(void);                                                                                      \
   LOOP(V, type, name, LANES, {                                                                          \
-    V r = CALL(v);                                                                                      \
+    V r = LEVEL(call)(CALL, v);                                                                         \
     __typeof__(v < v) beyond = BEYOND;                                                                  \
     if (__builtin_reduce_or(beyond))                                                                    \
       for (int i = 0; i < LANES; i++)                                                                   \
@@ -82,8 +97,8 @@ LIMITED(VD, double, log1p_f64, DOUBLES, MG_LOG1P, SLEEF_D(log1p, u10), v > 1e307
 
 // MARK: the logistic family in float64 (float32 has its own, maths_f32.h)
 
-#define EXP SLEEF_D(exp, u10)
-#define LOG1P SLEEF_D(log1p, u10)
+#define EXP(v) LEVEL(call)(SLEEF_D(exp, u10), v)
+#define LOG1P(v) LEVEL(call)(SLEEF_D(log1p, u10), v)
 
 // e = e^−|x| never overflows. The negative side is e/(1 + e) = e − e·e/(1 + e), which rounds better.
 LOOP_D(sigmoid, {
@@ -111,7 +126,7 @@ LOOP_D(mish, {
 // ½·x·erfc(z), z = −x/√2; z's rounding error δ would show 2z-fold in the tail, so it is undone: erfc' ≈ −2z·erfc.
 LOOP_D(gelu, {
   VD z = -v * M_SQRT1_2, lost = __builtin_elementwise_fma(-v, (VD)M_SQRT1_2, -z);
-  VD y = 0.5 * v * SLEEF_D(erfc, u15)(z);
+  VD y = 0.5 * v * LEVEL(call)(SLEEF_D(erfc, u15), z);
   y = z > 1 ? y - y * (2 * z * (lost - v * -4.8336466567264565e-17)) : y;
   return v == -INFINITY ? (VD)-0.0 : y;
 })
@@ -119,7 +134,7 @@ LOOP_D(gelu, {
 // MARK: two operands
 
 #define LOOP2(V, type, name, LANES, CALL)                                                               \
-  V CALL(V, V);                                                                                         \
+  void CALL(void);                                                                                      \
   static void LEVEL(name)(int64_t n, const type *a, int64_t as, const type *b, int64_t bs, type *y) {   \
     if (n == 0) return;                                                                                 \
     V va = a[0], vb = b[0];                                                                             \
@@ -127,13 +142,13 @@ LOOP_D(gelu, {
     for (; i + LANES <= n; i += LANES) {                                                                \
       if (as) memcpy(&va, a + i, sizeof va);                                                            \
       if (bs) memcpy(&vb, b + i, sizeof vb);                                                            \
-      V v = CALL(va, vb);                                                                               \
+      V v = LEVEL(call)(CALL, va, vb);                                                                  \
       memcpy(y + i, &v, sizeof v);                                                                      \
     }                                                                                                   \
     if (i == n) return;                                                                                 \
     if (as) for (int64_t j = i; j < n; j++) va[j - i] = a[j];                                           \
     if (bs) for (int64_t j = i; j < n; j++) vb[j - i] = b[j];                                           \
-    V v = CALL(va, vb);                                                                                 \
+    V v = LEVEL(call)(CALL, va, vb);                                                                    \
     for (int64_t j = i; j < n; j++) y[j] = v[j - i];                                                    \
   }
 #define PAIR(name, accuracy)                                                                            \
@@ -166,8 +181,6 @@ static const table LEVEL(table) = {
 #undef LOOP
 #undef LOOP_F
 #undef LOOP_D
-#undef DECLARE_F
-#undef DECLARE_D
 #undef PLAIN_F
 #undef PLAIN_D
 #undef ABS
