@@ -60,13 +60,17 @@ public struct ModuleSample: Sendable {
 
   /// A module made with the sample's arguments, and its inputs, float tensors in `dtype`.
   package func instance(of kind: ModuleKind, dtype: DType = .float32) throws -> (Module, [Tensor]) {
-    // Parameters and inputs follow each other, so that no values repeat.
-    let parameters = Array(kind.parameters.prefix(arguments.values.count))
-    let whole = Sample(arguments.values + inputs.values)
+    let (arguments, inputs) = try decoded(for: kind, dtype: dtype)
+    return (try kind.make(Arguments(kind.name, arguments)), inputs)
+  }
+
+  /// The constructor's arguments and the inputs; the same at every call.
+  package func decoded(for kind: ModuleKind, dtype: DType = .float32) throws -> ([Argument], [Tensor]) {
+    // Arguments and inputs are made together, so that no values repeat among them.
+    let parameters = kind.parameters.prefix(arguments.values.count)
     let signature = Operation(kind.name, "", parameters + inputs.values.map { _ in .input }) { _ in .list([]) }
-    let decoded = try whole.arguments(for: signature, dtype: dtype).values
-    let module = try kind.make(Arguments(kind.name, Array(decoded.prefix(parameters.count))))
-    let inputs = decoded.dropFirst(parameters.count).compactMap { if case .tensor(let tensor) = $0 { tensor } else { nil } }
-    return (module, inputs)
+    let values = try Sample(arguments.values + inputs.values).arguments(for: signature, dtype: dtype).values
+    let tensors = values.dropFirst(parameters.count).compactMap { if case .tensor(let tensor) = $0 { tensor } else { nil } }
+    return (Array(values.prefix(parameters.count)), tensors)
   }
 }

@@ -40,24 +40,23 @@ open class Optimizer {
 
     /// Changes an option from the next step on. Throws for an unknown name and an impossible value.
     public func set(_ option: String, _ value: OptionValue) throws {
-      let position = try kind.checkedPosition(of: option)
-      let old = values[position]
-      values[position] = value
-      do {
-        let options = try Options(kind, values)
-        if let owner, let index = owner.groups.firstIndex(where: { $0 === self }) { try owner.configure(options, group: index) }
-        problem = nil
-      } catch {
-        values[position] = old
-        throw error
-      }
+      var changed = values
+      changed[try kind.checkedPosition(of: option)] = value
+      guard let owner, let index = owner.groups.firstIndex(where: { $0 === self }) else { return values = changed }
+      try replace(changed, at: index)
+    }
+
+    func replace(_ changed: [OptionValue], at index: Int) throws {
+      try owner?.configure(Options(kind, changed), group: index)
+      values = changed
+      problem = nil
     }
   }
 
   /// A parameter and what the optimizer remembers of it.
   public struct Slot {
     public let parameter: Tensor
-    /// Updates so far.
+    /// Updates so far, the one under way included.
     public internal(set) var steps = 0
     /// The moments, by the kind's `stateNames`; nil until the first update that needs them.
     public internal(set) var first: Tensor?
@@ -71,7 +70,7 @@ open class Optimizer {
 
   public let kind: OptimizerKind
   public internal(set) var groups: [Group] = []
-  private let defaults: [OptionValue]
+  let defaults: [OptionValue]
 
   /// An optimizer without parameters yet. Throws when an option is unknown or impossible.
   init(_ kind: OptimizerKind, _ options: [String: OptionValue]) throws {
@@ -109,7 +108,7 @@ open class Optimizer {
   /// Decodes and checks the options of a group that is about to be added, or whose options changed.
   func configure(_ options: Options, group: Int) throws {}
 
-  /// Moves one parameter.
+  /// Moves one parameter, as the `slot.steps`th update of it.
   func update(_ target: Target, _ slot: inout Slot, group: Int) throws {}
 
   // MARK: Steps
@@ -123,6 +122,7 @@ open class Optimizer {
           let parameter = slots[position].parameter
           guard parameter.requiresGrad, let gradient = parameter.grad else { continue }
           if parameter.isContiguous, gradient.isContiguous, gradient.shape == parameter.shape, gradient.storage !== parameter.storage {
+            slots[position].steps += 1
             try update(Target(parameter, gradient), &slots[position], group: index)
             parameter.bumpVersion()
           } else {
@@ -145,6 +145,7 @@ open class Optimizer {
         "a parameter of shape \(parameter.shape) has elements that share memory (it was expanded); clone() it first")
     }
     let packed = try parameter.packed()
+    slot.steps += 1
     try update(Target(packed, gradient.copied()), &slot, group: group)
     if packed === parameter { parameter.bumpVersion() } else { try parameter.assign(packed) }
   }

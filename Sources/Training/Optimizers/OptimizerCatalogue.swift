@@ -2,5 +2,9 @@
 
 /// All methods of optimization.
 public enum OptimizerCatalogue {
-  public static let kinds: [OptimizerKind] = [SGD.declaration]
+  public static let kinds: [OptimizerKind] =
+    SGD.kinds + Adam.kinds + RMSprop.kinds + Adagrad.kinds + Adadelta.kinds + Adamax.kinds + NAdam.kinds
+
+  /// The method of that name.
+  public static func kind(named name: String) -> OptimizerKind? { kinds.first { $0.name == name } }
 }

@@ -17,9 +17,11 @@ public final class SGD: Optimizer {
       rate: try options.number("lr"), momentum: try options.number("momentum"), dampening: try options.anyNumber("dampening"),
       decay: try options.number("weight_decay"), nesterov: try options.boolean("nesterov"), maximize: try options.boolean("maximize"))
     guard !new.nesterov || (new.momentum > 0 && new.dampening == 0) else {
-      throw TensorError(.argument, kind.name, "nesterov needs momentum above 0 and dampening 0, got \(pythonNumber(new.momentum)) and \(pythonNumber(new.dampening))")
+      throw TensorError(
+        .argument, kind.name,
+        "nesterov needs a momentum above 0 and no dampening, got momentum = \(pythonNumber(new.momentum)) and dampening = \(pythonNumber(new.dampening))")
     }
-    if group < settings.count { settings[group] = new } else { settings.append(new) }
+    settings.put(new, at: group)
   }
 
   override func update(_ target: Target, _ slot: inout Slot, group: Int) throws {
@@ -32,14 +34,14 @@ public final class SGD: Optimizer {
       set.nesterov, set.maximize, first)
   }
 
-  static let declaration = OptimizerKind(
-    "SGD", "Stochastic gradient descent, with momentum and Nesterov's variant.",
-    [
-      ("lr", .number(1e-3), "the learning rate"), ("momentum", .number(0), "how much of the past gradients' mean is kept"),
-      ("dampening", .number(0), "how much of the new gradient is left out of the mean"),
-      ("weight_decay", .number(0), "times the parameter, added to the gradient"),
-      ("nesterov", .boolean(false), "look ahead along the mean (Nesterov)"), ("maximize", .boolean(false), "climb instead of descending"),
-      ("fused", .none, "accepted for PyTorch's sake; changes nothing"),
-    ], state: ["momentum_buffer"]
-  ) { try SGD($0, $1) }
+  static let kinds = [
+    OptimizerKind(
+      "SGD", "Stochastic gradient descent, with momentum and Nesterov's variant.",
+      [
+        .rate(1e-3), .decay(0), .maximize, .fused, Option("momentum", .number(0), "how much of the past gradients' mean is kept"),
+        Option("dampening", .number(0), "how much of the new gradient is left out of the mean"),
+        Option("nesterov", .boolean(false), "look ahead along the mean (Nesterov)"),
+      ], state: ["momentum_buffer"], countsSteps: false
+    ) { try SGD($0, $1) }
+  ]
 }

@@ -1,0 +1,80 @@
+// The values of an optimizer's options, and how a method reads and checks its own.
+
+import Tensors
+
+/// The value of an optimizer's option.
+public enum OptionValue: Equatable, Sendable {
+  case number(Double)
+  case boolean(Bool)
+  case pair(Double, Double)
+  case none
+
+  /// As Python prints it.
+  var text: String {
+    switch self {
+    case .number(let number): pythonNumber(number)
+    case .boolean(let flag): python(flag)
+    case .pair(let a, let b): "(\(pythonNumber(a)), \(pythonNumber(b)))"
+    case .none: "None"
+    }
+  }
+}
+
+extension Optimizer {
+  public typealias OptionValue = Training.OptionValue
+}
+
+/// The options of one group while a method decodes them. Everything throws for values of the wrong kind.
+struct Options {
+  private let kind: OptimizerKind
+  private let values: [OptionValue]
+
+  init(_ kind: OptimizerKind, _ values: [OptionValue]) throws {
+    self.kind = kind
+    self.values = values
+    if try boolean("differentiable") {
+      throw TensorError(.argument, kind.name, "differentiable = True is not possible, since steps are not recorded")
+    }
+  }
+
+  private func value(_ name: String) -> OptionValue { values[kind.position(of: name)!] }
+
+  private func wrong(_ name: String, _ expected: String) -> TensorError {
+    TensorError(.argument, kind.name, "\(name) must be \(expected), got \(value(name).text)")
+  }
+
+  /// A number from 0 through `limit`; NaN is refused.
+  func number(_ name: String, atMost limit: Double = .infinity) throws -> Double {
+    guard case .number(let number) = value(name) else { throw wrong(name, "a number") }
+    guard number >= 0, number <= limit else {
+      throw wrong(name, limit.isFinite ? "a number between 0 and \(pythonNumber(limit))" : "a number that is not negative")
+    }
+    return number
+  }
+
+  /// Any number but NaN.
+  func anyNumber(_ name: String) throws -> Double {
+    guard case .number(let number) = value(name), !number.isNaN else { throw wrong(name, "a number") }
+    return number
+  }
+
+  func boolean(_ name: String) throws -> Bool {
+    guard case .boolean(let flag) = value(name) else { throw wrong(name, "true or false") }
+    return flag
+  }
+
+  /// Two numbers from 0 up to, not including, 1.
+  func fractions(_ name: String) throws -> (Double, Double) {
+    guard case .pair(let a, let b) = value(name), a >= 0, a < 1, b >= 0, b < 1 else {
+      throw wrong(name, "two numbers from 0 up to, not including, 1")
+    }
+    return (a, b)
+  }
+}
+
+extension Array {
+  /// Replaces the element at `position`, or appends it there.
+  mutating func put(_ element: Element, at position: Int) {
+    if position < count { self[position] = element } else { append(element) }
+  }
+}
