@@ -8,6 +8,8 @@
 
 typedef float mg_f32x16 __attribute__((ext_vector_type(16)));
 typedef float mg_f32x8 __attribute__((ext_vector_type(8)));
+typedef float mg_f32x4 __attribute__((ext_vector_type(4)));
+typedef float mg_f32x2 __attribute__((ext_vector_type(2)));
 typedef double mg_f64x16 __attribute__((ext_vector_type(16)));
 typedef double mg_f64x8 __attribute__((ext_vector_type(8)));
 typedef double mg_f64x4 __attribute__((ext_vector_type(4)));
@@ -42,6 +44,16 @@ typedef double mg_f64x2 __attribute__((ext_vector_type(2)));
     mg_f64x16 sixteen = (value);                                    \
     mg_f64x8 low8 = sixteen.lo, high8 = sixteen.hi;                 \
     MG_FOLD8(STEP, STEP(low8, high8));                              \
+  })
+
+/// The largest of 16 floats, none of them NaN.
+#define MG_LARGEST16(value)                                         \
+  ({                                                                \
+    mg_f32x16 sixteen = (value);                                    \
+    mg_f32x8 eight = sixteen.lo > sixteen.hi ? sixteen.lo : sixteen.hi; \
+    mg_f32x4 four = eight.lo > eight.hi ? eight.lo : eight.hi;      \
+    mg_f32x2 two = four.lo > four.hi ? four.lo : four.hi;           \
+    two.x > two.y ? two.x : two.y;                                  \
   })
 
 // The steps, for vectors and numbers. A NaN in either operand wins.

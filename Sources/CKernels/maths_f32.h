@@ -58,6 +58,22 @@ MG_INLINE float mg_expf(float x) {
   return e.value * e.scale;
 }
 
+/// y = scale · e^x, n elements, inlined into a clone. y may be x.
+MG_INLINE void mg_exp_row_f32(int64_t n, float scale, const float *x, float *y) {
+  int64_t whole = n & ~(int64_t)15;
+  float few[16];
+  for (int64_t i = 0; i < whole; i += 16) {
+    _Pragma("clang loop vectorize(assume_safety) vectorize_width(16) interleave_count(1)")
+    for (int j = 0; j < 16; j++) y[i + j] = scale * mg_expf(x[i + j]);
+  }
+  if (whole == n) return;
+  for (int j = 0; j < 16; j++) few[j] = 0;
+  for (int64_t i = whole; i < n; i++) few[i - whole] = x[i];
+  _Pragma("clang loop vectorize(assume_safety) vectorize_width(16) interleave_count(1)")
+  for (int j = 0; j < 16; j++) few[j] = scale * mg_expf(few[j]);
+  for (int64_t i = whole; i < n; i++) y[i] = few[i - whole];
+}
+
 /// e^x − 1 for |x| ≤ 80: 2^k·(e^r − 1) + (2^k − 1).
 MG_INLINE float mg_expm1_near(float x) {
   const float shift = 12582912 + 127;

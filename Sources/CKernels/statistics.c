@@ -80,15 +80,6 @@ void mg_argmin(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, const vo
       if (squares) squares[at] = (T)s;                                                                 \
     })                                                                                                 \
   }                                                                                                    \
-  static void logsumexp_##tag(int64_t outer, int64_t n, int64_t inner, const T *x, T *y) {             \
-    COLUMNS(T, {                                                                                       \
-      double m = -INFINITY, s = 0;                                                                     \
-      for (int64_t j = 0; j < n; j++) m = v[j * inner] > m || v[j * inner] != v[j * inner] ? v[j * inner] : m; \
-      double shift = isinf(m) ? 0 : m;                                                                 \
-      for (int64_t j = 0; j < n; j++) s += exp(v[j * inner] - shift);                                  \
-      y[at] = (T)(shift + log(s));                                                                     \
-    })                                                                                                 \
-  }                                                                                                    \
   static void norm_##tag(int64_t outer, int64_t n, int64_t inner, const T *x, double p, T *y) {        \
     COLUMNS(T, {                                                                                       \
       double s = p == -INFINITY && n ? INFINITY : 0;                                                   \
@@ -137,10 +128,6 @@ INTEGER_SCAN(b8, uint8_t)
 void mg_moments(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *mean, void *sum_squares) {
   if (dtype == MG_F32) moments_f32(outer, n, inner, x, mean, sum_squares);
   else moments_f64(outer, n, inner, x, mean, sum_squares);
-}
-void mg_logsumexp(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *y) {
-  if (dtype == MG_F32) logsumexp_f32(outer, n, inner, x, y);
-  else logsumexp_f64(outer, n, inner, x, y);
 }
 void mg_norm(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, const void *x, double p, void *y) {
   if (dtype == MG_F32) norm_f32(outer, n, inner, x, p, y);
