@@ -9,6 +9,7 @@ local own, kind_of, identity, module_kind, nearest =
   native.own, native.kind_of, native.identity, native.module_kind, native.nearest
 
 local order = setmetatable({}, { __mode = "k" })   -- instance → names in order of first assignment
+local known_names = setmetatable({}, { __mode = "k" })  -- instance → set of those names
 local hooks = setmetatable({}, { __mode = "k" })   -- instance → { pre = {…}, post = {…} }
 local class_of = setmetatable({}, { __mode = "k" })
 
@@ -25,7 +26,7 @@ end
 -- Raised by reading a field that was never assigned: a misspelt name should not become nil and fail elsewhere.
 local function missing(self, key, class)
   local names = order[self]
-  if names and names[key] then return nil end      -- assigned once, nil now
+  if known_names[self][key] then return nil end    -- assigned once, nil now
   if type(key) == "number" then return nil end     -- ends ipairs
   local known = {}
   for i = 1, #names do known[i] = tostring(names[i]) end
@@ -41,14 +42,12 @@ local function missing(self, key, class)
 end
 
 local function assign(self, key, value)
-  local names = order[self]
-  if names then
-    if names[key] then                             -- named before, removed since: to the end, as in PyTorch
-      for i = 1, #names do if names[i] == key then table.remove(names, i) break end end
-    end
-    names[#names + 1] = key
-    names[key] = true
+  local names, known = order[self], known_names[self]
+  if known[key] then                               -- named before, removed since: to the end, as in PyTorch
+    for i = 1, #names do if names[i] == key then table.remove(names, i) break end end
   end
+  names[#names + 1] = key
+  known[key] = true
   rawset(self, key, value)
 end
 
@@ -87,7 +86,7 @@ end
 local function construct(class, ...)
   local instance = {}
   class_of[instance] = class
-  order[instance] = {}
+  order[instance], known_names[instance] = {}, {}
   rawset(instance, "training", true)
   setmetatable(instance, class.__instances)
   if class.init then class.init(instance, ...) end
