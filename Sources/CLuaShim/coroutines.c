@@ -29,11 +29,7 @@ static int resume(lua_State *L, lua_State *co, int arguments) {
   int status = lua_resume(co, L, arguments, &results);
   s->current = L;
   if (ml_unlikely(s->kill)) {
-    if (status != LUA_OK) {  // dead now, whatever its scripts think
-      s->resetting = true;
-      lua_resetthread(co);
-      s->resetting = false;
-    }
+    if (lua_status(co) != LUA_OK) ml_reset(co, s);  // dead now, whatever its scripts think
     ml_arm(L);
     return ml_die(L, s);
   }
@@ -66,7 +62,7 @@ static int wrapped(lua_State *L) {
   if (results >= 0) return results;
   int status = lua_status(co);
   if (status != LUA_OK && status != LUA_YIELD) {
-    status = lua_resetthread(co);
+    status = ml_reset(co, ml_of(L));
     lua_xmove(co, L, 1);
   }
   if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
@@ -99,6 +95,7 @@ static bool is_outermost(lua_State *L) {
 
 static int co_yield(lua_State *L) {
   if (is_outermost(L)) return luaL_error(L, "attempt to yield from outside a coroutine");
+  if (L == ml_of(L)->resetting) return luaL_error(L, "attempt to yield while being closed");
   return lua_yield(L, lua_gettop(L));
 }
 
@@ -140,7 +137,7 @@ static int co_close(lua_State *L) {
   status found = status_of(L, co);
   if (found != dead && found != suspended)
     return luaL_error(L, "cannot close a %s coroutine", status_names[found]);
-  if (lua_resetthread(co) == LUA_OK) {
+  if (ml_reset(co, ml_of(L)) == LUA_OK) {
     lua_pushboolean(L, true);
     return 1;
   }

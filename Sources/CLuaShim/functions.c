@@ -299,8 +299,7 @@ static void drain(lua_State *L, ml_state *s) {
   }
 }
 
-// Between the work of a native call and its return to Lua, with every result on the stack.
-void ml_attend(lua_State *L, ml_state *s) {
+void ml_settle(lua_State *L, ml_state *s) {
   s->attention = false;
   if (s->pending_count != 0 && lua_checkstack(L, 4)) drain(L, s);
   if (s->native_debt >= s->pace) {
@@ -310,6 +309,11 @@ void ml_attend(lua_State *L, ml_state *s) {
     if (lua_gc(L, LUA_GCISRUNNING) == 1)
       lua_gc(L, LUA_GCSTEP, kilobytes < INT32_MAX / 2048 ? (int)kilobytes : INT32_MAX / 2048);
   }
+}
+
+// Between the work of a native call and its return to Lua, with every result on the stack.
+void ml_attend(lua_State *L, ml_state *s) {
+  ml_settle(L, s);
   if (s->kill) {
     s->attention = true;
     ml_die(L, s);

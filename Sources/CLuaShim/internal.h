@@ -30,12 +30,16 @@ int ml_trampoline(lua_State *L);
 bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra);
 // Builds `count` trees above the frame's arguments; raises only with nothing in flight.
 int ml_build(lua_State *L, ml_state *s, int count, uint32_t mark, size_t arena);
+// Queued releases and pacing; never raises.
+void ml_settle(lua_State *L, ml_state *s);
+// The same, and obedience to a kill.
 void ml_attend(lua_State *L, ml_state *s);
 
 // limits.c
 _Noreturn void ml_raise_memory(lua_State *L);
 int ml_die(lua_State *L, ml_state *s);  // leaves by yield or by error; does not return to Lua code
 void ml_arm(lua_State *L);
+int ml_reset(lua_State *co, ml_state *s);  // lua_resetthread, safe from yields in what it closes
 
 // coroutines.c, libraries.c
 int ml_open_coroutine(lua_State *L);

@@ -72,6 +72,25 @@ static void confine_loaders(lua_State *L) {
   lua_pop(L, 3);
 }
 
+// MARK: What debug must not do
+
+// debug.setupvalue on a C function would make it misread its upvalues; upvaluejoin refuses by itself.
+static int lua_functions_only(lua_State *L) {
+  if (lua_iscfunction(L, 1)) return luaL_error(L, "cannot change the upvalues of a native function");
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+static void guard_debug(lua_State *L) {
+  lua_getglobal(L, LUA_DBLIBNAME);
+  lua_getfield(L, -1, "setupvalue");
+  lua_pushcclosure(L, lua_functions_only, 1);
+  lua_setfield(L, -2, "setupvalue");
+  lua_pop(L, 1);
+}
+
 // MARK: Opening
 
 static int open_libraries(lua_State *L) {
@@ -82,6 +101,7 @@ static int open_libraries(lua_State *L) {
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, LUA_COLIBNAME);
   lua_setglobal(L, LUA_COLIBNAME);
+  guard_debug(L);
   if (!s->config.binary_chunks) confine_loaders(L);
   return 0;
 }

@@ -20,8 +20,16 @@ _Noreturn void ml_raise_memory(lua_State *L) {
   __builtin_unreachable();
 }
 
+// Remembers where the kill struck first.
+static void note_place(lua_State *L, ml_state *s, int level) {
+  if (s->where[0] == 0) ml_where(L, level, s->where, sizeof s->where);
+}
+
+static bool may_yield(lua_State *L, ml_state *s) { return lua_isyieldable(L) && L != s->resetting; }
+
 int ml_die(lua_State *L, ml_state *s) {
-  if (lua_isyieldable(L) && !s->resetting) return lua_yield(L, 0);
+  note_place(L, s, 1);
+  if (may_yield(L, s)) return lua_yield(L, 0);
   lua_settop(L, 0);
   lua_pushliteral(L, "not enough memory");
   return lua_error(L);
@@ -34,9 +42,9 @@ static void hook(lua_State *L, lua_Debug *ar) {
     return;
   }
   (void)ar;
-  if (s->where[0] == 0) ml_where(L, 0, s->where, sizeof s->where);
+  note_place(L, s, 0);
   lua_sethook(L, hook, LUA_MASKCOUNT, 1);
-  if (lua_isyieldable(L) && !s->resetting) {
+  if (may_yield(L, s)) {
     lua_yield(L, 0);  // returns; the interpreter loop then leaves
   } else {
     lua_pushliteral(L, "not enough memory");
@@ -45,6 +53,17 @@ static void hook(lua_State *L, lua_Debug *ar) {
 }
 
 void ml_arm(lua_State *L) { lua_sethook(L, hook, LUA_MASKCOUNT, 1); }
+
+int ml_reset(lua_State *co, ml_state *s) {
+  lua_State *outer = s->resetting, *current = s->current;
+  s->resetting = s->current = co;
+  if (s->kill) ml_arm(co);
+  int status = lua_resetthread(co);
+  s->resetting = outer;
+  s->current = current;
+  if (s->kill) ml_arm(current);
+  return status;
+}
 
 // Makes every thread of the process pass a full memory barrier.
 static void barrier_everywhere(void) {
@@ -58,11 +77,11 @@ static void barrier_everywhere(void) {
   usleep(1000);  // no such call: longer than any store waits in a buffer
 }
 
-void ml_interrupt(ml_state *s) {
+void ml_stop(ml_state *s, ml_kill reason) {
   if (s->depth == 0 || s->kill) return;
   s->where[0] = 0;
   if (s->owner == (uintptr_t)pthread_self()) {  // a signal handler, or a native function
-    s->kill = ML_KILL_INTERRUPT;
+    s->kill = reason;
     s->attention = true;
     ml_arm(s->current);
     return;
@@ -74,7 +93,7 @@ void ml_interrupt(ml_state *s) {
   s->slow = true;
   barrier_everywhere();
   if (s->depth != 0) {
-    s->kill = ML_KILL_INTERRUPT;
+    s->kill = reason;
     s->attention = true;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     ml_arm(s->current);

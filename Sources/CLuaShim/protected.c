@@ -39,7 +39,10 @@ void ml_leave(ml_state *s, lua_State *L, int top) {
     lua_sethook(L, NULL, 0, 0);
     if (s->base != NULL) lua_sethook(s->base, NULL, 0, 0);
   }
-  if (s->attention && !s->kill) ml_attend(L, s);
+  if (s->attention) {
+    ml_settle(L, s);
+    s->attention = s->kill != 0;
+  }
 }
 
 // MARK: Tracebacks
@@ -130,19 +133,11 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
     return LUA_OK;
   }
   keep_traceback(s, L, base, 0);
-  if (status == LUA_YIELD) {
-    s->resetting = true;
-    lua_resetthread(base);
-    s->resetting = false;
-    lua_settop(base, 0);
-    lua_pushliteral(L, "attempt to yield from outside a coroutine");
-    return LUA_ERRRUN;
-  }
-  s->resetting = s->kill != 0;
-  status = lua_resetthread(base);  // closes what is to be closed; the error value comes to the top
-  s->resetting = false;
-  if (lua_gettop(base) == 0) lua_pushnil(base);
-  lua_xmove(base, L, 1);
+  bool yielded = status == LUA_YIELD;
+  status = ml_reset(base, s);  // closes what is to be closed; an error value comes to the top
+  if (yielded) lua_pushliteral(L, "attempt to yield from outside a coroutine");
+  else if (lua_gettop(base) == 0) lua_pushnil(L);
+  else lua_xmove(base, L, 1);
   lua_settop(base, 0);
   return status == LUA_OK ? LUA_ERRRUN : status;
 }

@@ -185,5 +185,6 @@ void ml_release(ml_state *s) {
 bool ml_collect(ml_state *s) {
   if (s->releasing || s->main == NULL) return false;
   s->native_debt = 0;
+  ml_settle(s->current, s);
   return lua_gc(s->current, LUA_GCCOLLECT) == 0;
 }

@@ -110,6 +110,7 @@ extension State {
     } else {
       key = slot.address.map { .address($0) }
       error.message = errorText(slot, lua)
+      if let killed = killError() { return killed }  // __tostring is Lua code, and may run into a limit
       error.value = try? value(at: slot.index, lua)
     }
     if let key, let found = travellers.last(where: { $0.key == key })?.error {
@@ -150,7 +151,9 @@ extension State {
       let top = lua_gettop(lua)
       defer { lua_settop(lua, top) }
       let hasText = slot.type == .number || luaHasMetafield(lua, slot.index, "__tostring")
-      if hasText, ml_tostring(pointer, lua, slot.index) == LUA_OK, let text = Slot(lua, lua_gettop(lua)).string {
+      if hasText, ml_tostring(pointer, lua, slot.index) == LUA_OK,
+        let text = Slot(lua, lua_gettop(lua)).string
+      {
         return text
       }
     }
@@ -173,5 +176,6 @@ extension State {
 
 /// The text under which a Swift error appears in Lua.
 func describe(_ error: any Error) -> String {
-  (error as? LuaError)?.message ?? (error as? any LuaErrorConvertible)?.luaMessage ?? String(describing: error)
+  (error as? LuaError)?.message ?? (error as? any LuaErrorConvertible)?.luaMessage
+    ?? String(describing: error)
 }

@@ -97,7 +97,8 @@ extension State {
   }
 
   private func packageTable(_ field: String) throws -> TableReference {
-    guard case .table(let package) = try global("package"), case .table(let table) = try package.get(field) else {
+    guard case .table(let package) = try global("package"), case .table(let table) = try package.get(field)
+    else {
       throw LuaError("this state has no package.\(field)")
     }
     return table
@@ -114,7 +115,9 @@ private func readFile(_ path: String) throws -> [UInt8] {
   defer { close(descriptor) }
   var info = stat()
   guard fstat(descriptor, &info) == 0 else { throw failure(errno) }
-  guard info.st_mode & S_IFMT != S_IFDIR else { throw LuaError(.file, "cannot run \(path): it is a directory") }
+  guard info.st_mode & S_IFMT != S_IFDIR else {
+    throw LuaError(.file, "cannot run \(path): it is a directory")
+  }
   var bytes: [UInt8] = []
   bytes.reserveCapacity(Int(info.st_size) + 1)
   var chunk = [UInt8](repeating: 0, count: 1 << 16)

@@ -145,13 +145,13 @@ public final class Interrupter: @unchecked Sendable {
   }
   deinit { ml_release(pointer) }
 
-  public func interrupt() { ml_interrupt(pointer) }
+  public func interrupt() { ml_stop(pointer, ML_KILL_INTERRUPT) }
 
   /// The argument for ``interrupt(opaque:)`` in a C signal handler. Valid as long as this object.
   public var opaque: UnsafeMutableRawPointer { UnsafeMutableRawPointer(pointer) }
 
   /// As ``interrupt()``, without touching a Swift object; safe in a signal handler.
   public static func interrupt(opaque: UnsafeMutableRawPointer) {
-    ml_interrupt(opaque.assumingMemoryBound(to: ml_state.self))
+    ml_stop(opaque.assumingMemoryBound(to: ml_state.self), ML_KILL_INTERRUPT)
   }
 }

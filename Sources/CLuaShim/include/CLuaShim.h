@@ -145,7 +145,8 @@ struct ml_state {
   volatile int depth;      // host calls under way
   volatile int kill;       // ml_kill
   volatile int foreign;    // another thread is arming a hook
-  bool closing, resetting;
+  bool closing;
+  lua_State *resetting;    // the coroutine whose pending closes run: it must not yield
   int releasing;           // nesting of release callbacks: Lua must not be called
   uint32_t references;     // every one made by an owner; see count
   char *arena;
@@ -316,7 +317,8 @@ static inline bool ml_is_kind(const ml_state *s, uint32_t kind, uint32_t expecte
 
 // MARK: Limits
 
-// Asks the running script to stop. Safe in a signal handler and from any thread; nothing when none runs.
-void ml_interrupt(ml_state *s);
+// Asks the running script to stop. Safe in a signal handler and from any thread; nothing when none runs, or
+// when it is stopping already.
+void ml_stop(ml_state *s, ml_kill reason);
 
 #endif

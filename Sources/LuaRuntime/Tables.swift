@@ -1,0 +1,145 @@
+// Reading tables in place: options, lists, nested lists.
+import CLuaShim
+
+/// All of these read without metamethods, so no Lua code runs, and leave the stack as they found it. A
+/// closure's slots are valid inside it only.
+extension Slot {
+  /// The length of a table without metamethods (of a string, in bytes): the number of elements of a list.
+  @inlinable public var rawLength: Int { Int(lua_rawlen(lua, index)) }
+
+  /// Calls `body` with `t[position]`, counting from 1.
+  @inlinable
+  public func withElement<Result>(_ position: Int, _ body: (Slot) throws -> Result) throws -> Result {
+    try withTable { table in
+      lua_rawgeti(lua, table, lua_Integer(position))
+      return try body(Slot(lua, lua_gettop(lua)))
+    }
+  }
+
+  /// Calls `body` with `t[name]`. A key that Lua has not seen yet may need memory, hence the general `throws`.
+  public func withField<Result>(_ name: String, _ body: (Slot) throws -> Result) throws -> Result {
+    try withTable { table in
+      let record = ml_of(lua)!
+      var name = name
+      let status = name.withUTF8 { bytes in
+        bytes.withMemoryRebound(to: CChar.self) {
+          ml_raw_field(record, lua, table, $0.baseAddress, $0.count)
+        }
+      }
+      if status != LUA_OK { throw try State.owning(record).captureError(status, lua) }
+      return try body(Slot(lua, lua_gettop(lua)))
+    }
+  }
+
+  /// Calls `body` with each element of a list in order, `t[1]` to `t[#t]` without metamethods.
+  @inlinable
+  public func forEachElement(_ body: (_ position: Int, _ element: Slot) throws -> Void) throws {
+    try withTable { table in
+      let count = Int(lua_rawlen(lua, table))
+      guard count > 0 else { return }
+      for position in 1...count {
+        lua_rawgeti(lua, table, lua_Integer(position))
+        try body(position, Slot(lua, lua_gettop(lua)))
+        lua_settop(lua, table)
+      }
+    }
+  }
+
+  /// Calls `body` with each key and value, in Lua's order. The table must not change meanwhile.
+  @inlinable
+  public func forEachPair(_ body: (_ key: Slot, _ value: Slot) throws -> Void) throws {
+    try withTable { table in
+      lua_pushnil(lua)
+      while ml_next(lua, table) {
+        try body(Slot(lua, table + 1), Slot(lua, table + 2))
+        lua_settop(lua, table + 1)
+      }
+    }
+  }
+
+  /// Whether the table has no keys.
+  public var isEmptyTable: Bool {
+    let isEmpty: Bool? = try? withTable { table in
+      lua_pushnil(lua)
+      return !ml_next(lua, table)
+    }
+    return isEmpty ?? false
+  }
+
+  /// Copies elements of a list of numbers, from `first` on, until the buffer is full or an element is not a number;
+  /// returns how many were copied and whether all of them were of the integer subtype.
+  public func copyNumbers(
+    from first: Int = 1, into buffer: UnsafeMutableBufferPointer<Double>
+  ) -> (count: Int, allIntegers: Bool) {
+    guard type == .table, lua_checkstack(lua, 1) != 0 else { return (0, false) }
+    var allIntegers = true
+    for offset in 0..<buffer.count {
+      let type = lua_rawgeti(lua, index, lua_Integer(first + offset))
+      defer { lua_settop(lua, -2) }
+      guard type == LUA_TNUMBER else { return (offset, allIntegers) }
+      if lua_isinteger(lua, -1) == 0 { allIntegers = false }
+      buffer[offset] = lua_tonumberx(lua, -1, nil)
+    }
+    return (buffer.count, allIntegers)
+  }
+
+  /// As ``copyNumbers(from:into:)`` for integers and floats with integral values.
+  public func copyIntegers(from first: Int = 1, into buffer: UnsafeMutableBufferPointer<Int>) -> Int {
+    guard type == .table, lua_checkstack(lua, 1) != 0 else { return 0 }
+    for offset in 0..<buffer.count {
+      lua_rawgeti(lua, index, lua_Integer(first + offset))
+      defer { lua_settop(lua, -2) }
+      guard let value = Slot(lua, lua_gettop(lua)).integer else { return offset }
+      buffer[offset] = value
+    }
+    return buffer.count
+  }
+
+  /// Walks nested lists depth first: `leaf` receives every element that is not a table, with its depth
+  /// (1 for elements of this list); `list` every table, this one first, with its depth (0 for this one) and length.
+  /// Throws when the nesting exceeds `maximumDepth`, as it does for a table that contains itself.
+  public func walkLists(
+    maximumDepth: Int, list: (_ depth: Int, _ length: Int) throws -> Void,
+    leaf: (_ depth: Int, _ element: Slot) throws -> Void
+  ) throws {
+    func walk(_ slot: Slot, _ depth: Int) throws {
+      guard depth <= maximumDepth else {
+        throw LuaError("lists are nested more than \(maximumDepth) deep, or contain themselves")
+      }
+      try list(depth, slot.rawLength)
+      try slot.forEachElement { _, element in
+        if element.type == .table { try walk(element, depth + 1) } else { try leaf(depth + 1, element) }
+      }
+    }
+    try walk(self, 0)
+  }
+
+  /// Copies the table to the top, gives `body` its index, and restores the stack.
+  @inlinable
+  func withTable<Result>(_ body: (Int32) throws -> Result) throws -> Result {
+    guard lua_type(lua, index) == LUA_TTABLE else { throw notATable }
+    guard lua_checkstack(lua, 6) != 0 else { throw tooDeep }
+    let top = lua_gettop(lua)
+    defer { lua_settop(lua, top) }
+    lua_pushvalue(lua, index)
+    return try body(top + 1)
+  }
+
+  @usableFromInline var notATable: LuaError { LuaError("expected a table, got \(typeName)") }
+  @usableFromInline var tooDeep: LuaError { LuaError(.memory, "stack overflow") }
+}
+
+extension Call {
+  /// The elements of the argument, a list of integers such as a shape; `nil` when it is anything else.
+  public func integers(_ index: Int) -> [Int]? {
+    let slot = self[index]
+    guard slot.type == .table else { return nil }
+    let length = slot.rawLength
+    var copied = 0
+    let values = [Int](unsafeUninitializedCapacity: length) { buffer, count in
+      copied = slot.copyIntegers(into: UnsafeMutableBufferPointer(rebasing: buffer[..<length]))
+      count = copied
+    }
+    return copied == length ? values : nil
+  }
+}

@@ -1,0 +1,206 @@
+// Limits: a script that must stop does, whatever it catches, and the state works afterwards.
+import Dispatch
+import Testing
+
+@testable import LuaRuntime
+
+@Suite struct LimitTests {
+  /// Each would run forever, and hold on to the error if it could.
+  static let runaways = [
+    "while true do end",
+    "repeat local x = 1 until false",
+    "for i = 1, math.huge do end",
+    "while true do pcall(function() while true do end end) end",
+    "while true do pcall(pcall, function() while true do end end) end",
+    "xpcall(function() while true do end end, function() while true do end end)",
+    "while true do xpcall(function() while true do end end, function() while true do end end) end",
+    "coroutine.wrap(function() while true do end end)()",
+    "while true do coroutine.wrap(function() while true do end end)() end",
+    "while true do pcall(coroutine.wrap(function() pcall(function() while true do end end) end)) end",
+    "coroutine.wrap(function() coroutine.wrap(function() pcall(function() while true do end end) end)() end)()",
+    "local f = coroutine.wrap(function() while true do coroutine.yield() end end) while true do f() end",
+    "coroutine.wrap(function() local x <close> = setmetatable({}, {__close = function() while true do end end}) while true do end end)()",
+    "local x <close> = setmetatable({}, {__close = function() while true do end end}) while true do end",
+    "local x <close> = setmetatable({}, {__close = function() while true do end end}) error('x')",
+    "local co = coroutine.create(function() local x <close> = setmetatable({}, {__close = function() while true do end end}) coroutine.yield() end) coroutine.resume(co) coroutine.close(co)",
+    "table.sort({1, 2, 3, 4}, function() while true do end end)",
+    "table.sort({1, 2, 3, 4}, function() pcall(function() while true do end end) while true do end end)",
+    "string.gsub('a', 'a', function() while true do end end)",
+    "local t = setmetatable({}, {__index = function() while true do end end}) print(t.x)",
+    "local t = setmetatable({}, {__add = function() while true do pcall(function() while true do end end) end end}) print(t + 1)",
+    "local function f() return f() end f()",
+    "local function f() return pcall(f) end while true do f() end",
+    "while true do local function f() coroutine.wrap(f)() end pcall(f) end",
+    "error(setmetatable({}, {__tostring = function() while true do end end}))",
+    "while true do pcall(error) end",
+    "while true do nested(function() while true do end end) end",
+    "nested(function() pcall(nested, function() while true do pcall(function() while true do end end) end end) end)",
+    "while true do pcall(nested, function() coroutine.wrap(function() while true do end end)() end) end",
+    "while true do native() end",
+    "load(function() while true do end end)",
+    "require_('looping')",
+  ]
+
+  func makeState() throws -> State {
+    let state = try State()
+    // Swallows the error of what it calls, as careless host code would.
+    try state.setGlobal(
+      "nested",
+      .native(
+        NativeFunction { call in
+          guard case .function(let function) = try call.value(1) else { return }
+          _ = try? function.call()
+        }))
+    try state.setGlobal("native", .native(NativeFunction { _ in }))
+    try state.run(source: "package.preload.looping = function() while true do end end require_ = require")
+    return state
+  }
+
+  @Test(arguments: runaways)
+  func interruptsStopEverything(_ source: String) throws {
+    let state = try makeState()
+    let interrupter = Interrupter(state)
+    let done = DispatchSemaphore(value: 0)
+    let thread = DispatchQueue(label: "interrupter")
+    thread.async {
+      // Again and again, since one that comes before the script has begun is rightly lost.
+      while done.wait(timeout: .now() + .milliseconds(20)) == .timedOut { interrupter.interrupt() }
+    }
+    defer { done.signal() }
+    let error = try #require(throws: LuaError.self) {
+      try state.run(source: source, chunkName: "@loop.lua")
+    }
+    #expect(error.kind == .interrupted)
+    #expect(error.plainMessage == "interrupted!")
+    done.signal()
+    thread.sync {}
+    #expect(
+      try state.text("local t = {} for i = 1, 1000 do t[i] = i end return 'usable ' .. #t") == "usable 1000")
+    #expect(
+      try state.text("return select(2, pcall(coroutine.wrap(function() error('caught', 0) end)))") == "caught"
+    )
+  }
+
+  @Test func theErrorSaysWhere() throws {
+    let state = try makeState()
+    let interrupter = Interrupter(state)
+    try state.setGlobal("interrupt", .native(NativeFunction { _ in interrupter.interrupt() }))
+    let error = try state.failure("local function spin()\n  while true do end\nend\ninterrupt()\nspin()")
+    #expect(error.kind == .interrupted)
+    #expect(error.position?.chunk == "test.lua")
+    #expect(error.traceback?.contains("test.lua:") == true)
+  }
+
+  @Test func anInterruptFromANativeFunctionStopsItsScript() throws {
+    let state = try makeState()
+    let interrupter = Interrupter(state)
+    try state.setGlobal("interrupt", .native(NativeFunction { _ in interrupter.interrupt() }))
+    try state.run(source: "n = 0")
+    for source in [
+      "interrupt() n = n + 1", "pcall(interrupt) n = n + 1", "coroutine.wrap(interrupt)() n = n + 1",
+      "nested(interrupt) n = n + 1",
+    ] {
+      #expect(try state.failure(source).kind == .interrupted)
+    }
+    #expect(try state.evaluate("n").first?.integerValue == 0)
+  }
+
+  @Test func nothingIsInterruptedWhenNothingRuns() throws {
+    let state = try makeState()
+    let interrupter = Interrupter(state)
+    interrupter.interrupt()
+    #expect(try state.text("return 'ran'") == "ran")
+  }
+
+  @Test func interruptedCoroutinesAreDead() throws {
+    let state = try makeState()
+    let interrupter = Interrupter(state)
+    try state.setGlobal("interrupt", .native(NativeFunction { _ in interrupter.interrupt() }))
+    #expect(
+      try state.failure(
+        "co = coroutine.create(function() interrupt() while true do end end) coroutine.resume(co)"
+      )
+      .kind == .interrupted)
+    #expect(try state.text("return coroutine.status(co)") == "dead")
+    #expect(try state.text("return select(2, coroutine.resume(co))") == "cannot resume dead coroutine")
+  }
+
+  @Test func handlesSurviveInterrupts() throws {
+    let counter = Counter()
+    let state = try LuaRuntimeTests.makeState(counter)
+    let interrupter = Interrupter(state)
+    let done = DispatchSemaphore(value: 0)
+    let thread = DispatchQueue(label: "interrupter")
+    thread.async {
+      while done.wait(timeout: .now() + .milliseconds(3)) == .timedOut { interrupter.interrupt() }
+    }
+    for _ in 0..<50 {
+      let error = try state.failure(
+        "while true do local a = new(1) pcall(function() return a + 1 end) a = a + a end")
+      #expect(error.kind == .interrupted)
+    }
+    done.signal()
+    thread.sync {}
+    state.collect()
+    #expect(counter.live == 0 && counter.made == counter.released)
+  }
+
+  // MARK: Memory
+
+  static let gluttons = [
+    "local t = {} while true do t[#t + 1] = {} end",
+    "local s = 'a' while true do s = s .. s end",
+    "string.rep('a', 1e9)",
+    "local c = {} while true do c[#c + 1] = coroutine.create(print) end",
+    "local function f() return {f()} end f()",
+    "collectgarbage('stop') while true do local _ = {} end",
+    "local t = {} while true do t[#t + 1] = new(1) end",
+    "local t = {} for i = 1, 1e9 do t[i] = i end",
+    "local t = {} while true do t[#t + 1] = new(1):itself() t[#t + 1] = tostring(#t) end",
+    "string.pack('c1000000000', '')",
+    "list(100000000)",
+    "local t = {} while true do t[#t + 1] = function() return t end end",
+  ]
+
+  @Test(arguments: gluttons)
+  func memoryLimitsHold(_ source: String) throws {
+    let counter = Counter()
+    do {
+      let state = try LuaRuntimeTests.makeState(counter, State.Configuration(memoryLimit: 8 << 20))
+      try state.setGlobal(
+        "list",
+        .native(
+          NativeFunction { call in
+            let count = call.integer(1) ?? 0
+            call.returnsList(count)
+            for _ in 0..<min(count, 1 << 20) { call.returns(1) }
+          }))
+      // collectgarbage('stop') can still be outlived: Lua collects before it gives up.
+      if !source.hasPrefix("collectgarbage") {
+        let error = try state.failure(source)
+        let isExpected = error.kind == .memory && error.message == "not enough memory"
+        #expect(
+          isExpected || error.message.contains("stack overflow") || error.message.contains("too large")
+            || error.message.contains("unfinished"), "\(error)")
+      }
+      #expect(state.memory.peak <= 8 << 20)
+      #expect(try state.text("collectgarbage('restart') return 'usable'") == "usable")
+      #expect(
+        try state.text(
+          "return select(2, pcall(function() local t = {} while true do t[#t + 1] = {} end end))")
+          == "not enough memory")
+    }
+    #expect(counter.live == 0 && counter.made == counter.released)
+  }
+
+  @Test func claimsCountTowardTheLimit() throws {
+    let counter = Counter()
+    let state = try LuaRuntimeTests.makeState(counter, State.Configuration(memoryLimit: 8 << 20))
+    #expect(!state.wouldExceedLimit(bytes: 4 << 20))
+    state.claim(bytes: 6 << 20)
+    #expect(state.wouldExceedLimit(bytes: 4 << 20))
+    #expect(try state.failure("local s = ('a'):rep(2 << 20)").kind == .memory)
+    state.unclaim(bytes: 6 << 20)
+    try state.run(source: "local s = ('a'):rep(2 << 20)")
+  }
+}
