@@ -1,27 +1,36 @@
-// Large matrix products: the second half of the template gemm_kernels.h.
+// Matrix products of any size: the second half of the template gemm_kernels.h.
 //
-// The classic blocking (Goto, van de Geijn: Anatomy of high-performance matrix multiplication). A slab of Y, BLOCK_K
-// rows deep, is packed into panels as wide as the tile; then each task packs a block of X and runs it along a group
-// of panels, so that a panel stays in the first-level cache and the block of X in the second. Tasks are cut by the
-// sizes alone and each element of C is summed in one order, so threads never change a result.
+// Up to some size operands stay in a core's own cache, and `small` on a part of the columns or rows per task is best.
+// Larger products use the classic blocking (Goto, van de Geijn: Anatomy of high-performance matrix multiplication):
+// both operands are packed, slab by slab, into panels as wide as the tile, in the order in which it reads them; then
+// each task runs a block of X's panels along a group of Y's, so that a panel of Y stays in the first-level cache and
+// the block of X in the second. Tasks are cut by the sizes alone and each element of C is summed in one order, so
+// threads never change a result.
 
-#define BLOCK_K 256
-#define BLOCK_ROWS 64
-#define BLOCK_COLUMNS 256                                       // columns of one task
-#define SLAB_COLUMNS 1024
+#define SLAB_K 384
+#define SLAB_ROWS 1024
+#define SLAB_COLUMNS 2048
+#define BLOCK_ROWS 64                                           // one task
+#define BLOCK_COLUMNS 256
 #define PANEL (VECTORS * LANES)                                 // columns of a panel of Y
-#define SIDE ((ROWS + LANES - 1) / LANES * LANES)               // row stride of a packed panel of X
+// Row stride of a packed panel of X, and elements from one to the next. Packing writes whole vectors; what overhangs
+// is overwritten by the next row (unless the rows of the panel take several vectors) or lies between panels.
+#define SIDE (ROWS <= LANES ? ROWS : (ROWS + LANES - 1) / LANES * LANES)
+#define X_PANEL(k) (SIDE * (k) + LANES)
 
-/// One slab: C (+)= X·Y for up to SLAB_COLUMNS columns and BLOCK_K steps of k, Y packed.
+INLINE int64_t NAME(least)(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t NAME(pieces)(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+/// A slab, C (+)= X·Y for up to SLAB_ROWS rows, SLAB_COLUMNS columns and SLAB_K steps of k, with both packed.
 typedef struct {
   PRODUCT product;
-  ELEMENT *packed;                                              // panels of k × PANEL, one after another
-  int64_t block_rows, row_blocks;
+  ELEMENT *x, *y;                                               // panels, one after another
+  int64_t x_panels, y_panels, row_blocks;
 } NAME(slab);
 
-/// to[p · to_row + j] = from[p · from_row + j · from_column], for one panel.
-static void NAME(pack)(int64_t depth, int64_t width, const ELEMENT *from, int64_t from_row, int64_t from_column, ELEMENT *to,
-                       int64_t to_row) {
+/// to[p · to_row + j] = from[p · from_row + j · from_column], for one panel; one of the strides is 1.
+static void NAME(pack)(int64_t depth, int64_t width, const ELEMENT *from, int64_t from_row, int64_t from_column,
+                       ELEMENT *to, int64_t to_row) {
   if (from_row == 1) return NAME(transpose)(width, depth, from, from_column, to, to_row);
   const NAME(mask) mask = NAME(first)(width % LANES);
   for (int64_t p = 0; p < depth; p++, from += from_row, to += to_row) {
@@ -31,75 +40,65 @@ static void NAME(pack)(int64_t depth, int64_t width, const ELEMENT *from, int64_
   }
 }
 
+/// Panels of Y, then of X.
 static void NAME(pack_panels)(void *context, int64_t begin, int64_t end) {
-  NAME(slab) *slab = context;
+  const NAME(slab) *slab = context;
   const PRODUCT *q = &slab->product;
-  for (int64_t j = begin * PANEL; j < end * PANEL && j < q->n; j += PANEL)
-    NAME(pack)(q->k, q->n - j < PANEL ? q->n - j : PANEL, q->y + j * q->y_column, q->y_row, q->y_column,
-               slab->packed + j * q->k, PANEL);
-}
-
-/// The rows of one block by the columns of one group.
-static void NAME(multiply_block)(const NAME(slab) *slab, int64_t i, int64_t j) {
-  PRODUCT q = slab->product;
-  const int64_t rows = q.m - i < slab->block_rows ? q.m - i : slab->block_rows;
-  const int64_t columns = q.n - j < BLOCK_COLUMNS ? q.n - j : BLOCK_COLUMNS;
-  ELEMENT *packed = scratch(1, (size_t)(BLOCK_ROWS + ROWS) / ROWS * SIDE * BLOCK_K * ELEMENT_BYTES);
-  const ELEMENT *x = q.x + i * q.x_row;
-  if (packed) {
-    for (int64_t r = 0; r < rows; r += ROWS)
-      NAME(pack)(q.k, rows - r < ROWS ? rows - r : ROWS, x + r * q.x_row, q.x_column, q.x_row,
-                 packed + r / ROWS * SIDE * q.k, SIDE);
-  }
-  for (int64_t column = j; column < j + columns; column += PANEL) {
-    int64_t width = j + columns - column < PANEL ? j + columns - column : PANEL;
-    for (int64_t r = 0; r < rows; r += ROWS) {
-      q.m = rows - r < ROWS ? rows - r : ROWS;
-      q.c = slab->product.c + (i + r) * q.c_row;
-      q.x = x + r * slab->product.x_row;
-      if (packed) q.x = packed + r / ROWS * SIDE * q.k, q.x_row = 1, q.x_column = SIDE;
-      NAME(strip)(&q, column, width, slab->packed + column * q.k, PANEL);
-    }
+  for (int64_t panel = begin; panel < end; panel++) {
+    const int64_t j = panel * PANEL, i = (panel - slab->y_panels) * ROWS;
+    if (panel < slab->y_panels)
+      NAME(pack)(q->k, NAME(least)(q->n - j, PANEL), q->y + j * q->y_column, q->y_row, q->y_column,
+                 slab->y + j * q->k, PANEL);
+    else
+      NAME(pack)(q->k, NAME(least)(q->m - i, ROWS), q->x + i * q->x_row, q->x_column, q->x_row,
+                 slab->x + i / ROWS * X_PANEL(q->k), SIDE);
   }
 }
 
 static void NAME(multiply_blocks)(void *context, int64_t begin, int64_t end) {
   const NAME(slab) *slab = context;
-  for (int64_t task = begin; task < end; task++)
-    NAME(multiply_block)(slab, task % slab->row_blocks * slab->block_rows, task / slab->row_blocks * BLOCK_COLUMNS);
-}
-
-/// C = X·Y for any sizes; the columns of C are contiguous.
-static void NAME(by_blocks)(const PRODUCT *q, ELEMENT *packed, bool threads) {
-  const int64_t blocks = (q->m + BLOCK_ROWS - 1) / BLOCK_ROWS;
-  NAME(slab) slab = {*q, packed, ((q->m + blocks - 1) / blocks + ROWS - 1) / ROWS * ROWS, 0};
-  slab.row_blocks = (q->m + slab.block_rows - 1) / slab.block_rows;
-  PRODUCT *part = &slab.product;
-  for (int64_t j = 0; j < q->n; j += SLAB_COLUMNS) {
-    part->n = q->n - j < SLAB_COLUMNS ? q->n - j : SLAB_COLUMNS;
-    part->c = q->c + j;
-    part->bias = q->bias ? q->bias + j : NULL;
-    part->accumulate = q->accumulate;
-    for (int64_t p = 0; p < q->k; p += BLOCK_K) {
-      part->k = q->k - p < BLOCK_K ? q->k - p : BLOCK_K;
-      part->x = q->x + p * q->x_column;
-      part->y = q->y + p * q->y_row + j * q->y_column;
-      int64_t panels = (part->n + PANEL - 1) / PANEL;
-      int64_t tasks = slab.row_blocks * ((part->n + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS);
-      if (threads) {
-        mg_parallel(panels, 8, NAME(pack_panels), &slab);
-        mg_parallel(tasks, 1, NAME(multiply_blocks), &slab);
-      } else {
-        NAME(pack_panels)(&slab, 0, panels);
-        NAME(multiply_blocks)(&slab, 0, tasks);
+  const int64_t m = slab->product.m, n = slab->product.n, k = slab->product.k;
+  PRODUCT q = slab->product;
+  q.x_row = 1;
+  q.x_column = SIDE;
+  for (int64_t task = begin; task < end; task++) {
+    const int64_t i = task % slab->row_blocks * BLOCK_ROWS, j = task / slab->row_blocks * BLOCK_COLUMNS;
+    for (int64_t column = j; column < NAME(least)(n, j + BLOCK_COLUMNS); column += PANEL) {
+      for (int64_t row = i; row < NAME(least)(m, i + BLOCK_ROWS); row += ROWS) {
+        q.m = NAME(least)(m - row, ROWS);
+        q.x = slab->x + row / ROWS * X_PANEL(k);
+        q.c = slab->product.c + row * q.c_row;
+        NAME(strip)(&q, column, NAME(least)(n - column, PANEL), slab->y + column * k, PANEL);
       }
-      part->accumulate = true;
-      part->bias = NULL;
     }
   }
 }
 
-// ------------------------------------------------------------------------------------------------ any size
+static void NAME(by_blocks)(const PRODUCT *q, ELEMENT *x, ELEMENT *y) {
+  NAME(slab) slab = {.product = *q, .x = x, .y = y};
+  PRODUCT *part = &slab.product;
+  for (int64_t j = 0; j < q->n; j += SLAB_COLUMNS) {
+    for (int64_t p = 0; p < q->k; p += SLAB_K) {
+      for (int64_t i = 0; i < q->m; i += SLAB_ROWS) {
+        part->m = NAME(least)(q->m - i, SLAB_ROWS);
+        part->n = NAME(least)(q->n - j, SLAB_COLUMNS);
+        part->k = NAME(least)(q->k - p, SLAB_K);
+        part->x = q->x + i * q->x_row + p * q->x_column;
+        part->y = q->y + p * q->y_row + j * q->y_column;
+        part->c = q->c + i * q->c_row + j;
+        part->accumulate = q->accumulate || p > 0;
+        part->bias = q->bias && p == 0 ? q->bias + j : NULL;
+        slab.x_panels = NAME(pieces)(part->m, ROWS);
+        slab.y_panels = NAME(pieces)(part->n, PANEL);
+        slab.row_blocks = NAME(pieces)(part->m, BLOCK_ROWS);
+        mg_parallel(slab.y_panels + slab.x_panels, 4, NAME(pack_panels), &slab);
+        mg_parallel(slab.row_blocks * NAME(pieces)(part->n, BLOCK_COLUMNS), 1, NAME(multiply_blocks), &slab);
+      }
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ parts
 
 /// The arguments of `gemm`, for tasks.
 typedef struct {
@@ -122,32 +121,38 @@ static void NAME(some_columns)(void *context, int64_t begin, int64_t end) {
               g->c + begin, g->ldc);
 }
 
-static void NAME(gemm)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const ELEMENT *a, int64_t lda,
-                       const ELEMENT *b, int64_t ldb, bool accumulate, const ELEMENT *bias, ELEMENT *c, int64_t ldc) {
+static void NAME(gemm)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const ELEMENT *a,
+                       int64_t lda, const ELEMENT *b, int64_t ldb, bool accumulate, const ELEMENT *bias, ELEMENT *c,
+                       int64_t ldc) {
   const int64_t work = m * n * k;
-  if (work <= SMALL_WORK)
+  if (work <= GEMM_ALONE)
     return NAME(small)(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, accumulate, bias, c, ldc);
-  const int64_t slab_columns = ((n < SLAB_COLUMNS ? n : SLAB_COLUMNS) + PANEL - 1) / PANEL * PANEL;
-  ELEMENT *packed = m < NARROW || n < NARROW
-      ? NULL : scratch(0, (size_t)(slab_columns * (k < BLOCK_K ? k : BLOCK_K)) * ELEMENT_BYTES);
-  if (packed) {
-    PRODUCT q = {m, n, k, a, b, transpose_a ? 1 : lda, transpose_a ? lda : 1, transpose_b ? 1 : ldb,
-                 transpose_b ? ldb : 1, c, ldc, 1, bias, 1, accumulate};
-    NAME(by_blocks)(&q, packed, work >= THREADS_WORK);
-  } else {
-    NAME(arguments) g = {transpose_a, transpose_b, accumulate, m, n, k, lda, ldb, ldc, a, b, bias, c};
-    // Chunks of some hundred thousand multiply-adds, and long stretches of memory.
-    const int64_t least = (m < n ? !transpose_b : transpose_a) ? 512 : 16;
-    int64_t grain = THREADS_WORK / 4 * (m < n ? n : m) / work;
-    grain = grain < least ? least : grain / 16 * 16;
-    if (m < n) mg_parallel(n, grain, NAME(some_columns), &g);
-    else mg_parallel(m, grain, NAME(some_rows), &g);
+  if (work >= GEMM_PACKED && m >= BLOCK_ROWS && n >= 2 * PANEL) {
+    const int64_t depth = NAME(least)(k, SLAB_K);
+    const int64_t x_size = NAME(pieces)(NAME(least)(m, SLAB_ROWS), ROWS) * X_PANEL(depth);
+    const int64_t y_size = NAME(pieces)(NAME(least)(n, SLAB_COLUMNS), PANEL) * PANEL * depth;
+    ELEMENT *y = mg_gemm_scratch((size_t)(x_size + y_size) * ELEMENT_BYTES);
+    if (y) {
+      const PRODUCT q = {m, n, k, a, b, transpose_a ? 1 : lda, transpose_a ? lda : 1, transpose_b ? 1 : ldb,
+                         transpose_b ? ldb : 1, c, ldc, 1, bias, 1, accumulate};
+      return NAME(by_blocks)(&q, y + y_size, y);
+    }
   }
+  NAME(arguments) g = {transpose_a, transpose_b, accumulate, m, n, k, lda, ldb, ldc, a, b, bias, c};
+  const bool by_columns = n / PANEL >= m / BLOCK_ROWS;
+  // Whole tiles; and where only matrix times vector is asked for, memory is best read in long stretches.
+  const int64_t tile = by_columns ? (m == 1 && !transpose_b ? 512 : PANEL) : (n == 1 && transpose_a ? 512 : BLOCK_ROWS);
+  const int64_t wanted = GEMM_ALONE * (by_columns ? n : m) / work;
+  const int64_t grain = wanted < tile ? tile : wanted / tile * tile;
+  if (by_columns) mg_parallel(n, grain, NAME(some_columns), &g);
+  else mg_parallel(m, grain, NAME(some_rows), &g);
 }
 
 #undef BLOCK_COLUMNS
-#undef BLOCK_K
 #undef BLOCK_ROWS
 #undef PANEL
 #undef SIDE
 #undef SLAB_COLUMNS
+#undef SLAB_K
+#undef SLAB_ROWS
+#undef X_PANEL

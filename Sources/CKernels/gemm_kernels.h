@@ -1,10 +1,9 @@
-// Matrix products of one element type on one instruction set: a template that gemm_small.c and gemm_f64.c include
+// Matrix products of one element type on one instruction set: a template that gemm_f32.c and gemm_f64.c include
 // once for each, after defining
 //
 //   ELEMENT   float or double, of ELEMENT_BYTES
 //   LEVEL     4 (AVX-512), 3 (AVX2 with FMA) or 0 (16-byte vectors, any machine)
 //   NAME(x)   x with a suffix of its own
-//   BLOCKED   if products of any size are wanted (gemm_blocked.h)
 //
 // One register tile does all the work: ROWS rows of X, each element broadcast, times a panel of Y whose rows are
 // contiguous. X may have any strides, so it is never copied; a transposed Y is transposed into a panel on the stack.
@@ -31,6 +30,7 @@
 #define QUAD (LANES < 4 ? LANES : 4)
 #define DEPTH (16384 / (VECTORS * VECTOR_BYTES))         // rows of a panel on the stack
 #define INLINE static inline __attribute__((always_inline))
+#define OUTLINE __attribute__((noinline))                // keeps registers for those who do not call it
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 typedef ELEMENT NAME(vector) __attribute__((vector_size(VECTOR_BYTES), aligned(ELEMENT_BYTES), may_alias));
@@ -81,11 +81,13 @@ typedef int64_t NAME(mask);
 INLINE NAME(mask) NAME(first)(int64_t count) { return count; }
 INLINE VECTOR NAME(load_part)(const ELEMENT *p, NAME(mask) mask) {
   VECTOR v = {0};
-  for (int l = 0; l < LANES; l++) if (l < mask) v[l] = p[l];
+  for (int l = 0; l < LANES; l++)
+    if (l < mask) v[l] = p[l];
   return v;
 }
 INLINE void NAME(store_part)(ELEMENT *p, NAME(mask) mask, VECTOR v) {
-  for (int l = 0; l < LANES; l++) if (l < mask) p[l] = v[l];
+  for (int l = 0; l < LANES; l++)
+    if (l < mask) p[l] = v[l];
 }
 #endif
 
@@ -94,9 +96,9 @@ INLINE void NAME(store)(ELEMENT *p, VECTOR v) { *(VECTOR *)p = v; }
 
 // ------------------------------------------------------------------------------------------------ shuffles
 
-// Of every 2h lanes, LOW takes the lower h of a and of b, HIGH the upper h; doing both for h = LANES/2 … 1 transposes a
-// square. KEEP leaves the lower h of a and the upper h of b in place (a blend), CROSS brings the others there; adding
-// them up for every h leaves the sum of vector l in lane l.
+// Of every 2h lanes, LOW takes the lower h of a and of b, HIGH the upper h; doing both for h = LANES/2 … 1 transposes
+// a square. KEEP leaves the lower h of a and the upper h of b in place (a blend), CROSS brings the others there;
+// adding them up for every h leaves the sum of vector l in lane l.
 #define LOW(t, h) ((t) % (2 * (h)) < (h) ? (t) : LANES + (t) - (h))
 #define HIGH(t, h) ((t) % (2 * (h)) < (h) ? (t) + (h) : LANES + (t))
 #define KEEP(t, h) ((t) % (2 * (h)) < (h) ? (t) : LANES + (t))
@@ -175,8 +177,8 @@ INLINE void NAME(transpose_square)(const int size, int64_t rows, int64_t columns
 
 /// to[p · to_row + j] = from[j · from_row + p] for `rows` × `columns` of `from`; rows up to the next multiple of
 /// LANES become zeros.
-static __attribute__((noinline)) void NAME(transpose)(int64_t rows, int64_t columns, const ELEMENT *from,
-                                                      int64_t from_row, ELEMENT *to, int64_t to_row) {
+static OUTLINE void NAME(transpose)(int64_t rows, int64_t columns, const ELEMENT *from, int64_t from_row, ELEMENT *to,
+                                    int64_t to_row) {
   for (int64_t j = 0; j < rows; j += LANES) {
     for (int64_t p = 0; p < columns; p += LANES) {
       int64_t height = rows - j < LANES ? rows - j : LANES, width = columns - p < LANES ? columns - p : LANES;
@@ -193,7 +195,7 @@ static __attribute__((noinline)) void NAME(transpose)(int64_t rows, int64_t colu
 // ------------------------------------------------------------------------------------------------ the tile
 
 /// Writes `width` lanes of a row of C that are c_column apart; adds to them when accumulating.
-static __attribute__((noinline)) void NAME(scatter)(const PRODUCT *q, const ELEMENT *lanes, ELEMENT *c, int64_t width) {
+static OUTLINE void NAME(scatter)(const PRODUCT *q, const ELEMENT *lanes, ELEMENT *c, int64_t width) {
   for (int64_t l = 0; l < width; l++) c[l * q->c_column] = q->accumulate ? c[l * q->c_column] + lanes[l] : lanes[l];
 }
 
@@ -267,7 +269,7 @@ INLINE void NAME(tile)(const int rows, const int vectors, const bool part, const
 
 /// All rows of the `vectors` vectors of C that begin at column j.
 #define DEFINE_ROWS(name, vectors, part)                                                                             \
-  static __attribute__((noinline)) void name(const PRODUCT *q, int64_t j, int64_t width, const ELEMENT *y, int64_t y_row) { \
+  static OUTLINE void name(const PRODUCT *q, int64_t j, int64_t width, const ELEMENT *y, int64_t y_row) {               \
     const NAME(mask) mask = NAME(first)(width);                                                                      \
     int64_t i = 0;                                                                                                   \
     for (; i + ROWS <= q->m; i += ROWS) NAME(tile)(ROWS, vectors, part, q, i, j, width, mask, y, y_row);             \
@@ -294,36 +296,41 @@ INLINE void NAME(strip)(const PRODUCT *q, int64_t j, int64_t width, const ELEMEN
 // ------------------------------------------------------------------------------------------------ whole products
 
 /// Copies `width` columns of Y that are not contiguous to a panel.
-static __attribute__((noinline)) void NAME(gather)(const PRODUCT *q, int64_t width, const ELEMENT *y, ELEMENT *panel) {
+static OUTLINE void NAME(gather)(const PRODUCT *q, int64_t width, const ELEMENT *y, ELEMENT *panel) {
   if (q->y_row == 1) return NAME(transpose)(width, q->k, y, q->y_column, panel, VECTORS * LANES);
   for (int64_t p = 0; p < q->k; p++)
     for (int64_t l = 0; l < width; l++) panel[p * VECTORS * LANES + l] = y[p * q->y_row + l * q->y_column];
 }
 
-/// Y by panels: in place where its rows are contiguous, else transposed on the stack. A single row of X uses each
-/// element of Y once, so that Y had better be read in long stretches: 16 rows at a time all the way along.
+/// One panel of columns, from j, and `depth` steps of k, from p. `all` holds what q began with.
+INLINE void NAME(slice)(PRODUCT *q, const PRODUCT *all, int64_t p, int64_t depth, int64_t j, ELEMENT *panel) {
+  const int64_t width = q->n - j < VECTORS * LANES ? q->n - j : VECTORS * LANES;
+  const ELEMENT *y = q->y + p * q->y_row + j * q->y_column;
+  q->k = all->k - p < depth ? all->k - p : depth;
+  q->x = all->x + p * q->x_column;
+  q->accumulate = all->accumulate || p > 0;
+  q->bias = p > 0 ? NULL : all->bias;
+  if (q->y_column == 1) {
+    NAME(strip)(q, j, width, y, q->y_row);
+  } else {
+    NAME(gather)(q, width, y, panel);
+    NAME(strip)(q, j, width, panel, VECTORS * LANES);
+  }
+}
+
+/// Y by panels: in place where its rows are contiguous, else transposed on the stack. Either way Y is read along its
+/// rows in memory. A single row of X uses each element of Y once: a few rows of Y are then best read all the way along.
 static void NAME(by_strips)(PRODUCT *q) {
   ELEMENT panel[DEPTH * VECTORS * LANES] __attribute__((aligned(64)));
-  const int64_t k = q->k, depth = q->m == 1 && q->y_column == 1 && q->n >= 256 ? 16 : DEPTH;
-  int64_t p = 0;
-  do {
-    q->k = k - p < depth ? k - p : depth;
-    for (int64_t j = 0; j < q->n; j += VECTORS * LANES) {
-      int64_t width = q->n - j < VECTORS * LANES ? q->n - j : VECTORS * LANES;
-      const ELEMENT *y = q->y + j * q->y_column;
-      if (q->y_column == 1) {
-        NAME(strip)(q, j, width, y, q->y_row);
-      } else {
-        NAME(gather)(q, width, y, panel);
-        NAME(strip)(q, j, width, panel, VECTORS * LANES);
-      }
-    }
-    q->x += q->k * q->x_column;
-    q->y += q->k * q->y_row;
-    q->accumulate = true;
-    q->bias = NULL;
-    p += q->k;
-  } while (p < k);
+  const PRODUCT all = {.k = q->k, .x = q->x, .accumulate = q->accumulate, .bias = q->bias};
+  if (q->y_column == 1) {
+    const int64_t depth = q->m == 1 && q->n >= 256 ? 16 : DEPTH;
+    for (int64_t p = 0; p == 0 || p < all.k; p += depth)
+      for (int64_t j = 0; j < q->n; j += VECTORS * LANES) NAME(slice)(q, &all, p, depth, j, panel);
+  } else {
+    for (int64_t j = 0; j < q->n; j += VECTORS * LANES)
+      for (int64_t p = 0; p == 0 || p < all.k; p += DEPTH) NAME(slice)(q, &all, p, DEPTH, j, panel);
+  }
 }
 
 /// `count` (QUAD or LANES) columns of C in row i as dot products, of which `width` exist; both operands are contiguous
@@ -361,17 +368,19 @@ static void NAME(by_dots)(const PRODUCT *q) {
     for (int64_t i = 0; i < q->m; i++) NAME(dots)(QUAD, q, i, j, q->n - j);
 }
 
-/// Estimates of the time of `by_strips` and `by_dots`, in vector operations; with these weights the choice costs 1 % over
-/// the best one on average, measured for m, n, k from 1 to 256 on Zen 4.
+/// Estimates of the time of `by_strips` and `by_dots`, in vector operations. The weights are fitted to 640 shapes up to
+/// 256 on Zen 4, where the choice costs 3 % over the best one on average. Results scattered over C must pay clearly,
+/// since the long strides that go with them collide in the cache.
 INLINE int64_t NAME(vectors)(int64_t n) { return (int64_t)((uint64_t)(n + LANES - 1) / LANES); }
-INLINE int64_t NAME(scatter_cost)(const PRODUCT *q) { return q->c_column == 1 ? 0 : 2 * q->m * q->n; }
 INLINE int64_t NAME(strips_cost)(const PRODUCT *q) {
   int64_t transposed = q->y_column == 1 ? 0 : NAME(vectors)(q->k) * 4 * LANES;
-  return NAME(vectors)(q->n) * (q->m * (q->k + 2) + transposed) + NAME(scatter_cost)(q);
+  int64_t cost = NAME(vectors)(q->n) * (q->m * (q->k + 2) + transposed);
+  return q->c_column == 1 ? cost : cost + cost / 4 + 2 * q->m * q->n;
 }
 INLINE int64_t NAME(dots_cost)(const PRODUCT *q) {
   if (q->x_column != 1 || q->y_row != 1) return INT64_MAX;
-  return (q->n + QUAD - 1) / QUAD * QUAD * q->m * (2 * NAME(vectors)(q->k) + 1) + NAME(scatter_cost)(q);
+  int64_t cost = (q->n + QUAD - 1) / QUAD * QUAD * q->m * (3 * NAME(vectors)(q->k) + 2) / 2;
+  return q->c_column == 1 ? cost : cost + 2 * q->m * q->n;
 }
 
 static void NAME(small)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const ELEMENT *a,
@@ -399,14 +408,15 @@ static void NAME(small)(bool transpose_a, bool transpose_b, int64_t m, int64_t n
 #undef TURNED
   int64_t strips = NAME(strips_cost)(&upright), turned_strips = NAME(strips_cost)(&turned);
   int64_t dots = NAME(dots_cost)(&upright), turned_dots = NAME(dots_cost)(&turned);
-  PRODUCT *by_strips = turned_strips < strips ? &turned : &upright, *by_dots = turned_dots < dots ? &turned : &upright;
-  if ((turned_dots < dots ? turned_dots : dots) < (turned_strips < strips ? turned_strips : strips)) NAME(by_dots)(by_dots);
+  PRODUCT *by_strips = turned_strips < strips ? &turned : &upright;
+  PRODUCT *by_dots = turned_dots < dots ? &turned : &upright;
+  if (turned_strips < strips) strips = turned_strips;
+  if (turned_dots < dots) dots = turned_dots;
+  if (dots < strips) NAME(by_dots)(by_dots);
   else NAME(by_strips)(by_strips);
 }
 
-#ifdef BLOCKED
 #include "gemm_blocked.h"
-#endif
 
 #if LEVEL > 0
 #pragma clang attribute pop
@@ -429,6 +439,7 @@ static void NAME(small)(bool transpose_a, bool transpose_b, int64_t m, int64_t n
 #undef LIST8
 #undef LOW
 #undef NAME
+#undef OUTLINE
 #undef PRODUCT
 #undef QUAD
 #undef ROWS

@@ -13,7 +13,10 @@ private struct Stored<Element: Numeric> {
   let stride: Int
   let count: Int
 
-  init(rows: Int, columns: Int, transposed: Bool = false, gap: Int = 0, outside: Element, _ entry: (Int, Int) -> Element) {
+  init(
+    rows: Int, columns: Int, transposed: Bool = false, gap: Int = 0, outside: Element,
+    _ entry: (Int, Int) -> Element
+  ) {
     let (outer, inner) = transposed ? (columns, rows) : (rows, columns)
     stride = inner + gap
     count = outer * stride
@@ -45,15 +48,20 @@ private func entryBias(_ j: Int) -> Int { j % 19 - 9 }
 
 /// A·B by the definition, row-major.
 private func product(_ m: Int, _ n: Int, _ k: Int) -> [Int] {
-  let a = Stored<Int>(rows: m, columns: k, outside: 0, entryA), b = Stored<Int>(rows: k, columns: n, outside: 0, entryB)
-  defer { a.values.deallocate(); b.values.deallocate() }
+  let a = Stored<Int>(rows: m, columns: k, outside: 0, entryA)
+  let b = Stored<Int>(rows: k, columns: n, outside: 0, entryB)
+  defer {
+    a.values.deallocate()
+    b.values.deallocate()
+  }
   var result = [Int](repeating: 0, count: m * n)
   result.withUnsafeMutableBufferPointer { result in
     var i = 0
     while i < m {
       var p = 0
       while p < k {
-        let factor = a.values[i * k + p], row = b.values + p * n
+        let factor = a.values[i * k + p]
+        let row = b.values + p * n
         var j = 0
         while j < n {
           result[i * n + j] &+= factor &* row[j]
@@ -78,7 +86,10 @@ private func check<Element: BinaryFloatingPoint>(_ m: Int, _ n: Int, _ k: Int, _
   let ab = product(m, n, k)
   let bias = Stored<Element>(rows: 1, columns: n, outside: 0) { Element(entryBias($1)) }
   let before = Stored<Element>(rows: m, columns: n, gap: gap, outside: 777) { Element(entryC($0, $1)) }
-  defer { bias.values.deallocate(); before.values.deallocate() }
+  defer {
+    bias.values.deallocate()
+    before.values.deallocate()
+  }
   var expected: [Stored<Element>] = []  // by accumulate, then bias
   for accumulates in booleans {
     for biased in booleans {
@@ -90,17 +101,23 @@ private func check<Element: BinaryFloatingPoint>(_ m: Int, _ n: Int, _ k: Int, _
   }
   defer { for one in expected { one.values.deallocate() } }
   for transposesA in booleans {
-    let a = Stored<Element>(rows: m, columns: k, transposed: transposesA, gap: gap, outside: .nan) { Element(entryA($0, $1)) }
+    let a = Stored<Element>(rows: m, columns: k, transposed: transposesA, gap: gap, outside: .nan) {
+      Element(entryA($0, $1))
+    }
     defer { a.values.deallocate() }
     for transposesB in booleans {
-      let b = Stored<Element>(rows: k, columns: n, transposed: transposesB, gap: gap, outside: .nan) { Element(entryB($0, $1)) }
+      let b = Stored<Element>(rows: k, columns: n, transposed: transposesB, gap: gap, outside: .nan) {
+        Element(entryB($0, $1))
+      }
       defer { b.values.deallocate() }
       for (kind, expected) in expected.enumerated() {
-        let accumulates = kind >= 2, biased = kind % 2 == 1
+        let accumulates = kind >= 2
+        let biased = kind % 2 == 1
         let c = before.copy()
         defer { c.deallocate() }
         gemm(
-          transposesA, transposesB, Int64(m), Int64(n), Int64(k), a.values, Int64(a.stride), b.values, Int64(b.stride),
+          transposesA, transposesB, Int64(m), Int64(n), Int64(k), a.values, Int64(a.stride), b.values,
+          Int64(b.stride),
           accumulates, biased ? bias.values : nil, c, Int64(before.stride))
         var wrong = 0
         while wrong < before.count, c[wrong] == expected.values[wrong] { wrong += 1 }
@@ -120,7 +137,9 @@ private func check<Element: BinaryFloatingPoint>(_ m: Int, _ n: Int, _ k: Int, _
 }
 
 /// The same for integers whose products overflow.
-private func check<Element: FixedWidthInteger>(_ dtype: mg_dtype, _: Element.Type, _ m: Int, _ n: Int, _ k: Int) {
+private func check<Element: FixedWidthInteger>(
+  _ dtype: mg_dtype, _: Element.Type, _ m: Int, _ n: Int, _ k: Int
+) {
   func big(_ x: Int) -> Element { Element(truncatingIfNeeded: x &* 0x5851_f42d_4c95_7f2d) }
   let expected = Stored<Element>(rows: m, columns: n, outside: 0) { i, j in
     (0..<k).reduce(0) { $0 &+ big(entryA(i, $1)) &* big(entryB($1, j)) }
@@ -128,14 +147,24 @@ private func check<Element: FixedWidthInteger>(_ dtype: mg_dtype, _: Element.Typ
   defer { expected.values.deallocate() }
   for transposesA in booleans {
     for transposesB in booleans {
-      let a = Stored<Element>(rows: m, columns: k, transposed: transposesA, gap: 2, outside: 1) { big(entryA($0, $1)) }
-      let b = Stored<Element>(rows: k, columns: n, transposed: transposesB, gap: 1, outside: 1) { big(entryB($0, $1)) }
+      let a = Stored<Element>(rows: m, columns: k, transposed: transposesA, gap: 2, outside: 1) {
+        big(entryA($0, $1))
+      }
+      let b = Stored<Element>(rows: k, columns: n, transposed: transposesB, gap: 1, outside: 1) {
+        big(entryB($0, $1))
+      }
       let c = Stored<Element>(rows: m, columns: n, outside: 0) { _, _ in 99 }
-      defer { a.values.deallocate(); b.values.deallocate(); c.values.deallocate() }
+      defer {
+        a.values.deallocate()
+        b.values.deallocate()
+        c.values.deallocate()
+      }
       mg_gemm_int(
         dtype, transposesA, transposesB, Int64(m), Int64(n), Int64(k), a.values, Int64(a.stride), b.values,
         Int64(b.stride), c.values, Int64(c.stride))
-      #expect((0..<m * n).allSatisfy { c.values[$0] == expected.values[$0] }, "\(Element.self), \(m)×\(k) · \(k)×\(n)")
+      #expect(
+        (0..<m * n).allSatisfy { c.values[$0] == expected.values[$0] },
+        "\(Element.self), \(m)×\(k) · \(k)×\(n)")
     }
   }
 }
@@ -150,7 +179,9 @@ private func check<Element: FixedWidthInteger>(_ dtype: mg_dtype, _: Element.Typ
   }
 
   /// Several blocks in every direction, and every kind of remainder.
-  @Test(arguments: [(67, 1030, 260), (131, 300, 20), (300, 9, 517), (1, 1100, 600), (1100, 2, 600), (70, 70, 1025)])
+  @Test(arguments: [
+    (67, 1030, 260), (131, 300, 20), (300, 9, 517), (1, 1100, 600), (1100, 2, 600), (70, 70, 1025),
+  ])
   func blocked(m: Int, n: Int, k: Int) {
     check(m, n, k, mg_gemm_f64)
     check(m, n, k, mg_gemm_small_f32)
@@ -169,24 +200,30 @@ private func check<Element: FixedWidthInteger>(_ dtype: mg_dtype, _: Element.Typ
   /// Fractions: float32 and float64 kernels agree as far as float32 reaches.
   @Test(arguments: [(4, 4, 4), (100, 10, 1), (64, 10, 128), (64, 64, 784)])
   func rounding(m: Int, n: Int, k: Int) {
-    let a = (0..<m * k).map { Float(sin(Double($0))) }, b = (0..<n * k).map { Float(cos(Double($0) * 3)) }
-    var c = [Float](repeating: 0, count: m * n), exact = [Double](repeating: 0, count: m * n)
-    mg_gemm_small_f32(false, true, Int64(m), Int64(n), Int64(k), a, Int64(k), b, Int64(k), false, nil, &c, Int64(n))
+    let a = (0..<m * k).map { Float(sin(Double($0))) }
+    let b = (0..<n * k).map { Float(cos(Double($0) * 3)) }
+    var c = [Float](repeating: 0, count: m * n)
+    var exact = [Double](repeating: 0, count: m * n)
+    mg_gemm_small_f32(
+      false, true, Int64(m), Int64(n), Int64(k), a, Int64(k), b, Int64(k), false, nil, &c, Int64(n))
     mg_gemm_f64(
-      false, true, Int64(m), Int64(n), Int64(k), a.map(Double.init), Int64(k), b.map(Double.init), Int64(k), false, nil,
+      false, true, Int64(m), Int64(n), Int64(k), a.map(Double.init), Int64(k), b.map(Double.init), Int64(k),
+      false, nil,
       &exact, Int64(n))
     let worst = zip(c, exact).map { abs(Double($0) - $1) }.max()!
     #expect(worst <= Double(k) * 0x1p-24, "the largest error is \(worst)")
   }
 
   @Test func threadsDoNotChangeResults() {
-    let n = 300, threads = mg_threads()
+    let n = 300
+    let threads = mg_threads()
     defer { mg_set_threads(threads) }
     let a = (0..<n * n).map { sin(Double($0)) }
     let results = [Int32(1), 2, 3].map { threads in
       var c = [Double](repeating: 0, count: n * n)
       mg_set_threads(threads)
-      mg_gemm_f64(true, false, Int64(n), Int64(n), Int64(n), a, Int64(n), a, Int64(n), false, nil, &c, Int64(n))
+      mg_gemm_f64(
+        true, false, Int64(n), Int64(n), Int64(n), a, Int64(n), a, Int64(n), false, nil, &c, Int64(n))
       return c
     }
     #expect(results[0] == results[1] && results[0] == results[2])
