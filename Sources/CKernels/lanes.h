@@ -7,6 +7,8 @@
 #include "internal.h"
 
 typedef float mg_f32x16 __attribute__((ext_vector_type(16)));
+typedef int32_t mg_i32x16 __attribute__((ext_vector_type(16)));
+typedef uint32_t mg_u32x16 __attribute__((ext_vector_type(16)));
 typedef float mg_f32x8 __attribute__((ext_vector_type(8)));
 typedef float mg_f32x4 __attribute__((ext_vector_type(4)));
 typedef float mg_f32x2 __attribute__((ext_vector_type(2)));

@@ -1,5 +1,4 @@
 // Losses whose forward or backward pass is one fused loop.
-#include "maths_f32.h"
 #include "maths.h"
 #include "rows.h"
 
@@ -113,19 +112,14 @@ typedef struct {
   void *dx;
 } gradient;
 
-MG_CLONES static void gradient_f32(const gradient *c, int64_t begin, int64_t end) {
+static void gradient_f32(const gradient *c, int64_t begin, int64_t end) {
   int64_t n = c->n;
   for (int64_t r = begin; r < end; r++) {
-    const float *logp = (const float *)c->logp + r * n, *weight = c->weight;
+    const float *weight = c->weight;
     float *dx = (float *)c->dx + r * n;
     int64_t t = c->target[r];
-    if (t == c->ignore) {
-      memset(dx, 0, (size_t)n * sizeof(float));
-      continue;
-    }
-    float scale = (float)(weight ? c->scale * weight[t] : c->scale), kept = logp[t];
-    mg_exp_row_f32(n, scale, logp, dx);
-    dx[t] = scale * (mg_expf(kept) - 1);
+    if (t == c->ignore) memset(dx, 0, (size_t)n * sizeof(float));
+    else mg_cross_entropy_grad_row(n, (const float *)c->logp + r * n, t, (float)(weight ? c->scale * weight[t] : c->scale), dx);
   }
 }
 

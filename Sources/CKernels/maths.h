@@ -6,19 +6,14 @@
 
 /// y[i] = op(x[i]) for the operations that are not in unary.c. y may be x.
 void mg_math_f32(mg_unary_op op, int64_t n, const float *x, float *y);
-/// The float32 operations that have vectorised code of their own; false for the others.
-bool mg_fast_f32(mg_unary_op op, int64_t n, const float *x, float *y);
 void mg_math_f64(mg_unary_op op, int64_t n, const double *x, double *y);
 
 /// y[i] = op(a[i · as], b[i · bs]) for pow, atan2, hypot; strides 0 or 1. y may be a or b.
 void mg_math2_f32(mg_binary_op op, int64_t n, const float *a, int64_t as, const float *b, int64_t bs, float *y);
 void mg_math2_f64(mg_binary_op op, int64_t n, const double *a, int64_t as, const double *b, int64_t bs, double *y);
 
-/// The same by SLEEF; false where it has no such function, or for this machine none.
-bool mg_sleef_f32(mg_unary_op op, int64_t n, const float *x, float *y);
-bool mg_sleef_f64(mg_unary_op op, int64_t n, const double *x, double *y);
-bool mg_sleef2_f32(mg_binary_op op, int64_t n, const float *a, int64_t as, const float *b, int64_t bs, float *y);
-bool mg_sleef2_f64(mg_binary_op op, int64_t n, const double *a, int64_t as, const double *b, int64_t bs, double *y);
+/// A row of the gradient of cross-entropy: dx = scale · (e^logp − onehot). dx may be logp.
+void mg_cross_entropy_grad_row(int64_t n, const float *logp, int64_t target, float scale, float *dx);
 
 /// One value, by libm in double precision.
 double mg_libm(mg_unary_op op, double x);

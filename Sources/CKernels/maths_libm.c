@@ -1,5 +1,5 @@
-// Transcendental functions element by element, by libm in double precision: the version for machines without
-// SLEEF's vectors, for what SLEEF has not, and for arguments it is not made for.
+// Transcendental functions of one number, by libm in double precision: for machines without SLEEF's vectors, for what
+// SLEEF has not, and for arguments it is not made for.
 #define _DEFAULT_SOURCE  // for lgamma_r: lgamma writes a global
 #include "maths.h"
 
@@ -75,16 +75,3 @@ double mg_libm2(mg_binary_op op, double a, double b) {
     default: return hypot(a, b);
   }
 }
-
-#define LOOPS(tag, T)                                                                                            \
-  void mg_math_##tag(mg_unary_op op, int64_t n, const T *x, T *y) {                                              \
-    if (mg_fast_##tag(op, n, x, y) || mg_sleef_##tag(op, n, x, y)) return;                                       \
-    for (int64_t i = 0; i < n; i++) y[i] = (T)mg_libm(op, x[i]);                                                 \
-  }                                                                                                              \
-  void mg_math2_##tag(mg_binary_op op, int64_t n, const T *a, int64_t as, const T *b, int64_t bs, T *y) {        \
-    if (n == 0 || mg_sleef2_##tag(op, n, a, as, b, bs, y)) return;                                               \
-    T a0 = a[0], b0 = b[0];                                                                                      \
-    for (int64_t i = 0; i < n; i++) y[i] = (T)mg_libm2(op, as ? a[i] : a0, bs ? b[i] : b0);                      \
-  }
-#define mg_fast_f64(op, n, x, y) false  // only float32 has them
-MG_FLOATS(LOOPS)

@@ -1,5 +1,30 @@
-// The loops of maths_sleef.c for one level of the CPU. Included once per level, so without a guard; the includer
-// defines LEVEL(name), FLOATS and DOUBLES (lanes), SLEEF_F and SLEEF_D (names of SLEEF's functions).
+// The loops of maths.c for one level of the CPU: a body, see levels.h.
+
+#include "maths_f32.h"
+
+// MARK: float32's own functions
+
+#define LOOP_16(name)                                                                                   \
+  static void LEVEL(name##_f32)(int64_t n, const float *x, float *y) {                                  \
+    int64_t whole = n & ~(int64_t)15;                                                                   \
+    for (int64_t i = 0; i < whole; i += 16) MG_STORE(F, LEVEL(name)(MG_LOAD(F, x + i)), y + i);         \
+    if (whole == n) return;                                                                             \
+    F few = LEVEL(name)(LEVEL(load_few)(n - whole, x + whole, 0.5f));                                   \
+    LEVEL(store_few)(n - whole, few, y + whole);                                                        \
+  }
+LOOP_16(exp)
+LOOP_16(log)
+LOOP_16(log1p)
+LOOP_16(tanh)
+LOOP_16(sigmoid)
+LOOP_16(logsigmoid)
+LOOP_16(softplus)
+LOOP_16(silu)
+LOOP_16(mish)
+LOOP_16(gelu)
+LOOP_16(gelu_tanh)
+
+#if MG_SLEEF
 
 typedef float LEVEL(VF) __attribute__((ext_vector_type(FLOATS)));
 typedef double LEVEL(VD) __attribute__((ext_vector_type(DOUBLES)));
@@ -22,32 +47,28 @@ OVERLOADED VF LEVEL(call)(void (*f)(void), VF v) { return LEVEL(call)(f, v, v); 
 OVERLOADED VD LEVEL(call)(void (*f)(void), VD v) { return LEVEL(call)(f, v, v); }
 #undef OVERLOADED
 
-// One block, then a loop of blocks. The last block overlaps the one before, its operands being read before y, which
-// may be x, is written; fewer elements than a block are padded, with a number every function likes.
+// One block, then a loop of blocks. Fewer elements than a block are padded, with a number every function likes.
 #define LOOP(V, type, name, LANES, ...)                                                                 \
   static inline V LEVEL(block_##name)(V v) { __VA_ARGS__ }                                              \
   static void LEVEL(name)(int64_t n, const type *x, type *y) {                                          \
-    int64_t whole = n / LANES * LANES;                                                                  \
-    V last = 0.5f;                                                                                      \
-    if (whole) memcpy(&last, x + n - LANES, sizeof last);                                               \
-    else for (int64_t i = 0; i < n; i++) last[i] = x[i];                                                \
-    for (int64_t i = 0; i < whole; i += LANES) {                                                        \
-      V v;                                                                                              \
-      memcpy(&v, x + i, sizeof v);                                                                      \
-      v = LEVEL(block_##name)(v);                                                                       \
-      memcpy(y + i, &v, sizeof v);                                                                      \
-    }                                                                                                   \
-    if (whole == n) return;                                                                             \
-    last = LEVEL(block_##name)(last);                                                                   \
-    if (whole) memcpy(y + n - LANES, &last, sizeof last);                                               \
-    else for (int64_t i = 0; i < n; i++) y[i] = last[i];                                                \
+    int64_t i = 0;                                                                                      \
+    for (; i + LANES <= n; i += LANES) MG_STORE(V, LEVEL(block_##name)(MG_LOAD(V, x + i)), y + i);      \
+    if (i == n) return;                                                                                 \
+    V few = 0.5f;                                                                                       \
+    for (int64_t j = i; j < n; j++) few[j - i] = x[j];                                                  \
+    few = LEVEL(block_##name)(few);                                                                     \
+    for (int64_t j = i; j < n; j++) y[j] = few[j - i];                                                  \
   }
 #define LOOP_F(name, ...) LOOP(VF, float, name##_f32, FLOATS, __VA_ARGS__)
 #define LOOP_D(name, ...) LOOP(VD, double, name##_f64, DOUBLES, __VA_ARGS__)
 
-// Functions of vectors, declared by name only (see `call`).
-#define PLAIN_F(name, accuracy) void SLEEF_F(name, accuracy)(void); LOOP_F(name, return LEVEL(call)(SLEEF_F(name, accuracy), v);)
-#define PLAIN_D(name, accuracy) void SLEEF_D(name, accuracy)(void); LOOP_D(name, return LEVEL(call)(SLEEF_D(name, accuracy), v);)
+// SLEEF's functions, declared by name only (see `call`).
+#define PLAIN_F(name, accuracy)                                                                         \
+  void SLEEF_F(name, accuracy)(void);                                                                   \
+  LOOP_F(name, return LEVEL(call)(SLEEF_F(name, accuracy), v);)
+#define PLAIN_D(name, accuracy)                                                                         \
+  void SLEEF_D(name, accuracy)(void);                                                                   \
+  LOOP_D(name, return LEVEL(call)(SLEEF_D(name, accuracy), v);)
 
 // MARK: functions that are SLEEF's own
 
@@ -73,7 +94,6 @@ PLAIN_D(tanh, u10)
 // MARK: functions that are SLEEF's up to a limit
 
 // Beyond it SLEEF returns infinity too early, or (lgamma, negative) is inexact near zeros; libm does those lanes again.
-#define ABS __builtin_elementwise_abs
 #define LIMITED(V, type, name, LANES, OP, CALL, BEYOND)                                                 \
   void CALL(void);                                                                                      \
   LOOP(V, type, name, LANES, {                                                                          \
@@ -95,7 +115,7 @@ BOTH(MG_LGAMMA, lgamma, v < 0 | v > 4e36f, v < 0 | v > 1e305)
 LIMITED(VD, double, log1p_f64, DOUBLES, MG_LOG1P, SLEEF_D(log1p, u10), v > 1e307)
 #undef BOTH
 
-// MARK: the logistic family in float64 (float32 has its own, maths_f32.h)
+// MARK: the logistic family in float64 (float32's are above)
 
 #define EXP(v) LEVEL(call)(SLEEF_D(exp, u10), v)
 #define LOG1P(v) LEVEL(call)(SLEEF_D(log1p, u10), v)
@@ -158,6 +178,8 @@ PAIR(pow, u10)
 PAIR(atan2, u10)
 PAIR(hypot, u05)
 
+#endif
+
 // MARK: the table
 
 #define BOTH(X, type)                                                                                   \
@@ -165,17 +187,25 @@ PAIR(hypot, u05)
   X(COS, cos, type) X(TAN, tan, type) X(ASIN, asin, type) X(ACOS, acos, type) X(ATAN, atan, type)       \
   X(SINH, sinh, type) X(COSH, cosh, type) X(ASINH, asinh, type) X(ACOSH, acosh, type)                   \
   X(ATANH, atanh, type) X(ERF, erf, type) X(ERFC, erfc, type) X(LGAMMA, lgamma, type)
+#define OWN(X, type)                                                                                    \
+  X(EXP, exp, type) X(LOG, log, type) X(LOG1P, log1p, type) X(TANH, tanh, type)                         \
+  X(SIGMOID, sigmoid, type) X(SILU, silu, type) X(LOGSIGMOID, logsigmoid, type)                         \
+  X(SOFTPLUS, softplus, type) X(GELU_TANH, gelu_tanh, type) X(MISH, mish, type) X(GELU, gelu, type)
+#define PAIRS(X, type) X(POW, pow, type) X(ATAN2, atan2, type) X(HYPOT, hypot, type)
 #define ENTRY(OP, name, type) [MG_##OP] = LEVEL(name##_##type),
-static const table LEVEL(table) = {
-  .f32 = {BOTH(ENTRY, f32)},
-  .f64 = {BOTH(ENTRY, f64) ENTRY(EXP, exp, f64) ENTRY(LOG, log, f64) ENTRY(LOG1P, log1p, f64) ENTRY(TANH, tanh, f64)
-          ENTRY(SIGMOID, sigmoid, f64) ENTRY(SILU, silu, f64) ENTRY(LOGSIGMOID, logsigmoid, f64)
-          ENTRY(SOFTPLUS, softplus, f64) ENTRY(GELU_TANH, gelu_tanh, f64) ENTRY(MISH, mish, f64)
-          ENTRY(GELU, gelu, f64)},
-  .pair_f32 = {ENTRY(POW, pow, f32) ENTRY(ATAN2, atan2, f32) ENTRY(HYPOT, hypot, f32)},
-  .pair_f64 = {ENTRY(POW, pow, f64) ENTRY(ATAN2, atan2, f64) ENTRY(HYPOT, hypot, f64)},
+
+static const maths_table LEVEL(table) = {
+#if MG_SLEEF
+  .f32 = {OWN(ENTRY, f32) BOTH(ENTRY, f32)},
+  .f64 = {OWN(ENTRY, f64) BOTH(ENTRY, f64)},
+  .pair_f32 = {PAIRS(ENTRY, f32)},
+  .pair_f64 = {PAIRS(ENTRY, f64)},
+#else
+  .f32 = {OWN(ENTRY, f32)},
+#endif
 };
 
+#undef LOOP_16
 #undef VF
 #undef VD
 #undef LOOP
@@ -183,16 +213,13 @@ static const table LEVEL(table) = {
 #undef LOOP_D
 #undef PLAIN_F
 #undef PLAIN_D
-#undef ABS
+#undef LIMITED
 #undef EXP
 #undef LOG1P
-#undef LIMITED
 #undef LOOP2
 #undef PAIR
 #undef BOTH
+#undef OWN
+#undef PAIRS
 #undef ENTRY
-#undef LEVEL
-#undef FLOATS
-#undef DOUBLES
-#undef SLEEF_F
-#undef SLEEF_D
+#include "maths_f32_end.h"
