@@ -102,7 +102,10 @@ enum TensorMembers {
   private static var methods: [String: NativeFunction] { Dictionary(
     uniqueKeysWithValues: [
       method("item") { call, x in call.returns(scalar: try x.item()) },
-      method("tolist") { call, x in toList(&call, x, 0, 0) },
+      method("tolist") { call, x in
+        guard x.count <= 1 << 28 else { throw ArgumentError("tolist: \(x.count) elements are too many for a Lua table") }
+        toList(&call, x, 0, 0)
+      },
       method("numel") { call, x in call.returns(x.count) },
       method("nelement") { call, x in call.returns(x.count) },
       method("dim") { call, x in call.returns(x.rank) },

@@ -182,7 +182,7 @@ extension Tensor {
         let axis = try result.shape.axis(dimension, "roll")
         let size = result.shape[axis]
         guard size > 0 else { continue }
-        let cut = ((-shift % size) + size) % size
+        let cut = (size - (shift % size + size) % size) % size
         result = try Joining.cat([result.slice(axis, cut, size), result.slice(axis, 0, cut)], axis)
       }
       return try result.storage === storage ? copied() : result.reshape(shape).alias()
@@ -214,8 +214,8 @@ extension Tensor {
       }
     }
     guard rank == 1 else { throw TensorError(.shape, "diag", "a vector or a matrix is needed, the shape is \(shape)") }
-    let size = shape[0] + Swift.abs(diagonal)
-    let result = try Tensor.zeros([size, size], dtype: dtype)
+    let (size, overflows) = shape[0].addingReportingOverflow(diagonal == .min ? .max : Swift.abs(diagonal))
+    let result = try Tensor.zeros(Shape(overflows ? [.max, .max] : [size, size], operation: "diag"), dtype: dtype)
     try withNoGrad { try result.diagonal(diagonal).assign(self) }
     result.storage.version = 0
     return result.recorded("DiagEmbedBackward0", self) { c in c[0] = try c.g.diagonal(diagonal) }

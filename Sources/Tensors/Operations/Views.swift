@@ -5,7 +5,7 @@ extension Tensor {
   private func view(_ layout: Layout, _ name: String, _ gradient: @escaping Node.Gradient) -> Tensor {
     let result = Tensor(storage: storage, layout: layout, dtype: dtype)
     result.base = base ?? self
-    result.flags = flags.intersection([.uncounted])
+    result.flags = flags.intersection([.uncounted, .viewWithoutGrad, .multiView])
     result.historySeen = storage.history
     if !GradMode.isEnabled { result.flags.insert(.viewWithoutGrad) }
     return result.recorded(name, self, gradient)
@@ -188,6 +188,7 @@ extension Tensor {
   public func slice(_ dimension: Int, _ start: Int, _ end: Int, _ step: Int = 1) throws -> Tensor {
     let axis = try shape.axis(dimension, "slice")
     guard step > 0 else { throw TensorError(.argument, "slice", "the step must be positive, got \(step)") }
+    let step = Swift.min(step, Swift.max(rank == 0 ? 1 : shape[axis], 1))
     guard rank > 0 else { throw TensorError(.index, "slice", "a tensor of rank 0 has no dimension to slice") }
     let size = shape[axis]
     let first = Swift.min(Swift.max(start < 0 ? start + size : start, 0), size)
@@ -232,6 +233,7 @@ extension Tensor {
     let a = try shape.axis(a, "diagonal")
     let b = try shape.axis(b, "diagonal")
     guard a != b else { throw TensorError(.argument, "diagonal", "dimension \(index: a) is named twice") }
+    let offset = Swift.min(Swift.max(offset, -shape[a]), shape[b])
     let length = Swift.max(offset >= 0 ? Swift.min(shape[a], shape[b] - offset) : Swift.min(shape[a] + offset, shape[b]), 0)
     var target = Shape()
     var strides = InlineArray<8, Int>(repeating: 0)
@@ -270,7 +272,7 @@ extension Tensor {
   private func split(_ sizes: [Int], _ dimension: Int, name: String) throws -> [Tensor] {
     guard rank > 0 else { throw TensorError(.index, "split", "a tensor of rank 0 has no dimension to split") }
     let axis = try shape.axis(dimension, "split")
-    guard sizes.allSatisfy({ $0 >= 0 }), sizes.reduce(0, +) == shape[axis] else {
+    guard sizes.allSatisfy({ $0 >= 0 }), sizes.reduce(0, { Swift.min($0, shape[axis] + 1) &+ Swift.min($1, shape[axis] + 1) }) == shape[axis] else {
       throw TensorError(
         .shape, "split", "sizes \(sizes) do not add up to the size \(shape[axis]) of dimension \(index: axis)")
     }
@@ -289,7 +291,10 @@ extension Tensor {
     let views = try withNoGrad {
       try places.map { try $0.length == nil ? select($0.axis, $0.start) : narrow($0.axis, $0.start, $0.length!) }
     }
-    for view in views { view.flags = flags.intersection([.uncounted]).union(.multiView) }
+    for view in views {
+      view.flags = flags.intersection([.uncounted, .viewWithoutGrad]).union(.multiView)
+      if !GradMode.isEnabled { view.flags.insert(.viewWithoutGrad) }
+    }
     Tensor.record(name, [self], outputs: views) { c in
       var total: Tensor?
       for (place, gradient) in zip(places, c.gradients + Array(repeating: nil, count: Swift.max(places.count - c.gradients.count, 0))) {
@@ -318,7 +323,7 @@ extension Tensor {
     guard count > 0 else { throw TensorError(.argument, "chunk", "the number of parts must be positive, got \(count)") }
     guard rank > 0 else { throw TensorError(.index, "chunk", "a tensor of rank 0 has no dimension to split") }
     let axis = try shape.axis(dimension, "chunk")
-    return try split(size: Swift.max((shape[axis] + count - 1) / count, 1), axis)
+    return try split(size: Swift.max((shape[axis] - 1) / count + 1, 1), axis)
   }
 }
 

@@ -33,7 +33,7 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
       count = product
       overflow = overflow || over
     }
-    guard !overflow, count <= 1 << 56 else {
+    guard !overflow, count <= Shape.unaddressable else {
       throw TensorError(.memory, operation, "a tensor of sizes \(self) has more elements than can be addressed")
     }
   }
@@ -57,12 +57,26 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
     set { sizes[dimension] = newValue }
   }
 
+  /// More elements than any memory has. Counts stop here, so that byte counts made of them cannot overflow and the
+  /// allocation is what fails.
+  package static var unaddressable: Int { 1 << 56 }
+
   /// Number of elements: the product of the sizes, 1 for rank 0.
   @inline(__always)
   public var count: Int {
     var product = 1
-    for dimension in 0..<rank { product &*= sizes[dimension] }
-    return product
+    var overflows = false
+    for dimension in 0..<rank {
+      let (value, overflow) = product.multipliedReportingOverflow(by: sizes[dimension])
+      product = value
+      overflows = overflows || overflow
+    }
+    return overflows || product > Shape.unaddressable ? saturatedCount : product
+  }
+
+  @inline(never)
+  private var saturatedCount: Int {
+    (0..<rank).contains { sizes[$0] == 0 } ? 0 : Shape.unaddressable
   }
 
   public var array: [Int] { (0..<rank).map { sizes[$0] } }
