@@ -14,8 +14,6 @@ public final class Tensor {
     static let requiresGrad = Flags(rawValue: 1)
     /// Made by a module (or `Parameter`), so it prints and registers as one.
     static let parameter = Flags(rawValue: 2)
-    /// Some node holds this very object (see `Node.save`).
-    static let saved = Flags(rawValue: 4)
     /// Made by `.data`: its writes do not count against saved values.
     static let uncounted = Flags(rawValue: 8)
     /// A non-leaf that keeps its gradient.
@@ -185,6 +183,7 @@ public final class Tensor {
 package final class TensorExtras {
   /// The `AccumulateGrad` node shown to those who ask, made on demand; it holds the tensor, not the reverse.
   weak var accumulator: Node?
+  package init() {}
   package var hooks: [Hook] = []
   package var postAccumulateHooks: [Hook] = []
 }

@@ -22,6 +22,7 @@ extension Tensor {
         "cannot write into an expanded tensor of shape \(shape), whose elements share memory; clone() it first")
     }
     guard GradMode.isEnabled else { return }
+    if let base, requiresGrad || base.requiresGrad { try checkRecordedWrite(operation) }
     if node == nil, flags.contains(.requiresGrad) {
       throw TensorError(
         .autograd, operation + "_",
@@ -31,6 +32,20 @@ extension Tensor {
       throw TensorError(
         .autograd, operation + "_",
         "a view of a leaf tensor that requires grad cannot be written in place while gradients are recorded; use no_grad, or clone() the leaf first")
+    }
+  }
+
+  /// Refuses views for which it would be unclear what a recorded write to them means.
+  private func checkRecordedWrite(_ operation: String) throws {
+    if flags.contains(.multiView) {
+      throw TensorError(
+        .autograd, operation + "_",
+        "a view that was returned together with others, as by split() or unbind(), cannot be written in place while gradients are recorded; use narrow() or select() for a view of its own, or clone() it first")
+    }
+    if flags.contains(.viewWithoutGrad) {
+      throw TensorError(
+        .autograd, operation + "_",
+        "a view that was made under no_grad cannot be written in place while gradients are recorded; make the view and write to it both inside or both outside of no_grad")
     }
   }
 
@@ -55,6 +70,7 @@ extension Tensor {
         .dtype, operation + "_", "the result is \(result.dtype), which a tensor of \(dtype) cannot hold without loss")
     }
     let converted = result.dtype == dtype ? result : try result.to(dtype)
+    if converted.node != nil { try checkRecordedWrite(operation) }
     let written = converted.storage === storage ? try converted.copied() : converted
     var loop = mg_loop(shape, layout, written.layout)
     mg_convert_nd(dtype.kernel, dtype.kernel, &loop, written.data, data)
@@ -63,8 +79,9 @@ extension Tensor {
       if converted === result { node.moveSavedOutput(to: self) }
       try rebase(onto: node, index: converted.outputIndex)
     } else if gradNode != nil, GradMode.isEnabled {
-      // Overwritten by something without history.
-      try rebase(onto: nil, index: 0)
+      // Overwritten by something without history: the old one gets zeros.
+      let zeros = Node("CopyBackwards", edges: Edges(edge)) { c in c[0] = try Tensor.zeros(like: c.g) }
+      try rebase(onto: base == nil ? zeros : nil, index: 0)
     }
     return self
   }
@@ -72,10 +89,10 @@ extension Tensor {
   /// Gives the tensor a new history after a write: `node` computed all its elements now.
   func rebase(onto new: Node?, index: Int32) throws {
     if let base {
-      try base.rebaseRegion(layout, onto: new, index: index, view: self)
+      try base.rebaseRegion(layout, onto: new, index: index)
       return
     }
-    if let new, flags.contains(.saved) { new.releaseObject(self) }
+    if let new, storage.isSaved { new.releaseObject(self) }
     node = new
     outputIndex = index
     storage.history &+= 1
@@ -83,7 +100,7 @@ extension Tensor {
 
   /// A write to a view is a write to part of its base: the base's new history passes gradients of the region to the
   /// write and those of the rest to the old history.
-  private func rebaseRegion(_ region: Layout, onto new: Node?, index: Int32, view: Tensor) throws {
+  private func rebaseRegion(_ region: Layout, onto new: Node?, index: Int32) throws {
     let old = edge
     guard !(old.isNone && new == nil) else { return }
     let map = RegionMap(base: layout, region: region)
@@ -91,8 +108,7 @@ extension Tensor {
       if c.needs(0) { c[0] = try map.erase(c.g) }
       if new != nil, c.needs(1) { c[1] = try map.extract(c.g) }
     }
-    if flags.contains(.saved) { node.releaseObject(self) }
-    if view.flags.contains(.saved) { node.releaseObject(view) }
+    if storage.isSaved { node.releaseObject(self) }
     self.node = node
     outputIndex = 0
     // The view's own history is made anew from the base when asked for.
@@ -101,7 +117,7 @@ extension Tensor {
 
   /// `grad_fn`: what computed this. A view whose base was written to since gets a new history: a view of the base as it is now.
   package var gradNode: Node? {
-    guard let base else { return node }
+    guard let base, !flags.contains(.viewWithoutGrad) else { return node }
     if historySeen != storage.history {
       historySeen = storage.history
       outputIndex = 0
@@ -163,7 +179,7 @@ extension Layout {
 }
 
 extension Node {
-  /// Breaks the cycle that would arise where `object`, about to get this node as its history, is itself saved
+  /// Breaks the cycle that would arise where `object`, about to get this node as its history, or a view of it is saved
   /// upstream. Such a saved value is stale in any case, since the write changed its version.
   func releaseObject(_ object: Tensor) {
     var seen = Set<ObjectIdentifier>()

@@ -129,7 +129,7 @@ public final class Node {
   /// Keeps an input. The object itself is held, no copy: see `Tensor.rebase` for how that stays free of cycles.
   @inline(__always)
   func save(_ tensor: Tensor, slot: UInt8) {
-    tensor.flags.insert(.saved)
+    tensor.storage.isSaved = true
     store(SavedTensor(tensor: tensor, version: tensor.storage.version, slot: slot))
   }
 
@@ -165,11 +165,11 @@ public final class Node {
     }
   }
 
-  /// Replaces a saved object that is about to get a history of its own by an equal one with none.
+  /// Replaces a saved object that is about to get a history of its own, or a view of it, by an equal one with none.
   func replaceSaved(_ object: Tensor) {
     func replaced(_ value: SavedTensor?) -> SavedTensor? {
-      guard let value, value.tensor === object else { return value }
-      return SavedTensor(tensor: object.alias(), version: value.version, slot: value.slot)
+      guard let value, value.tensor === object || value.tensor.base === object else { return value }
+      return SavedTensor(tensor: value.tensor.alias(), version: value.version, slot: value.slot)
     }
     saved0 = replaced(saved0)
     saved1 = replaced(saved1)
@@ -356,6 +356,7 @@ final class InputForms {
 
 /// What few nodes have.
 package final class NodeExtras {
+  package init() {}
   /// The leaf of an `AccumulateGrad`.
   var variable: Tensor?
   /// Hooks on output `index`'s gradient, in the order of registration.

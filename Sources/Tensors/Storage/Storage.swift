@@ -8,6 +8,8 @@ package final class Storage {
   @exclusivity(unchecked) package var version: UInt32 = 0
   /// Writes that changed the history of some tensor here; views compare it with what they saw (see `gradNode`).
   @exclusivity(unchecked) package var history: UInt32 = 0
+  /// Whether some node has kept a tensor with these elements (see `Node.save`).
+  @exclusivity(unchecked) var isSaved = false
 
   /// Room for that many bytes, not cleared.
   @inline(__always)
