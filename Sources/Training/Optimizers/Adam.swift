@@ -12,7 +12,7 @@ public final class Adam: Optimizer {
     var amsgrad, decoupled, maximize: Bool
   }
 
-  private var settings: [Settings] = []
+  @exclusivity(unchecked) private var settings: [Settings] = []
 
   override func configure(_ options: Options, group: Int) throws {
     let (beta1, beta2) = try options.fractions("betas")
@@ -25,12 +25,11 @@ public final class Adam: Optimizer {
 
   override func update(_ target: Target, _ slot: inout Slot, group: Int) throws {
     let set = settings[group]
-    let p = target.parameter
-    let m = try target.moment(&slot.first)
-    let v = try target.moment(&slot.second)
-    let largest = set.amsgrad ? try target.moment(&slot.third) : nil
+    let m = try moment(&slot.first, slot.parameter)
+    let v = try moment(&slot.second, slot.parameter)
+    let largest = set.amsgrad ? try moment(&slot.third, slot.parameter) : nil
     mg_adam(
-      p.dtype.kernel, Int64(p.count), p.data, target.gradient.data, m, v, largest, Int64(slot.steps), set.rate, set.beta1, set.beta2,
+      target.dtype, target.count, target.parameter, target.gradient, m, v, largest, Int64(slot.steps), set.rate, set.beta1, set.beta2,
       set.epsilon, set.decay, set.decoupled, set.maximize)
   }
 
@@ -58,7 +57,7 @@ public final class NAdam: Optimizer {
     var decoupled, maximize: Bool
   }
 
-  private var settings: [Settings] = []
+  @exclusivity(unchecked) private var settings: [Settings] = []
 
   override func configure(_ options: Options, group: Int) throws {
     let (beta1, beta2) = try options.fractions("betas")
@@ -71,16 +70,15 @@ public final class NAdam: Optimizer {
 
   override func update(_ target: Target, _ slot: inout Slot, group: Int) throws {
     let set = settings[group]
-    let p = target.parameter
-    let m = try target.moment(&slot.first)
-    let v = try target.moment(&slot.second)
+    let m = try moment(&slot.first, slot.parameter)
+    let v = try moment(&slot.second, slot.parameter)
     let step = Double(slot.steps)
     // The momentum rises towards beta1; `number` is the product of those so far, kept in float32 as PyTorch keeps it.
     let momentum = set.beta1 * (1 - 0.5 * pow(0.96, step * set.momentumDecay))
     let next = set.beta1 * (1 - 0.5 * pow(0.96, (step + 1) * set.momentumDecay))
     slot.number = Double(Float(slot.number) * Float(momentum))
     mg_nadam(
-      p.dtype.kernel, Int64(p.count), p.data, target.gradient.data, m, v, Int64(slot.steps),
+      target.dtype, target.count, target.parameter, target.gradient, m, v, Int64(slot.steps),
       set.rate * (1 - momentum) / (1 - slot.number), set.rate * next / (1 - slot.number * next), set.beta1, set.beta2, set.epsilon,
       set.decoupled ? 0 : set.decay, set.decoupled ? 1 - set.rate * set.decay : 1, set.maximize)
   }
@@ -104,7 +102,7 @@ public final class Adamax: Optimizer {
     var maximize: Bool
   }
 
-  private var settings: [Settings] = []
+  @exclusivity(unchecked) private var settings: [Settings] = []
 
   override func configure(_ options: Options, group: Int) throws {
     let (beta1, beta2) = try options.fractions("betas")
@@ -116,11 +114,10 @@ public final class Adamax: Optimizer {
 
   override func update(_ target: Target, _ slot: inout Slot, group: Int) throws {
     let set = settings[group]
-    let p = target.parameter
-    let m = try target.moment(&slot.first)
-    let norm = try target.moment(&slot.second)
+    let m = try moment(&slot.first, slot.parameter)
+    let norm = try moment(&slot.second, slot.parameter)
     mg_adamax(
-      p.dtype.kernel, Int64(p.count), p.data, target.gradient.data, m, norm, Int64(slot.steps), set.rate, set.beta1, set.beta2,
+      target.dtype, target.count, target.parameter, target.gradient, m, norm, Int64(slot.steps), set.rate, set.beta1, set.beta2,
       set.epsilon, set.decay, set.maximize)
   }
 

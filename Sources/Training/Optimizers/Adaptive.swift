@@ -11,7 +11,7 @@ public final class RMSprop: Optimizer {
     var centered, maximize: Bool
   }
 
-  private var settings: [Settings] = []
+  @exclusivity(unchecked) private var settings: [Settings] = []
 
   override func configure(_ options: Options, group: Int) throws {
     settings.put(
@@ -23,12 +23,11 @@ public final class RMSprop: Optimizer {
 
   override func update(_ target: Target, _ slot: inout Slot, group: Int) throws {
     let set = settings[group]
-    let p = target.parameter
-    let v = try target.moment(&slot.first)
-    let buffer = set.momentum > 0 ? try target.moment(&slot.second) : nil
-    let mean = set.centered ? try target.moment(&slot.third) : nil
+    let v = try moment(&slot.first, slot.parameter)
+    let buffer = set.momentum > 0 ? try moment(&slot.second, slot.parameter) : nil
+    let mean = set.centered ? try moment(&slot.third, slot.parameter) : nil
     mg_rmsprop(
-      p.dtype.kernel, Int64(p.count), p.data, target.gradient.data, v, mean, buffer, set.rate, set.alpha, set.epsilon, set.decay,
+      target.dtype, target.count, target.parameter, target.gradient, v, mean, buffer, set.rate, set.alpha, set.epsilon, set.decay,
       set.momentum, set.maximize)
   }
 
@@ -52,7 +51,7 @@ public final class Adagrad: Optimizer {
     var maximize: Bool
   }
 
-  private var settings: [Settings] = []
+  @exclusivity(unchecked) private var settings: [Settings] = []
 
   override func configure(_ options: Options, group: Int) throws {
     settings.put(
@@ -64,10 +63,9 @@ public final class Adagrad: Optimizer {
 
   override func update(_ target: Target, _ slot: inout Slot, group: Int) throws {
     let set = settings[group]
-    let p = target.parameter
-    let sum = try target.moment(&slot.first, filledWith: set.start)
+    let sum = try moment(&slot.first, slot.parameter, filledWith: set.start)
     mg_adagrad(
-      p.dtype.kernel, Int64(p.count), p.data, target.gradient.data, sum, set.rate / (1 + Double(slot.steps - 1) * set.rateDecay),
+      target.dtype, target.count, target.parameter, target.gradient, sum, set.rate / (1 + Double(slot.steps - 1) * set.rateDecay),
       set.epsilon, set.decay, set.maximize)
   }
 
@@ -90,7 +88,7 @@ public final class Adadelta: Optimizer {
     var maximize: Bool
   }
 
-  private var settings: [Settings] = []
+  @exclusivity(unchecked) private var settings: [Settings] = []
 
   override func configure(_ options: Options, group: Int) throws {
     settings.put(
@@ -101,11 +99,10 @@ public final class Adadelta: Optimizer {
 
   override func update(_ target: Target, _ slot: inout Slot, group: Int) throws {
     let set = settings[group]
-    let p = target.parameter
-    let v = try target.moment(&slot.first)
-    let deltas = try target.moment(&slot.second)
+    let v = try moment(&slot.first, slot.parameter)
+    let deltas = try moment(&slot.second, slot.parameter)
     mg_adadelta(
-      p.dtype.kernel, Int64(p.count), p.data, target.gradient.data, v, deltas, set.rate, set.rho, set.epsilon, set.decay, set.maximize)
+      target.dtype, target.count, target.parameter, target.gradient, v, deltas, set.rate, set.rho, set.epsilon, set.decay, set.maximize)
   }
 
   static let kinds = [

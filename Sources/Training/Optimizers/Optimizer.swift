@@ -1,5 +1,6 @@
 // The base of the optimizers: groups of parameters with options, the walk over them, and what it leaves alone.
 
+import CKernels
 import Tensors
 
 /// Moves parameters along their gradients.
@@ -8,71 +9,12 @@ import Tensors
 /// gradient, moments or weight decay. Subclasses decode their options in `configure` and move one parameter in
 /// `update`.
 open class Optimizer {
-  /// Parameters that share options.
-  public final class Group {
-    public internal(set) var slots: [Slot]
-    public let kind: OptimizerKind
-    private(set) var values: [OptionValue]
-    private weak var owner: Optimizer?
-    /// What was wrong with an option that was assigned; the next step throws it.
-    fileprivate var problem: TensorError?
-
-    init(_ owner: Optimizer, _ parameters: [Tensor], _ values: [OptionValue]) {
-      self.owner = owner
-      kind = owner.kind
-      slots = parameters.map { Slot($0) }
-      self.values = values
-    }
-
-    public var parameters: [Tensor] { slots.map(\.parameter) }
-
-    /// In alphabetical order, in which they print.
-    public var optionNames: [String] { kind.options.map(\.name) }
-
-    /// An option's value; nil when there is none of that name. Assigning a value that is not possible makes the next
-    /// step throw; `set(_:_:)` throws at once.
-    public subscript(option: String) -> OptionValue? {
-      get { kind.position(of: option).map { values[$0] } }
-      set {
-        do { try set(option, newValue ?? .none) } catch { problem = error as? TensorError }
-      }
-    }
-
-    /// Changes an option from the next step on. Throws for an unknown name and an impossible value.
-    public func set(_ option: String, _ value: OptionValue) throws {
-      var changed = values
-      changed[try kind.checkedPosition(of: option)] = value
-      guard let owner, let index = owner.groups.firstIndex(where: { $0 === self }) else { return values = changed }
-      try replace(changed, at: index)
-    }
-
-    func replace(_ changed: [OptionValue], at index: Int) throws {
-      try owner?.configure(Options(kind, changed), group: index)
-      values = changed
-      problem = nil
-    }
-  }
-
-  /// A parameter and what the optimizer remembers of it.
-  public struct Slot {
-    public let parameter: Tensor
-    /// Updates so far, the one under way included.
-    public internal(set) var steps = 0
-    /// The moments, by the kind's `stateNames`; nil until the first update that needs them.
-    public internal(set) var first: Tensor?
-    public internal(set) var second: Tensor?
-    public internal(set) var third: Tensor?
-    /// A running number, where the method has one.
-    public internal(set) var number = 1.0
-
-    init(_ parameter: Tensor) { self.parameter = parameter }
-  }
-
   public let kind: OptimizerKind
-  public internal(set) var groups: [Group] = []
+  // Unchecked here and in the subclasses: a step reads these for every parameter, and runs no code but its own.
+  @exclusivity(unchecked) public internal(set) var groups: [Group] = []
   let defaults: [OptionValue]
 
-  /// An optimizer without parameters yet. Throws when an option is unknown or impossible.
+  /// An optimizer without parameters yet. Throws when an option is unknown.
   init(_ kind: OptimizerKind, _ options: [String: OptionValue]) throws {
     self.kind = kind
     defaults = try kind.values(options, over: kind.options.map(\.default))
@@ -115,19 +57,17 @@ open class Optimizer {
 
   /// Moves every parameter that requires grad and has a gradient. Outside the graph; counts as a write to each.
   open func step() throws {
-    for (index, group) in groups.enumerated() {
+    for index in groups.indices {
+      let group = groups[index]
       if let problem = group.problem { throw problem }
-      try group.slots.withUnsafeMutableBufferPointer { slots in
-        for position in slots.indices {
-          let parameter = slots[position].parameter
-          guard parameter.requiresGrad, let gradient = parameter.grad else { continue }
-          if parameter.isContiguous, gradient.isContiguous, gradient.shape == parameter.shape, gradient.storage !== parameter.storage {
-            slots[position].steps += 1
-            try update(Target(parameter, gradient), &slots[position], group: index)
-            parameter.bumpVersion()
-          } else {
-            try updateApart(parameter, gradient, &slots[position], group: index)
-          }
+      try group.forEachSlot { parameter, slot in
+        guard parameter.requiresGrad, let gradient = parameter.grad else { return }
+        if let target = Target(parameter, gradient) {
+          slot.steps += 1
+          try update(target, &slot, group: index)
+          parameter.bumpVersion()
+        } else {
+          try updateApart(parameter, gradient, &slot, group: index)
         }
       }
     }
@@ -144,48 +84,128 @@ open class Optimizer {
         .autograd, "\(kind.name).step",
         "a parameter of shape \(parameter.shape) has elements that share memory (it was expanded); clone() it first")
     }
-    let packed = try parameter.packed()
+    let (packed, copy) = (try parameter.packed(), try gradient.copied())
     slot.steps += 1
-    try update(Target(packed, gradient.copied()), &slot, group: group)
+    try withExtendedLifetime((packed, copy)) { try update(Target(packed, copy)!, &slot, group: group) }
     if packed === parameter { parameter.bumpVersion() } else { try parameter.assign(packed) }
   }
 
   /// Clears the gradients of all parameters, or fills them with zeros.
   public func zeroGrad(setToNone: Bool = true) throws {
-    for group in groups {
-      for slot in group.slots { try slot.parameter.clearGrad(setToNone: setToNone) }
+    for index in groups.indices {
+      try groups[index].forEachSlot { parameter, _ in try parameter.clearGrad(setToNone: setToNone) }
     }
   }
 }
 
 extension Optimizer {
-  /// A parameter and its gradient as an update sees them: contiguous, of one shape and dtype.
-  struct Target {
-    let parameter: Tensor
-    let gradient: Tensor
+  /// Parameters that share options.
+  public final class Group {
+    public let kind: OptimizerKind
+    @exclusivity(unchecked) public internal(set) var slots: [Slot]
+    private var values: [OptionValue]
+    private weak var owner: Optimizer?
+    /// What was wrong with an option that was assigned; the next step throws it.
+    @exclusivity(unchecked) fileprivate var problem: TensorError?
 
-    @inline(__always)
-    init(_ parameter: Tensor, _ gradient: Tensor) {
-      self.parameter = parameter
-      self.gradient = gradient
+    init(_ owner: Optimizer, _ parameters: [Tensor], _ values: [OptionValue]) {
+      self.owner = owner
+      kind = owner.kind
+      slots = parameters.map { Slot($0) }
+      self.values = values
     }
 
-    /// The buffer to hold a moment: the one at hand, or a new one filled with `value`. Throws when the parameter has
-    /// changed its size since.
-    @inline(__always)
-    func moment(_ buffer: inout Tensor?, filledWith value: Double = 0) throws -> UnsafeMutableRawPointer {
-      if let buffer, buffer.count == parameter.count { return buffer.data }
-      return try freshMoment(&buffer, value)
-    }
+    public var parameters: [Tensor] { slots.map(\.parameter) }
 
-    private func freshMoment(_ buffer: inout Tensor?, _ value: Double) throws -> UnsafeMutableRawPointer {
-      if let buffer {
-        throw TensorError(
-          .shape, "step", "a parameter of shape \(parameter.shape) had shape \(buffer.shape) when its moments were made")
+    /// In alphabetical order, in which they print.
+    public var optionNames: [String] { kind.options.map(\.name) }
+
+    /// An option's value; nil when there is none of that name. Assigning a value that is not possible makes the next
+    /// step throw; `set(_:_:)` throws at once.
+    public subscript(option: String) -> OptionValue? {
+      get { kind.position(of: option).map { values[$0] } }
+      set {
+        do { try set(option, newValue ?? .none) } catch { problem = error as? TensorError }
       }
-      let made = try Tensor.full(parameter.shape, .real(value), dtype: parameter.dtype)
-      buffer = made
-      return made.data
+    }
+
+    /// Changes an option from the next step on. Throws for an unknown name and an impossible value.
+    public func set(_ option: String, _ value: OptionValue) throws {
+      var changed = values
+      changed[try kind.checkedPosition(of: option)] = value
+      guard let owner, let index = owner.groups.firstIndex(where: { $0 === self }) else { return values = changed }
+      try replace(changed, at: index)
+    }
+
+    /// Calls `body` with every parameter and its slot. The slots keep the parameters alive, so this does not count
+    /// references, which would take longer than the rest of the walk.
+    @inline(__always)
+    fileprivate func forEachSlot(_ body: (Tensor, inout Slot) throws -> Void) rethrows {
+      try slots.withUnsafeMutableBufferPointer { slots in
+        for position in slots.indices {
+          try Unmanaged.passUnretained(slots[position].parameter)._withUnsafeGuaranteedRef { try body($0, &slots[position]) }
+        }
+      }
+    }
+
+    func replace(_ changed: [OptionValue], at index: Int) throws {
+      try owner?.configure(Options(kind, changed), group: index)
+      values = changed
+      problem = nil
+    }
+  }
+
+  /// A parameter and what the optimizer remembers of it.
+  public struct Slot {
+    public let parameter: Tensor
+    /// Updates so far, the one under way included.
+    public internal(set) var steps = 0
+    /// The moments, by the kind's `stateNames`; nil until the first update that needs them.
+    public internal(set) var first: Tensor?
+    public internal(set) var second: Tensor?
+    public internal(set) var third: Tensor?
+    /// A running number, where the method has one.
+    public internal(set) var number = 1.0
+
+    init(_ parameter: Tensor) { self.parameter = parameter }
+  }
+
+  /// The buffer of a parameter's moment: the one at hand, or a new one filled with `value`. Throws when the parameter
+  /// has changed its size since that was made.
+  @inline(__always)
+  final func moment(_ buffer: inout Tensor?, _ parameter: Tensor, filledWith value: Double = 0) throws -> UnsafeMutableRawPointer {
+    if let buffer, buffer.count == parameter.count { return buffer.data }
+    return try freshMoment(&buffer, parameter, value)
+  }
+
+  private func freshMoment(_ buffer: inout Tensor?, _ parameter: Tensor, _ value: Double) throws -> UnsafeMutableRawPointer {
+    if let buffer {
+      throw TensorError(
+        .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) had shape \(buffer.shape) when its moments were made")
+    }
+    let made = try Tensor.full(parameter.shape, .real(value), dtype: parameter.dtype)
+    buffer = made
+    return made.data
+  }
+
+  /// A parameter and its gradient as a kernel sees them: contiguous, of one shape and dtype, apart in memory.
+  struct Target {
+    let dtype: mg_dtype
+    let count: Int64
+    let parameter: UnsafeMutableRawPointer
+    let gradient: UnsafeMutableRawPointer
+
+    /// nil when the elements are not so. The tensors must outlive the target.
+    @inline(__always)
+    init?(_ parameter: Tensor, _ gradient: Tensor) {
+      guard parameter.isContiguous, gradient.isContiguous, parameter.shape == gradient.shape else { return nil }
+      self.parameter = parameter.data
+      self.gradient = gradient.data
+      dtype = parameter.dtype.kernel
+      count = Int64(parameter.count)
+      // A gradient in the parameter's own memory may only be the parameter itself.
+      let distance = (self.gradient - self.parameter).magnitude
+      guard distance == 0 || distance >= parameter.count * parameter.dtype.size else { return nil }
     }
   }
 }

@@ -10,7 +10,7 @@ public final class SGD: Optimizer {
     var nesterov, maximize: Bool
   }
 
-  private var settings: [Settings] = []
+  @exclusivity(unchecked) private var settings: [Settings] = []
 
   override func configure(_ options: Options, group: Int) throws {
     let new = Settings(
@@ -26,11 +26,10 @@ public final class SGD: Optimizer {
 
   override func update(_ target: Target, _ slot: inout Slot, group: Int) throws {
     let set = settings[group]
-    let p = target.parameter
     let first = slot.first == nil
-    let buffer = set.momentum == 0 ? nil : try target.moment(&slot.first)
+    let buffer = set.momentum == 0 ? nil : try moment(&slot.first, slot.parameter)
     mg_sgd(
-      p.dtype.kernel, Int64(p.count), p.data, target.gradient.data, buffer, set.rate, set.momentum, set.dampening, set.decay,
+      target.dtype, target.count, target.parameter, target.gradient, buffer, set.rate, set.momentum, set.dampening, set.decay,
       set.nesterov, set.maximize, first)
   }
 
