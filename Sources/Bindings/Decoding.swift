@@ -47,6 +47,19 @@ struct Decoder {
         values[position] = count == position + 1 && parameter.kind == .integers ? .integer(list[0]) : .integers(list)
         continue
       }
+      if isLast, parameter.kind == .tensors, slot.object(tensorKind) != nil {
+        // Tensors as separate arguments.
+        var list: [Tensor] = []
+        while argument <= count {
+          guard let tensor = call[argument].object(tensorKind) else {
+            throw ArgumentError("\(place(parameter, argument, false)): expected a tensor, got \(Decoder.found(call[argument]))")
+          }
+          list.append(tensor)
+          argument += 1
+        }
+        values[position] = .tensors(list)
+        continue
+      }
       if !slot.isNil || !parameter.isOptional { values[position] = try value(slot, parameter, argument) }
       argument += 1
     }

@@ -60,6 +60,15 @@ public enum Library {
   private static var primitives: [String: NativeFunction] {
     [
       "is_terminal": NativeFunction("is_terminal") { call in call.returns(isatty(2) == 1) },
+      // help_text(name): the reference text, or nil.
+      "help_text": NativeFunction("help_text") { call in
+        if let text = Help.text(for: call.string(1) ?? "") { call.returns(text) } else { call.returnsNil() }
+      },
+      "help_names": NativeFunction("help_names") { call in
+        let names = Help.names
+        call.returnsList(names.count)
+        for name in names { call.returns(name) }
+      },
       // convert(tensor, dtype): changes a parameter's elements to a dtype, in the module's own tensor.
       "convert": native("convert") { call in
         guard let tensor = call.object(1, tensorKind), let name = call.string(2) else {
@@ -74,10 +83,7 @@ public enum Library {
   }
 
   private static var functions: [String: NativeFunction] {
-    let tensorDecoder = Decoder(
-      "tensor", [Parameter("dtype", .dtype, optional: true, namedOnly: true), Parameter("requires_grad", .boolean, default: "false", namedOnly: true)], isMethod: false)
-    _ = tensorDecoder
-    return [
+    [
       "tensor": native("tensor") { call in
         guard call.count <= 2 else {
           throw ArgumentError("tensor: takes one value and options; write mg.tensor{1, 2, 3}")

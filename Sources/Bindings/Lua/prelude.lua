@@ -61,6 +61,29 @@ mg.Variable = function(value, options)
   return t
 end
 
+-- mg.help("sum"), mg.help(x.sum), mg.help(nn.Linear): prints the reference text; mg.help() lists the topics.
+function mg.help(topic)
+  local names = native.help_names()
+  if topic == nil then return print(table.concat(names, " ")) end
+  if type(topic) == "function" then
+    local sample = mg.zeros(1)
+    for _, name in ipairs(names) do
+      local library, bare = name:match "^(%a+)%.(.+)$"
+      local known = library and rawget(mg[library], bare) or not library and (rawget(mg, name) == topic and topic or rawget(F, name))
+      if known == topic then topic = name break end
+      if not library then
+        local ok, method = pcall(function() return sample[name] end)
+        if ok and method == topic then topic = name break end
+      end
+    end
+  end
+  local text = type(topic) == "string" and native.help_text(topic)
+  if text then return print(text) end
+  local hint = type(topic) == "string" and native.nearest(topic, names)
+  error(("help: nothing is known about %s%s"):format(type(topic) == "string" and ("'%s'"):format(topic) or "this " .. type(topic),
+    hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
+end
+
 -- A name that does not exist is an error that names the nearest one.
 local function strict(library, name)
   setmetatable(library, { __index = function(_, key)

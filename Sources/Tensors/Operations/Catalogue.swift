@@ -5,7 +5,7 @@ public enum Catalogue {
   public static let operations: [Operation] =
     Unary.list.map(\.operation) + Binary.list.map(\.operation) + [Power.operation] + Comparison.list.map(\.operation)
     + Predicate.list.map(\.operation) + Selection.list + Activations.list + Reductions.list + Sorting.list + Products.list
-    + Views.list + Joining.list + Indexing.list + Conversion.list + Losses.list
+    + Einsum.list + Views.list + Shaping.list + Joining.list + Indexing.list + Conversion.list + Losses.list
 }
 
 private typealias Products = Product

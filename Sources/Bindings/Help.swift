@@ -1,0 +1,76 @@
+// The documentation inside the runtime, written from what operations, modules and optimizers declare about themselves.
+
+import LuaRuntime
+import Tensors
+import Training
+
+/// Reference texts by name.
+public enum Help {
+  /// Everything that has a text, sorted.
+  public static var names: [String] {
+    let operations = (Catalogue.operations + Construction.list).flatMap { [$0.name] + $0.aliases }
+    return Set(operations + ModuleCatalogue.kinds.map { "nn." + $0.name } + OptimizerCatalogue.kinds.map { "optim." + $0.name }).sorted()
+  }
+
+  /// The text for `sum`, `nn.Linear`, `optim.SGD`; nil when nothing has that name.
+  public static func text(for name: String) -> String? {
+    let bare = name.split(separator: ".").last.map(String.init) ?? name
+    if let operation = (Catalogue.operations + Construction.list).first(where: { $0.name == bare || $0.aliases.contains(bare) }) {
+      return text(operation)
+    }
+    if let kind = ModuleCatalogue.kind(named: bare) {
+      return """
+        nn.\(kind.name)(\(signature(kind.parameters)))
+
+        \(kind.summary)\(details(kind.parameters))
+        """
+    }
+    if let kind = OptimizerCatalogue.kinds.first(where: { $0.name == bare }) {
+      let options = kind.options.map { "  \($0.name) = \(shown($0.1)): \($0.2)" }.joined(separator: "\n")
+      return """
+        optim.\(kind.name)(params, { \(kind.options.prefix(1).map { "\($0.name) = \(shown($0.1))" }.joined()), … })
+
+        \(kind.summary)
+
+        Options:
+        \(options)
+        """
+    }
+    return nil
+  }
+
+  private static func text(_ operation: Operation) -> String {
+    var forms: [String] = []
+    if operation.forms.contains(.function) { forms.append("mg.\(operation.name)(\(signature(operation.parameters)))") }
+    if operation.forms.contains(.functional) { forms.append("F.\(operation.name)(\(signature(operation.parameters)))") }
+    let rest = signature(Array(operation.parameters.dropFirst()))
+    if operation.forms.contains(.method) { forms.append("x:\(operation.name)(\(rest))") }
+    if operation.forms.contains(.inPlace) { forms.append("x:\(operation.name)_(\(rest))  -- in place") }
+    let aliases = operation.aliases.isEmpty ? "" : "\nAlso called \(operation.aliases.joined(separator: ", "))."
+    return forms.joined(separator: "\n") + "\n\n\(operation.summary)\(aliases)\(details(operation.parameters))"
+  }
+
+  private static func signature(_ parameters: [Parameter]) -> String {
+    parameters.map { parameter in
+      parameter.defaultText.isEmpty ? (parameter.isOptional ? "[\(parameter.name)]" : parameter.name) : "\(parameter.name) = \(parameter.defaultText)"
+    }.joined(separator: ", ")
+  }
+
+  private static func details(_ parameters: [Parameter]) -> String {
+    guard !parameters.isEmpty else { return "" }
+    let lines = parameters.map { parameter in
+      let fallback = parameter.defaultText.isEmpty ? (parameter.isOptional ? ", optional" : "") : ", default \(parameter.defaultText)"
+      return "  \(parameter.name): \(Decoder.expectation(parameter))\(fallback)\(parameter.isNamedOnly ? ", by name only" : "")"
+    }
+    return "\n\nArguments:\n" + lines.joined(separator: "\n")
+  }
+
+  private static func shown(_ value: OptionValue) -> String {
+    switch value {
+    case .number(let number): number == number.rounded() && abs(number) < 1e15 ? String(Int(number)) : "\(number)"
+    case .boolean(let flag): "\(flag)"
+    case .pair(let a, let b): "{ \(a), \(b) }"
+    case .none: "nil"
+    }
+  }
+}

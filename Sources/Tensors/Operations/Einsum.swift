@@ -1,0 +1,140 @@
+// Sums of products by Einstein's notation, `"ij,jk->ik"`: pairs of operands are contracted one after another, each as
+// one batched matrix product.
+
+extension Tensor {
+  /// The sum of products that `equation` describes. One letter for each dimension of each operand, operands separated
+  /// by commas; letters that the part behind `->` does not name are summed over. Without `->` the result has the
+  /// letters that occur once, in alphabetical order.
+  public static func einsum(_ equation: String, _ operands: [Tensor]) throws -> Tensor {
+    let (inputs, output) = try parse(equation, operands)
+    var sizes: [Character: Int] = [:]
+    for (labels, operand) in zip(inputs, operands) {
+      for (label, size) in zip(labels, operand.shape.array) {
+        let known = sizes[label] ?? size
+        guard known == size || known == 1 || size == 1 else {
+          throw TensorError(.shape, "einsum", "'\(label)' stands for sizes \(known) and \(size) in \"\(equation)\"")
+        }
+        sizes[label] = Swift.max(known, size)
+      }
+    }
+    for label in output where sizes[label] == nil {
+      throw TensorError(.argument, "einsum", "'\(label)' is in the result of \"\(equation)\" but in no operand")
+    }
+    var terms = try zip(inputs, operands).map { try Term($0, $1, sizes) }
+    while terms.count > 1 {
+      let right = terms.remove(at: 1)
+      let needed = Set(output).union(terms.dropFirst().flatMap(\.labels))
+      terms[0] = try terms[0].contracted(with: right, keeping: needed)
+    }
+    let last = try terms[0].summed(keeping: Set(output))
+    return try last.tensor.permute(output.map { label in last.labels.firstIndex(of: label)! })
+  }
+
+  private static func parse(_ equation: String, _ operands: [Tensor]) throws -> (inputs: [[Character]], output: [Character]) {
+    let text = equation.filter { $0 != " " }
+    guard !text.contains(".") else {
+      throw TensorError(.argument, "einsum", "\"\(equation)\": name every dimension; the ellipsis is not understood")
+    }
+    let arrow = text.firstIndex(of: "-")
+    if let arrow, !text[arrow...].hasPrefix("->") {
+      throw TensorError(.argument, "einsum", "\"\(equation)\" has a '-' that does not begin '->'")
+    }
+    let left = arrow.map { text[..<$0] } ?? text[...]
+    let inputs = left.split(separator: ",", omittingEmptySubsequences: false).map(Array.init)
+    guard inputs.count == operands.count else {
+      throw TensorError(
+        .argument, "einsum", "\"\(equation)\" names \(inputs.count) operands, but \(operands.count) were given")
+    }
+    for (position, (labels, operand)) in zip(inputs, operands).enumerated() {
+      guard labels.allSatisfy(\.isLetter) else {
+        throw TensorError(.argument, "einsum", "\"\(equation)\" has a character that is no letter")
+      }
+      guard labels.count == operand.rank else {
+        throw TensorError(
+          .shape, "einsum",
+          "operand \(index: position) has shape \(operand.shape), but \"\(String(labels))\" names \(labels.count) dimensions")
+      }
+    }
+    guard let arrow else {
+      let all = inputs.flatMap { $0 }
+      return (inputs, Set(all).filter { label in all.count { $0 == label } == 1 }.sorted())
+    }
+    let output = Array(text[arrow...].dropFirst(2))
+    guard output.allSatisfy(\.isLetter), Set(output).count == output.count else {
+      throw TensorError(.argument, "einsum", "the result of \"\(equation)\" must name different letters")
+    }
+    return (inputs, output)
+  }
+
+  /// A tensor and the letters of its dimensions, all different.
+  private struct Term {
+    let labels: [Character]
+    let tensor: Tensor
+
+    init(labels: [Character], tensor: Tensor) {
+      self.labels = labels
+      self.tensor = tensor
+    }
+
+    /// Repeated letters mean the diagonal; sizes of 1 stretch.
+    init(_ labels: [Character], _ tensor: Tensor, _ sizes: [Character: Int]) throws {
+      var labels = labels
+      var tensor = tensor
+      while let repeated = labels.first(where: { label in labels.count { $0 == label } > 1 }) {
+        let first = labels.firstIndex(of: repeated)!
+        let second = labels[(first + 1)...].firstIndex(of: repeated)!
+        tensor = try tensor.diagonal(0, first, second)
+        labels.remove(at: second)
+        labels.remove(at: first)
+        labels.append(repeated)
+      }
+      self.labels = labels
+      self.tensor = try tensor.expand(Shape(labels.map { sizes[$0] ?? 1 }))
+    }
+
+    func summed(keeping needed: Set<Character>) throws -> Term {
+      let gone = labels.indices.filter { !needed.contains(labels[$0]) }
+      if gone.isEmpty { return self }
+      return Term(labels: labels.filter(needed.contains), tensor: try tensor.sum(gone))
+    }
+
+    /// Sizes of the letters, and the tensor with its dimensions in their order, as a matrix batch `(b, m, n)`.
+    private func arranged(_ groups: [[Character]]) throws -> Tensor {
+      let order = groups.flatMap { $0 }.map { label in labels.firstIndex(of: label)! }
+      return try tensor.permute(order).reshape(groups.map { $0.reduce(1) { $0 * size(of: $1) } })
+    }
+
+    func size(of label: Character) -> Int { labels.firstIndex(of: label).map { tensor.shape[$0] } ?? 1 }
+
+    /// The product with another term, summed over the letters that nobody needs any more.
+    func contracted(with other: Term, keeping needed: Set<Character>) throws -> Term {
+      let left = try summed(keeping: needed.union(other.labels))
+      let right = try other.summed(keeping: needed.union(labels))
+      let shared = left.labels.filter(right.labels.contains)
+      let batch = shared.filter(needed.contains)
+      let summed = shared.filter { !needed.contains($0) }
+      let rows = left.labels.filter { !shared.contains($0) }
+      let columns = right.labels.filter { !shared.contains($0) }
+      let product = try left.arranged([batch, rows, summed]).bmm(right.arranged([batch, summed, columns]))
+      let labels = batch + rows + columns
+      let sizes = labels.map { left.labels.contains($0) ? left.size(of: $0) : right.size(of: $0) }
+      return Term(labels: labels, tensor: try product.reshape(sizes))
+    }
+  }
+}
+
+enum Einsum {
+  static let list: [Operation] = [
+    Operation(
+      "einsum", "The sum of products that Einstein's notation describes, \"ij,jk->ik\".",
+      [.init("equation", .string), .init("operands", .tensors)], forms: .function,
+      samples: [
+        [.text("ij,jk->ik"), .tensors([.float(2, 3), .float(3, 4)])], [.text("ij->ji"), .tensors([.float(2, 3)])],
+        [.text("ii->i"), .tensors([.float(3, 3)])], [.text("ij,j"), .tensors([.float(2, 3), .float(3)])],
+        [.text("bij,bjk->bik"), .tensors([.float(2, 2, 3), .float(2, 3, 2)])], [.text("i,j->ij"), .tensors([.float(2), .float(3)])],
+        [.text("ij,jk,kl->il"), .tensors([.float(2, 3), .float(3, 2), .float(2, 2)])], [.text("ij->"), .tensors([.float(2, 3)])],
+      ],
+      rejects: [[.text("ij,jk->ik"), .tensors([.float(2, 3), .float(2, 4)])], [.text("ij->k"), .tensors([.float(2, 3)])]]
+    ) { .tensor(try Tensor.einsum(try $0.string(0, default: ""), try $0.tensors(1))) }
+  ]
+}
