@@ -101,7 +101,8 @@ extension State {
     error.isCaptured = true
     if status == LUA_ERRMEM { error.kind = .memory }
     if status == LUA_ERRSYNTAX { error.kind = .syntax }
-    error.traceback = pointer.pointee.trace.map { String(cString: $0) }
+    // A chunk that does not compile has not run, so what is kept there is an earlier error's.
+    if status != LUA_ERRSYNTAX { error.traceback = pointer.pointee.trace.map { String(cString: $0) } }
 
     let key: Traveller.Key?
     if let text = slot.string {

@@ -42,9 +42,13 @@ extension State {
 
   /// Compiles source text into a function.
   public func load(_ source: String, chunkName: String? = nil) throws -> FunctionReference {
+    try load(bytes: Array(source.utf8), chunkName: chunkName ?? source)
+  }
+
+  /// As ``load(_:chunkName:)`` for text in any encoding, which strings of the chunk keep.
+  public func load(bytes: [UInt8], chunkName: String) throws -> FunctionReference {
     try withLua { lua in
-      var text = source
-      try text.withUTF8 { try load(UnsafeRawBufferPointer($0), chunkName ?? source, lua) }
+      try bytes.withUnsafeBytes { try load($0, chunkName, lua) }
       return FunctionReference(reference: try reference(at: lua_gettop(lua), lua))
     }
   }
@@ -106,7 +110,7 @@ extension State {
 }
 
 /// The bytes of a file, or one clear sentence.
-private func readFile(_ path: String) throws -> [UInt8] {
+package func readFile(_ path: String) throws -> [UInt8] {
   func failure(_ code: Int32) -> LuaError {
     LuaError(.file, "cannot open \(path): \(String(cString: strerror(code)).lowercased())")
   }
