@@ -8,20 +8,21 @@ MG_NO_CONTRACTION
 
 enum { MG_BLOCK = 4096 };  // elements of a row summed in float32 before the sum goes on in float64
 
-// Rows: x[0..<n] to one double. Four accumulators hide the latency of the steps.
-#define MG_ROW(name, T, V, LANES, LOAD, NEUTRAL, STEP, FOLD)                                             \
-  MG_INLINE double mg_row_##name(int64_t n, const T *x) {                                              \
+// MAP(x[0]) … MAP(x[n − 1]) by STEP to one double. Four accumulators hide the latency of the steps. The end of a row is
+// a vector that reaches back; what was counted already is masked out.
+#define MG_ROW(name, T, V, LANES, LOAD, MAP, NEUTRAL, STEP, FOLD)                                     \
+  MG_INLINE double mg_row_##name(int64_t n, const T *x) {                                             \
     if (n < LANES) {                                                                                  \
       double even = NEUTRAL, odd = NEUTRAL;                                                           \
       int64_t i = 0;                                                                                  \
       for (; i + 2 <= n; i += 2) {                                                                    \
         double u = x[i], w = x[i + 1];                                                                \
-        even = STEP(even, u);                                                                         \
-        odd = STEP(odd, w);                                                                           \
+        even = STEP(even, MAP(u));                                                                    \
+        odd = STEP(odd, MAP(w));                                                                      \
       }                                                                                               \
       if (i < n) {                                                                                    \
         double u = x[i];                                                                              \
-        even = STEP(even, u);                                                                         \
+        even = STEP(even, MAP(u));                                                                    \
       }                                                                                               \
       return STEP(even, odd);                                                                         \
     }                                                                                                 \
@@ -29,21 +30,21 @@ enum { MG_BLOCK = 4096 };  // elements of a row summed in float32 before the sum
     int64_t i = 0;                                                                                    \
     for (; i + 4 * LANES <= n; i += 4 * LANES) {                                                      \
       v = LOAD(x + i);                                                                                \
-      a = STEP(a, v);                                                                                 \
+      a = STEP(a, MAP(v));                                                                            \
       v = LOAD(x + i + LANES);                                                                        \
-      b = STEP(b, v);                                                                                 \
+      b = STEP(b, MAP(v));                                                                            \
       v = LOAD(x + i + 2 * LANES);                                                                    \
-      c = STEP(c, v);                                                                                 \
+      c = STEP(c, MAP(v));                                                                            \
       v = LOAD(x + i + 3 * LANES);                                                                    \
-      d = STEP(d, v);                                                                                 \
+      d = STEP(d, MAP(v));                                                                            \
     }                                                                                                 \
     for (; i + LANES <= n; i += LANES) {                                                              \
       v = LOAD(x + i);                                                                                \
-      a = STEP(a, v);                                                                                 \
+      a = STEP(a, MAP(v));                                                                            \
     }                                                                                                 \
     if (i < n) {                                                                                      \
-      V fresh = LOAD(x + n - LANES);                                                                  \
-      for (int j = 0; j < LANES; j++) v[j] = j >= LANES - (n - i) ? fresh[j] : (NEUTRAL);             \
+      V end = LOAD(x + n - LANES), mapped = MAP(end);                                                 \
+      for (int j = 0; j < LANES; j++) v[j] = j >= LANES - (n - i) ? mapped[j] : (NEUTRAL);            \
       b = STEP(b, v);                                                                                 \
     }                                                                                                 \
     a = STEP(a, b);                                                                                   \
@@ -52,6 +53,9 @@ enum { MG_BLOCK = 4096 };  // elements of a row summed in float32 before the sum
     return FOLD(a);                                                                                   \
   }
 
+#define MG_SAME(v) (v)
+#define MG_ABS(v) __builtin_elementwise_abs(v)
+#define MG_SQUARED(v) ((v) * (v))
 #define MG_LOAD16(p) MG_LOAD(mg_f32x16, p)
 #define MG_LOAD8(p) MG_LOAD(mg_f64x8, p)
 #define MG_LOAD8_WIDENED(p) __builtin_convertvector(MG_LOAD(mg_f32x8, p), mg_f64x8)
@@ -65,14 +69,14 @@ enum { MG_BLOCK = 4096 };  // elements of a row summed in float32 before the sum
 #define MG_FOLD_MIN8(v) MG_FOLD8(MG_STEP_MIN, v)
 
 // Products of float32 run in float64: they leave its range long before they leave float64's.
-MG_ROW(block_sum_f32, float, mg_f32x16, 16, MG_LOAD16, 0, MG_STEP_SUM, MG_FOLD_SUM16)
-MG_ROW(prod_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, 1, MG_STEP_PROD, MG_FOLD_PROD8)
-MG_ROW(max_f32, float, mg_f32x16, 16, MG_LOAD16, -INFINITY, MG_STEP_MAX, MG_FOLD_MAX16)
-MG_ROW(min_f32, float, mg_f32x16, 16, MG_LOAD16, INFINITY, MG_STEP_MIN, MG_FOLD_MIN16)
-MG_ROW(block_sum_f64, double, mg_f64x8, 8, MG_LOAD8, 0, MG_STEP_SUM, MG_FOLD_SUM8)
-MG_ROW(prod_f64, double, mg_f64x8, 8, MG_LOAD8, 1, MG_STEP_PROD, MG_FOLD_PROD8)
-MG_ROW(max_f64, double, mg_f64x8, 8, MG_LOAD8, -INFINITY, MG_STEP_MAX, MG_FOLD_MAX8)
-MG_ROW(min_f64, double, mg_f64x8, 8, MG_LOAD8, INFINITY, MG_STEP_MIN, MG_FOLD_MIN8)
+MG_ROW(block_sum_f32, float, mg_f32x16, 16, MG_LOAD16, MG_SAME, 0, MG_STEP_SUM, MG_FOLD_SUM16)
+MG_ROW(prod_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, MG_SAME, 1, MG_STEP_PROD, MG_FOLD_PROD8)
+MG_ROW(max_f32, float, mg_f32x16, 16, MG_LOAD16, MG_SAME, -INFINITY, MG_STEP_MAX, MG_FOLD_MAX16)
+MG_ROW(min_f32, float, mg_f32x16, 16, MG_LOAD16, MG_SAME, INFINITY, MG_STEP_MIN, MG_FOLD_MIN16)
+MG_ROW(block_sum_f64, double, mg_f64x8, 8, MG_LOAD8, MG_SAME, 0, MG_STEP_SUM, MG_FOLD_SUM8)
+MG_ROW(prod_f64, double, mg_f64x8, 8, MG_LOAD8, MG_SAME, 1, MG_STEP_PROD, MG_FOLD_PROD8)
+MG_ROW(max_f64, double, mg_f64x8, 8, MG_LOAD8, MG_SAME, -INFINITY, MG_STEP_MAX, MG_FOLD_MAX8)
+MG_ROW(min_f64, double, mg_f64x8, 8, MG_LOAD8, MG_SAME, INFINITY, MG_STEP_MIN, MG_FOLD_MIN8)
 
 /// The sum of a row of any length. The error of a block's sum is that of 64 (32) additions in each lane; blocks are
 /// added without loss.

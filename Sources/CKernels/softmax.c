@@ -134,38 +134,24 @@ MG_FLOATS(COLUMN)
 
 // MARK: entry points
 
-// A body for over_rows, out of two functions of rows.
-#define BODY(name, ...)                                                                         \
-  static void name##_body(void *context, int64_t begin, int64_t end) {                          \
-    const rows_context *c = context;                                                            \
-    int64_t n = c->n, rows = end - begin, offset = begin * n;                                   \
-    const float *x = (const float *)c->x + offset, *g = (const float *)c->g + offset;           \
-    float *y = (float *)c->y + offset;                                                          \
-    const double *xd = (const double *)c->x + offset, *gd = (const double *)c->g + offset;      \
-    double *yd = (double *)c->y + offset;                                                       \
-    (void)g, (void)gd, (void)y, (void)yd;                                                       \
-    __VA_ARGS__                                                                                 \
+// A body for over_rows: FLOAT or DOUBLE gives the rows from `begin` of a pointer.
+#define FLOAT(p) ((float *)(p) + begin * n)
+#define DOUBLE(p) ((double *)(p) + begin * n)
+#define BODY(name, IN_FLOAT, IN_DOUBLE)                                   \
+  static void name##_body(void *context, int64_t begin, int64_t end) {    \
+    const rows_context *c = context;                                      \
+    int64_t n = c->n, rows = end - begin;                                 \
+    if (c->dtype == MG_F32) f32()->IN_FLOAT;                              \
+    else IN_DOUBLE;                                                       \
   }
-BODY(softmax, {
-  if (c->dtype == MG_F32) f32()->softmax(rows, n, x, y);
-  else softmax_f64(rows, n, xd, yd);
-})
-BODY(log_softmax, {
-  if (c->dtype == MG_F32) f32()->log_softmax(rows, n, x, y);
-  else log_softmax_f64(rows, n, xd, yd);
-})
-BODY(softmax_grad, {
-  if (c->dtype == MG_F32) f32()->softmax_grad(rows, n, g, x, y);
-  else softmax_grad_f64(rows, n, gd, xd, yd);
-})
-BODY(log_softmax_grad, {
-  if (c->dtype == MG_F32) f32()->log_softmax_grad(rows, n, g, x, y);
-  else log_softmax_grad_f64(rows, n, gd, xd, yd);
-})
-BODY(logsumexp, {
-  if (c->dtype == MG_F32) f32()->logsumexp(rows, n, x, (float *)c->y + begin);
-  else logsumexp_f64(rows, n, xd, (double *)c->y + begin);
-})
+BODY(softmax, softmax(rows, n, FLOAT(c->x), FLOAT(c->y)), softmax_f64(rows, n, DOUBLE(c->x), DOUBLE(c->y)))
+BODY(log_softmax, log_softmax(rows, n, FLOAT(c->x), FLOAT(c->y)), log_softmax_f64(rows, n, DOUBLE(c->x), DOUBLE(c->y)))
+BODY(softmax_grad, softmax_grad(rows, n, FLOAT(c->g), FLOAT(c->x), FLOAT(c->y)),
+     softmax_grad_f64(rows, n, DOUBLE(c->g), DOUBLE(c->x), DOUBLE(c->y)))
+BODY(log_softmax_grad, log_softmax_grad(rows, n, FLOAT(c->g), FLOAT(c->x), FLOAT(c->y)),
+     log_softmax_grad_f64(rows, n, DOUBLE(c->g), DOUBLE(c->x), DOUBLE(c->y)))
+BODY(logsumexp, logsumexp(rows, n, FLOAT(c->x), (float *)c->y + begin),
+     logsumexp_f64(rows, n, DOUBLE(c->x), (double *)c->y + begin))
 
 void mg_softmax(mg_dtype dtype, int64_t rows, int64_t n, const void *x, void *y) {
   rows_context c = {.dtype = dtype, .n = n, .x = x, .y = y};

@@ -1,0 +1,75 @@
+// Running sums and products along the middle of [outer, n, inner]. Floats accumulate in float64.
+#include "internal.h"
+
+MG_NO_CONTRACTION
+
+enum { TILE = 64 };  // columns of one task
+
+typedef struct {
+  bool product, reverse;
+  mg_dtype dtype;
+  int64_t n, inner, tiles;
+  const void *x;
+  void *y;
+} scan;
+
+// A tile of `width` columns, from the first row to the last or back. A single column is a chain of dependent steps.
+#define SCAN(tag, T, A)                                                                               \
+  MG_CLONES static void tile_##tag(const scan *s, int64_t width, const T *x, T *y) {                  \
+    A total[TILE];                                                                                    \
+    for (int i = 0; i < TILE; i++) total[i] = s->product;                                             \
+    int64_t step = s->reverse ? -s->inner : s->inner;                                                 \
+    if (s->reverse && s->n) x += (s->n - 1) * s->inner, y += (s->n - 1) * s->inner;                   \
+    if (width == 1) {                                                                                 \
+      A t = s->product;                                                                               \
+      if (s->product) for (int64_t j = 0; j < s->n; j++, x += step, y += step) *y = (T)(t *= (A)*x);  \
+      else for (int64_t j = 0; j < s->n; j++, x += step, y += step) *y = (T)(t += (A)*x);             \
+      return;                                                                                         \
+    }                                                                                                 \
+    for (int64_t j = 0; j < s->n; j++, x += step, y += step) {                                        \
+      if (s->product) {                                                                               \
+        MG_VECTORIZE                                                                                  \
+        for (int64_t i = 0; i < width; i++) y[i] = (T)(total[i] *= (A)x[i]);                          \
+      } else {                                                                                        \
+        MG_VECTORIZE                                                                                  \
+        for (int64_t i = 0; i < width; i++) y[i] = (T)(total[i] += (A)x[i]);                          \
+      }                                                                                               \
+    }                                                                                                 \
+  }
+SCAN(f32, float, double)
+SCAN(f64, double, double)
+SCAN(i64, int64_t, uint64_t)
+SCAN(i32, int32_t, uint32_t)
+SCAN(u8, uint8_t, uint32_t)
+
+static void body(void *context, int64_t begin, int64_t end) {
+  const scan *s = context;
+  for (int64_t task = begin; task < end; task++) {
+    int64_t o = task / s->tiles, i = task % s->tiles * TILE, width = mg_min64(TILE, s->inner - i);
+    int64_t at = o * s->n * s->inner + i;
+    switch (s->dtype) {
+#define CASE(tag, T) case MG_TAG_##tag: tile_##tag(s, width, (const T *)s->x + at, (T *)s->y + at); break;
+      MG_NUMBERS(CASE)
+#undef CASE
+      default: break;
+    }
+  }
+}
+
+static void run(scan *s, int64_t outer) {
+  if (outer <= 0 || s->n <= 0 || s->inner <= 0) return;
+  s->tiles = (s->inner + TILE - 1) / TILE;
+  int64_t tasks = outer * s->tiles, work = s->n * mg_min64(s->inner, TILE);
+  if (outer * s->n * s->inner < 2 * MG_GRAIN_MATH) body(s, 0, tasks);
+  else mg_share(tasks, MG_GRAIN_MATH / work + 1, body, s);
+}
+
+void mg_cumsum(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, bool reverse, const void *x, void *y) {
+  scan s = {.reverse = reverse, .dtype = dtype, .n = n, .inner = inner, .x = x, .y = y};
+  run(&s, outer);
+}
+
+void mg_cumprod(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *y) {
+  scan s = {.product = true, .dtype = dtype, .n = n, .inner = inner, .x = x, .y = y};
+  run(&s, outer);
+}
