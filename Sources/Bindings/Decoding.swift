@@ -70,6 +70,7 @@ struct Decoder {
     if let options { try read(options, into: &values) }
     for (position, parameter) in parameters.enumerated() {
       if case .absent = values[position], !parameter.isOptional {
+        if isMethod, position == 0 { throw wrongSelf("nothing") }
         throw ArgumentError(
           "\(name): argument \(shown(position + 1)) (\(parameter.name)) is missing; expected \(Decoder.expectation(parameter)): \(signature)")
       }
@@ -169,14 +170,16 @@ struct Decoder {
     case .dtype:
       if let text = slot.string { return .dtype(try DType(named: text)) }
     }
+    if isMethod, position == 1, !named { throw wrongSelf(Decoder.found(slot)) }
     throw ArgumentError("\(place(parameter, position, named)): expected \(Decoder.expectation(parameter)), got \(Decoder.found(slot))")
+  }
+
+  private func wrongSelf(_ found: String) -> ArgumentError {
+    ArgumentError("\(name): called on \(found) instead of a tensor; methods are called with ':', not '.': x:\(name)(…)")
   }
 
   private func place(_ parameter: Parameter, _ position: Int, _ named: Bool) -> String {
     if named { return "\(name): option '\(parameter.name)'" }
-    if isMethod, position == 1 {
-      return "\(name): called with '.' instead of ':', or on something that is no tensor; write x:\(name)(…)"
-    }
     return "\(name): argument \(shown(position)) (\(parameter.name))"
   }
 
@@ -262,7 +265,7 @@ extension Slot {
 }
 
 /// The known name closest to a misspelt one, if one is close. Two letters exchanged count as one mistake.
-func nearest(_ name: String, _ known: some Sequence<String>) -> String? {
+package func nearest(_ name: String, _ known: some Sequence<String>) -> String? {
   func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
     var rows = [Array(0...b.count)]
     for i in a.indices {

@@ -159,7 +159,7 @@ extension Call {
   func tensor(_ position: Int, _ name: String) throws -> Tensor {
     if let tensor = object(position, tensorKind) { return tensor }
     if position == 1 {
-      throw ArgumentError("\(name): expected a tensor as self, got \(Decoder.found(self[1])); methods are called with ':', as x:\(name)(…)")
+      throw ArgumentError("\(name): called on \(Decoder.found(self[1])) instead of a tensor; methods are called with ':', not '.': x:\(name)(…)")
     }
     throw ArgumentError("\(name): argument \(position - 1): expected a tensor, got \(Decoder.found(self[position]))")
   }

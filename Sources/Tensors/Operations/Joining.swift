@@ -150,9 +150,10 @@ extension Tensor {
     let axis = try shape.axis(dimension, "repeat_interleave")
     var stretched = shape.array
     stretched.insert(count, at: axis + 1)
+    let repeated = try unsqueeze(axis + 1).expand(stretched).clone()
     var result = shape.array
     result[axis] *= count
-    return try unsqueeze(axis + 1).expand(stretched).clone().reshape(result)
+    return try repeated.reshape(result)
   }
 
   /// The order reversed along dimensions.
