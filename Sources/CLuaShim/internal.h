@@ -23,6 +23,10 @@ void *ml_allocate(void *ud, void *block, size_t osize, size_t nsize);
 bool ml_refuses(ml_state *s, size_t more);
 void *ml_grow(ml_state *s, void *block, size_t size);
 
+// Native bytes between collections, at least; and native bytes at which a full one comes, at least.
+// Where nothing tells what is in use, a full one comes for so many claimed.
+enum { ml_least_pace = 256 << 10, ml_least_full_pace = 32 << 20, ml_blind_pace = 256 << 20 };
+
 // functions.c: runs a native function and brings in its results.
 int ml_invoke(lua_State *L, ml_payload *function);
 int ml_trampoline(lua_State *L);

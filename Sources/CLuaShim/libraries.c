@@ -5,19 +5,29 @@
 
 #include "internal.h"
 
+// Functions that wrap a stock one check its arguments themselves first, since an error raised below them
+// could not name the function.
+
+// Calls upvalue 1 with the arguments as they are.
+static int delegate(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
 // MARK: Loading text only
 
 // Stock `load` and `loadfile` (upvalue 1) with the mode argument (at upvalue 2) confined to text.
 static int text_only(lua_State *L) {
   int mode = (int)lua_tointeger(L, lua_upvalueindex(2));
+  if (mode == 3 && lua_tostring(L, 1) == NULL) luaL_checktype(L, 1, LUA_TFUNCTION);
+  luaL_optstring(L, mode - 1, NULL);
   if (lua_gettop(L) < mode) lua_settop(L, mode);
   const char *asked = luaL_optstring(L, mode, "t");
   lua_pushstring(L, strchr(asked, 't') != NULL ? "t" : "-");
   lua_replace(L, mode);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  return lua_gettop(L);
+  return delegate(L);
 }
 
 static int after_dofile(lua_State *L, int status, lua_KContext context) {
@@ -72,15 +82,38 @@ static void confine_loaders(lua_State *L) {
   lua_pop(L, 3);
 }
 
+// MARK: The collector's mode
+
+// Stock `collectgarbage` (upvalue 1), of which we note the mode for pacing.
+static int collect_garbage(lua_State *L) {
+  enum { incremental, generational, step, setpause, setstepmul, stop };
+  static const char *const options[] = {"incremental", "generational", "step",    "setpause", "setstepmul", "stop",
+                                        "restart",     "collect",      "count",   "isrunning", NULL};
+  int option = luaL_checkoption(L, 1, "collect", options);
+  for (int i = 2; option < stop && i <= 4; i++) luaL_optinteger(L, i, 0);
+  int results = delegate(L);
+  // Inside a finalizer the call does nothing and gives false.
+  if (option <= generational && lua_toboolean(L, 1)) ml_of(L)->generational = option == generational;
+  return results;
+}
+
+static void watch_collector(lua_State *L) {
+  lua_getglobal(L, "collectgarbage");
+  lua_pushcclosure(L, collect_garbage, 1);
+  lua_setglobal(L, "collectgarbage");
+  lua_gc(L, LUA_GCGEN, 0, 0);
+  ml_of(L)->generational = true;
+}
+
 // MARK: What debug must not do
 
 // debug.setupvalue on a C function would make it misread its upvalues; upvaluejoin refuses by itself.
 static int lua_functions_only(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  luaL_checkinteger(L, 2);
+  luaL_checkany(L, 3);
   if (lua_iscfunction(L, 1)) return luaL_error(L, "cannot change the upvalues of a native function");
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  return lua_gettop(L);
+  return delegate(L);
 }
 
 static void guard_debug(lua_State *L) {
@@ -102,6 +135,7 @@ static int open_libraries(lua_State *L) {
   lua_setfield(L, -3, LUA_COLIBNAME);
   lua_setglobal(L, LUA_COLIBNAME);
   guard_debug(L);
+  watch_collector(L);
   if (!s->config.binary_chunks) confine_loaders(L);
   return 0;
 }

@@ -66,10 +66,14 @@ int ml_traceback(ml_state *s, lua_State *L, const char *message, int level) {
   return push_traceback(L, L, message, level);
 }
 
-// Keeps a traceback in s->trace, or nothing when memory is short.
-static void keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level) {
+void ml_forget_trace(ml_state *s) {
   free(s->trace);
   s->trace = NULL;
+}
+
+// Keeps a traceback in s->trace, or nothing when memory is short.
+static void keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level) {
+  ml_forget_trace(s);
   int top = lua_gettop(L);
   if (push_traceback(L, from, NULL, level) == LUA_OK) {
     size_t length;
@@ -143,8 +147,7 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
 }
 
 int ml_call(ml_state *s, lua_State *L, int arguments, int results) {
-  free(s->trace);
-  s->trace = NULL;
+  ml_forget_trace(s);
   if (L == s->main && s->depth == 1 && results == LUA_MULTRET) return run_base(s, L, arguments);
   int function = lua_gettop(L) - arguments;
   lua_pushcfunction(L, handler);

@@ -7,10 +7,16 @@
 
 // MARK: Allocation
 
+size_t ml_live(const ml_state *s) {
+  if (s->config.live == NULL) return s->native;
+  int64_t live = s->config.live();
+  return live > 0 ? (size_t)live : 0;
+}
+
 bool ml_would_exceed(const ml_state *s, size_t more) {
   size_t limit = s->config.memory_limit;
   if (limit == 0) return false;
-  size_t used = s->bytes + s->native;
+  size_t used = s->bytes + ml_live(s);
   return used > limit || more > limit - used;
 }
 
@@ -137,8 +143,8 @@ ml_state *ml_open(const ml_config *config) {
   s->config = *config;
   s->references = 1;
   s->slow = config->memory_limit != 0 || config->fail_at != 0;
-  s->pace = 64 << 10;
-  s->pace_divisor = 4;
+  s->pace = ml_least_pace;
+  s->full_pace = ml_least_full_pace;
   s->warnings_on = true;
   s->base_reference = LUA_NOREF;
   s->main = s->current = ml_out_grow(s) ? lua_newstate(ml_allocate, s) : NULL;

@@ -29,11 +29,11 @@ public struct Call: ~Copyable {
     nonmutating set { ml_set_word(lua, newValue) }
   }
 
-  /// Tells the collector that the results hold that much native memory. Unlike ``State/claim(bytes:)`` this only paces:
-  /// it is not counted against the memory limit and need not be taken back.
+  /// Tells the collector that the results hold that much native memory. Unlike ``State/claim(bytes:)`` this only
+  /// paces and need not be taken back: the memory in use is read from the account of
+  /// ``State/readLiveBytes(from:)``, without which full collections come at fixed intervals.
   @inlinable public func pace(bytes: Int) {
-    ml_claim(record, bytes)
-    ml_unclaim(record, bytes)
+    ml_pace(record, bytes)
   }
 
   /// "chunk:line: " of the function that called, or an empty string.

@@ -101,8 +101,7 @@ extension State {
     error.isCaptured = true
     if status == LUA_ERRMEM { error.kind = .memory }
     if status == LUA_ERRSYNTAX { error.kind = .syntax }
-    // A chunk that does not compile has not run, so what is kept there is an earlier error's.
-    if status != LUA_ERRSYNTAX { error.traceback = pointer.pointee.trace.map { String(cString: $0) } }
+    error.traceback = takeTraceback()
 
     let key: Traveller.Key?
     if let text = slot.string {
@@ -142,8 +141,14 @@ extension State {
     }
     var error = LuaError(kind, place + text)
     error.isCaptured = true
-    error.traceback = pointer.pointee.trace.map { String(cString: $0) }
+    error.traceback = takeTraceback()
     return error
+  }
+
+  /// The traceback of the call that failed just now; it is told once, so that no later error shows it.
+  private func takeTraceback() -> String? {
+    defer { ml_forget_trace(pointer) }
+    return pointer.pointee.trace.map { String(cString: $0) }
   }
 
   /// As `lua` shows error values that are not strings.

@@ -88,6 +88,12 @@ public final class State {
   /// Takes back a claim. May be called from a `deinit` that the collector caused.
   @inlinable public func unclaim(bytes: Int) { ml_unclaim(pointer, bytes) }
 
+  /// Tells where the native memory in use can be read, for libraries that keep an account of their own. Claims
+  /// then only pace the collector; the account decides about full collections and the memory limit.
+  public func readLiveBytes(from account: @escaping @convention(c) () -> Int64) {
+    pointer.pointee.config.live = account
+  }
+
   /// Whether that many more bytes would exceed the memory limit.
   public func wouldExceedLimit(bytes: Int) -> Bool { ml_would_exceed(pointer, bytes) }
 

@@ -36,11 +36,54 @@ import Testing
         for i = 1, 100000 do claim(\(bytes)) if native() > peak then peak = native() end end
         return peak
         """)
-    // 400 MB claimed in the middle case; what lives at once is a few steps' worth, plus one object.
-    let limit = 8 << 20 + 40 * bytes
+    // 400 MB claimed in the middle case; what lives at once is a quarter of a megabyte, or a few objects.
+    let limit = (1 << 19) + 8 * bytes
     #expect(try #require(peak.first?.integerValue) < limit)
     state.collect()
     #expect(state.pointer.pointee.native == 0)
+  }
+
+  /// What lives through two young collections is old, and needs full ones.
+  @Test(arguments: [(100, 1 << 16), (10, 1 << 20), (1000, 1 << 10)])
+  func whatGrowsOldIsFoundToo(_ kept: Int, _ bytes: Int) throws {
+    let state = try makeState()
+    let peak = try state.run(
+      source: """
+        local ring, peak = {}, 0
+        for i = 1, 100000 do ring[i % \(kept)] = claim(\(bytes)) if native() > peak then peak = native() end end
+        return peak
+        """)
+    // Twice what is in use, and the 32 MB below which no full collection is made.
+    #expect(try #require(peak.first?.integerValue) < 3 * kept * bytes + (48 << 20))
+  }
+
+  @Test func theModeIsTheScripts() throws {
+    let state = try makeState()
+    #expect(state.pointer.pointee.generational)
+    try state.run(source: "assert(collectgarbage('incremental') == 'generational')")
+    #expect(!state.pointer.pointee.generational)
+    let peak = try state.run(
+      source: """
+        local peak = 0
+        for i = 1, 100000 do claim(4096) if native() > peak then peak = native() end end
+        return peak
+        """)
+    #expect(try #require(peak.first?.integerValue) < 8 << 20)
+    try state.run(source: "collectgarbage('generational') assert(not pcall(collectgarbage, 'x'))")
+    #expect(state.pointer.pointee.generational)
+    #expect(try state.failure("collectgarbage('x')").message.contains("bad argument #1 to 'collectgarbage'"))
+  }
+
+  @Test func anAccountOfItsOwnDecides() throws {
+    let state = try makeState()
+    state.readLiveBytes { 1 << 40 }
+    #expect(!state.wouldExceedLimit(bytes: 1))
+    try state.run(source: "for i = 1, 1000 do claim(1 << 20) end")  // collects fully whenever it looks
+    let limited = try State(State.Configuration(memoryLimit: 1 << 20))
+    limited.readLiveBytes { 1 << 40 }
+    #expect(limited.wouldExceedLimit(bytes: 1))
+    limited.readLiveBytes { 0 }
+    #expect(!limited.wouldExceedLimit(bytes: 1))
   }
 
   @Test func aStoppedCollectorStaysStopped() throws {

@@ -112,6 +112,7 @@ typedef struct ml_config {
   void (*warn)(void *host, const char *message, size_t length);
   void *host;
   ml_callback callback;  // runs ML_FUNCTION values without a callback of their own
+  int64_t (*live)(void);  // bytes of native memory in use, where claims do not tell; NULL for the claims
   size_t memory_limit;   // bytes, 0 for none
   bool binary_chunks;    // whether load accepts precompiled code
   uint64_t fail_at;      // tests: the allocation that fails first, 0 for none
@@ -135,9 +136,11 @@ struct ml_state {
   // Accounts, in bytes.
   size_t bytes, peak;      // Lua's own blocks
   size_t native;           // native memory reachable through handles, as claimed
-  size_t native_debt;      // claimed since the last collector step
-  size_t pace;             // the debt that calls for a step
-  uint32_t pace_divisor;   // native bytes per byte of collector debt
+  size_t native_debt;      // claimed since the last collection that it caused
+  size_t pace;             // the debt that calls for one
+  size_t full_pace;        // the native memory in use that calls for a full one
+  size_t since_full;       // claimed since the last full one
+  bool generational;       // the collector's mode
   size_t handles;          // live handle blocks
   // The rest.
   lua_State *main, *base;  // base runs the outermost script, so that a kill can leave it by yielding
@@ -232,16 +235,22 @@ void ml_out_string(ml_state *s, const char *bytes, size_t length);
 
 // MARK: Pacing and accounts
 
+// Tells the collector of native memory that is accounted for elsewhere.
+static inline void ml_pace(ml_state *s, size_t bytes) {
+  s->native_debt += bytes;
+  if (s->native_debt >= s->pace) s->attention = true;
+}
 // Tells the collector of native memory that came to depend on handles.
 static inline void ml_claim(ml_state *s, size_t bytes) {
   s->native += bytes;
-  s->native_debt += bytes;
-  if (s->native_debt >= s->pace) s->attention = true;
+  ml_pace(s, bytes);
 }
 // Tells of native memory given back. Allowed inside a release callback.
 static inline void ml_unclaim(ml_state *s, size_t bytes) { s->native -= bytes <= s->native ? bytes : s->native; }
 // A full collection, from a native call or from the host; false inside a finalizer.
 bool ml_collect(ml_state *s);
+// Native memory in use.
+size_t ml_live(const ml_state *s);
 // Whether that many more bytes would exceed the memory limit.
 bool ml_would_exceed(const ml_state *s, size_t bytes);
 
@@ -278,6 +287,7 @@ int ml_push(ml_state *s, lua_State *L, int count, uint32_t mark);
 void ml_forget(ml_state *s, uint32_t mark);
 // Calls the function below its arguments. Keeps the traceback of an error in s->trace.
 int ml_call(ml_state *s, lua_State *L, int arguments, int results);
+void ml_forget_trace(ml_state *s);
 // Compiles source text; binary chunks are refused.
 int ml_load(ml_state *s, lua_State *L, const char *source, size_t length, const char *name);
 // t[k] with metamethods: replaces the key on top by the value.
