@@ -12,9 +12,14 @@ extension Operation: CustomTestStringConvertible {
 struct Example {
   let operation: Operation
   let sample: Sample
+  /// Dtypes of the float tensors in turn, where they are to be others than float ones.
+  var dtypes: [DType] = []
 
   /// The call in words, which is also its key in the fixture.
-  var text: String { "\(operation.name)(\(sample.text))" }
+  var text: String {
+    "\(operation.name)(\(sample.text))"
+      + (dtypes.isEmpty ? "" : " as \(dtypes.map(\.description).joined(separator: ", "))")
+  }
 
   /// Samples at chosen values may sit where the operation has a kink; generated ones do not.
   var isAtChosenValues: Bool {
@@ -29,6 +34,16 @@ struct Example {
       try input.setRequiresGrad(true)
     }
     return Call(operation: operation, arguments: arguments)
+  }
+
+  /// A call with the float tensors converted to `dtypes`; nothing requires grad.
+  func convertedCall() throws -> Call {
+    var position = 0
+    return try call(requiringGrad: { _ in false }).mapped { tensor in
+      guard tensor.dtype.isFloating else { return tensor }
+      defer { position += 1 }
+      return try tensor.converted(to: dtypes[position % dtypes.count])
+    }
   }
 
   /// Which of the float inputs PyTorch refuses to differentiate by, although we do not.
@@ -51,6 +66,27 @@ struct Example {
 extension Operation {
   var examples: [Example] { samples.map { Example(operation: self, sample: $0) } }
   var rejected: [Example] { rejects.map { Example(operation: self, sample: $0) } }
+
+  /// The first sample, and others that mix ranks or numbers into the promotion, with tensors of other dtypes.
+  var converted: [Example] {
+    let mixing = samples.dropFirst().filter { sample in
+      let floats = sample.values.filter { if case .float = $0 { true } else { false } }
+      return sample.values.contains {
+        if case .float([], _) = $0 { floats.count > 1 } else if case .number = $0 { true } else { false }
+      }
+    }
+    return (samples.prefix(1) + mixing).flatMap { sample -> [Example] in
+      let example = Example(operation: self, sample: sample)
+      guard let floats = try? example.call().inputs.count, floats > 0 else { return [] }
+      let single: [[DType]] = [[.int64], [.int32], [.uint8], [.bool]]
+      let pairs: [[DType]] = [
+        [.float32, .int64], [.int64, .float32], [.float32, .float64], [.float64, .float32], [.int32, .int64],
+        [.uint8, .int32], [.bool, .int64],
+        [.int32, .bool], [.uint8, .float32],
+      ]
+      return (single + (floats > 1 ? pairs : [])).map { Example(operation: self, sample: sample, dtypes: $0) }
+    }
+  }
 
   /// `x:name_(…)`.
   func inPlace(_ arguments: Arguments) throws -> Tensor {

@@ -1,4 +1,5 @@
-// PyTorch's word on the samples: Fixtures/operations.jsonl, and the samples as scripts/fixtures/operations.py reads them.
+// PyTorch's word on the samples: Fixtures/operations.jsonl and operations-dtypes.jsonl, and the samples as
+// scripts/fixtures/operations.py reads them.
 
 import Foundation
 import Tensors
@@ -6,7 +7,7 @@ import Testing
 
 import struct Tensors.Operation
 
-/// What PyTorch makes of one example in float64.
+/// What PyTorch makes of one example, in float64 unless the example names dtypes.
 struct Expected {
   struct Values {
     let shape: [Int]
@@ -28,26 +29,30 @@ struct Expected {
   let frees: Bool
   /// Whether PyTorch has no derivative to compare with.
   let isUnknown: Bool
+  /// Whether it raises.
+  let isError: Bool
 }
 
 extension Expected {
   /// By example in words.
-  static let all: [String: Expected] = {
-    let file = URL(filePath: #filePath).deletingLastPathComponent().appending(
-      path: "Fixtures/operations.jsonl")
+  static let all = read("operations.jsonl").merging(read("operations-dtypes.jsonl")) { first, _ in first }
+
+  private static func read(_ name: String) -> [String: Expected] {
+    let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures/\(name)")
     guard let text = try? String(contentsOf: file, encoding: .utf8) else { return [:] }
     var found: [String: Expected] = [:]
     for line in text.split(separator: "\n") where line.first == "{" {
       guard let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
-        let key = object["key"] as? String, let outputs = object["outputs"] as? [Any]
+        let key = object["key"] as? String
       else { continue }
       found[key] = Expected(
-        outputs: outputs.compactMap(Values.init),
+        outputs: (object["outputs"] as? [Any] ?? []).compactMap(Values.init),
         gradients: (object["gradients"] as? [Any])?.map(Values.init),
-        frees: object["frees"] as? Bool ?? false, isUnknown: object["unknown"] as? Bool ?? false)
+        frees: object["frees"] as? Bool ?? false,
+        isUnknown: object["unknown"] as? Bool ?? false, isError: object["error"] != nil)
     }
     return found
-  }()
+  }
 }
 
 extension Expected.Values {
@@ -66,26 +71,31 @@ extension Expected.Values {
 
 // MARK: Writing samples
 
-/// Not a test: with MOONGRAD_WRITE_SAMPLES=path it writes all samples there (see scripts/fixtures/make).
+/// Not a test: with MOONGRAD_WRITE_SAMPLES=directory it writes all samples there (see scripts/fixtures/make).
 @Suite struct OperationSamples {
-  private static let path = ProcessInfo.processInfo.environment["MOONGRAD_WRITE_SAMPLES"]
+  private static let directory = ProcessInfo.processInfo.environment["MOONGRAD_WRITE_SAMPLES"]
 
-  @Test(.enabled(if: path != nil)) func write() throws {
+  @Test(.enabled(if: directory != nil)) func write() throws {
     var lines = ""
+    var converted = ""
     for operation in Catalogue.operations {
-      for example in operation.examples { lines += try line(example, reject: false) }
-      for example in operation.rejected { lines += try line(example, reject: true) }
+      for example in operation.examples { lines += try line(example, reject: "false") }
+      for example in operation.rejected { lines += try line(example, reject: "true") }
+      for example in operation.converted { converted += try line(example, reject: "null") }
     }
-    try lines.write(toFile: Self.path!, atomically: true, encoding: .utf8)
+    let directory = URL(filePath: Self.directory!)
+    try lines.write(to: directory.appending(path: "operations.jsonl"), atomically: true, encoding: .utf8)
+    try converted.write(
+      to: directory.appending(path: "operations-dtypes.jsonl"), atomically: true, encoding: .utf8)
   }
 
-  private func line(_ example: Example, reject: Bool) throws -> String {
-    let arguments = try example.sample.arguments(for: example.operation, dtype: .float64)
+  private func line(_ example: Example, reject: String) throws -> String {
+    let arguments = try (example.dtypes.isEmpty ? example.call() : example.convertedCall()).arguments
     var floats = 0
     func text(_ tensor: Tensor) -> String {
       var flag = ""
       if tensor.dtype.isFloating {
-        if example.constants.contains(floats) { flag = #","requires_grad":false"# }
+        if !example.dtypes.isEmpty || example.constants.contains(floats) { flag = #","requires_grad":false"# }
         floats += 1
       }
       let data = tensor.scalars.map(text).joined(separator: ",")

@@ -27,6 +27,32 @@ import Testing
     }
   }
 
+  /// Other dtypes, and mixtures of them, give PyTorch's values and dtypes. Where PyTorch refuses them they may be refused too.
+  @Test(arguments: Catalogue.operations) func dtypes(_ operation: Operation) throws {
+    for example in operation.converted {
+      guard let expected = Expected.all[example.text] else {
+        Issue.record("\(example.text) is not in the fixture; run scripts/fixtures/make")
+        continue
+      }
+      let call = try example.convertedCall()
+      if expected.isError || promotesOtherwise(example) {
+        do { _ = try call.outputs() } catch is TensorError {}
+        continue
+      }
+      do {
+        // Of equal elements, sorting functions may name any.
+        let outputs = try call.outputs().prefix(["topk", "kthvalue"].contains(operation.name) ? 1 : .max)
+        for (output, values) in zip(outputs, expected.outputs) {
+          expectEqual(
+            output, shape: values.shape, dtype: try #require(values.dtype(forInputs: .float64)), values.data,
+            within: tolerance(output.dtype), example.text)
+        }
+      } catch {
+        Issue.record("\(example.text): \(error)")
+      }
+    }
+  }
+
   /// First gradients are PyTorch's, in both float dtypes, and reach nothing else than PyTorch's do.
   @Test(arguments: Catalogue.operations) func gradients(_ operation: Operation) throws {
     for example in operation.examples {
@@ -139,6 +165,17 @@ import Testing
     }
   }
 
+  /// Where we promote by the common rules and PyTorch keeps the input's dtype, or where only we refuse bool.
+  private func promotesOtherwise(_ example: Example) -> Bool {
+    let numbers = example.sample.values.contains { if case .number = $0 { true } else { false } }
+    return switch example.operation.name {
+    case "addcmul", "addmm", "hardtanh": numbers || example.operation.name == "hardtanh"
+    case "huber_loss", "smooth_l1_loss", "binary_cross_entropy_with_logits", "relu6": true
+    case "index_add", "scatter_add", "sign", "square", "isclose": example.dtypes.contains(.bool)
+    default: false
+    }
+  }
+
   /// Whether elements tie that share a gradient although the result depends on none of them alone.
   private func isShared(_ example: Example) -> Bool { example.operation.name == "median" }
 
@@ -167,6 +204,7 @@ import Testing
     case ("linear", .float(let sizes, _), _): sizes.count != 2
     // The division by the batch's size is one by a plain number, which C++ names differently.
     case ("cross_entropy", _, .float): true
+    case ("einsum", _, _): true
     default: false
     }
   }

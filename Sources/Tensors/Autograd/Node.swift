@@ -74,6 +74,8 @@ public final class Node {
     static let holdsTensors = Flags(rawValue: 1)
     static let released = Flags(rawValue: 2)
     static let multipleOutputs = Flags(rawValue: 4)
+    /// One kernel does what several nodes do in PyTorch.
+    static let fused = Flags(rawValue: 8)
   }
 
   /// Computes the gradients of the inputs that need one.
@@ -116,7 +118,7 @@ public final class Node {
   }
 
   /// Whether one kernel does what several nodes do in PyTorch.
-  var isFused: Bool { formulas is Product.Linear }
+  var isFused: Bool { formulas is Product.Linear || flags.contains(.fused) }
 
   /// Computes the inputs' gradients.
   @inline(__always)
@@ -236,6 +238,8 @@ public final class Node {
   }
 
   nonisolated(unsafe) private static let released: Gradient = { pass in throw pass.node.releasedError }
+
+  func setFused() { flags.insert(.fused) }
 
   func setMultipleOutputs() { flags.insert(.multipleOutputs) }
 

@@ -46,7 +46,7 @@ extension Node {
     switch name {
     case "AddmmBackward0" where isFused: list = [list[2], list[0], wrapped(list[1], "TBackward0")]
     case "MmBackward0" where isFused: list[1] = wrapped(list[1], "TBackward0")
-    case "NllLossBackward0": list = [wrapped(list[0], "LogSoftmaxBackward0")]
+    case "NllLossBackward0" where isFused: list = [wrapped(list[0], "LogSoftmaxBackward0")]
     case "MulBackward0", "AddBackward0", "SubBackward0", "DivBackward0": break
     default: if number != nil { list.removeLast() }
     }

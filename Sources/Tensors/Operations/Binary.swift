@@ -57,6 +57,7 @@ public final class Binary: Formulas, @unchecked Sendable {
   @inline(__always)
   public func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor {
     let dtype = try resultType(a.dtype == b.dtype ? a.dtype : Binary.promoted(a, b))
+    if !dtype.isFloating { try check(divisors: b) }
     return try Elementwise.binary(kernel, a, b, dtype, name).recorded(self, a, b)
   }
 
@@ -92,9 +93,18 @@ public final class Binary: Formulas, @unchecked Sendable {
     return promoted
   }
 
+  private var divides: Bool { kernel == MG_FLOOR_DIVIDE || kernel == MG_REMAINDER || kernel == MG_FMOD }
+
   private func check(divisor: Scalar, _ dtype: DType) throws {
-    guard !dtype.isFloating, kernel == MG_FLOOR_DIVIDE || kernel == MG_REMAINDER || kernel == MG_FMOD else { return }
-    guard divisor.integer != 0 else { throw TensorError(.domain, name, "whole-number division by zero") }
+    guard !dtype.isFloating, divides, divisor.integer == 0 else { return }
+    throw TensorError(.domain, name, "whole-number division by zero")
+  }
+
+  /// The same for a tensor of whole numbers.
+  @inline(never)
+  private func check(divisors: Tensor) throws {
+    guard divides, try Predicate.not(divisors).any().item() == .boolean(true) else { return }
+    throw TensorError(.domain, name, "whole-number division by zero")
   }
 
   /// Writes the result into a.
@@ -105,6 +115,7 @@ public final class Binary: Formulas, @unchecked Sendable {
       a.storage !== b.storage, !b.requiresGrad || !GradMode.isEnabled, try a.writesDirectly(name),
       try resultType(a.dtype) == a.dtype
     {
+      if !a.dtype.isFloating { try check(divisors: b) }
       mg_binary(kernel, a.dtype.kernel, Int64(a.count), a.data, 1, b.data, b.count == 1 ? 0 : 1, a.data)
       a.bumpVersion()
       return a
@@ -126,7 +137,8 @@ public final class Binary: Formulas, @unchecked Sendable {
   var operation: Operation {
     Operation(
       name, summary, [.input, .other], aliases: aliases, forms: forms, samples: samples,
-      rejects: [[.float(2, 3), .float(2)]], differentiable: rule0 != nil || rule1 != nil, binary: self
+      rejects: [[.float(2, 3), .float(2)]] + (divides ? [[.integers([2], 1...2), .integers([2], 0...0)], [.integers([2], 1...2), .integer(0)]] : []),
+      differentiable: rule0 != nil || rule1 != nil, binary: self
     ) { arguments in
       if case .number(let number) = arguments.values[1] { return .tensor(try self(try arguments.tensor(0), number)) }
       if case .number(let number) = arguments.values[0] { return .tensor(try self(number, try arguments.tensor(1))) }

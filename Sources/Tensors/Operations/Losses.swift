@@ -25,7 +25,7 @@ extension Tensor {
 
   /// (x − target)², reduced.
   public func mseLoss(_ target: Tensor, reduction: Reduction = .mean) throws -> Tensor {
-    try requireFloating("mse_loss")
+    if !target.dtype.isFloating { try requireFloating("mse_loss") }
     guard shape == target.shape else {
       _ = try Shape.broadcast(shape, target.shape, "mse_loss")
       throw TensorError(
@@ -138,7 +138,7 @@ extension Tensor {
       &totalWeight)
     let divisor = mean ? totalWeight : 1
     let y = try Tensor.full([], .real(total / divisor), dtype: dtype)
-    return y.recorded("NllLossBackward0", self, uses: .a, holdsTensors: true) { c in
+    let result = y.recorded("NllLossBackward0", self, uses: .a, holdsTensors: true) { c in
       if !c.createsGraph {
         let dx = try Tensor(uninitialized: logp.shape, logp.dtype)
         mg_cross_entropy_grad(
@@ -154,6 +154,8 @@ extension Tensor {
       if let w { rowWeight = try rowWeight * w.indexSelect(0, t.safeLabels(ignored).reshape([-1])).reshape(t.shape) }
       c[0] = try (x.softmax(-1) - onehot) * rowWeight.unsqueeze(-1) * (c.g / divisor)
     }
+    result.node?.setFused()
+    return result
   }
 
   private func checkClassWeight(_ classes: Int, _ dtype: DType, _ operation: String) throws {

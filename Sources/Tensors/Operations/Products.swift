@@ -243,6 +243,8 @@ extension Tensor {
       try Gemm.run(
         x.dtype, rows, n, k, packed.data, Swift.max(k, 1), false, w.pointer, w.leading, w.transposed, bias: packedBias?.data, into: y.data)
     }
+    // The whole numbers' product adds no bias of its own.
+    if let packedBias, !x.dtype.isFloating { try Binary.add.inPlace(y, packedBias) }
     guard GradMode.isEnabled, x.dtype.isFloating else { return y }
     return y.recordedLinear(x, weight, bias)
   }

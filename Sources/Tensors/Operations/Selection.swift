@@ -36,9 +36,9 @@ extension Tensor {
   /// Elements limited to low…high; either may be absent. Gradients pass strictly inside the bounds.
   public func clamp(_ low: Scalar?, _ high: Scalar?) throws -> Tensor {
     guard low != nil || high != nil else { throw TensorError(.argument, "clamp", "at least one of min and max is needed") }
-    guard dtype != .bool else { throw TensorError(.dtype, "clamp", "not defined for tensors of bool") }
     var target = dtype
     for bound in [low, high].compactMap({ $0 }) { target = bound.promoted(with: target) }
+    guard target != .bool else { throw TensorError(.dtype, "clamp", "not defined for tensors of bool") }
     let x = try to(target)
     let y = try Tensor(uninitialized: shape, target)
     var loop = mg_loop(shape, y.layout, x.layout)

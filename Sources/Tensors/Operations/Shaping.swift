@@ -28,7 +28,10 @@ extension Tensor {
   /// The sum of a matrix' diagonal.
   public func trace() throws -> Tensor {
     guard rank == 2 else { throw TensorError(.shape, "trace", "a matrix is needed, the shape is \(shape)") }
-    return try diagonal().sum()
+    let whole = shape
+    return try withNoGrad { try diagonal().sum() }.recorded("TraceBackward0", self) { c in
+      c[0] = try c.g.expand([Swift.min(whole[0], whole[1])]).diagonalScattered(whole, 0, 0, 1)
+    }
   }
 
   /// 1 at each label's place along a new last dimension of `classes` places (one more than the largest label if absent).
@@ -47,6 +50,12 @@ extension Tensor {
 }
 
 enum Shaping {
+  private static func someTensors(_ arguments: Arguments) throws -> [Tensor] {
+    let list = try arguments.tensors(0)
+    guard !list.isEmpty else { throw TensorError(.argument, arguments.operation, "the list of tensors is empty") }
+    return list
+  }
+
   static let list: [Operation] = [
     Operation(
       "movedim", "Dimensions moved to other places.", [.input, .init("source", .dimensions), .init("destination", .dimensions)],
@@ -65,20 +74,20 @@ enum Shaping {
       "hstack", "Tensors side by side: along the second dimension, vectors along the first.", [.init("tensors", .tensors)], forms: .function,
       samples: [[.tensors([.float(2, 3), .float(2, 1)])], [.tensors([.float(2), .float(3)])]], rejects: [[.tensors([])]]
     ) {
-      let parts = try $0.tensors(0).map { $0.rank == 0 ? try $0.reshape([1]) : $0 }
+      let parts = try someTensors($0).map { $0.rank == 0 ? try $0.reshape([1]) : $0 }
       return .tensor(try Joining.cat(parts, parts.first?.rank == 1 ? 0 : 1))
     },
     Operation(
       "vstack", "Tensors below each other, vectors as rows.", [.init("tensors", .tensors)], forms: .function,
       samples: [[.tensors([.float(2, 3), .float(1, 3)])], [.tensors([.float(3), .float(3)])]], rejects: [[.tensors([])]]
     ) {
-      let parts = try $0.tensors(0).map { $0.rank == 0 ? try $0.reshape([1, 1]) : $0.rank == 1 ? try $0.unsqueeze(0) : $0 }
+      let parts = try someTensors($0).map { $0.rank == 0 ? try $0.reshape([1, 1]) : $0.rank == 1 ? try $0.unsqueeze(0) : $0 }
       return .tensor(try Joining.cat(parts, 0))
     },
     Operation(
       "broadcast_to", "The tensor stretched to a shape without copying.", [.input, .init("size", .shape)],
       samples: [[.float(3), .list([2, 3])]], rejects: [[.float(3), .list([2, 2])]]
-    ) { .tensor(try $0.tensor(0).expand(try $0.integers(1))) },
+    ) { .tensor(try $0.tensor(0).expand(try $0.integers(1), name: "broadcast_to")) },
     Operation(
       "one_hot", "1 at each label's place along a new last dimension.", [.init("tensor", .labels), .init("num_classes", .integer, default: "-1")],
       forms: .functional, samples: [[.positions([4], 0...2)], [.positions([2, 2], 0...2), .integer(5)]],

@@ -123,23 +123,25 @@ extension Tensor {
   }
 
   /// Size-1 dimensions stretched, and new ones put in front, without copying; −1 keeps a size.
-  public func expand(_ sizes: [Int]) throws -> Tensor {
+  public func expand(_ sizes: [Int]) throws -> Tensor { try expand(sizes, name: "expand") }
+
+  func expand(_ sizes: [Int], name: String) throws -> Tensor {
     guard sizes.count >= rank else {
-      throw TensorError(.shape, "expand", "\(sizes.count) sizes are too few for a tensor of shape \(shape)")
+      throw TensorError(.shape, name, "\(sizes.count) sizes are too few for a tensor of shape \(shape)")
     }
     var filled = sizes
     for (position, size) in sizes.enumerated() where size == -1 {
       guard position >= sizes.count - rank else {
-        throw TensorError(.argument, "expand", "-1 keeps a size, but dimension \(index: position) is new")
+        throw TensorError(.argument, name, "-1 keeps a size, but dimension \(index: position) is new")
       }
       filled[position] = shape[position - (sizes.count - rank)]
     }
-    return try expand(Shape(filled, operation: "expand"))
+    return try expand(Shape(filled, operation: name), name: name)
   }
 
-  package func expand(_ target: Shape) throws -> Tensor {
-    guard try Shape.broadcast(shape, target, "expand") == target else {
-      throw TensorError(.shape, "expand", "shape \(shape) cannot be stretched to \(target): only sizes of 1 stretch")
+  package func expand(_ target: Shape, name: String = "expand") throws -> Tensor {
+    guard try Shape.broadcast(shape, target, name) == target else {
+      throw TensorError(.shape, name, "shape \(shape) cannot be stretched to \(target): only sizes of 1 stretch")
     }
     let old = shape
     return view(layout.stretched(to: target), "ExpandBackward0") { c in c[0] = try c.g.summed(to: old) }
