@@ -11,7 +11,6 @@ let package = Package(
     .executable(name: "moongrad", targets: ["MoongradCLI"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
   ],
   targets: [
@@ -32,12 +31,7 @@ let package = Package(
       resources: [.embedInCode("Lua")]),
     .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training"]),
     .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
-    .executableTarget(
-      name: "MoongradCLI",
-      dependencies: [
-        "Moongrad", "CEdit",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
+    .executableTarget(name: "MoongradCLI", dependencies: ["Moongrad", "LuaRuntime", "CEdit"]),
 
     .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], exclude: ["Fixtures"]),

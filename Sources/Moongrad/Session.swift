@@ -11,6 +11,9 @@ public typealias LuaError = LuaRuntime.LuaError
 ///
 /// A session belongs to one thread at a time.
 public final class Session {
+  /// Moongrad's version.
+  public static let version = Library.version
+
   package let state: State
 
   public init() throws {

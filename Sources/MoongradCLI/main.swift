@@ -1,9 +1,8 @@
-import Moongrad
+// The command `moongrad`: runs scripts, prints the reference, and talks on a terminal.
+
 import Glibc
-do {
-  let session = try Session()
-  try session.run(file: CommandLine.arguments[1], arguments: Array(CommandLine.arguments.dropFirst(2)))
-} catch let e as LuaError {
-  fputs("moongrad: \(e.description)\n", fdopen(2, "w"))
-  exit(1)
+
+let arguments = (0..<Int(CommandLine.argc)).compactMap { index -> [UInt8]? in
+  CommandLine.unsafeArgv[index].map { Array(UnsafeRawBufferPointer(start: $0, count: strlen($0))) }
 }
+exit(Launcher.run(arguments))

@@ -1,0 +1,21 @@
+// The reference texts, for whoever asks outside a script.
+
+import Bindings
+
+/// What operations, modules and optimizers say about themselves.
+public enum Reference {
+  /// Everything that has a text.
+  public static var names: [String] { Help.names }
+
+  /// The text for `sum`, `mg.sum`, `x:sum`, `nn.Linear`, `Linear`, `optim.SGD`; nil when nothing has that name.
+  public static func text(for name: String) -> String? { Help.text(for: bare(name)) }
+
+  /// The known name that was probably meant.
+  public static func nearest(to name: String) -> String? {
+    Bindings.nearest(name, names) ?? Bindings.nearest(bare(name), names.map(bare))
+  }
+
+  private static func bare(_ name: String) -> String {
+    name.split { $0 == "." || $0 == ":" }.last.map(String.init) ?? name
+  }
+}

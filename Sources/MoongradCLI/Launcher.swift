@@ -1,0 +1,168 @@
+// From the command line to an exit status.
+
+import Glibc
+import LuaRuntime
+import Moongrad
+
+/// One run of the command.
+struct Launcher {
+  enum Status {
+    static let success: Int32 = 0
+    static let scriptError: Int32 = 1
+    static let wrongUsage: Int32 = 64
+    static let interrupted: Int32 = 130
+  }
+
+  let arguments: [[UInt8]]
+  let invocation: Invocation
+  private var sources = Sources()
+  private let palette = Palette(for: STDERR_FILENO)
+
+  /// Runs the command; its exit status. Arguments are bytes, so that file names in any encoding reach the script.
+  static func run(_ arguments: [[UInt8]]) -> Int32 {
+    // A reader that went away ends us quietly, also where a parent process had ignored the signal.
+    signal(SIGPIPE, SIG_DFL)
+    let status: Int32
+    do {
+      let invocation = try Invocation(arguments.map { String(decoding: $0, as: UTF8.self) })
+      var launcher = Launcher(arguments: arguments, invocation: invocation)
+      status = launcher.perform()
+    } catch {
+      Output.error("moongrad: \(error.message)\n\(Invocation.usage)\n")
+      return Status.wrongUsage
+    }
+    if !Output.flush(), status == Status.success {
+      Output.error("moongrad: not everything could be written to standard output\n")
+      return Status.scriptError
+    }
+    return status
+  }
+
+  private init(arguments: [[UInt8]], invocation: Invocation) {
+    self.arguments = arguments
+    self.invocation = invocation
+  }
+
+  private mutating func perform() -> Int32 {
+    switch invocation.action {
+    case .help:
+      Output.write(Invocation.help)
+      return Status.success
+    case .version:
+      Output.write(Self.version)
+      return Status.success
+    case .document(let names): return DocumentCommand.run(names)
+    case .run: break
+    }
+    if invocation.showsVersion { Output.write(Self.version) }
+    applySettings()
+    do {
+      let session = try Session()
+      Interrupts.install(for: session.state)
+      try prepare(session)
+      try runSteps(session)
+      return try runScript(session)
+    } catch {
+      return report(error)
+    }
+  }
+
+  static var version: String { "Moongrad \(Session.version), on Lua 5.4\n" }
+
+  // MARK: Before the script
+
+  private func applySettings() {
+    if let threads = invocation.threads ?? (invocation.isDeterministic ? 1 : nil) { Threads.count = threads }
+    if let seed = invocation.seed ?? (invocation.isDeterministic ? 0 : nil) { manualSeed(seed) }
+  }
+
+  /// The table `arg`, and modules beside the script.
+  private func prepare(_ session: Session) throws {
+    let zero = invocation.script == nil ? 0 : invocation.scriptIndex
+    let fields = arguments.enumerated().map { index, bytes in
+      (key: Value.integer(index - zero), value: Value(bytes))
+    }
+    try session.state.setGlobal("arg", .record(fields))
+    if case .file(let path) = invocation.script {
+      let directory = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+      if !directory.contains("?"), !directory.contains(";") { try session.addSearchPath(String(directory)) }
+    }
+  }
+
+  private mutating func runSteps(_ session: Session) throws {
+    for step in invocation.steps {
+      switch step {
+      case .execute(let code):
+        let name = "(command line)"
+        sources.add(name, code)
+        let function = try session.state.load(code, chunkName: "=" + name)
+        try Interrupts.during { _ = try function.call() }
+      case .require(let variable, let module):
+        guard case .function(let require) = try session.state.global("require") else { continue }
+        let value = try Interrupts.during { try require.call(.string(module)) }.first ?? .nil
+        try session.state.setGlobal(variable, value)
+      }
+    }
+  }
+
+  // MARK: The script
+
+  private mutating func runScript(_ session: Session) throws -> Int32 {
+    switch invocation.script {
+    case .file(let path):
+      sources.script = path
+      try run(try readFile(path), "@" + path, session)
+    case .standardInput:
+      try runStandardInput(session)
+    case nil:
+      let isTerminal = isatty(STDIN_FILENO) == 1
+      let hasRun = invocation.steps.contains { if case .execute = $0 { true } else { false } } || invocation.showsVersion
+      if hasRun, !invocation.isInteractive { return Status.success }
+      if !isTerminal, !invocation.isInteractive { try runStandardInput(session) }
+      if isTerminal, !invocation.isInteractive { return converse(session) }
+    }
+    return invocation.isInteractive ? converse(session) : Status.success
+  }
+
+  private mutating func runStandardInput(_ session: Session) throws {
+    let bytes = try readFile("/dev/stdin")
+    sources.add("stdin", String(decoding: bytes, as: UTF8.self))
+    try run(bytes, "=stdin", session)
+  }
+
+  private func run(_ source: [UInt8], _ name: String, _ session: Session) throws {
+    let function = try session.state.load(bytes: blankingFirstLine(source), chunkName: name)
+    let given = arguments.dropFirst(invocation.scriptIndex + 1).map { Value($0) }
+    try Interrupts.during { _ = try function.call(given) }
+  }
+
+  /// `#!/usr/bin/env moongrad` stays a line, for the sake of line numbers.
+  private func blankingFirstLine(_ source: [UInt8]) -> [UInt8] {
+    guard source.first == UInt8(ascii: "#") else { return source }
+    let end = source.firstIndex(of: UInt8(ascii: "\n")) ?? source.endIndex
+    return [UInt8](repeating: UInt8(ascii: " "), count: end) + source[end...]
+  }
+
+  private func converse(_ session: Session) -> Int32 {
+    Output.error("moongrad: the console is not there yet\n")
+    return Status.scriptError
+  }
+
+  // MARK: Errors
+
+  private func report(_ error: any Error) -> Int32 {
+    guard let error = error as? LuaError else {
+      Output.error("moongrad: \(error)\n")
+      return Status.scriptError
+    }
+    Output.error(ErrorReport(error: error, sources: sources, palette: palette).text(prefix: "moongrad: "))
+    return error.kind == .interrupted ? Status.interrupted : Status.scriptError
+  }
+}
+
+extension Value {
+  /// A Lua string.
+  init(_ bytes: [UInt8]) {
+    self = String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .bytes(bytes)
+  }
+}
