@@ -8,24 +8,42 @@ package struct Backward {
   package let node: Node
   /// The gradient of output 0.
   package let g: Tensor
-  /// Gradients of all outputs, of a node with several; nil where none arrived.
-  package let gradients: [Tensor?]
   /// Whether the gradients themselves will be differentiated, so that formulas must be made of operations.
   package let createsGraph: Bool
   private let wanted: UInt64
   private var r0: Tensor?
   private var r1: Tensor?
   private var r2: Tensor?
-  private var more: [Tensor?] = []
+  /// Gradients of several outputs, and of more than three inputs; most nodes have neither.
+  private var overflow: Overflow?
+
+  private final class Overflow {
+    var gradients: [Tensor?] = []
+    var more: [Tensor?] = []
+  }
 
   @inline(__always)
-  init(_ node: Node, _ g: Tensor, _ gradients: [Tensor?], createsGraph: Bool, wanted: UInt64 = ~0) {
+  init(_ node: Node, _ g: Tensor, createsGraph: Bool) {
     self.node = node
     self.g = g
-    self.gradients = gradients
+    self.createsGraph = createsGraph
+    wanted = ~0
+  }
+
+  init(_ node: Node, _ g: Tensor, _ gradients: [Tensor?], createsGraph: Bool, wanted: UInt64) {
+    self.node = node
+    self.g = g
     self.createsGraph = createsGraph
     self.wanted = wanted
+    if !gradients.isEmpty {
+      let overflow = Overflow()
+      overflow.gradients = gradients
+      self.overflow = overflow
+    }
   }
+
+  /// Gradients of all outputs, of a node with several; nil where none arrived.
+  package var gradients: [Tensor?] { overflow?.gradients ?? [] }
 
   /// Whether input `index` wants a gradient.
   @inline(__always)
@@ -52,7 +70,7 @@ package struct Backward {
       case 0: r0
       case 1: r1
       case 2: r2
-      default: index - 3 < more.count ? more[index - 3] : nil
+      default: overflow.flatMap { index - 3 < $0.more.count ? $0.more[index - 3] : nil }
       }
     }
     set {
@@ -61,8 +79,10 @@ package struct Backward {
       case 1: r1 = newValue
       case 2: r2 = newValue
       default:
-        while more.count <= index - 3 { more.append(nil) }
-        more[index - 3] = newValue
+        let overflow = overflow ?? Overflow()
+        self.overflow = overflow
+        while overflow.more.count <= index - 3 { overflow.more.append(nil) }
+        overflow.more[index - 3] = newValue
       }
     }
   }
@@ -84,9 +104,9 @@ package struct Backward {
       r2 = nil
       return result
     default:
-      guard index - 3 < more.count else { return nil }
-      let result = more[index - 3]
-      more[index - 3] = nil
+      guard let overflow, index - 3 < overflow.more.count else { return nil }
+      let result = overflow.more[index - 3]
+      overflow.more[index - 3] = nil
       return result
     }
   }
@@ -122,8 +142,7 @@ public enum Tape {
   ) throws {
     var run = Run(options)
     if let inputs { try run.restrict(to: inputs, roots: roots, accumulating: true) }
-    try run.seed(roots, gradients, "backward")
-    try run.execute()
+    try run.execute(roots, gradients, "backward")
   }
 
   /// The gradients of `roots` with respect to `inputs`, which may be any tensors of the graph; touches no `grad`.
@@ -133,8 +152,7 @@ public enum Tape {
   ) throws -> [Tensor?] {
     var run = Run(options)
     try run.restrict(to: inputs, roots: roots, accumulating: false)
-    try run.seed(roots, gradients, "grad")
-    try run.execute()
+    try run.execute(roots, gradients, "grad")
     return run.captured
   }
 }
@@ -144,6 +162,8 @@ private struct Run {
   let options: BackwardOptions
   let number: UInt32
   var heap = Heap()
+  /// What keeps the graph alive while it is walked, whatever hooks do to the roots.
+  var roots: [Edge] = []
   /// With given inputs: which nodes lead to one, which outputs and leaves are captured, and what was.
   var relevant: Set<ObjectIdentifier>?
   var captureNodes: [CaptureKey: [Int]] = [:]
@@ -170,7 +190,7 @@ private struct Run {
 
   // MARK: Starting
 
-  mutating func seed(_ roots: [Tensor], _ gradients: [Tensor?], _ operation: String) throws {
+  private mutating func seed(_ roots: [Tensor], _ gradients: [Tensor?], _ operation: String) throws {
     guard gradients.count == roots.count else {
       throw TensorError(.argument, operation, "\(roots.count) tensors but \(gradients.count) gradients were given")
     }
@@ -194,7 +214,9 @@ private struct Run {
         }
         gradient = try Tensor.full(root.shape, .real(1), dtype: root.dtype)
       }
-      try deliver(&gradient, to: root.edge)
+      let edge = root.edge
+      self.roots.append(edge)
+      try deliver(&gradient, to: edge)
     }
   }
 
@@ -250,12 +272,13 @@ private struct Run {
 
   // MARK: Walking
 
-  mutating func execute() throws {
+  mutating func execute(_ roots: [Tensor], _ gradients: [Tensor?], _ operation: String) throws {
     let saved = GradMode.bits
     defer {
       GradMode.bits = saved
       restoreDisplaced()
     }
+    try seed(roots, gradients, operation)
     GradMode.setEnabled(options.createGraph)
     while let node = heap.pop() {
       try turn(node)
@@ -264,6 +287,33 @@ private struct Run {
   }
 
   private mutating func turn(_ node: Node) throws {
+    if relevant == nil, node.extras == nil, !node.flags.contains(.multipleOutputs) {
+      // The usual case: one output, no hooks, every input wanted.
+      guard let g = node.pending else { return }
+      node.pending = nil
+      var pass = Backward(node, g, createsGraph: options.createGraph)
+      try node.run(&pass)
+      return try self.pass(on: &pass, from: node)
+    }
+    return try fullTurn(node)
+  }
+
+  /// Passes the inputs' gradients on.
+  @inline(__always)
+  private mutating func pass(on pass: inout Backward, from node: Node) throws {
+    if !options.retainGraph { node.releaseSaved() }
+    for index in 0..<node.edges.count {
+      guard var gradient = pass.take(index), pass.needs(index) else { continue }
+      if let forms = node.forms {
+        let form = forms.forms[index]
+        if gradient.shape != form.shape { gradient = try gradient.summed(to: form.shape) }
+        if gradient.dtype != form.dtype { gradient = try gradient.to(form.dtype) }
+      }
+      try deliver(&gradient, to: node.edges[index])
+    }
+  }
+
+  private mutating func fullTurn(_ node: Node) throws {
     var outputs: [Tensor?] = []
     if node.flags.contains(.multipleOutputs) {
       outputs = [node.pending] + node.pendingMore
@@ -285,16 +335,7 @@ private struct Run {
     arriving = nil
     var pass = Backward(node, g, outputs, createsGraph: options.createGraph, wanted: wanted)
     try node.run(&pass)
-    if !options.retainGraph { node.releaseSaved() }
-    for index in 0..<node.edges.count {
-      guard var gradient = pass.take(index), pass.needs(index) else { continue }
-      if let forms = node.forms {
-        let form = forms.forms[index]
-        if gradient.shape != form.shape { gradient = try gradient.summed(to: form.shape) }
-        if gradient.dtype != form.dtype { gradient = try gradient.to(form.dtype) }
-      }
-      try deliver(&gradient, to: node.edges[index])
-    }
+    try self.pass(on: &pass, from: node)
   }
 
   /// Adds a gradient to what waits at the other end of `edge`.
@@ -451,33 +492,37 @@ private struct Run {
   }
 }
 
-/// Nodes by falling number. The graph holds the nodes; most graphs keep one or two waiting.
+/// Nodes by falling number. The graph holds them: the run keeps its roots, and edges never change. Most graphs keep one or
+/// two waiting.
 private struct Heap {
-  private var nodes: [Node] = []
+  private var nodes: [Unmanaged<Node>] = []
+
+  private func sequence(_ position: Int) -> UInt64 { nodes[position]._withUnsafeGuaranteedRef { $0.sequence } }
 
   mutating func push(_ node: Node) {
-    nodes.append(node)
+    nodes.append(Unmanaged.passUnretained(node))
     var child = nodes.count - 1
     while child > 0 {
       let parent = (child - 1) / 2
-      guard nodes[parent].sequence < nodes[child].sequence else { return }
+      guard sequence(parent) < sequence(child) else { return }
       nodes.swapAt(parent, child)
       child = parent
     }
   }
 
   mutating func pop() -> Node? {
-    guard nodes.count > 1 else { return nodes.popLast() }
+    guard nodes.count > 1 else { return nodes.popLast()?.takeUnretainedValue() }
     nodes.swapAt(0, nodes.count - 1)
     let top = nodes.removeLast()
     var parent = 0
     while true {
       var child = 2 * parent + 1
-      guard child < nodes.count else { return top }
-      if child + 1 < nodes.count, nodes[child + 1].sequence > nodes[child].sequence { child += 1 }
-      guard nodes[child].sequence > nodes[parent].sequence else { return top }
+      guard child < nodes.count else { break }
+      if child + 1 < nodes.count, sequence(child + 1) > sequence(child) { child += 1 }
+      guard sequence(child) > sequence(parent) else { break }
       nodes.swapAt(parent, child)
       parent = child
     }
+    return top.takeUnretainedValue()
   }
 }

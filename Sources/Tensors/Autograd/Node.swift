@@ -55,7 +55,7 @@ public final class Node {
   private unowned(unsafe) let formulas: Formulas?
   @exclusivity(unchecked) private var saved0: SavedTensor?
   @exclusivity(unchecked) private var saved1: SavedTensor?
-  @exclusivity(unchecked) private var savedMore: [SavedTensor] = []
+  @exclusivity(unchecked) private var overflow: NodeOverflow?
   /// A number that took an input's place (`x * 2`).
   @exclusivity(unchecked) package internal(set) var number: Scalar?
   /// Shapes and dtypes of the inputs, kept only where they differ from the output's.
@@ -64,9 +64,24 @@ public final class Node {
 
   // State of the backward run that is under way (see Backward.swift).
   @exclusivity(unchecked) var pending: Tensor?
-  @exclusivity(unchecked) var pendingMore: [Tensor?] = []
   @exclusivity(unchecked) var run: UInt32 = 0
   @exclusivity(unchecked) package var extras: NodeExtras?
+
+  /// Gradients that wait at outputs 1, 2, ….
+  var pendingMore: [Tensor?] {
+    get { overflow?.pending ?? [] }
+    set {
+      if newValue.isEmpty, overflow == nil { return }
+      overflowing.pending = newValue
+    }
+  }
+
+  private var overflowing: NodeOverflow {
+    if let overflow { return overflow }
+    let made = NodeOverflow()
+    overflow = made
+    return made
+  }
 
   struct Flags: OptionSet {
     let rawValue: UInt8
@@ -148,14 +163,14 @@ public final class Node {
     } else if saved1 == nil {
       saved1 = value
     } else {
-      savedMore.append(value)
+      overflowing.saved.append(value)
     }
   }
 
   private func find(_ slot: UInt8) -> SavedTensor? {
     if let saved0, saved0.slot == slot { return saved0 }
     if let saved1, saved1.slot == slot { return saved1 }
-    return savedMore.first { $0.slot == slot }
+    return overflow?.saved.first { $0.slot == slot }
   }
 
   /// Moves a saved output onto `tensor`'s storage: an in-place operation's result is the tensor it wrote to.
@@ -163,7 +178,7 @@ public final class Node {
     guard let old = find(7) else { return }
     let new = SavedTensor(tensor: tensor.alias(), version: tensor.storage.version, slot: old.slot)
     if saved0?.slot == 7 { saved0 = new } else if saved1?.slot == 7 { saved1 = new } else {
-      savedMore = savedMore.map { $0.slot == 7 ? new : $0 }
+      overflow?.saved = overflow!.saved.map { $0.slot == 7 ? new : $0 }
     }
   }
 
@@ -175,11 +190,20 @@ public final class Node {
     }
     saved0 = replaced(saved0)
     saved1 = replaced(saved1)
-    savedMore = savedMore.map { replaced($0)! }
+    if let overflow { overflow.saved = overflow.saved.map { replaced($0)! } }
   }
 
   /// Saved value `slot`, checked: not released, and not written to since.
   func unpack(_ slot: UInt8, graph: Bool) throws -> Tensor {
+    // The two inline places are looked at in place; a copy of the record would be counted for nothing.
+    if !graph {
+      if let value = saved0, value.slot == slot, value.tensor.storage.version == value.version { return value.tensor }
+      if let value = saved1, value.slot == slot, value.tensor.storage.version == value.version { return value.tensor }
+    }
+    return try unpackChecked(slot, graph: graph)
+  }
+
+  private func unpackChecked(_ slot: UInt8, graph: Bool) throws -> Tensor {
     guard let value = find(slot) else {
       if flags.contains(.released) { throw releasedError }
       throw TensorError(.autograd, name, "the formula asks for a value that was not saved (slot \(slot))")
@@ -229,12 +253,10 @@ public final class Node {
   func releaseSaved() {
     guard saved0 != nil || flags.contains(.holdsTensors) else { return }
     flags.insert(.released)
-    let saved = (saved0, saved1, savedMore)
     saved0 = nil
     saved1 = nil
-    savedMore = []
+    if let overflow { overflow.saved = [] }
     if flags.contains(.holdsTensors) { gradient = Node.released }
-    _ = saved
   }
 
   nonisolated(unsafe) private static let released: Gradient = { pass in throw pass.node.releasedError }
@@ -254,16 +276,15 @@ public final class Node {
       edges = Edges()
       saved0 = nil
       saved1 = nil
-      if !savedMore.isEmpty { savedMore = [] }
+      overflow = nil
       gradient = nil
       pending = nil
       if depth == 0, Graveyard.hasWork { Graveyard.drain() }
       thread.pointee.release_depth = depth
     } else {
-      Graveyard.bury(edges, saved0, saved1, savedMore, gradient)
+      Graveyard.bury(edges, saved0, saved1, overflow, gradient)
     }
   }
-
 }
 
 /// What freeing a deep graph has still to let go of, on this thread.
@@ -271,7 +292,7 @@ private enum Graveyard {
   struct Remains {
     let edges: Edges
     let saved0, saved1: SavedTensor?
-    let more: [SavedTensor]
+    let more: NodeOverflow?
     let gradient: Node.Gradient?
   }
 
@@ -280,7 +301,7 @@ private enum Graveyard {
   final class Box { var remains: [Remains] = [] }
 
   static func bury(
-    _ edges: Edges, _ saved0: SavedTensor?, _ saved1: SavedTensor?, _ more: [SavedTensor], _ gradient: Node.Gradient?
+    _ edges: Edges, _ saved0: SavedTensor?, _ saved1: SavedTensor?, _ more: NodeOverflow?, _ gradient: Node.Gradient?
   ) {
     let box: Box
     if let made = mg_thread().pointee.graveyard {
@@ -350,6 +371,12 @@ package struct Edges {
     default: more[index - 3]
     }
   }
+}
+
+/// What few nodes have of saved values and of gradients that wait: more than fit inline.
+private final class NodeOverflow {
+  var saved: [SavedTensor] = []
+  var pending: [Tensor?] = []
 }
 
 /// Shapes and dtypes of a node's inputs.
