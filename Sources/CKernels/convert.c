@@ -92,23 +92,118 @@ static row_function row_for(mg_dtype from, mg_dtype to) {
 
 // MARK: nests
 
-static void walk(row_function row, const mg_loop *loop, int32_t d, size_t from, size_t to, const char *x, char *y) {
-  if (d == loop->rank - 1) {
-    row(loop->size[d], x, loop->stride[1][d], y, loop->stride[0][d]);
-    return;
-  }
-  for (int64_t i = 0; i < loop->size[d]; i++) {
-    walk(row, loop, d + 1, from, to, x, y);
-    x += loop->stride[1][d] * (int64_t)from;
-    y += loop->stride[0][d] * (int64_t)to;
+// The order of a nest's dimensions is free here, so rows are chosen along the smallest stride of y. Where x is
+// adjacent along another dimension, the two are moved tile by tile.
+typedef struct {
+  row_function row;
+  size_t from, to;
+  int32_t rank;  // of the outer dimensions
+  int64_t size[MG_MAX_RANK], ys[MG_MAX_RANK], xs[MG_MAX_RANK];
+  const char *x;
+  char *y;
+  bool transposed;  // the last two outer dimensions are tiles; size holds the number of groups of rows
+  int64_t height;
+} mover;
+
+enum { TILE = 32 };  // rows and columns of a tile
+
+static void move_tiles(const mover *m, int64_t group, const char *x, char *y) {
+  int32_t last = m->rank;  // the innermost dimension, along which y is adjacent
+  int64_t columns = m->size[last], xs = m->xs[last], ys = m->ys[last - 1], first = group * TILE;
+  int64_t rows = mg_min64(TILE, m->height - first);
+  for (int64_t c = 0; c < columns; c += TILE)
+    mg_transpose(m->to, rows, mg_min64(TILE, columns - c), x + (first + c * xs) * (int64_t)m->from, xs,
+                 y + (first * ys + c) * (int64_t)m->to, ys);
+}
+
+static void move_rows(void *context, int64_t begin, int64_t end) {
+  const mover *m = context;
+  int32_t last = m->rank;
+  for (int64_t task = begin; task < end; task++) {
+    int64_t rest = task, xo = 0, yo = 0, group = 0;
+    for (int32_t d = last - 1; d >= 0; d--) {
+      int64_t next = rest / m->size[d], i = rest - next * m->size[d];
+      rest = next;
+      if (m->transposed && d == last - 1) {
+        group = i;
+        continue;
+      }
+      xo += i * m->xs[d];
+      yo += i * m->ys[d];
+    }
+    const char *x = m->x + xo * (int64_t)m->from;
+    char *y = m->y + yo * (int64_t)m->to;
+    if (m->transposed) move_tiles(m, group, x, y);
+    else m->row(m->size[last], x, m->xs[last], y, m->ys[last]);
   }
 }
 
+/// One long row, in pieces.
+static void move_pieces(void *context, int64_t begin, int64_t end) {
+  const mover *m = context;
+  m->row(end - begin, m->x + begin * m->xs[0] * (int64_t)m->from, m->xs[0], m->y + begin * m->ys[0] * (int64_t)m->to,
+         m->ys[0]);
+}
+
+static int64_t magnitude(int64_t v) { return v < 0 ? -v : v; }
+
+static void exchange(mover *m, int32_t a, int32_t b) {
+  int64_t size = m->size[a], xs = m->xs[a], ys = m->ys[a];
+  m->size[a] = m->size[b], m->xs[a] = m->xs[b], m->ys[a] = m->ys[b];
+  m->size[b] = size, m->xs[b] = xs, m->ys[b] = ys;
+}
+
+/// Takes over the nest without dimensions of size 1, largest stride of y first, neighbours merged where they can be.
+static void arrange(mover *m, const mg_loop *loop) {
+  int32_t count = 0;
+  for (int32_t d = 0; d < loop->rank; d++) {
+    if (loop->size[d] == 1) continue;
+    m->size[count] = loop->size[d];
+    m->ys[count] = loop->stride[0][d];
+    m->xs[count] = loop->stride[1][d];
+    for (int32_t i = count++; i > 0 && magnitude(m->ys[i - 1]) < magnitude(m->ys[i]); i--) exchange(m, i - 1, i);
+  }
+  int32_t kept = 0;
+  for (int32_t d = 1; d < count; d++) {
+    if (m->ys[kept] == m->ys[d] * m->size[d] && m->xs[kept] == m->xs[d] * m->size[d]) {
+      m->size[kept] *= m->size[d];
+      m->ys[kept] = m->ys[d];
+      m->xs[kept] = m->xs[d];
+    } else {
+      kept++;
+      m->size[kept] = m->size[d], m->ys[kept] = m->ys[d], m->xs[kept] = m->xs[d];
+    }
+  }
+  m->rank = count == 0 ? -1 : kept;
+}
+
 void mg_convert_nd(mg_dtype from, mg_dtype to, const mg_loop *loop, const void *x, void *y) {
-  if (mg_count(loop) == 0) return;
-  row_function row = row_for(from, to);
-  if (loop->rank == 0) row(1, x, 1, y, 1);
-  else walk(row, loop, 0, mg_size(from), mg_size(to), x, y);
+  int64_t total = mg_count(loop);
+  if (total == 0) return;
+  mover m = {.row = row_for(from, to), .from = mg_size(from), .to = mg_size(to), .x = x, .y = y};
+  if (loop->rank == 1 && loop->size[0] < 2 * MG_GRAIN) {
+    m.row(loop->size[0], x, loop->stride[1][0], y, loop->stride[0][0]);
+    return;
+  }
+  arrange(&m, loop);
+  if (m.rank < 0) {
+    m.row(1, x, 1, y, 1);
+    return;
+  }
+  int32_t last = m.rank;
+  if (from == to && m.ys[last] == 1 && m.xs[last] != 1 && m.size[last] >= 4)
+    for (int32_t d = 0; d < last && !m.transposed; d++)
+      if (m.xs[d] == 1 && m.size[d] >= 4) {
+        exchange(&m, d, last - 1);
+        m.transposed = true;
+        m.height = m.size[last - 1];
+        m.size[last - 1] = (m.height + TILE - 1) / TILE;
+      }
+  int64_t tasks = 1;
+  for (int32_t d = 0; d < last; d++) tasks *= m.size[d];
+  if (total < 2 * MG_GRAIN) move_rows(&m, 0, tasks);
+  else if (last == 0) mg_share(m.size[0], MG_GRAIN, move_pieces, &m);
+  else mg_share(tasks, MG_GRAIN / mg_max64(total / tasks, 1) + 1, move_rows, &m);
 }
 
 #define FILL(size, type)                                                                              \
@@ -119,10 +214,26 @@ void mg_convert_nd(mg_dtype from, mg_dtype to, const mg_loop *loop, const void *
 FILL(4, uint32_t)
 FILL(8, uint64_t)
 
-void mg_fill(mg_dtype dtype, int64_t n, const void *value, void *y) {
-  switch (mg_size(dtype)) {
-    case 1: memset(y, *(const uint8_t *)value, (size_t)n); break;
-    case 4: fill_4(n, *(const uint32_t *)value, y); break;
-    default: fill_8(n, *(const uint64_t *)value, y); break;
+typedef struct {
+  mg_dtype dtype;
+  const void *value;
+  char *y;
+} filler;
+
+static void fill_piece(void *context, int64_t begin, int64_t end) {
+  const filler *f = context;
+  size_t size = mg_size(f->dtype);
+  void *y = f->y + begin * (int64_t)size;
+  int64_t n = end - begin;
+  switch (size) {
+    case 1: memset(y, *(const uint8_t *)f->value, (size_t)n); break;
+    case 4: fill_4(n, *(const uint32_t *)f->value, y); break;
+    default: fill_8(n, *(const uint64_t *)f->value, y); break;
   }
+}
+
+void mg_fill(mg_dtype dtype, int64_t n, const void *value, void *y) {
+  filler f = {dtype, value, y};
+  if (n < 4 * MG_GRAIN) fill_piece(&f, 0, n);
+  else mg_share(n, 2 * MG_GRAIN, fill_piece, &f);
 }

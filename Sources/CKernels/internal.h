@@ -80,8 +80,9 @@ struct mg_job {
 /// are neither contiguous nor a single value are packed into a small buffer first. Long loops split over the pool.
 void mg_drive(const mg_job *job, const mg_loop *loop, void *y, const void *const x[3]);
 
-/// Copies `count` elements of `size` bytes, from flat position `begin` of operand k of the nest, to dst.
-void mg_pack(const mg_loop *loop, int k, size_t size, int64_t begin, int64_t count, const void *src, void *dst);
+/// y[r · ys + c] = x[c · xs + r] for r < rows, c < columns; elements of `size` bytes. Fastest for tiles that stay in
+/// the first cache.
+void mg_transpose(size_t size, int64_t rows, int64_t columns, const void *x, int64_t xs, void *y, int64_t ys);
 
 MG_INLINE int64_t mg_count(const mg_loop *loop) {
   int64_t n = 1;
