@@ -264,6 +264,10 @@ func expectNothingKept(sourceLocation: SourceLocation = #_sourceLocation, _ body
     try Tape.backward([(y * y).sum()], [nil], inputs: [w])
     // 2·x·w · x
     #expect(w.grad?.doubles == [6, 32] && x.grad == nil)
+    // Non-leaves accumulate as leaves do: 2y, twice.
+    let z = try (y * 1).square().sum()
+    for _ in 0..<2 { try Tape.backward([z], [nil], inputs: [y], options: BackwardOptions(retainGraph: true)) }
+    #expect(y.grad?.doubles == [12, 32] && x.grad == nil)
   }
 
   @Test func gradientsByAnyTensor() throws {
@@ -329,6 +333,32 @@ func expectNothingKept(sourceLocation: SourceLocation = #_sourceLocation, _ body
     }
     try (x * 2 + x * x).sum().backward()
     #expect(seen == [[4, 6]] && x.grad?.doubles == [40, 60])
+  }
+
+  /// Hooks of a tensor whose gradient is asked for change what goes on, not what is given: but a leaf's is given last.
+  @Test func hooksAndChosenInputs() throws {
+    let x = try vector(1, 2)
+    hook(x) { try $0 * 10 }
+    #expect(try Tape.gradients(of: [(x * 3).sum()], [nil], inputs: [x])[0]?.doubles == [30, 30])
+    let y = try x * 2
+    let extras = NodeExtras()
+    y.gradNode?.extras = extras
+    extras.outputHooks.append((0, Hook { try $0 * 100 }))
+    let found = try Tape.gradients(of: [(y * 3).sum()], [nil], inputs: [y, x])
+    #expect(found[0]?.doubles == [3, 3] && found[1]?.doubles == [6000, 6000])
+  }
+
+  /// Of several outputs some may be unused, or used twice.
+  @Test func someOutputsUnused() throws {
+    let x = try vector(1, 2, 3, 4)
+    let parts = try x.unbind()
+    try (parts[3] * parts[3] + parts[1] * 5).backward()
+    #expect(x.grad?.doubles == [0, 5, 0, 8])
+    let (values, _) = try x.sort(0, descending: true)
+    try values.narrow(0, 0, 1).sum().backward()
+    #expect(x.grad?.doubles == [0, 5, 0, 9])
+    let found = try Tape.gradients(of: [x.split([1, 3], 0)[1].sum()], [nil], inputs: [x])
+    #expect(found[0]?.doubles == [0, 1, 1, 1])
   }
 
   /// Backward in a hook runs to its end before the outer run goes on, through the same graph as well.

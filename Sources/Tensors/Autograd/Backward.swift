@@ -321,8 +321,9 @@ private struct Run {
     }
     var arriving = node.pending
     node.pending = nil
+    // As in PyTorch, asked-for gradients are those before the hooks.
+    if !captureNodes.isEmpty { try capture(node, arriving, outputs) }
     if let extras = node.extras { try runHooks(node, extras, &arriving, &outputs) }
-    if !captureNodes.isEmpty { capture(node, arriving, outputs) }
     guard let g = arriving ?? outputs.first(where: { $0 != nil }) ?? nil else { return }
 
     var wanted: UInt64 = ~0
@@ -466,14 +467,17 @@ private struct Run {
     }
   }
 
-  private mutating func capture(_ node: Node, _ arriving: Tensor?, _ outputs: [Tensor?]) {
+  private mutating func capture(_ node: Node, _ arriving: Tensor?, _ outputs: [Tensor?]) throws {
     for index in 0..<max(outputs.count, 1) {
       guard let positions = captureNodes[CaptureKey(node: ObjectIdentifier(node), index: Int32(index))],
         let gradient = outputs.isEmpty ? arriving : index == 0 ? arriving : outputs[index]
       else { continue }
       for position in positions {
         captured[position] = gradient
-        if accumulating { captureTargets[position].gradient = gradient }
+        if accumulating {
+          let target = captureTargets[position]
+          target.gradient = try target.gradient.map { try $0 + gradient } ?? (options.createGraph ? gradient : gradient.copied())
+        }
       }
     }
   }
