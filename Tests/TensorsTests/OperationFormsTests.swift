@@ -47,6 +47,25 @@ import Testing
     }
   }
 
+  /// Elementwise functions of tensors long enough to be split over threads equal those of their rows, contiguous or not.
+  @Test(arguments: Catalogue.operations.filter { $0.unary != nil || $0.binary != nil }) func longTensors(_ operation: Operation) throws {
+    let ranges = operation.samples[0].values.compactMap { if case .float(_, let range) = $0 { range } else { nil } }
+    guard ranges.count == operation.samples[0].values.count else { return }
+    let rows = 4
+    let sample = Sample(ranges.map { .float([1, 10_007], $0) })
+    let row = try Example(operation: operation, sample: sample).call(requiringGrad: { _ in false })
+    for dtype in [DType.float32, .float64] {
+      let call = try row.mapped { try $0.to(dtype).tile([rows, 1]) }
+      let whole = try call.outputs()[0]
+      let transposed = try call.mapped { try $0.t().contiguous().t() }.outputs()[0]
+      #expect(try whole.eq(transposed).all().item() == .boolean(true), "\(operation.name) in \(dtype), transposed")
+      for row in 0..<rows {
+        let part = try call.mapped { try $0.select(0, row) }.outputs()[0]
+        #expect(try part.eq(whole.select(0, row)).all().item() == .boolean(true), "\(operation.name) in \(dtype), row \(row)")
+      }
+    }
+  }
+
   private func expect(
     _ call: Call, _ outputs: [Tensor], _ gradients: [Tensor?], _ tolerance: Double, _ path: String,
     sourceLocation: SourceLocation = #_sourceLocation
