@@ -26,8 +26,7 @@ func message(
 }
 
 /// Runs `body` twice, expecting that the second time no tensor outlives it.
-func expectNothingKept(sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void) rethrows
-{
+func expectNothingKept(sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void) rethrows {
   try body()
   let live = BufferCache.figures.live
   try body()
