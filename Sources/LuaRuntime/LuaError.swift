@@ -6,7 +6,7 @@ import CLuaShim
 /// `value` may refer to a Lua table; it belongs to the state's thread.
 public struct LuaError: Error, @unchecked Sendable {
   public enum Kind: Sendable {
-    case runtime, syntax, memory, interrupted, timeLimit, instructionLimit, file, unavailable
+    case runtime, syntax, memory, interrupted, timeLimit, instructionLimit, file, unavailable, conversion
   }
   /// A line of a chunk, as in `train.lua:12:`.
   public struct Position: Hashable, Sendable {

@@ -75,6 +75,12 @@ public struct TableReference {
     try reference.withValue { _, lua in Int(lua_rawlen(lua, -1)) }
   }
 
+  /// Calls the table, which must have `__call`.
+  @discardableResult
+  public func call(_ arguments: [Value]) throws -> [Value] {
+    try FunctionReference(reference: reference).call(arguments)
+  }
+
   /// Reads the table in place, without metamethods.
   public func read<Result>(_ body: (Slot) throws -> Result) throws -> Result {
     try reference.withValue { _, lua in try body(Slot(lua, lua_gettop(lua))) }

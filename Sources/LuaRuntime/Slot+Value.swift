@@ -1,0 +1,17 @@
+// Between values in place and values in the host's hands.
+import CLuaShim
+
+extension Slot {
+  /// The value for keeping: tables, functions and handles become references. Throws when memory is short.
+  public func value() throws -> Value { try State.owning(ml_of(lua)!).value(at: index, lua) }
+}
+
+extension State {
+  /// Calls `body` with a value in place. A list, record, function or object becomes a new Lua value first.
+  public func withSlot<Result>(of value: Value, _ body: (Slot) throws -> Result) throws -> Result {
+    try withLua { lua in
+      try push([value], lua)
+      return try body(Slot(lua, lua_gettop(lua)))
+    }
+  }
+}
