@@ -16,6 +16,7 @@ public enum Library {
     try state.define(tensorKind, TensorMembers.members(operations))
     try state.define(nodeKind, NodeMembers.members)
     try state.define(scopeKind, Autograd.scopeMembers)
+    try state.define(hookKind, Hooks.members)
     try state.define(optimizerKind, Optimizers.members)
     try state.define(groupKind, Optimizers.groupMembers)
 

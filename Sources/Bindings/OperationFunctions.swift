@@ -2,6 +2,7 @@
 
 import CKernels
 import LuaRuntime
+import Synchronization
 import Tensors
 
 /// Lua functions made from operations, by where they go.
@@ -165,7 +166,12 @@ extension Call {
   }
 }
 
-/// How this thread's sessions print tensors (`mg.set_printoptions`).
+/// How tensors print (`mg.set_printoptions`), in the whole process as in PyTorch.
 enum PrintSettings {
-  nonisolated(unsafe) static var current = PrintOptions()
+  private static let options = Mutex(PrintOptions())
+
+  static var current: PrintOptions {
+    get { options.withLock { $0 } }
+    set { options.withLock { $0 = newValue } }
+  }
 }

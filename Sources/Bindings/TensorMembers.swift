@@ -2,6 +2,7 @@
 
 import CKernels
 import LuaRuntime
+import Synchronization
 import Tensors
 
 enum TensorMembers {
@@ -146,6 +147,8 @@ enum TensorMembers {
         try x.retainGrad()
       },
       method("backward") { call, x in try Autograd.backward(&call, x) },
+      method("register_hook") { call, x in try Hooks.register(&call, x, afterAccumulation: false) },
+      method("register_post_accumulate_grad_hook") { call, x in try Hooks.register(&call, x, afterAccumulation: true) },
       method("equal") { call, x in
         let other = try call.tensor(2, "equal")
         guard x.shape == other.shape else { return call.returns(false) }
@@ -197,9 +200,6 @@ enum TensorMembers {
 
 /// One warning about `.grad` of non-leaves in a process is enough.
 enum GradWarning {
-  nonisolated(unsafe) private static var given = false
-  static var isDue: Bool {
-    defer { given = true }
-    return !given
-  }
+  private static let given = Atomic<Bool>(false)
+  static var isDue: Bool { !given.exchange(true, ordering: .relaxed) }
 }

@@ -27,6 +27,34 @@ extension Tensor {
     flags.remove(.retainsGrad)
   }
 
+  /// Adds a hook on this tensor's gradient; returns what removes it.
+  package func addHook(_ hook: Hook) throws -> () -> Void {
+    guard requiresGrad else {
+      throw TensorError(.autograd, "register_hook", "the tensor does not require grad, so no gradient will reach it")
+    }
+    if let node = gradNode {
+      let extras = node.extras ?? NodeExtras()
+      node.extras = extras
+      extras.outputHooks.append((outputIndex, hook))
+      return { [weak extras] in extras?.outputHooks.removeAll { $0.hook === hook } }
+    }
+    let extras = self.extras ?? TensorExtras()
+    self.extras = extras
+    extras.hooks.append(hook)
+    return { [weak extras] in extras?.hooks.removeAll { $0 === hook } }
+  }
+
+  /// Adds a hook that runs after a leaf's gradient was accumulated and is given the leaf; returns what removes it.
+  package func addPostAccumulateHook(_ hook: Hook) throws -> () -> Void {
+    guard requiresGrad, gradNode == nil else {
+      throw TensorError(.autograd, "register_post_accumulate_grad_hook", "only leaves that require grad accumulate gradients")
+    }
+    let extras = self.extras ?? TensorExtras()
+    self.extras = extras
+    extras.postAccumulateHooks.append(hook)
+    return { [weak extras] in extras?.postAccumulateHooks.removeAll { $0 === hook } }
+  }
+
   /// The node that stands for a leaf in drawings of the graph: made on demand, the same one while anybody holds it.
   package var accumulator: Node {
     let extras = self.extras ?? TensorExtras()
