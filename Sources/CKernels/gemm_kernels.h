@@ -16,13 +16,16 @@
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4"), min_vector_width(512))), apply_to = function)
 #define VECTOR_BYTES 64
 #define ROWS 8
+#define DOT_ROWS 4
 #elif LEVEL == 3
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
 #define VECTOR_BYTES 32
 #define ROWS 6
+#define DOT_ROWS 2
 #else
 #define VECTOR_BYTES 16
 #define ROWS 6
+#define DOT_ROWS 2
 #endif
 
 #define LANES (VECTOR_BYTES / ELEMENT_BYTES)
@@ -333,43 +336,66 @@ static void NAME(by_strips)(PRODUCT *q) {
   }
 }
 
-/// `count` (QUAD or LANES) columns of C in row i as dot products, of which `width` exist; both operands are contiguous
-/// along k.
-INLINE void NAME(dots)(const int count, const PRODUCT *q, int64_t i, int64_t j, int64_t width) {
+/// `rows` × `count` (QUAD or LANES) dot products at (i, j), of which the first `width` in each row exist. Both operands
+/// are contiguous along k.
+INLINE void NAME(dots)(const int rows, const int count, const PRODUCT *q, int64_t i, int64_t j, int64_t width) {
   const ELEMENT *x = q->x + i * q->x_row, *y = q->y + j * q->y_column;
-  VECTOR sum[LANES];
-  UNROLL for (int l = 0; l < count; l++) sum[l] = (VECTOR){0};
-  int64_t p = 0;
-#define ROW(l) (y + (l < width ? l : width - 1) * q->y_column + p)
-  for (; p + LANES <= q->k; p += LANES) {
-    VECTOR left = NAME(load)(x + p);
-    UNROLL for (int l = 0; l < count; l++) sum[l] += left * NAME(load)(ROW(l));
-  }
-  if (p < q->k) {
-    NAME(mask) mask = NAME(first)(q->k - p);
-    VECTOR left = NAME(load_part)(x + p, mask);
-    UNROLL for (int l = 0; l < count; l++) sum[l] += left * NAME(load_part)(ROW(l), mask);
-  }
-#undef ROW
   const bool part = width < LANES;
+  VECTOR sum[DOT_ROWS][LANES];
+  UNROLL for (int r = 0; r < rows; r++)
+    UNROLL for (int l = 0; l < count; l++) sum[r][l] = (VECTOR){0};
+
+#define STEP(LOAD, ...)                                                                                              \
+  VECTOR left[DOT_ROWS];                                                                                             \
+  UNROLL for (int r = 0; r < rows; r++) left[r] = LOAD(x + r * q->x_row + p __VA_ARGS__);                            \
+  UNROLL for (int l = 0; l < count; l++) {                                                                           \
+    VECTOR right = LOAD(y + (l < width ? l : width - 1) * q->y_column + p __VA_ARGS__);                              \
+    UNROLL for (int r = 0; r < rows; r++) sum[r][l] += left[r] * right;                                              \
+  }
+
+  int64_t p = 0;
+  for (; p + LANES <= q->k; p += LANES) { STEP(NAME(load)) }
+  if (p < q->k) {
+    NAME(mask) rest = NAME(first)(q->k - p);
+    STEP(NAME(load_part), , rest)
+  }
+#undef STEP
+
   NAME(mask) mask = NAME(first)(width);
-  VECTOR total = NAME(sums)(count, sum) + NAME(bias)(q, part, j, mask);
-  if (q->bias && !q->bias_column) total += q->bias[i];
-  NAME(finish)(q, part, total, i, j, width, mask);
+  const VECTOR start = NAME(bias)(q, part, j, mask);
+  UNROLL for (int r = 0; r < rows; r++) {
+    VECTOR total = NAME(sums)(count, sum[r]) + start;
+    if (q->bias && !q->bias_column) total += q->bias[i + r];
+    NAME(finish)(q, part, total, i + r, j, width, mask);
+  }
+}
+
+/// Rows begin ..< end of C, some at a time.
+static OUTLINE void NAME(dots_of_rows)(const PRODUCT *q, int64_t begin, int64_t end) {
+  int64_t j = 0;
+  for (; j + QUAD <= q->n; j += QUAD)
+    for (int64_t i = begin; i < end; i += DOT_ROWS) NAME(dots)(DOT_ROWS, QUAD, q, i, j, QUAD);
+  if (j < q->n)
+    for (int64_t i = begin; i < end; i += DOT_ROWS) NAME(dots)(DOT_ROWS, QUAD, q, i, j, q->n - j);
+}
+
+/// A single row of C. Many rows of Y at once are fastest, unless they are so long that they collide in the cache.
+static OUTLINE void NAME(dots_of_row)(const PRODUCT *q, int64_t i) {
+  int64_t j = 0;
+  if (q->k <= 32 * LANES)
+    for (; j + LANES <= q->n; j += LANES) NAME(dots)(1, LANES, q, i, j, LANES);
+  for (; j + QUAD <= q->n; j += QUAD) NAME(dots)(1, QUAD, q, i, j, QUAD);
+  if (j < q->n) NAME(dots)(1, QUAD, q, i, j, q->n - j);
 }
 
 static void NAME(by_dots)(const PRODUCT *q) {
-  int64_t j = 0;
-  for (; j + LANES <= q->n; j += LANES)
-    for (int64_t i = 0; i < q->m; i++) NAME(dots)(LANES, q, i, j, LANES);
-  for (; j + QUAD <= q->n; j += QUAD)
-    for (int64_t i = 0; i < q->m; i++) NAME(dots)(QUAD, q, i, j, QUAD);
-  if (j < q->n)
-    for (int64_t i = 0; i < q->m; i++) NAME(dots)(QUAD, q, i, j, q->n - j);
+  const int64_t some = q->m / DOT_ROWS * DOT_ROWS;
+  if (some > 0) NAME(dots_of_rows)(q, 0, some);
+  for (int64_t i = some; i < q->m; i++) NAME(dots_of_row)(q, i);
 }
 
-/// Estimates of the time of `by_strips` and `by_dots`, in vector operations. The weights are fitted to 640 shapes up to
-/// 256 on Zen 4, where the choice costs 3 % over the best one on average. Results scattered over C must pay clearly,
+/// Estimates of the time of `by_strips` and `by_dots`, in vector operations. The weights are fitted to 720
+/// shapes on Zen 4, where the choice costs 2–3 % over the best one on average. Results scattered over C must pay clearly,
 /// since the long strides that go with them collide in the cache.
 INLINE int64_t NAME(vectors)(int64_t n) { return (int64_t)((uint64_t)(n + LANES - 1) / LANES); }
 INLINE int64_t NAME(strips_cost)(const PRODUCT *q) {
@@ -379,7 +405,8 @@ INLINE int64_t NAME(strips_cost)(const PRODUCT *q) {
 }
 INLINE int64_t NAME(dots_cost)(const PRODUCT *q) {
   if (q->x_column != 1 || q->y_row != 1) return INT64_MAX;
-  int64_t cost = (q->n + QUAD - 1) / QUAD * QUAD * q->m * (3 * NAME(vectors)(q->k) + 2) / 2;
+  int64_t single = q->m % DOT_ROWS, steps = NAME(vectors)(q->k);
+  int64_t cost = (q->n + QUAD - 1) / QUAD * QUAD * ((q->m - single) * (steps + 3) + single * (3 * steps + 2) / 2);
   return q->c_column == 1 ? cost : cost + 2 * q->m * q->n;
 }
 
@@ -396,7 +423,7 @@ static void NAME(small)(bool transpose_a, bool transpose_b, int64_t m, int64_t n
 #define UPRIGHT {m, n, k, a, b, a_row, a_column, b_row, b_column, c, ldc, 1, bias, 1, accumulate}
 #define TURNED {n, m, k, b, a, b_column, b_row, a_column, a_row, c, 1, ldc, bias, 0, accumulate}
   const bool can_dot = a_column == 1 && b_row == 1;
-  if (n == 1 && can_dot && a_row != 1) {  // the tiniest products should not wait for an estimate
+  if (n == 1 && can_dot && (a_row != 1 || m == 1)) {  // the tiniest products should not wait for an estimate
     PRODUCT turned = TURNED;
     return NAME(by_dots)(&turned);
   }
@@ -427,6 +454,7 @@ static void NAME(small)(bool transpose_a, bool transpose_b, int64_t m, int64_t n
 #undef CROSS
 #undef DEFINE_ROWS
 #undef DEPTH
+#undef DOT_ROWS
 #undef HIGH
 #undef INLINE
 #undef KEEP
