@@ -24,22 +24,85 @@ MG_NO_CONTRACTION
 
 // MARK: floats
 
-// Division that rounds toward −∞, as in Python: the quotient is corrected by the remainder's sign.
-#define FLOAT_DIVISION(tag, type, suffix)                                       \
-  static type remainder_##tag(type a, type b) {                                 \
-    type r = fmod##suffix(a, b);                                                \
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;                            \
-  }                                                                             \
-  static type floor_divide_##tag(type a, type b) {                              \
-    if (b == 0) return a / b;                                                   \
-    type r = fmod##suffix(a, b), quotient = (a - r) / b;                        \
-    if (r != 0 && (r < 0) != (b < 0)) quotient -= 1;                            \
-    if (quotient == 0) return copysign##suffix(0, a / b);                       \
-    type whole = floor##suffix(quotient);                                       \
-    return quotient - whole > (type)0.5 ? whole + 1 : whole;                    \
+// The remainder of a by b with a's sign is a − q·b, exactly, where q = trunc(a / b) is small enough to be exact; the
+// rounded quotient may have reached the next integer, which shows in the remainder's sign. What is left goes to libm.
+// From it Python's remainder, with b's sign, and the quotient rounded toward −∞ follow, corrected as PyTorch does.
+#define FLOAT_DIVISION(tag, T, suffix, LIMIT)                                                               \
+  MG_CLONES static void divide_##tag(mg_binary_op op, int64_t n, const T *x1, const T *x2, unsigned scalars, T *y) { \
+    enum { BLOCK = 64 };                                                                                    \
+    T a[BLOCK], b[BLOCK], r[BLOCK];                                                                         \
+    for (int i = 0; i < BLOCK; i++) a[i] = x1[0], b[i] = x2[0];                                             \
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {                                                    \
+      int64_t count = mg_min64(BLOCK, n - begin);                                                           \
+      if (!(scalars & 1)) memcpy(a, x1 + begin, (size_t)count * sizeof(T));                                 \
+      if (!(scalars & 2)) memcpy(b, x2 + begin, (size_t)count * sizeof(T));                                 \
+      int hard = 0;                                                                                         \
+      for (int i = 0; i < BLOCK; i++) {                                                                     \
+        T quotient = a[i] / b[i], size = __builtin_elementwise_abs(b[i]);                                   \
+        hard |= !(__builtin_elementwise_abs(quotient) < LIMIT) | !(size < INFINITY);                        \
+        T rest = __builtin_fma##suffix(-__builtin_elementwise_trunc(quotient), b[i], a[i]);                 \
+        rest = (a[i] < 0 ? rest > 0 : rest < 0) ? size - __builtin_elementwise_abs(rest) : rest;            \
+        r[i] = __builtin_copysign##suffix(rest, a[i]);                                                      \
+      }                                                                                                     \
+      if (hard) for (int64_t i = 0; i < count; i++) r[i] = fmod##suffix(a[i], b[i]);                        \
+      if (op == MG_REMAINDER) {                                                                             \
+        for (int i = 0; i < BLOCK; i++) r[i] = r[i] != 0 && (r[i] < 0) != (b[i] < 0) ? r[i] + b[i] : r[i];  \
+      } else if (op == MG_FLOOR_DIVIDE) {                                                                   \
+        for (int i = 0; i < BLOCK; i++) {                                                                   \
+          T quotient = (a[i] - r[i]) / b[i];                                                                \
+          quotient = r[i] != 0 && (r[i] < 0) != (b[i] < 0) ? quotient - 1 : quotient;                       \
+          T whole = __builtin_elementwise_floor(quotient);                                                  \
+          whole = quotient - whole > (T)0.5 ? whole + 1 : whole;                                            \
+          whole = quotient == 0 ? __builtin_copysign##suffix(0, a[i] / b[i]) : whole;                       \
+          r[i] = b[i] == 0 ? a[i] / b[i] : whole;                                                           \
+        }                                                                                                   \
+      }                                                                                                     \
+      memcpy(y + begin, r, (size_t)count * sizeof(T));                                                      \
+    }                                                                                                       \
   }
-FLOAT_DIVISION(f32, float, f)
-FLOAT_DIVISION(f64, double, )
+FLOAT_DIVISION(f32, float, f, 0x1p22f)
+FLOAT_DIVISION(f64, double, , 0x1p51)
+
+// a·log b, and 0 where a is 0 unless b is NaN.
+#define XLOGY(tag, T)                                                                                       \
+  MG_CLONES static void multiply_log_##tag(int64_t n, const T *x1, const T *logs, const T *x2, unsigned scalars, T *y) { \
+    for (int64_t i = 0; i < n; i++) {                                                                       \
+      T a = x1[scalars & 1 ? 0 : i], b = x2[scalars & 2 ? 0 : i];                                           \
+      y[i] = b != b ? b : a == 0 ? (T)0 : a * logs[scalars & 2 ? 0 : i];                                    \
+    }                                                                                                       \
+  }                                                                                                         \
+  static void xlogy_##tag(int64_t n, const T *x1, const T *x2, unsigned scalars, T *y) {                    \
+    T logs[256];                                                                                            \
+    for (int64_t i = 0; i < n; i += 256) {                                                                  \
+      int64_t count = mg_min64(256, n - i);                                                                 \
+      const T *a = scalars & 1 ? x1 : x1 + i, *b = scalars & 2 ? x2 : x2 + i;                               \
+      mg_math_##tag(MG_LOG, scalars & 2 ? 1 : count, b, logs);                                              \
+      multiply_log_##tag(count, a, logs, b, scalars, y + i);                                                \
+    }                                                                                                       \
+  }
+MG_FLOATS(XLOGY)
+
+// Powers whose exponent is a number with a simpler formula; false for the others.
+#define FLOAT_POWERS(tag, type)                                                                             \
+  MG_CLONES static bool simple_power_##tag(int64_t n, const type *x, type exponent, type *y) {              \
+    typedef type T;                                                                                         \
+    if (exponent == 2) {                                                                                    \
+      MG_VECTORIZE for (int64_t i = 0; i < n; i++) y[i] = x[i] * x[i];                                      \
+    } else if (exponent == 3) {                                                                             \
+      MG_VECTORIZE for (int64_t i = 0; i < n; i++) y[i] = x[i] * x[i] * x[i];                               \
+    } else if (exponent == -1) {                                                                            \
+      MG_VECTORIZE for (int64_t i = 0; i < n; i++) y[i] = 1 / x[i];                                         \
+    } else if (exponent == (T)0.5) {                                                                        \
+      MG_VECTORIZE for (int64_t i = 0; i < n; i++) {                                                        \
+        T v = x[i];                                                                                         \
+        y[i] = v == -INFINITY ? (T)INFINITY : __builtin_elementwise_sqrt(v) + 0; /* −0 gives +0 */          \
+      }                                                                                                     \
+    } else {                                                                                                \
+      return false;                                                                                         \
+    }                                                                                                       \
+    return true;                                                                                            \
+  }
+MG_FLOATS(FLOAT_POWERS)
 
 #define FLOAT_BINARY(tag, type, suffix)                                                                     \
   MG_CLONES static void binary_##tag(mg_binary_op op, int64_t n, const type *x1, const type *x2,            \
@@ -56,11 +119,15 @@ FLOAT_DIVISION(f64, double, )
       case MG_RELU_GRAD: EACH(b > 0 ? a : (T)0)                                                             \
       case MG_SIGMOID_GRAD: EACH(a * (1 - b) * b)                                                           \
       case MG_TANH_GRAD: EACH(a * (1 - b * b))                                                              \
-      case MG_FMOD: EACH_CALL(fmod##suffix(a, b))                                                           \
-      case MG_REMAINDER: EACH_CALL(remainder_##tag(a, b))                                                   \
-      case MG_FLOOR_DIVIDE: EACH_CALL(floor_divide_##tag(a, b))                                             \
-      case MG_XLOGY: EACH_CALL(b != b ? b : a == 0 ? (T)0 : a * log##suffix(b))                             \
+      case MG_FMOD:                                                                                         \
+      case MG_REMAINDER:                                                                                    \
+      case MG_FLOOR_DIVIDE:                                                                                 \
+        if (n > 0) divide_##tag(op, n, x1, x2, scalars, y);                                                 \
+        return;                                                                                             \
+      case MG_XLOGY: xlogy_##tag(n, x1, x2, scalars, y); return;                                            \
       case MG_POW:                                                                                          \
+        if (scalars == 2 && n > 0 && simple_power_##tag(n, x1, x2[0], y)) return;                           \
+        __attribute__((fallthrough));                                                                       \
       case MG_ATAN2:                                                                                        \
       case MG_HYPOT: mg_math2_##tag(op, n, x1, !(scalars & 1), x2, !(scalars & 2), y); return;              \
       default: return;                                                                                      \
@@ -72,32 +139,50 @@ FLOAT_BINARY(f64, double, )
 // MARK: integers
 
 // Division by 0 gives 0; the most negative number by −1 wraps to itself.
-#define INTEGER_DIVISION(tag, T, U)                                                       \
-  static T fmod_##tag(T a, T b) { return b == 0 || b == (T)-1 ? (b == 0 || (T)-1 < 0 ? 0 : a % b) : a % b; } \
-  static T remainder_##tag(T a, T b) {                                                    \
-    T r = fmod_##tag(a, b);                                                               \
-    return r != 0 && (r < 0) != (b < 0) ? (T)(r + b) : r;                                 \
-  }                                                                                       \
-  static T floor_divide_##tag(T a, T b) {                                                 \
-    if (b == 0) return 0;                                                                 \
-    if ((T)-1 < 0 && b == (T)-1) return (T)((U)0 - (U)a);                                 \
-    T quotient = (T)(a / b);                                                              \
-    return a % b != 0 && (a < 0) != (b < 0) ? (T)(quotient - 1) : quotient;               \
-  }                                                                                       \
-  static T pow_##tag(T base, T exponent) {                                                \
-    if (exponent < 0) {                                                                   \
-      if (base == 1) return 1;                                                            \
-      if (base == (T)-1) return exponent & 1 ? base : 1;                                  \
-      return 0;                                                                           \
-    }                                                                                     \
-    U result = 1, square = (U)base;                                                       \
-    for (U e = (U)exponent; e != 0; e >>= 1, square *= square)                            \
-      if (e & 1) result *= square;                                                        \
-    return (T)result;                                                                     \
+#define INTEGER_DIVISION(tag, T, U)                                                                         \
+  MG_INLINE T fmod_##tag(T a, T b) { return b == 0 || ((T)-1 < 0 && b == (T)-1) ? 0 : (T)(a % b); }         \
+  MG_INLINE T remainder_##tag(T a, T b) {                                                                   \
+    T r = fmod_##tag(a, b);                                                                                 \
+    return r != 0 && (r < 0) != (b < 0) ? (T)(r + b) : r;                                                   \
+  }                                                                                                         \
+  MG_INLINE T floor_divide_##tag(T a, T b) {                                                                \
+    if (b == 0) return 0;                                                                                   \
+    if ((T)-1 < 0 && b == (T)-1) return (T)((U)0 - (U)a);                                                   \
+    T quotient = (T)(a / b);                                                                                \
+    return a % b != 0 && (a < 0) != (b < 0) ? (T)(quotient - 1) : quotient;                                 \
   }
 INTEGER_DIVISION(i64, int64_t, uint64_t)
-INTEGER_DIVISION(i32, int32_t, uint32_t)
 INTEGER_DIVISION(u8, uint8_t, uint32_t)
+
+// For int32 the quotient in double is never rounded to an integer it is not, and division by it vectorises.
+MG_INLINE int32_t quotient_i32(int32_t a, int32_t b, bool down) {
+  double q = (double)a / (double)(b == 0 ? 1 : b);
+  q = down ? __builtin_elementwise_floor(q) : __builtin_elementwise_trunc(q);
+  return (int32_t)(uint32_t)(int64_t)q;
+}
+MG_INLINE int32_t floor_divide_i32(int32_t a, int32_t b) { return b == 0 ? 0 : quotient_i32(a, b, true); }
+MG_INLINE int32_t remainder_i32(int32_t a, int32_t b) {
+  return b == 0 ? 0 : (int32_t)((uint32_t)a - (uint32_t)quotient_i32(a, b, true) * (uint32_t)b);
+}
+MG_INLINE int32_t fmod_i32(int32_t a, int32_t b) {
+  return b == 0 ? 0 : (int32_t)((uint32_t)a - (uint32_t)quotient_i32(a, b, false) * (uint32_t)b);
+}
+
+#define INTEGER_POWER(tag, T, U)                                                                            \
+  static T pow_##tag(T base, T exponent) {                                                                  \
+    if (exponent < 0) {                                                                                     \
+      if (base == 1) return 1;                                                                              \
+      if (base == (T)-1) return exponent & 1 ? base : 1;                                                    \
+      return 0;                                                                                             \
+    }                                                                                                       \
+    U result = 1, square = (U)base;                                                                         \
+    for (U e = (U)exponent; e != 0; e >>= 1, square *= square)                                              \
+      if (e & 1) result *= square;                                                                          \
+    return (T)result;                                                                                       \
+  }
+INTEGER_POWER(i64, int64_t, uint64_t)
+INTEGER_POWER(i32, int32_t, uint32_t)
+INTEGER_POWER(u8, uint8_t, uint32_t)
 
 #define INTEGER_BINARY(tag, type, unsigned_type)                                                            \
   MG_CLONES static void binary_##tag(mg_binary_op op, int64_t n, const type *x1, const type *x2,            \

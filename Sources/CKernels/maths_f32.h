@@ -91,6 +91,22 @@ FUNCTION F LEVEL(expm1_near)(F x) {
   return FMA(p, power, power - 1);
 }
 
+/// e^x − 1. The power that overflows first is split in two; below −30 the result is −1.
+FUNCTION F LEVEL(expm1)(F x) {
+  F a = x > 89 ? 89 : x < -30 ? -30 : x;
+  F k = FMA(a, 0x1.715476p+0f, 12582912) - 12582912, most = k > 126 ? 126 : k;
+  F r = FMA(k, -0x1.62e430p-1f, a);
+  r = FMA(k, 0x1.05c610p-29f, r);
+  F q = 0x1.9e7cf0p-13f;
+  q = FMA(q, r, 0x1.6d3a84p-10f);
+  q = FMA(q, r, 0x1.1112d4p-7f);
+  q = FMA(q, r, 0x1.5554f8p-5f);
+  q = FMA(q, r, 0x1.555554p-3f);
+  q = FMA(q, r, 0.5f);
+  F power = LEVEL(scale)(1, most), y = FMA(FMA(q * r, r, r), power, power - 1);
+  return x == 0 ? x : LEVEL(scale)(y, k - most);
+}
+
 // MARK: the logarithm
 
 /// log(2^e·(1 + f)) for √½ ≤ 1 + f < √2: f − f²/2 + f³·P(f) + e·ln 2, the small terms first.

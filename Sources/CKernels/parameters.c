@@ -1,6 +1,6 @@
 // Elementwise functions that take numbers besides tensors: clamping and the parametric activations, x + α·a·b,
 // x + α·a/b, y + α·x, and adding a row.
-#include "internal.h"
+#include "maths.h"
 
 MG_NO_CONTRACTION
 
@@ -10,9 +10,23 @@ MG_NO_CONTRACTION
     for (int64_t i = 0; i < n; i++) { T v = x[i]; y[i] = (EXPRESSION); }      \
     return;                                                                   \
   }
-#define EACH_CALL(EXPRESSION)                                                 \
+/// The same with f = op(ARGUMENT), computed for a chunk at a time.
+#define CHUNKS(ARGUMENT, OP, EXPRESSION)                                      \
   {                                                                           \
-    for (int64_t i = 0; i < n; i++) { T v = x[i]; y[i] = (EXPRESSION); }      \
+    T values[256];                                                            \
+    for (int64_t begin = 0; begin < n; begin += 256) {                        \
+      int64_t count = mg_min64(256, n - begin);                               \
+      for (int64_t i = 0; i < count; i++) {                                   \
+        T v = x[begin + i];                                                   \
+        values[i] = (ARGUMENT);                                               \
+      }                                                                       \
+      math(OP, count, values, values);                                        \
+      MG_VECTORIZE                                                            \
+      for (int64_t i = 0; i < count; i++) {                                   \
+        T v = x[begin + i], f = values[i];                                    \
+        y[begin + i] = (EXPRESSION);                                          \
+      }                                                                       \
+    }                                                                         \
     return;                                                                   \
   }
 
@@ -20,24 +34,24 @@ MG_NO_CONTRACTION
 // bounds cross, as in PyTorch.
 #define CLAMP EACH(hi < (v < lo ? lo : v) ? hi : v < lo ? lo : v)
 
-#define FLOAT_UNARY2(tag, type, suffix)                                                                       \
+#define FLOAT_UNARY2(tag, type)                                                                               \
   MG_CLONES static void unary2_##tag(mg_unary2_op op, int64_t n, const type *x, double p, double q, type *y) { \
     typedef type T;                                                                                           \
     T lo = (T)p, hi = (T)q, alpha = lo;                                                                       \
+    void (*math)(mg_unary_op, int64_t, const T *, T *) = mg_math_##tag;                                       \
     switch (op) {                                                                                             \
       case MG_CLAMP: CLAMP                                                                                    \
       case MG_LEAKY_RELU: EACH(v > 0 ? v : v * alpha)                                                         \
       case MG_THRESHOLD: EACH(v <= alpha ? hi : v)                                                            \
       case MG_HARDSHRINK: EACH(v >= -alpha && v <= alpha ? (T)0 : v)                                          \
       case MG_SOFTSHRINK: EACH(v > alpha ? v - alpha : v < -alpha ? v + alpha : v * 0)                        \
-      case MG_ELU: EACH_CALL(v > 0 ? v : alpha * expm1##suffix(v))                                            \
-      case MG_CELU: EACH_CALL(v > 0 ? v : alpha * expm1##suffix(v / alpha))                                   \
-      case MG_SOFTPLUS2: EACH_CALL(v * alpha > hi ? v : log1p##suffix(exp##suffix(v * alpha)) / alpha)        \
+      case MG_ELU: CHUNKS(v, MG_EXPM1, v > 0 ? v : alpha * f)                                                 \
+      case MG_CELU: CHUNKS(v / alpha, MG_EXPM1, v > 0 ? v : alpha * f)                                        \
+      case MG_SOFTPLUS2: CHUNKS(v * alpha, MG_SOFTPLUS, v * alpha > hi ? v : f / alpha)                       \
       default: return;                                                                                        \
     }                                                                                                         \
   }
-FLOAT_UNARY2(f32, float, f)
-FLOAT_UNARY2(f64, double, )
+MG_FLOATS(FLOAT_UNARY2)
 
 /// The value of a bound in an integer type; NaN is no bound.
 #define INTEGER_UNARY2(tag, type, least, greatest)                                                            \
