@@ -2,6 +2,7 @@
 
 import CKernels
 import LuaRuntime
+import Synchronization
 import Tensors
 
 enum Autograd {
@@ -210,20 +211,30 @@ final class Scope {
 
   deinit {
     // A guard that was dropped: only noted here, since a collection must not call Lua.
-    if !isClosed, name != "set_grad_enabled" { DroppedScopes.names.append(name) }
+    if !isClosed { DroppedScopes.note(name) }
   }
 }
 
-/// Scopes whose guards were dropped, to be warned of at the next opportunity.
+/// Modes whose guards were dropped, to be warned of by the next native call; collections happen on any thread.
 enum DroppedScopes {
-  nonisolated(unsafe) static var names: [String] = []
+  private static let names = ["no_grad", "enable_grad", "inference_mode"]
+  /// One bit for each name.
+  private static let pending = Atomic<UInt32>(0)
 
-  static func report(to state: State) {
-    guard !names.isEmpty else { return }
-    let dropped = names
-    names = []
-    for name in Set(dropped).sorted() {
-      state.warn("mg.\(name)() was called as a statement and its guard dropped; write  local _ <close> = mg.\(name)()  or  mg.\(name)(function() … end)")
+  static func note(_ name: String) {
+    if let bit = names.firstIndex(of: name) { pending.bitwiseOr(1 << UInt32(bit), ordering: .relaxed) }
+  }
+
+  @inline(__always)
+  static func report(to call: borrowing Call) {
+    if pending.load(ordering: .relaxed) != 0 { report(to: call.state) }
+  }
+
+  private static func report(to state: State) {
+    let dropped = pending.exchange(0, ordering: .relaxed)
+    for (bit, name) in names.enumerated() where dropped & 1 << UInt32(bit) != 0 {
+      state.warn(
+        "mg.\(name)() was called as a statement and its guard dropped; write  local _ <close> = mg.\(name)()  or  mg.\(name)(function() … end)")
     }
   }
 }

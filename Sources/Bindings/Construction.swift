@@ -12,6 +12,7 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String) throws -> Tensor {
   guard slot.type == .table else {
     throw ArgumentError("\(name): expected numbers, or a nested list of them, got \(Decoder.found(slot))")
   }
+  try Decoder.checkPlainList(slot, slot.rawLength, name)
   var sizes: [Int] = []
   var leafDepth: Int?
   var values: [Scalar] = []

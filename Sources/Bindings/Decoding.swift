@@ -156,6 +156,7 @@ struct Decoder {
       if slot.type == .table {
         var list: [Int] = []
         try slot.forEachElement { _, element in list.append(try integer(element, parameter, position)) }
+        try Decoder.checkPlainList(slot, list.count, place(parameter, position, named))
         return .integers(list)
       }
     case .indices, .labels:
@@ -227,6 +228,15 @@ struct Decoder {
     }
   }
 
+  /// A list that also has named fields is neither a list nor options.
+  static func checkPlainList(_ slot: Slot, _ length: Int, _ place: String) throws {
+    var keys = 0
+    try slot.forEachPair { _, _ in keys += 1 }
+    guard keys == length else {
+      throw ArgumentError("\(place): a list with named fields; options go into a table of their own, the last argument")
+    }
+  }
+
   /// What came, for messages: numbers and strings by value.
   static func found(_ slot: Slot) -> String {
     if let number = slot.number { return slot.isInteger ? "\(Int(number))" : "\(number)" }
@@ -248,7 +258,10 @@ func zeroBasedPositions(_ tensor: Tensor, _ what: String, _ name: String) throws
   let values = UnsafeMutableBufferPointer(start: result.data.assumingMemoryBound(to: Int64.self), count: result.count)
   for position in values.indices {
     let value = values[position]
-    if value == 0 { throw ArgumentError("\(name): index 0 is out of range: \(what) start at 1 (and -1 is the last)") }
+    if value == 0 {
+      let last = what == "class labels" ? "" : " (and -1 is the last)"
+      throw ArgumentError("\(name): index 0 is out of range: \(what) start at 1\(last)")
+    }
     if value > 0 { values[position] = value - 1 }
   }
   return result
@@ -264,7 +277,7 @@ extension Slot {
   }
 }
 
-/// The known name closest to a misspelt one, if one is close. Two letters exchanged count as one mistake.
+/// The known name closest to a misspelt one, if one is close. Two letters exchanged count as one mistake, capitals as none.
 package func nearest(_ name: String, _ known: some Sequence<String>) -> String? {
   func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
     var rows = [Array(0...b.count)]
@@ -279,8 +292,8 @@ package func nearest(_ name: String, _ known: some Sequence<String>) -> String? 
     }
     return rows[a.count][b.count]
   }
-  let letters = Array(name.utf8.prefix(64))
+  let letters = Array(name.lowercased().utf8.prefix(64))
   let limit = max(1, min(3, letters.count / 3))
-  return known.map { ($0, distance(letters, Array($0.utf8.prefix(64)))) }.filter { $0.1 <= limit }
+  return known.map { ($0, distance(letters, Array($0.lowercased().utf8.prefix(64)))) }.filter { $0.1 <= limit }
     .min { ($0.1, $0.0) < ($1.1, $1.0) }?.0
 }

@@ -29,6 +29,7 @@ struct ArgumentError: LuaErrorConvertible, CustomStringConvertible {
 /// A native function that runs under the modes of the calling coroutine.
 func native(_ name: String, _ body: @escaping (inout Call) throws -> Void) -> NativeFunction {
   NativeFunction(name) { call in
+    DroppedScopes.report(to: call)
     GradMode.bits = UInt32(truncatingIfNeeded: call.word)
     try body(&call)
   }

@@ -7,7 +7,13 @@ local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 for _, name in ipairs { "no_grad", "enable_grad", "inference_mode" } do
   local enter = mg[name]
   mg[name] = function(f, ...)
-    if type(f) ~= "function" then return enter(f, ...) end
+    if type(f) ~= "function" then
+      -- inference_mode also takes a flag.
+      if f ~= nil and not (name == "inference_mode" and type(f) == "boolean") then
+        error(("%s: expected a function to run, or nothing, got %s"):format(name, type(f)), 2)
+      end
+      return enter(f, ...)
+    end
     local _ <close> = enter()
     return f(...)
   end
@@ -15,6 +21,7 @@ end
 
 local set_grad_enabled = mg.set_grad_enabled
 function mg.set_grad_enabled(flag, f, ...)
+  if type(flag) ~= "boolean" then error("set_grad_enabled: expected true or false, got " .. tostring(flag), 2) end
   if type(f) ~= "function" then return set_grad_enabled(flag) end
   local _ <close> = set_grad_enabled(flag)
   return f(...)
@@ -97,3 +104,4 @@ strict(mg, "moongrad")
 strict(nn, "nn")
 strict(optim, "optim")
 strict(F, "nn.functional")
+strict(mg.autograd, "autograd")
