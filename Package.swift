@@ -37,7 +37,7 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], exclude: ["Fixtures"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training", "Tensors"], exclude: ["Fixtures"]),
     .testTarget(name: "LuaRuntimeTests", dependencies: ["LuaRuntime"]),
-    .testTarget(name: "MoongradTests", dependencies: ["Moongrad"]),
+    .testTarget(name: "MoongradTests", dependencies: ["Moongrad", "MoongradCLI"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -3,31 +3,199 @@
 @_exported import Tensors
 @_exported import Training
 import Bindings
+import CKernels
 import LuaRuntime
 
 public typealias LuaError = LuaRuntime.LuaError
+public typealias Interrupter = LuaRuntime.Interrupter
 
 /// A Lua interpreter with `moongrad` in it, for running scripts and exchanging values with them.
 ///
-/// A session belongs to one thread at a time.
+/// ```swift
+/// let session = try Session()
+/// session["learning_rate"] = 0.1
+/// session.function("next_batch") { (index: Int) throws -> (Tensor, Tensor) in try source.batch(index) }
+/// try session.run(file: "train.lua", arguments: ["--fast"])
+/// let loss = try session.evaluate("loss:item()", as: Double.self)
+/// let net: Module = try session.value("net")
+/// ```
+///
+/// A session belongs to one thread at a time, and so does everything it hands out except its ``interrupter``.
+/// Everything that fails throws a ``LuaError`` with message, position and traceback.
 public final class Session {
   /// Moongrad's version.
   public static let version = Library.version
 
-  package let state: State
+  public struct Configuration: Sendable {
+    /// The most bytes for Lua's values, and for the tensors alive on the thread while scripts run; nil for no limit.
+    public var memoryLimit: Int?
 
-  public init() throws {
-    state = try State()
+    public init(memoryLimit: Int? = nil) { self.memoryLimit = memoryLimit }
+  }
+
+  public let configuration: Configuration
+  /// Stops a running script from any thread or from a signal handler.
+  public let interrupter: Interrupter
+  package let state: State
+  /// Receives each warning: `warn(…)` and errors in finalizers. nil prints to standard error.
+  public var warnings: ((String) -> Void)? {
+    get { warningSink.handler }
+    set { warningSink.handler = newValue }
+  }
+  private let warningSink: WarningSink
+  var scriptModules: [UnsafeRawPointer: WeakModule] = [:]
+  /// A failure where nothing could be thrown; thrown by the next call that can.
+  private var pendingError: (any Error)?
+
+  public init(_ configuration: Configuration = Configuration()) throws {
+    self.configuration = configuration
+    warningSink = WarningSink()
+    var settings = State.Configuration(memoryLimit: configuration.memoryLimit)
+    settings.warningSink = { [warningSink] in warningSink.receive($0) }
+    state = try State(settings)
+    interrupter = Interrupter(state)
     try Library.install(in: state)
   }
 
-  /// Runs a script file. `arguments` become `...` and `arg` in it.
+  /// Asks a running script to stop; it ends with an error that `pcall` does not catch. From other threads, use the
+  /// ``interrupter``.
+  public func interrupt() { interrupter.interrupt() }
+
+  // MARK: Running
+
+  /// Runs a script file. `arguments` become `...` and `arg` in it, and `require` finds modules beside it.
   public func run(file path: String, arguments: [String] = []) throws {
-    try state.run(file: path, arguments: arguments)
+    let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+    if Session.canSearch(directory) { try addSearchPath(directory) }
+    _ = try entering { try state.run(file: path, arguments: arguments) }
   }
 
-  /// Runs source text.
+  /// Runs source text, which messages call `name`.
   public func run(_ source: String, name: String? = nil) throws {
-    try state.run(source: source, chunkName: name)
+    _ = try entering { try state.run(source: source, chunkName: name.map { "=" + $0 }) }
+  }
+
+  /// The value of an expression, or the first one that a chunk returns.
+  public func evaluate<T: LuaConvertible>(_ source: String, as type: T.Type = T.self) throws -> T {
+    try entering { try decode(try state.evaluate(source), root: "result") }
+  }
+
+  /// The values of an expression list, or those that a chunk returns.
+  public func evaluate<First: LuaConvertible, Second: LuaConvertible, each Other: LuaConvertible>(
+    _ source: String, as type: (First, Second, repeat each Other).Type = (First, Second, repeat each Other).self
+  ) throws -> (First, Second, repeat each Other) {
+    try entering { try decodeSeveral(try state.evaluate(source)) }
+  }
+
+  // MARK: Globals
+
+  /// A global, or the field of one: `value("config.rate")`. Throws when there is none, or one of another type.
+  public func value<T: LuaConvertible>(_ name: String, as type: T.Type = T.self) throws -> T {
+    try entering {
+      var value = LuaValue.nil
+      var path = ""
+      for part in name.split(separator: ".", omittingEmptySubsequences: false) {
+        if path.isEmpty {
+          value = try state.global(String(part))
+        } else if case .table(let table) = value {
+          value = try table.get(String(part))
+        } else {
+          return try decodeTable(value, root: path)
+        }
+        path += path.isEmpty ? part : "." + part
+      }
+      return try decode(value, root: path)
+    }
+  }
+
+  /// A global. Reading gives nil when there is none, or one of another type; ``value(_:as:)`` says which.
+  public subscript<T: LuaConvertible>(_ name: String) -> T? {
+    get { try? value(name) }
+    set { assign(name, newValue) }
+  }
+
+  /// Removes a global.
+  public func remove(_ name: String) { assign(name, LuaValue.nil) }
+
+  /// Sets a global. A failure, which can only be that memory is short or that a script forbids new globals, is
+  /// thrown by the next run.
+  func assign(_ name: String, _ value: some LuaConvertible) {
+    do {
+      try state.setGlobal(name, try value.luaValue)
+    } catch {
+      pendingError = pendingError ?? error
+    }
+  }
+
+  // MARK: Into Lua and back
+
+  /// Runs `body`, which calls into Lua.
+  ///
+  /// The host's modes hold inside: under `withNoGrad` a script records nothing either. What the script sets stays the
+  /// session's own, and does not leak into the host.
+  func entering<Result>(_ body: () throws -> Result) throws -> Result {
+    if let error = pendingError {
+      pendingError = nil
+      throw error
+    }
+    let modes = GradMode.bits
+    let word = state.word
+    let joined = word | UInt64(modes)
+    if joined != word { state.word = joined }
+    let limit = mg_thread().pointee.limit_bytes
+    if let own = configuration.memoryLimit { mg_thread().pointee.limit_bytes = Int64(own) }
+    defer {
+      if joined != word { state.word = word }
+      GradMode.bits = modes
+      mg_thread().pointee.limit_bytes = limit
+    }
+    return try body()
+  }
+
+  /// Runs `body`, and gives a conversion's failure its place.
+  func converting<Result>(_ root: String, _ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch let failure as ConversionFailure {
+      throw failure.error(root: root)
+    }
+  }
+
+  func decode<T: LuaConvertible>(_ value: LuaValue, root: String) throws -> T {
+    try converting(root) { try state.withSlot(of: value) { try T.decode(LuaSource($0, self)) } }
+  }
+
+  func decode<T: LuaConvertible>(_ values: [LuaValue], root: String) throws -> T {
+    try decode(values.first ?? .nil, root: root)
+  }
+
+  func decodeSeveral<First: LuaConvertible, Second: LuaConvertible, each Other: LuaConvertible>(
+    _ values: [LuaValue]
+  ) throws -> (First, Second, repeat each Other) {
+    var position = 0
+    return (
+      try result(First.self, values, &position), try result(Second.self, values, &position),
+      repeat try result((each Other).self, values, &position)
+    )
+  }
+
+  private func result<T: LuaConvertible>(_ type: T.Type, _ values: [LuaValue], _ position: inout Int) throws -> T {
+    position += 1
+    return try decode(position <= values.count ? values[position - 1] : .nil, root: "result \(position)")
+  }
+
+  /// Fails: what is not a table has no fields.
+  private func decodeTable<T>(_ value: LuaValue, root: String) throws -> T {
+    let table: LuaTable = try decode(value, root: root)
+    throw LuaError(.conversion, "\(root): expected table, got \(table)")
+  }
+}
+
+/// Where warnings go. Called on the session's thread only.
+private final class WarningSink: @unchecked Sendable {
+  var handler: ((String) -> Void)?
+
+  func receive(_ message: String) {
+    if let handler { handler(message) } else { printWarning(message) }
   }
 }

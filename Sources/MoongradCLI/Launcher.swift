@@ -85,7 +85,7 @@ struct Launcher {
     try session.state.setGlobal("arg", .record(fields))
     if case .file(let path) = invocation.script {
       let directory = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-      if !directory.contains("?"), !directory.contains(";") { try session.addSearchPath(String(directory)) }
+      if Session.canSearch(String(directory)) { try session.addSearchPath(String(directory)) }
     }
   }
 

@@ -1,0 +1,34 @@
+// Tensors and modules: the objects themselves cross, not copies.
+
+import Bindings
+import LuaRuntime
+import Tensors
+import Training
+
+extension Tensor: LuaConvertible {
+  public static var luaName: String { "Tensor" }
+
+  public static func decode(_ source: LuaSource) throws -> Tensor {
+    guard let tensor = source.slot.object(tensorKind) else { throw source.mismatch("Tensor") }
+    return tensor
+  }
+
+  public var luaValue: LuaValue { .object(self, tensorKind) }
+}
+
+/// A module of Swift's comes back as the same object; one that a script defined as a ``ScriptModule``.
+extension Module: LuaConvertible {
+  public static var luaName: String { self == Module.self ? "Module" : String(describing: self) }
+
+  public static func decode(_ source: LuaSource) throws -> Self {
+    var module: Module? = source.slot.object(moduleKind)
+    if module == nil, source.slot.type == .table { module = try source.session.scriptModule(source.slot) }
+    guard let module = module as? Self else { throw source.mismatch(luaName) }
+    return module
+  }
+
+  public var luaValue: LuaValue {
+    if let module = self as? ScriptModule { return .table(module.table) }
+    return .object(self, moduleKind)
+  }
+}

@@ -1,0 +1,145 @@
+// Numbers, booleans, strings, optionals, lists, dictionaries.
+
+import LuaRuntime
+
+extension LuaConvertible where Self: FixedWidthInteger {
+  public static var luaName: String { "integer" }
+
+  /// Floats with a whole value are integers too, as everywhere in Lua; strings are not.
+  public static func decode(_ source: LuaSource) throws -> Self {
+    guard let integer = source.slot.integer else { throw source.mismatch("integer") }
+    guard let value = Self(exactly: integer) else { throw source.mismatch("integer from \(min) to \(max)") }
+    return value
+  }
+
+  public var luaValue: LuaValue {
+    get throws {
+      guard let integer = Int(exactly: self) else { throw LuaError(.conversion, "\(self) is too large for an integer of Lua") }
+      return .integer(integer)
+    }
+  }
+}
+
+extension Int: LuaConvertible {}
+extension Int8: LuaConvertible {}
+extension Int16: LuaConvertible {}
+extension Int32: LuaConvertible {}
+extension Int64: LuaConvertible {}
+extension UInt: LuaConvertible {}
+extension UInt8: LuaConvertible {}
+extension UInt16: LuaConvertible {}
+extension UInt32: LuaConvertible {}
+extension UInt64: LuaConvertible {}
+
+extension LuaConvertible where Self: BinaryFloatingPoint {
+  public static var luaName: String { "number" }
+
+  public static func decode(_ source: LuaSource) throws -> Self {
+    guard let number = source.slot.number else { throw source.mismatch("number") }
+    return Self(number)
+  }
+
+  public var luaValue: LuaValue { get throws { .number(Double(self)) } }
+}
+
+extension Double: LuaConvertible {}
+extension Float: LuaConvertible {}
+
+extension Bool: LuaConvertible {
+  public static var luaName: String { "boolean" }
+
+  public static func decode(_ source: LuaSource) throws -> Bool {
+    guard let flag = source.slot.boolean else { throw source.mismatch("boolean") }
+    return flag
+  }
+
+  public var luaValue: LuaValue { .boolean(self) }
+}
+
+extension String: LuaConvertible {
+  public static var luaName: String { "string" }
+
+  /// Text in UTF-8; other bytes are read as `[UInt8]`.
+  public static func decode(_ source: LuaSource) throws -> String {
+    guard source.slot.type == .string else { throw source.mismatch("string") }
+    guard let text = source.slot.withBytes({ String(validating: $0, as: UTF8.self) }) ?? nil else {
+      throw ConversionFailure(expected: "text in UTF-8", found: "other bytes")
+    }
+    return text
+  }
+
+  public var luaValue: LuaValue { .string(self) }
+}
+
+/// nil is Lua's nil; an optional argument may also be left out.
+extension Optional: LuaConvertible where Wrapped: LuaConvertible {
+  public static var luaName: String { "\(Wrapped.luaName) or nil" }
+
+  public static func decode(_ source: LuaSource) throws -> Wrapped? {
+    if source.slot.isNil { return nil }
+    do {
+      return try Wrapped.decode(source)
+    } catch let failure as ConversionFailure where failure.path.isEmpty {
+      throw ConversionFailure(expected: "\(failure.expected) or nil", found: failure.found)
+    }
+  }
+
+  public var luaValue: LuaValue { get throws { try self?.luaValue ?? .nil } }
+}
+
+/// A list `{a, b, c}`. Bytes are a string, in any encoding; a list of numbers will do for them.
+extension Array: LuaConvertible where Element: LuaConvertible {
+  public static var luaName: String { "list of \(Element.luaName)" }
+
+  public static func decode(_ source: LuaSource) throws -> [Element] {
+    if Element.self == UInt8.self, let bytes = source.slot.bytes { return bytes as! [Element] }
+    guard source.slot.type == .table else { throw source.mismatch(luaName) }
+    var list: [Element] = []
+    list.reserveCapacity(source.slot.rawLength)
+    try source.slot.forEachElement { position, element in
+      try ConversionFailure.at(.index(position)) { list.append(try Element.decode(LuaSource(element, source.session))) }
+    }
+    return list
+  }
+
+  public var luaValue: LuaValue {
+    get throws {
+      if Element.self == UInt8.self { return .bytes(self as! [UInt8]) }
+      return .list(try map { try $0.luaValue })
+    }
+  }
+}
+
+/// A table, read without metamethods.
+extension Dictionary: LuaConvertible where Key: LuaConvertible, Value: LuaConvertible {
+  public static var luaName: String { "table" }
+
+  public static func decode(_ source: LuaSource) throws -> [Key: Value] {
+    guard source.slot.type == .table else { throw source.mismatch("table") }
+    var result: [Key: Value] = [:]
+    try source.slot.forEachPair { key, value in
+      let name = LuaSource(key, source.session)
+      let step: ConversionFailure.Step =
+        key.isInteger ? .index(key.integer ?? 0) : .field(key.string ?? name.found)
+      let decoded = try ConversionFailure.at(step) {
+        do {
+          return try Key.decode(name)
+        } catch let failure as ConversionFailure {
+          throw ConversionFailure(expected: "\(failure.expected) as key", found: failure.found)
+        }
+      }
+      result[decoded] = try ConversionFailure.at(step) { try Value.decode(LuaSource(value, source.session)) }
+    }
+    return result
+  }
+
+  public var luaValue: LuaValue {
+    get throws { .record(try map { (key: try $0.key.luaValue, value: try $0.value.luaValue) }) }
+  }
+}
+
+extension LuaRuntime.Value: LuaConvertible {
+  public static var luaName: String { "any value" }
+  public static func decode(_ source: LuaSource) throws -> LuaValue { try source.slot.value() }
+  public var luaValue: LuaValue { self }
+}

@@ -1,0 +1,67 @@
+// Functions of scripts, called from Swift.
+
+import LuaRuntime
+
+/// A Lua function. It stays alive as long as this value, and works as long as its session.
+///
+/// ```swift
+/// let step: LuaFunction = try session.value("step")
+/// let loss: Double = try step(batch, 0.1)
+/// let (mean, deviation): (Double, Double) = try step(batch)
+/// ```
+public struct LuaFunction {
+  let reference: FunctionReference
+  weak var session: Session?
+
+  /// Calls it for what it does.
+  public func callAsFunction<each Argument: LuaConvertible>(_ arguments: repeat each Argument) throws {
+    _ = try results(repeat each arguments)
+  }
+
+  /// Calls it for its first result.
+  public func callAsFunction<each Argument: LuaConvertible, Result: LuaConvertible>(
+    _ arguments: repeat each Argument
+  ) throws -> Result {
+    let session = try living()
+    return try session.decode(try results(repeat each arguments), root: "result")
+  }
+
+  /// Calls it for several results.
+  public func callAsFunction<
+    each Argument: LuaConvertible, First: LuaConvertible, Second: LuaConvertible, each Result: LuaConvertible
+  >(
+    _ arguments: repeat each Argument
+  ) throws -> (First, Second, repeat each Result) {
+    let session = try living()
+    return try session.decodeSeveral(try results(repeat each arguments))
+  }
+
+  /// Calls it with a list of arguments.
+  @discardableResult
+  public func call(_ arguments: [any LuaConvertible]) throws -> [LuaValue] {
+    let values = try arguments.map { try $0.luaValue }
+    return try living().entering { try reference.call(values) }
+  }
+
+  private func results<each Argument: LuaConvertible>(_ arguments: repeat each Argument) throws -> [LuaValue] {
+    var values: [LuaValue] = []
+    repeat values.append(try (each arguments).luaValue)
+    return try living().entering { try reference.call(values) }
+  }
+
+  private func living() throws -> Session {
+    guard let session else { throw LuaError(.unavailable, "the session of this function is closed") }
+    return session
+  }
+}
+
+extension LuaFunction: LuaConvertible {
+  public static var luaName: String { "function" }
+
+  public static func decode(_ source: LuaSource) throws -> LuaFunction {
+    guard case .function(let reference) = try source.slot.value() else { throw source.mismatch("function") }
+    return LuaFunction(reference: reference, session: source.session)
+  }
+
+  public var luaValue: LuaValue { .function(reference) }
+}

@@ -1,0 +1,92 @@
+// Interrupts, limits, and that closing a session gives everything back.
+
+import Dispatch
+import Glibc
+import Moongrad
+import Testing
+
+@Suite(.serialized) struct LifetimeTests {
+  @Test func interruptFromAnotherThread() throws {
+    let session = try Session()
+    let interrupter = session.interrupter
+    DispatchQueue.global().asyncAfter(deadline: .now() + 0.1) { interrupter.interrupt() }
+    let error = try #require(throws: LuaError.self) {
+      try session.run("while true do pcall(function() while true do end end) end", name: "loop")
+    }
+    #expect(error.kind == .interrupted)
+    #expect(error.message.contains("interrupted!"))
+    #expect(try session.evaluate("1 + 1") == 2)
+  }
+
+  @Test func interruptWithNothingRunningIsNothing() throws {
+    let session = try Session()
+    session.interrupt()
+    #expect(try session.evaluate("1 + 1") == 2)
+  }
+
+  @Test func memoryLimitOfLuaAndOfTensors() throws {
+    let session = try Session(.init(memoryLimit: 64 << 20))
+    let strings = try #require(throws: LuaError.self) {
+      try session.run("local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end")
+    }
+    #expect(strings.kind == .memory)
+    let tensors = try #require(throws: LuaError.self) {
+      try session.run("local mg, t = require 'moongrad', {} for i = 1, 1e9 do t[i] = mg.ones(1000, 1000) end")
+    }
+    #expect(tensors.message.contains("bytes asked for"))
+    #expect(try session.evaluate("1 + 1") == 2)
+    _ = try Tensor.ones([32 << 20])  // the host has no such limit
+  }
+
+  /// A thousand sessions, each with tensors, a graph, modules, callbacks and references that outlive it.
+  @Test func sessionsLeakNothing() throws {
+    final class Probe {}
+    weak var probe: Probe?
+    var kept: [LuaFunction] = []
+    func once(_ index: Int) throws {
+      let session = try Session()
+      let own = Probe()
+      probe = own
+      session.function("feed") { (x: Tensor) throws -> Tensor in
+        _ = own
+        return try x * 2
+      }
+      session["x"] = try Tensor([1.0, 2.0])
+      try session.run(
+        """
+        local mg = require "moongrad"
+        local net = mg.nn.Sequential(mg.nn.Linear(2, 3), mg.nn.ReLU())
+        y = net(feed(x)):sum()
+        y:backward()
+        function f() return y end
+        """)
+      if index % 100 == 0 { kept.append(try session.value("f")) }
+    }
+    try once(0)
+    kept = []
+    let before = BufferCache.figures.live
+    for index in 0..<1000 { try once(index) }
+    #expect(probe == nil)
+    #expect(BufferCache.figures.live == before)
+    #expect(kept.count == 10)
+    #expect(throws: LuaError.self) { try kept[0]() }
+  }
+
+  @Test func aRunningSessionReleasesWhatScriptsDrop() throws {
+    let session = try Session()
+    try session.run("mg = require 'moongrad'")
+    session.state.collect()
+    let (handles, live) = (session.state.handleCount, BufferCache.figures.live)
+    for _ in 0..<100 {
+      session["t"] = try Tensor.ones([100])
+      let t: Tensor = try session.value("t")
+      let f: LuaFunction = try session.evaluate("function() return t end")
+      #expect(try f() as Tensor === t)
+      session.remove("t")
+    }
+    session.state.collect()
+    session.state.collect()
+    #expect(session.state.handleCount <= handles + 1)
+    #expect(BufferCache.figures.live == live)
+  }
+}
