@@ -67,7 +67,9 @@ enum Autograd {
         } else if slot.isNil {
           _ = order.popFirst()
         } else {
-          throw ArgumentError("\(name): argument \(position - 1): got \(Decoder.found(slot)); expected a gradient tensor, then options { retain_graph = true, … }")
+          throw ArgumentError(
+            "\(name): argument \(position - 1): got \(Decoder.found(slot)); expected a gradient tensor, then options { retain_graph = true, … }"
+          )
         }
         position += 1
       }
@@ -139,7 +141,8 @@ enum Autograd {
             call.returnsNil()
           } else {
             throw ArgumentError(
-              "grad: input \(index + 1) of shape \(inputs[index].shape) was not used in computing the outputs; pass allow_unused = true to get nil for it")
+              "grad: input \(index + 1) of shape \(inputs[index].shape) was not used in computing the outputs; pass allow_unused = true to get nil for it"
+            )
           }
         }
       },
@@ -234,7 +237,8 @@ enum DroppedScopes {
     let dropped = pending.exchange(0, ordering: .relaxed)
     for (bit, name) in names.enumerated() where dropped & 1 << UInt32(bit) != 0 {
       state.warn(
-        "mg.\(name)() was called as a statement and its guard dropped; write  local _ <close> = mg.\(name)()  or  mg.\(name)(function() … end)")
+        "mg.\(name)() was called as a statement and its guard dropped; write  local _ <close> = mg.\(name)()  or  mg.\(name)(function() … end)"
+      )
     }
   }
 }

@@ -22,7 +22,8 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String) throws -> Tensor {
       sizes.append(length)
     } else if depth >= sizes.count || sizes[depth] != length {
       throw ArgumentError(
-        "\(name): rows differ in length at depth \(depth + 1): \(depth < sizes.count ? "\(sizes[depth]) and \(length)" : "a list where numbers were before")")
+        "\(name): rows differ in length at depth \(depth + 1): \(depth < sizes.count ? "\(sizes[depth]) and \(length)" : "a list where numbers were before")"
+      )
     }
   } leaf: { depth, element in
     if leafDepth == nil { leafDepth = depth }
@@ -98,7 +99,8 @@ enum Construction {
         [.init("start", .number), .init("end", .number, optional: true), .init("step", .number, default: "1")]
       ) {
         let end = try $0.optionalNumber(1)
-        return try Tensor.arange(end == nil ? .integer(0) : $0.number(0), end ?? $0.number(0), $0.optionalNumber(2) ?? .integer(1), dtype: $1)
+        return try Tensor.arange(
+          end == nil ? .integer(0) : $0.number(0), end ?? $0.number(0), $0.optionalNumber(2) ?? .integer(1), dtype: $1)
       },
       make(
         "linspace", "steps values evenly spaced from start to end, both included.",
@@ -129,7 +131,10 @@ enum Construction {
       },
       make(
         "normal", "Normally distributed numbers.", [.init("mean", .number), .init("std", .number), size]
-      ) { try Tensor(uninitialized: Shape($0.integers(2), operation: "normal"), $1 ?? .defaultFloating).normal(mean: $0.number(0).real, std: $0.number(1).real) },
+      ) {
+        try Tensor(uninitialized: Shape($0.integers(2), operation: "normal"), $1 ?? .defaultFloating).normal(
+          mean: $0.number(0).real, std: $0.number(1).real)
+      },
       Operation("bernoulli", "0 or 1, being 1 with each element's probability.", [.input]) { .tensor(try $0.tensor(0).bernoulli()) },
       Operation(
         "uniform_", "Fills the tensor uniformly from [from, to).",

@@ -52,7 +52,8 @@ public enum Help {
 
   private static func signature(_ parameters: [Parameter]) -> String {
     parameters.map { parameter in
-      parameter.defaultText.isEmpty ? (parameter.isOptional ? "[\(parameter.name)]" : parameter.name) : "\(parameter.name) = \(parameter.defaultText)"
+      parameter.defaultText.isEmpty
+        ? (parameter.isOptional ? "[\(parameter.name)]" : parameter.name) : "\(parameter.name) = \(parameter.defaultText)"
     }.joined(separator: ", ")
   }
 

@@ -25,7 +25,10 @@ public enum Library {
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
     fields += [
-      (.string("nn"), .record(nn.mapValues(Value.native).merging(["functional": .record(operations.functional.mapValues(Value.native))]) { $1 })),
+      (
+        .string("nn"),
+        .record(nn.mapValues(Value.native).merging(["functional": .record(operations.functional.mapValues(Value.native))]) { $1 })
+      ),
       (.string("optim"), .record(Optimizers.constructors.mapValues(Value.native))),
       (.string("autograd"), .record(Autograd.functions.mapValues(Value.native))),
       (.string("_VERSION"), .string("Moongrad \(version)")), (.string("pi"), .number(Double.pi)), (.string("inf"), .number(.infinity)),
@@ -98,10 +101,14 @@ public enum Library {
           try call[2].forEachPair { key, value in
             switch key.string {
             case "dtype":
-              guard let name = value.string else { throw ArgumentError("tensor: option 'dtype': expected a dtype such as \"float32\", got \(Decoder.found(value))") }
+              guard let name = value.string else {
+                throw ArgumentError("tensor: option 'dtype': expected a dtype such as \"float32\", got \(Decoder.found(value))")
+              }
               dtype = try DType(named: name)
             case "requires_grad":
-              guard let flag = value.boolean else { throw ArgumentError("tensor: option 'requires_grad': expected true or false, got \(Decoder.found(value))") }
+              guard let flag = value.boolean else {
+                throw ArgumentError("tensor: option 'requires_grad': expected true or false, got \(Decoder.found(value))")
+              }
               requiresGrad = flag
             default:
               let name = key.string ?? Decoder.found(key)
@@ -119,7 +126,9 @@ public enum Library {
         Tensors.manualSeed(seed)
       },
       "set_default_dtype": NativeFunction("set_default_dtype") { call in
-        guard let name = call.string(1) else { throw ArgumentError("set_default_dtype: expected \"float32\" or \"float64\", got \(Decoder.found(call[1]))") }
+        guard let name = call.string(1) else {
+          throw ArgumentError("set_default_dtype: expected \"float32\" or \"float64\", got \(Decoder.found(call[1]))")
+        }
         let dtype = try DType(named: name)
         guard dtype.isFloating else { throw ArgumentError("set_default_dtype: only float32 and float64 can be the default, not \(dtype)") }
         DType.defaultFloating = dtype
@@ -164,7 +173,9 @@ public enum Library {
     try slot.forEachPair { key, value in
       let name = key.string ?? Decoder.found(key)
       func count() throws -> Int {
-        guard let number = value.integer, number >= 0 else { throw ArgumentError("set_printoptions: option '\(name)': expected a count, got \(Decoder.found(value))") }
+        guard let number = value.integer, number >= 0 else {
+          throw ArgumentError("set_printoptions: option '\(name)': expected a count, got \(Decoder.found(value))")
+        }
         return number
       }
       switch name {

@@ -96,7 +96,8 @@ struct OperationFunctions {
         return call.returns(tensor: try y._withUnsafeGuaranteedRef { try reversed(x, $0) })
       }
       let other = call.unmanaged(1, tensorKind) == nil ? 1 : 2
-      throw ArgumentError("'\(symbol)' needs a tensor or a number on either side, got \(Decoder.found(call[other])) on the \(other == 1 ? "left" : "right")")
+      throw ArgumentError(
+        "'\(symbol)' needs a tensor or a number on either side, got \(Decoder.found(call[other])) on the \(other == 1 ? "left" : "right")")
     }
   }
 
@@ -118,7 +119,8 @@ struct OperationFunctions {
         guard call.isNil(2) || call.type(2) != .table else {
           throw ArgumentError("a tensor was called with a table: x[[1]] is a call in Lua; write x[1], or x[{1, 2}] for several dimensions")
         }
-        throw ArgumentError("a tensor was called like a function; index it with x[i] or x[{i, j}], or call one of its methods with x:name()")
+        throw ArgumentError(
+          "a tensor was called like a function; index it with x[i] or x[{i, j}], or call one of its methods with x:name()")
       },
       "__len": native("#") { call in
         let x = try call.tensor(1, "#")
@@ -142,7 +144,8 @@ struct OperationFunctions {
   /// Lua turns the results of `<` and `<=` into booleans, so a tensor cannot come of them.
   private static func comparison(_ symbol: String, _ method: String, _ reversed: String) -> NativeFunction {
     native(symbol) { _ in
-      throw ArgumentError("'\(symbol)' on tensors cannot give a tensor in Lua; write x:\(method)(y) (or x:\(reversed)(y) for the other direction)")
+      throw ArgumentError(
+        "'\(symbol)' on tensors cannot give a tensor in Lua; write x:\(method)(y) (or x:\(reversed)(y) for the other direction)")
     }
   }
 }
@@ -160,7 +163,8 @@ extension Call {
   func tensor(_ position: Int, _ name: String) throws -> Tensor {
     if let tensor = object(position, tensorKind) { return tensor }
     if position == 1 {
-      throw ArgumentError("\(name): called on \(Decoder.found(self[1])) instead of a tensor; methods are called with ':', not '.': x:\(name)(…)")
+      throw ArgumentError(
+        "\(name): called on \(Decoder.found(self[1])) instead of a tensor; methods are called with ':', not '.': x:\(name)(…)")
     }
     throw ArgumentError("\(name): argument \(position - 1): expected a tensor, got \(Decoder.found(self[position]))")
   }

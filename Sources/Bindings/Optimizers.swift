@@ -13,7 +13,8 @@ enum Optimizers {
           native(kind.name) { call in
             let groups = try groups(call[1], kind.name)
             guard call.count <= 2 else {
-              throw ArgumentError("\(kind.name): takes parameters and one table of options, as in optim.\(kind.name)(net:parameters(), { lr = 0.1 })")
+              throw ArgumentError(
+                "\(kind.name): takes parameters and one table of options, as in optim.\(kind.name)(net:parameters(), { lr = 0.1 })")
             }
             let options = call.isNil(2) ? [:] : try options(call[2], kind.name, skipping: [])
             call.returns(try kind.make(groups, options), optimizerKind)
@@ -28,7 +29,8 @@ enum Optimizers {
       throw ArgumentError("\(name): argument 1 (params): expected a list of parameters, got one tensor; write { p }")
     }
     guard slot.type == .table else {
-      throw ArgumentError("\(name): argument 1 (params): expected a list of parameters, such as net:parameters(), got \(Decoder.found(slot))")
+      throw ArgumentError(
+        "\(name): argument 1 (params): expected a list of parameters, such as net:parameters(), got \(Decoder.found(slot))")
     }
     var plain: [Tensor] = []
     var groups: [([Tensor], [String: OptionValue])] = []
@@ -110,7 +112,9 @@ enum Optimizers {
     }
     members.methods["add_param_group"] = NativeFunction("add_param_group") { call in
       guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf("add_param_group", call) }
-      guard call.type(2) == .table else { throw ArgumentError("add_param_group: expected a table { params = …, lr = … }, got \(Decoder.found(call[2]))") }
+      guard call.type(2) == .table else {
+        throw ArgumentError("add_param_group: expected a table { params = …, lr = … }, got \(Decoder.found(call[2]))")
+      }
       let (parameters, options) = try group(call[2], "add_param_group")
       try optimizer.addGroup(parameters, options)
     }
@@ -139,7 +143,9 @@ enum Optimizers {
   static var groupMembers: HandleMembers {
     var members = HandleMembers()
     members.reading = NativeFunction("option") { call in
-      guard let group = call.object(1, groupKind), let name = call.string(2) else { throw ArgumentError("a parameter group is indexed by option names") }
+      guard let group = call.object(1, groupKind), let name = call.string(2) else {
+        throw ArgumentError("a parameter group is indexed by option names")
+      }
       if name == "params" {
         call.returnsList(group.parameters.count)
         for parameter in group.parameters { call.returns(tensor: parameter) }
@@ -157,7 +163,9 @@ enum Optimizers {
       }
     }
     members.writing = NativeFunction("option") { call in
-      guard let group = call.object(1, groupKind), let name = call.string(2) else { throw ArgumentError("a parameter group is indexed by option names") }
+      guard let group = call.object(1, groupKind), let name = call.string(2) else {
+        throw ArgumentError("a parameter group is indexed by option names")
+      }
       guard group[name] != nil else { throw unknown(name, group) }
       group[name] = try optionValue(call[3], "option '\(name)'")
     }
@@ -166,6 +174,7 @@ enum Optimizers {
 
   private static func unknown(_ name: String, _ group: Optimizer.Group) -> ArgumentError {
     let hint = nearest(name, group.optionNames).map { "; did you mean '\($0)'?" } ?? ""
-    return ArgumentError("a parameter group has no option '\(name)'\(hint) (there are \(group.optionNames.joined(separator: ", ")), params)")
+    return ArgumentError(
+      "a parameter group has no option '\(name)'\(hint) (there are \(group.optionNames.joined(separator: ", ")), params)")
   }
 }

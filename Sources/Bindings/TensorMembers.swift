@@ -25,7 +25,8 @@ enum TensorMembers {
       let x = try call.tensor(1, "index assignment")
       if let name = call.string(2), name != "..." {
         let hint = nearest(name, Array(setters.keys)).map { "; did you mean '\($0)'?" } ?? ""
-        throw ArgumentError("the field '\(name)' of a tensor cannot be assigned\(hint) (assignable: \(setters.keys.sorted().joined(separator: ", ")))")
+        throw ArgumentError(
+          "the field '\(name)' of a tensor cannot be assigned\(hint) (assignable: \(setters.keys.sorted().joined(separator: ", ")))")
       }
       try Indexing.write(&call, x)
     }
@@ -50,7 +51,8 @@ enum TensorMembers {
         let x = try call.tensor(1, "grad")
         if x.grad == nil, x.node != nil, !x.retainsGrad, GradWarning.isDue {
           call.state.warn(
-            "the .grad of a tensor that is not a leaf is nil: only leaves receive gradients; call retain_grad() on it before backward() to keep it")
+            "the .grad of a tensor that is not a leaf is nil: only leaves receive gradients; call retain_grad() on it before backward() to keep it"
+          )
         }
         call.returns(tensor: x.grad)
       },
@@ -100,81 +102,83 @@ enum TensorMembers {
     (name, native(name) { call in try body(&call, try call.tensor(1, name)) })
   }
 
-  private static var methods: [String: NativeFunction] { Dictionary(
-    uniqueKeysWithValues: [
-      method("item") { call, x in call.returns(scalar: try x.item()) },
-      method("tolist") { call, x in
-        guard x.count <= 1 << 28 else { throw ArgumentError("tolist: \(x.count) elements are too many for a Lua table") }
-        toList(&call, x, 0, 0)
-      },
-      method("numel") { call, x in call.returns(x.count) },
-      method("nelement") { call, x in call.returns(x.count) },
-      method("dim") { call, x in call.returns(x.rank) },
-      method("size") { call, x in
-        if call.isNil(2) { return call.returns(sizes: x.shape.array) }
-        guard let dimension = call.integer(2) else {
-          throw ArgumentError("size: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
-        }
-        let axis = try x.shape.axis(Decoder.zeroBased(dimension, what: "dimensions", "size"), "size")
-        guard x.rank > 0 else { throw ArgumentError("size: a tensor of rank 0 has no dimensions") }
-        call.returns(x.shape[axis])
-      },
-      method("stride") { call, x in
-        if call.isNil(2) { return call.returns(sizes: x.layout.strideArray) }
-        guard let dimension = call.integer(2), x.rank > 0 else {
-          throw ArgumentError("stride: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
-        }
-        call.returns(x.layout.strides[try x.shape.axis(Decoder.zeroBased(dimension, what: "dimensions", "stride"), "stride")])
-      },
-      method("storage_offset") { call, x in call.returns(x.layout.offset) },
-      method("is_contiguous") { call, x in call.returns(x.isContiguous) },
-      method("element_size") { call, x in call.returns(x.dtype.size) },
-      method("data_ptr") { call, x in call.returns(Int(bitPattern: x.data)) },
-      method("is_floating_point") { call, x in call.returns(x.dtype.isFloating) },
-      method("detach") { call, x in call.returns(tensor: x.detach()) },
-      method("detach_") { call, x in
-        try x.detachInPlace()
-        call.returnsArgument(1)
-      },
-      method("requires_grad_") { call, x in
-        guard call.isNil(2) || call.boolean(2) != nil else {
-          throw ArgumentError("requires_grad_: expected true or false, got \(Decoder.found(call[2]))")
-        }
-        try x.setRequiresGrad(call.boolean(2) ?? true)
-        call.returnsArgument(1)
-      },
-      method("retain_grad") { call, x in
-        try x.retainGrad()
-      },
-      method("backward") { call, x in try Autograd.backward(&call, x) },
-      method("register_hook") { call, x in try Hooks.register(&call, x, afterAccumulation: false) },
-      method("register_post_accumulate_grad_hook") { call, x in try Hooks.register(&call, x, afterAccumulation: true) },
-      method("equal") { call, x in
-        let other = try call.tensor(2, "equal")
-        guard x.shape == other.shape else { return call.returns(false) }
-        call.returns(try withNoGrad { try x.eq(other).all().item() } == .boolean(true))
-      },
-      method("allclose") { call, x in
-        let other = try call.tensor(2, "allclose")
-        call.returns(try allClose(x, other, rtol: call.number(3) ?? 1e-5, atol: call.number(4) ?? 1e-8))
-      },
-      method("to") { call, x in
-        if let name = call.string(2) { return call.returns(tensor: try x.to(DType(named: name))) }
-        if let model = call.object(2, tensorKind) { return call.returns(tensor: try x.to(model.dtype)) }
-        if call.type(2) == .table {
-          let name: String? = try call[2].withField("dtype") { $0.string }
-          if let name { return call.returns(tensor: try x.to(DType(named: name))) }
-        }
-        throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
-      },
-      method("type_as") { call, x in call.returns(tensor: try x.to(call.tensor(2, "type_as").dtype)) },
-      conversion("float", .float32), conversion("double", .float64), conversion("long", .int64), conversion("int", .int32),
-      conversion("byte", .uint8), conversion("bool", .bool),
-      method("free") { call, x in x.free() },
-      method("view_as") { call, x in call.returns(tensor: try x.view(call.tensor(2, "view_as").shape.array)) },
-      method("expand_as") { call, x in call.returns(tensor: try x.expand(call.tensor(2, "expand_as").shape.array)) },
-      method("reshape_as") { call, x in call.returns(tensor: try x.reshape(call.tensor(2, "reshape_as").shape.array)) },
-    ]) }
+  private static var methods: [String: NativeFunction] {
+    Dictionary(
+      uniqueKeysWithValues: [
+        method("item") { call, x in call.returns(scalar: try x.item()) },
+        method("tolist") { call, x in
+          guard x.count <= 1 << 28 else { throw ArgumentError("tolist: \(x.count) elements are too many for a Lua table") }
+          toList(&call, x, 0, 0)
+        },
+        method("numel") { call, x in call.returns(x.count) },
+        method("nelement") { call, x in call.returns(x.count) },
+        method("dim") { call, x in call.returns(x.rank) },
+        method("size") { call, x in
+          if call.isNil(2) { return call.returns(sizes: x.shape.array) }
+          guard let dimension = call.integer(2) else {
+            throw ArgumentError("size: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
+          }
+          let axis = try x.shape.axis(Decoder.zeroBased(dimension, what: "dimensions", "size"), "size")
+          guard x.rank > 0 else { throw ArgumentError("size: a tensor of rank 0 has no dimensions") }
+          call.returns(x.shape[axis])
+        },
+        method("stride") { call, x in
+          if call.isNil(2) { return call.returns(sizes: x.layout.strideArray) }
+          guard let dimension = call.integer(2), x.rank > 0 else {
+            throw ArgumentError("stride: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
+          }
+          call.returns(x.layout.strides[try x.shape.axis(Decoder.zeroBased(dimension, what: "dimensions", "stride"), "stride")])
+        },
+        method("storage_offset") { call, x in call.returns(x.layout.offset) },
+        method("is_contiguous") { call, x in call.returns(x.isContiguous) },
+        method("element_size") { call, x in call.returns(x.dtype.size) },
+        method("data_ptr") { call, x in call.returns(Int(bitPattern: x.data)) },
+        method("is_floating_point") { call, x in call.returns(x.dtype.isFloating) },
+        method("detach") { call, x in call.returns(tensor: x.detach()) },
+        method("detach_") { call, x in
+          try x.detachInPlace()
+          call.returnsArgument(1)
+        },
+        method("requires_grad_") { call, x in
+          guard call.isNil(2) || call.boolean(2) != nil else {
+            throw ArgumentError("requires_grad_: expected true or false, got \(Decoder.found(call[2]))")
+          }
+          try x.setRequiresGrad(call.boolean(2) ?? true)
+          call.returnsArgument(1)
+        },
+        method("retain_grad") { call, x in
+          try x.retainGrad()
+        },
+        method("backward") { call, x in try Autograd.backward(&call, x) },
+        method("register_hook") { call, x in try Hooks.register(&call, x, afterAccumulation: false) },
+        method("register_post_accumulate_grad_hook") { call, x in try Hooks.register(&call, x, afterAccumulation: true) },
+        method("equal") { call, x in
+          let other = try call.tensor(2, "equal")
+          guard x.shape == other.shape else { return call.returns(false) }
+          call.returns(try withNoGrad { try x.eq(other).all().item() } == .boolean(true))
+        },
+        method("allclose") { call, x in
+          let other = try call.tensor(2, "allclose")
+          call.returns(try allClose(x, other, rtol: call.number(3) ?? 1e-5, atol: call.number(4) ?? 1e-8))
+        },
+        method("to") { call, x in
+          if let name = call.string(2) { return call.returns(tensor: try x.to(DType(named: name))) }
+          if let model = call.object(2, tensorKind) { return call.returns(tensor: try x.to(model.dtype)) }
+          if call.type(2) == .table {
+            let name: String? = try call[2].withField("dtype") { $0.string }
+            if let name { return call.returns(tensor: try x.to(DType(named: name))) }
+          }
+          throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
+        },
+        method("type_as") { call, x in call.returns(tensor: try x.to(call.tensor(2, "type_as").dtype)) },
+        conversion("float", .float32), conversion("double", .float64), conversion("long", .int64), conversion("int", .int32),
+        conversion("byte", .uint8), conversion("bool", .bool),
+        method("free") { call, x in x.free() },
+        method("view_as") { call, x in call.returns(tensor: try x.view(call.tensor(2, "view_as").shape.array)) },
+        method("expand_as") { call, x in call.returns(tensor: try x.expand(call.tensor(2, "expand_as").shape.array)) },
+        method("reshape_as") { call, x in call.returns(tensor: try x.reshape(call.tensor(2, "reshape_as").shape.array)) },
+      ])
+  }
 
   private static func conversion(_ name: String, _ dtype: DType) -> (String, NativeFunction) {
     method(name) { call, x in call.returns(tensor: try x.to(dtype)) }

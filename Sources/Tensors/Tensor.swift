@@ -95,7 +95,8 @@ public final class Tensor {
       if required { return }
       throw TensorError(
         .autograd, "requires_grad",
-        "the flag of a non-leaf tensor cannot be cleared, since it was computed by \(gradNode!.name); use detach() for a leaf that shares its values")
+        "the flag of a non-leaf tensor cannot be cleared, since it was computed by \(gradNode!.name); use detach() for a leaf that shares its values"
+      )
     }
     guard !required || dtype.isFloating else {
       throw TensorError(.dtype, "requires_grad", "only float32 and float64 tensors can require grad, this one is \(dtype)")

@@ -210,7 +210,8 @@ private struct Run {
         guard root.count == 1 else {
           throw TensorError(
             .shape, operation,
-            "a gradient can be implied only for a tensor of one element, this one has shape \(root.shape); pass a gradient of that shape, or reduce it by sum() or mean() first")
+            "a gradient can be implied only for a tensor of one element, this one has shape \(root.shape); pass a gradient of that shape, or reduce it by sum() or mean() first"
+          )
         }
         gradient = try Tensor.full(root.shape, .real(1), dtype: root.dtype)
       }

@@ -31,7 +31,8 @@ extension Tensor {
     if let base, base.node == nil, base.flags.contains(.requiresGrad) {
       throw TensorError(
         .autograd, operation + "_",
-        "a view of a leaf tensor that requires grad cannot be written in place while gradients are recorded; use no_grad, or clone() the leaf first")
+        "a view of a leaf tensor that requires grad cannot be written in place while gradients are recorded; use no_grad, or clone() the leaf first"
+      )
     }
   }
 
@@ -40,12 +41,14 @@ extension Tensor {
     if flags.contains(.multiView) {
       throw TensorError(
         .autograd, operation + "_",
-        "a view that was returned together with others, as by split() or unbind(), cannot be written in place while gradients are recorded; use narrow() or select() for a view of its own, or clone() it first")
+        "a view that was returned together with others, as by split() or unbind(), cannot be written in place while gradients are recorded; use narrow() or select() for a view of its own, or clone() it first"
+      )
     }
     if flags.contains(.viewWithoutGrad) {
       throw TensorError(
         .autograd, operation + "_",
-        "a view that was made under no_grad cannot be written in place while gradients are recorded; make the view and write to it both inside or both outside of no_grad")
+        "a view that was made under no_grad cannot be written in place while gradients are recorded; make the view and write to it both inside or both outside of no_grad"
+      )
     }
   }
 

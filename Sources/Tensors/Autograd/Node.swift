@@ -177,7 +177,11 @@ public final class Node {
   func moveSavedOutput(to tensor: Tensor) {
     guard let old = find(7) else { return }
     let new = SavedTensor(tensor: tensor.alias(), version: tensor.storage.version, slot: old.slot)
-    if saved0?.slot == 7 { saved0 = new } else if saved1?.slot == 7 { saved1 = new } else {
+    if saved0?.slot == 7 {
+      saved0 = new
+    } else if saved1?.slot == 7 {
+      saved1 = new
+    } else {
       overflow?.saved = overflow!.saved.map { $0.slot == 7 ? new : $0 }
     }
   }
@@ -212,7 +216,8 @@ public final class Node {
     guard tensor.storage.version == value.version else {
       throw TensorError(
         .autograd, name,
-        "a value needed for its gradient, \(slot == 7 ? "its result" : "input \(slot + 1)") of shape \(tensor.shape), was modified by an in-place operation: it is at version \(tensor.storage.version), version \(value.version) is needed; use the out-of-place form or clone() first")
+        "a value needed for its gradient, \(slot == 7 ? "its result" : "input \(slot + 1)") of shape \(tensor.shape), was modified by an in-place operation: it is at version \(tensor.storage.version), version \(value.version) is needed; use the out-of-place form or clone() first"
+      )
     }
     guard graph else { return tensor }
     if slot == 7 {
@@ -246,7 +251,8 @@ public final class Node {
   var releasedError: TensorError {
     TensorError(
       .autograd, "backward",
-      "the saved values of \(name) were freed by an earlier backward; pass retain_graph = true to the first one to run through the graph again")
+      "the saved values of \(name) were freed by an earlier backward; pass retain_graph = true to the first one to run through the graph again"
+    )
   }
 
   /// Drops what backward needed; a node that kept nothing stays usable.

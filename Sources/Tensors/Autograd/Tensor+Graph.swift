@@ -103,7 +103,9 @@ extension Node {
       "self": 0, "input": 0, "mat1": 0, "exponent": 1, "other": 1, "weight": 1, "mat2": 1, "target": 1, "vec2": 1, "result": 7, "output": 7,
     ]
     guard let slot = slots[name] else {
-      throw TensorError(.argument, "grad_fn", "no saved value is called saved_\(name); there are \(slots.keys.sorted().map { "saved_" + $0 }.joined(separator: ", "))")
+      throw TensorError(
+        .argument, "grad_fn",
+        "no saved value is called saved_\(name); there are \(slots.keys.sorted().map { "saved_" + $0 }.joined(separator: ", "))")
     }
     if slot == 1, let number { return try Tensor.full([], number, dtype: number.ownDType) }
     return try savedValue(slot)

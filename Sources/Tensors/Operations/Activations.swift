@@ -138,12 +138,18 @@ enum Activations {
   static let list: [Operation] = [
     Operation(
       "softmax", "e^x / Σ e^x along a dimension.", [.input, .dim], forms: [.function, .method, .functional],
-      samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.float(2, 3, 4), .integer(1)], [.float(), .integer(0)], [.values([3], [1000, 0, -1000]), .integer(0)]],
+      samples: [
+        [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.float(2, 3, 4), .integer(1)], [.float(), .integer(0)],
+        [.values([3], [1000, 0, -1000]), .integer(0)],
+      ],
       rejects: [[.float(2, 3), .integer(2)]]
     ) { .tensor(try $0.tensor(0).softmax(try $0.integer(1))) },
     Operation(
       "log_softmax", "x − ln Σ e^x along a dimension.", [.input, .dim], forms: [.function, .method, .functional],
-      samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.float(2, 3, 4), .integer(1)], [.values([3], [1000, 0, -1000]), .integer(0)]],
+      samples: [
+        [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.float(2, 3, 4), .integer(1)],
+        [.values([3], [1000, 0, -1000]), .integer(0)],
+      ],
       rejects: [[.float(2, 3), .integer(2)]]
     ) { .tensor(try $0.tensor(0).logSoftmax(try $0.integer(1))) },
     Operation(

@@ -384,7 +384,9 @@ enum Indexing {
     Operation(
       "scatter", "A copy with elements of src (or a number) written by an index tensor along a dimension.",
       [.input, .dim, index, .init("src", .operand)], forms: .all,
-      samples: [[.float(4), .integer(0), .positions([3], 0...3), .float(3)], [.float(2, 3), .integer(0), .positions([1, 3], 0...1), .number(1.5)]],
+      samples: [
+        [.float(4), .integer(0), .positions([3], 0...3), .float(3)], [.float(2, 3), .integer(0), .positions([1, 3], 0...1), .number(1.5)],
+      ],
       rejects: [[.float(3, 4), .integer(0), .positions([4, 4], 0...2), .float(2, 4)]]
     ) { arguments in
       let x = try arguments.tensor(0)
@@ -396,12 +398,16 @@ enum Indexing {
     Operation(
       "scatter_add", "A copy with elements of src added by an index tensor along a dimension.",
       [.input, .dim, index, .init("src", .tensor)], forms: .all,
-      samples: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2), .float(2, 4)], [.float(3, 4), .integer(1), .positions([3, 2], 0...3), .float(3, 4)]],
+      samples: [
+        [.float(3, 4), .integer(0), .positions([2, 4], 0...2), .float(2, 4)],
+        [.float(3, 4), .integer(1), .positions([3, 2], 0...3), .float(3, 4)],
+      ],
       rejects: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2), .float(1, 4)]]
     ) { .tensor(try $0.tensor(0).scatterAdd(try $0.integer(1), try $0.tensor(2), try $0.tensor(3))) },
     Operation(
       "masked_select", "The elements where the mask holds, as a vector.", [.input, .init("mask", .tensor)],
-      samples: [[.float(2, 3), .booleans([2, 3])], [.float(2, 3), .booleans([3])]], rejects: [[.float(2, 3), .float(2, 3)], [.float(2, 3), .booleans([2])]]
+      samples: [[.float(2, 3), .booleans([2, 3])], [.float(2, 3), .booleans([3])]],
+      rejects: [[.float(2, 3), .float(2, 3)], [.float(2, 3), .booleans([2])]]
     ) { .tensor(try $0.tensor(0).maskedSelect(try $0.tensor(1))) },
     Operation(
       "nonzero", "The positions of nonzero elements, a row each.", [.input], aliases: ["argwhere"],

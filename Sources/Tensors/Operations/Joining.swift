@@ -75,7 +75,8 @@ enum Joining {
       aliases: ["repeat"], samples: [[.float(2, 3), .list([2, 1])], [.float(3), .list([2, 2])]], rejects: [[.float(2), .list([-1])]]
     ) { .tensor(try $0.tensor(0).tile(try $0.integers(1))) },
     Operation(
-      "repeat_interleave", "Each position along a dimension repeated.", [.input, .init("repeats", .integer), .init("dim", .dimension, optional: true)],
+      "repeat_interleave", "Each position along a dimension repeated.",
+      [.input, .init("repeats", .integer), .init("dim", .dimension, optional: true)],
       samples: [[.float(2, 3), .integer(2)], [.float(2, 3), .integer(2), .integer(1)]], rejects: [[.float(2), .integer(-1)]]
     ) { .tensor(try $0.tensor(0).repeatInterleave(try $0.integer(1), try $0.optionalInteger(2))) },
     Operation(
@@ -91,7 +92,8 @@ enum Joining {
     triangle("triu", "The upper triangle, zeros below the diagonal.") { try $0.triangle($1, lower: false) },
     Operation(
       "diag", "A vector's square matrix with it on the diagonal, or a matrix' diagonal.",
-      [.input, .init("diagonal", .integer, default: "0")], samples: [[.float(3)], [.float(3, 3)], [.float(2), .integer(1)], [.float(3, 4), .integer(-1)]],
+      [.input, .init("diagonal", .integer, default: "0")],
+      samples: [[.float(3)], [.float(3, 3)], [.float(2), .integer(1)], [.float(3, 4), .integer(-1)]],
       rejects: [[.float(2, 2, 2)]]
     ) { .tensor(try $0.tensor(0).diag(try $0.integer(1, default: 0))) },
   ]

@@ -88,7 +88,8 @@ extension Tensor {
     case .none: total = smooth
     case .sum: total = try smooth.sum()
     case .mean:
-      let divisor = try weight.map { try $0.indexSelect(0, target.safeLabels(ignored).reshape([-1])).reshape(target.shape) * counts } ?? counts
+      let divisor =
+        try weight.map { try $0.indexSelect(0, target.safeLabels(ignored).reshape([-1])).reshape(target.shape) * counts } ?? counts
       total = try smooth.sum() / divisor.sum()
     }
     return try nll * (1 - smoothing) + total * (smoothing / Double(classes))
@@ -126,7 +127,8 @@ extension Tensor {
     guard target.count == rows, target.rank == rank - 1 else {
       throw TensorError(
         .shape, "cross_entropy",
-        "a target of shape \(target.shape) does not fit logits of shape \(shape); labels need shape \(shape.removing([rank - 1], keeping: false))")
+        "a target of shape \(target.shape) does not fit logits of shape \(shape); labels need shape \(shape.removing([rank - 1], keeping: false))"
+      )
     }
     try target.checkLabels(classes, ignored, "cross_entropy")
     try weight?.checkClassWeight(classes, dtype, "cross_entropy")
@@ -176,7 +178,8 @@ extension Tensor {
     guard target.shape == shape.removing([axis], keeping: false) else {
       throw TensorError(
         .shape, "nll_loss",
-        "a target of shape \(target.shape) does not fit an input of shape \(shape); labels need shape \(shape.removing([axis], keeping: false))")
+        "a target of shape \(target.shape) does not fit an input of shape \(shape); labels need shape \(shape.removing([axis], keeping: false))"
+      )
     }
     try target.checkLabels(classes, ignored, "nll_loss")
     try weight?.checkClassWeight(classes, dtype, "nll_loss")
@@ -224,7 +227,8 @@ extension Tensor {
     }
     for position in 0..<count where !(0...1).contains(element(position).real) {
       throw TensorError(
-        .domain, "binary_cross_entropy", "inputs must be probabilities between 0 and 1, got \(element(position).real); see the variant with logits")
+        .domain, "binary_cross_entropy",
+        "inputs must be probabilities between 0 and 1, got \(element(position).real); see the variant with logits")
     }
     func limitedLog(_ x: Tensor) throws -> Tensor { try x.log().clamp(.real(-100), nil) }
     func losses(_ x: Tensor, _ t: Tensor) throws -> Tensor { try -(t * limitedLog(x) + (1.0 - t) * limitedLog(1.0 - x)) }
@@ -353,7 +357,9 @@ enum Loss {
 
   private static let target = Parameter("target", .tensor)
   private static let reduction = Parameter("reduction", .string, default: "\"mean\"")
-  private static func elementwise(_ a: Sample.Value, _ b: Sample.Value) -> [Sample] { [[a, b], [a, b, .text("sum")], [a, b, .text("none")]] }
+  private static func elementwise(_ a: Sample.Value, _ b: Sample.Value) -> [Sample] {
+    [[a, b], [a, b, .text("sum")], [a, b, .text("none")]]
+  }
 
   static let list: [Operation] = [
     Operation(
@@ -367,12 +373,14 @@ enum Loss {
     Operation(
       "cross_entropy", "−log-probability of the target class, from logits (batch, classes).",
       [
-        .input, .init("target", .labels), .init("weight", .tensor, optional: true), .init("ignore_index", .index, default: "-100"), reduction,
+        .input, .init("target", .labels), .init("weight", .tensor, optional: true), .init("ignore_index", .index, default: "-100"),
+        reduction,
         .init("label_smoothing", .number, default: "0"),
       ], forms: .functional,
       samples: [
         [.float(4, 3), .positions([4], 0...2)], [.float(3), .positions([], 0...2)], [.float(4, 3), .positions([4], 0...2), .positive(3)],
-        [.float(4, 3), .positions([4], 0...2), .absent, .integer(1)], [.float(4, 3), .positions([4], 0...2), .absent, .integer(-100), .text("sum")],
+        [.float(4, 3), .positions([4], 0...2), .absent, .integer(1)],
+        [.float(4, 3), .positions([4], 0...2), .absent, .integer(-100), .text("sum")],
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(-100), .text("none")], [.float(2, 3, 4), .positions([2, 4], 0...2)],
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(-100), .text("mean"), .number(0.1)], [.float(4, 3), .positive(4, 3)],
       ],
@@ -385,7 +393,10 @@ enum Loss {
     },
     Operation(
       "nll_loss", "−input at the target class, for log-probabilities.",
-      [.input, .init("target", .labels), .init("weight", .tensor, optional: true), .init("ignore_index", .index, default: "-100"), reduction],
+      [
+        .input, .init("target", .labels), .init("weight", .tensor, optional: true), .init("ignore_index", .index, default: "-100"),
+        reduction,
+      ],
       forms: .functional,
       samples: [
         [.float(4, 3), .positions([4], 0...2)], [.float(4, 3), .positions([4], 0...2), .positive(3)],
@@ -399,17 +410,23 @@ enum Loss {
           reduction: Reduction(named: try $0.string(4, default: "mean"), "nll_loss")))
     },
     Operation(
-      "binary_cross_entropy", "−(t·ln x + (1−t)·ln(1−x)) of probabilities.", [.input, target, .init("weight", .tensor, optional: true), reduction],
-      forms: .functional, samples: [[.float([2, 3], 0.1...0.9), .float([2, 3], 0...1)], [.float([3], 0.1...0.9), .float([3], 0...1), .positive(3), .text("sum")]],
+      "binary_cross_entropy", "−(t·ln x + (1−t)·ln(1−x)) of probabilities.",
+      [.input, target, .init("weight", .tensor, optional: true), reduction],
+      forms: .functional,
+      samples: [
+        [.float([2, 3], 0.1...0.9), .float([2, 3], 0...1)], [.float([3], 0.1...0.9), .float([3], 0...1), .positive(3), .text("sum")],
+      ],
       rejects: [[.float([2], 1.5...2), .float([2], 0...1)]]
     ) {
       .tensor(
         try $0.tensor(0).binaryCrossEntropy(
-          try $0.tensor(1), weight: try $0.optionalTensor(2), reduction: Reduction(named: try $0.string(3, default: "mean"), "binary_cross_entropy")))
+          try $0.tensor(1), weight: try $0.optionalTensor(2),
+          reduction: Reduction(named: try $0.string(3, default: "mean"), "binary_cross_entropy")))
     },
     Operation(
       "binary_cross_entropy_with_logits", "Binary cross-entropy of sigmoid(input), without overflow.",
-      [.input, target, .init("weight", .tensor, optional: true), reduction, .init("pos_weight", .tensor, optional: true)], forms: .functional,
+      [.input, target, .init("weight", .tensor, optional: true), reduction, .init("pos_weight", .tensor, optional: true)],
+      forms: .functional,
       samples: [
         [.float(2, 3), .float([2, 3], 0...1)], [.float(2, 3), .float([2, 3], 0...1), .positive(3), .text("sum")],
         [.float(2, 3), .float([2, 3], 0...1), .absent, .text("mean"), .positive(3)],
@@ -422,20 +439,24 @@ enum Loss {
           reduction: Reduction(named: try $0.string(3, default: "mean"), "binary_cross_entropy_with_logits")))
     },
     Operation(
-      "smooth_l1_loss", "½d²/beta near 0, |d| − ½beta beyond.", [.input, target, reduction, .init("beta", .number, default: "1")], forms: .functional,
+      "smooth_l1_loss", "½d²/beta near 0, |d| − ½beta beyond.", [.input, target, reduction, .init("beta", .number, default: "1")],
+      forms: .functional,
       samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
     ) {
       .tensor(
         try $0.tensor(0).smoothL1Loss(
-          try $0.tensor(1), beta: try $0.number(3, default: 1), reduction: Reduction(named: try $0.string(2, default: "mean"), "smooth_l1_loss")))
+          try $0.tensor(1), beta: try $0.number(3, default: 1),
+          reduction: Reduction(named: try $0.string(2, default: "mean"), "smooth_l1_loss")))
     },
     Operation(
-      "huber_loss", "½d² near 0, delta·(|d| − ½delta) beyond.", [.input, target, reduction, .init("delta", .number, default: "1")], forms: .functional,
+      "huber_loss", "½d² near 0, delta·(|d| − ½delta) beyond.", [.input, target, reduction, .init("delta", .number, default: "1")],
+      forms: .functional,
       samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
     ) {
       .tensor(
         try $0.tensor(0).huberLoss(
-          try $0.tensor(1), delta: try $0.number(3, default: 1), reduction: Reduction(named: try $0.string(2, default: "mean"), "huber_loss")))
+          try $0.tensor(1), delta: try $0.number(3, default: 1),
+          reduction: Reduction(named: try $0.string(2, default: "mean"), "huber_loss")))
     },
   ]
 }

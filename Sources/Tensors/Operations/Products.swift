@@ -64,7 +64,8 @@ enum Gemm {
         let status = dnnl_sgemm(
           ta ? 84 : 78, tb ? 84 : 78, Int64(m), Int64(n), Int64(k), 1, a, Int64(lda), b, Int64(ldb), accumulate ? 1 : 0, result, Int64(n))
         guard status == dnnl_success else {
-          throw TensorError(.memory, "matmul", "the product of \(m)×\(k) and \(k)×\(n) could not be computed: oneDNN says \(status.rawValue)")
+          throw TensorError(
+            .memory, "matmul", "the product of \(m)×\(k) and \(k)×\(n) could not be computed: oneDNN says \(status.rawValue)")
         }
         if let bias { mg_add_row(dtype.kernel, Int64(m), Int64(n), bias, c) }
       }
@@ -254,7 +255,9 @@ extension Tensor {
     let wantsX = x.requiresGrad
     let wantsWeight = weight.requiresGrad
     guard wantsX || wantsWeight || bias?.requiresGrad ?? false else { return self }
-    let node = Node(bias == nil ? Product.linear : Product.linearBias, edges: bias.map { Edges(x.edge, weight.edge, $0.edge) } ?? Edges(x.edge, weight.edge))
+    let node = Node(
+      bias == nil ? Product.linear : Product.linearBias,
+      edges: bias.map { Edges(x.edge, weight.edge, $0.edge) } ?? Edges(x.edge, weight.edge))
     if wantsWeight { node.save(x, slot: 0) }
     if wantsX { node.save(weight, slot: 1) }
     self.node = node
@@ -264,21 +267,29 @@ extension Tensor {
 
 /// Gradients of products.
 enum Product {
-  static let mm = Formulas("MmBackward0", [
-    .uses(.b) { c in try c.g.mm(c.b.transpose(0, 1)) },
-    .uses(.a) { c in try c.a.transpose(0, 1).mm(c.g) },
-  ])
-  static let bmm = Formulas("BmmBackward0", [
-    .uses(.b) { c in try c.g.bmm(c.b.transpose(1, 2)) },
-    .uses(.a) { c in try c.a.transpose(1, 2).bmm(c.g) },
-  ])
-  static let mv = Formulas("MvBackward0", [
-    .uses(.b) { c in try c.g.outer(c.b) },
-    .uses(.a) { c in try c.a.transpose(0, 1).mv(c.g) },
-  ])
-  static let dot = Formulas("DotBackward0", [
-    .uses(.b) { c in try c.g * c.b }, .uses(.a) { c in try c.g * c.a },
-  ])
+  static let mm = Formulas(
+    "MmBackward0",
+    [
+      .uses(.b) { c in try c.g.mm(c.b.transpose(0, 1)) },
+      .uses(.a) { c in try c.a.transpose(0, 1).mm(c.g) },
+    ])
+  static let bmm = Formulas(
+    "BmmBackward0",
+    [
+      .uses(.b) { c in try c.g.bmm(c.b.transpose(1, 2)) },
+      .uses(.a) { c in try c.a.transpose(1, 2).bmm(c.g) },
+    ])
+  static let mv = Formulas(
+    "MvBackward0",
+    [
+      .uses(.b) { c in try c.g.outer(c.b) },
+      .uses(.a) { c in try c.a.transpose(0, 1).mv(c.g) },
+    ])
+  static let dot = Formulas(
+    "DotBackward0",
+    [
+      .uses(.b) { c in try c.g * c.b }, .uses(.a) { c in try c.g * c.a },
+    ])
   static let linearBias = Linear("AddmmBackward0")
   static let linear = Linear("MmBackward0")
 
@@ -324,7 +335,9 @@ enum Product {
     }
   }
 
-  private static let matrices: [Sample] = [[.float(2, 3), .float(3, 4)], [.float(1, 3), .float(3, 1)], [.float(0, 3), .float(3, 2)], [.float(2, 0), .float(0, 3)]]
+  private static let matrices: [Sample] = [
+    [.float(2, 3), .float(3, 4)], [.float(1, 3), .float(3, 1)], [.float(0, 3), .float(3, 2)], [.float(2, 0), .float(0, 3)],
+  ]
 
   static let list: [Operation] = [
     Operation(
@@ -340,7 +353,8 @@ enum Product {
       rejects: [[.float(2, 3), .float(2)]]
     ) { .tensor(try $0.tensor(0).mv(try $0.tensor(1))) },
     Operation(
-      "dot", "The inner product of two vectors.", [.input, .init("tensor", .tensor)], aliases: ["inner"], samples: [[.float(4), .float(4)]],
+      "dot", "The inner product of two vectors.", [.input, .init("tensor", .tensor)], aliases: ["inner"],
+      samples: [[.float(4), .float(4)]],
       rejects: [[.float(4), .float(3)]]
     ) { .tensor(try $0.tensor(0).dot(try $0.tensor(1))) },
     Operation(
@@ -352,16 +366,22 @@ enum Product {
       [.input, .init("other", .tensor)],
       samples: matrices + [
         [.float(3), .float(3)], [.float(2, 3), .float(3)], [.float(3), .float(3, 2)], [.float(2, 2, 3), .float(3, 4)],
-        [.float(2, 2, 3), .float(2, 3, 4)], [.float(2, 1, 2, 3), .float(3, 3, 2)], [.float(3), .float(2, 3, 2)], [.float(2, 2, 3), .float(3)],
+        [.float(2, 2, 3), .float(2, 3, 4)], [.float(2, 1, 2, 3), .float(3, 3, 2)], [.float(3), .float(2, 3, 2)],
+        [.float(2, 2, 3), .float(3)],
       ],
       rejects: [[.float(2, 3), .float(4, 5)], [.float(), .float(2)]]
     ) { .tensor(try $0.tensor(0).matmul(try $0.tensor(1))) },
     Operation(
       "addmm", "beta · input + alpha · mat1 · mat2.",
-      [.input, .init("mat1", .tensor), .init("mat2", .tensor), .init("beta", .number, default: "1"), .init("alpha", .number, default: "1")],
+      [
+        .input, .init("mat1", .tensor), .init("mat2", .tensor), .init("beta", .number, default: "1"), .init("alpha", .number, default: "1"),
+      ],
       samples: [[.float(2, 4), .float(2, 3), .float(3, 4)], [.float(4), .float(2, 3), .float(3, 4), .number(0.5), .number(2)]],
       rejects: [[.float(2, 4), .float(2, 3), .float(2, 4)]]
-    ) { .tensor(try $0.tensor(0).addmm(try $0.tensor(1), try $0.tensor(2), beta: try $0.number(3, default: 1), alpha: try $0.number(4, default: 1))) },
+    ) {
+      .tensor(
+        try $0.tensor(0).addmm(try $0.tensor(1), try $0.tensor(2), beta: try $0.number(3, default: 1), alpha: try $0.number(4, default: 1)))
+    },
     Operation(
       "linear", "input · weightᵀ + bias; input (…, in), weight (out, in), bias (out).",
       [.input, .init("weight", .tensor), .init("bias", .tensor, optional: true)], forms: .functional,

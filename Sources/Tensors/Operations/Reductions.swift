@@ -91,7 +91,8 @@ extension Tensor {
       // The product of the others: from the left times from the right, so that zeros need no division.
       let x = try dimension == nil ? c.a.reshape([-1]) : c.a
       let axis = dimension == nil ? 0 : axes.first ?? 0
-      let others = x.rank == 0 ? try Tensor.ones([], dtype: x.dtype) : try x.productsBefore(axis) * x.flip([axis]).productsBefore(axis).flip([axis])
+      let others =
+        x.rank == 0 ? try Tensor.ones([], dtype: x.dtype) : try x.productsBefore(axis) * x.flip([axis]).productsBefore(axis).flip([axis])
       c[0] = try c.g.restored(kept, to: whole) * others.reshape(whole)
     }
   }
@@ -142,7 +143,8 @@ extension Tensor {
     try extremeWithIndices(dimension, keepdim: keepdim, name: "min", grad: "MinBackward0", mg_argmin)
   }
 
-  private typealias ArgKernel = (mg_dtype, Int64, Int64, Int64, UnsafeRawPointer?, UnsafeMutableRawPointer?, UnsafeMutablePointer<Int64>?) -> Void
+  private typealias ArgKernel = (mg_dtype, Int64, Int64, Int64, UnsafeRawPointer?, UnsafeMutableRawPointer?, UnsafeMutablePointer<Int64>?)
+    -> Void
 
   private func arg(_ axes: [Int], keepdim: Bool, name: String, _ kernel: ArgKernel) throws -> (Tensor, Tensor) {
     let plan = try ReductionPlan(self, axes, keepdim: keepdim)
@@ -345,7 +347,10 @@ enum Reductions {
     ) { .tensor(try $0.tensor(0).mean(try $0.optionalIntegers(1), keepdim: try $0.boolean(2), dtype: try $0.dtype(3))) },
     Operation(
       "prod", "The product over one dimension, or of all elements.", [.input, optionalDim, .keepdim],
-      samples: [[.float(2, 3)], [.float(2, 3), .integer(1)], [.values([4], [1, 0, 2, 3])], [.values([2, 2], [0, 0, 2, 3]), .integer(1)], [.float()], [.integers([4], 1...4)]],
+      samples: [
+        [.float(2, 3)], [.float(2, 3), .integer(1)], [.values([4], [1, 0, 2, 3])], [.values([2, 2], [0, 0, 2, 3]), .integer(1)], [.float()],
+        [.integers([4], 1...4)],
+      ],
       rejects: beyond
     ) { .tensor(try $0.tensor(0).prod(try $0.optionalInteger(1), keepdim: try $0.boolean(2))) },
     extreme("max", "The largest element of all, or along a dimension with its position.", Binary.maximum),
@@ -353,11 +358,15 @@ enum Reductions {
     Operation(
       "amax", "The largest element over dimensions; ties share the gradient.", [.input, dims, .keepdim], samples: samples,
       rejects: beyond + [[.float(0, 3), .integer(0)]]
-    ) { .tensor(try $0.tensor(0).extreme(MG_MAX, try $0.optionalIntegers(1), keepdim: try $0.boolean(2), name: "amax", grad: "AmaxBackward0")) },
+    ) {
+      .tensor(try $0.tensor(0).extreme(MG_MAX, try $0.optionalIntegers(1), keepdim: try $0.boolean(2), name: "amax", grad: "AmaxBackward0"))
+    },
     Operation(
       "amin", "The smallest element over dimensions; ties share the gradient.", [.input, dims, .keepdim], samples: samples,
       rejects: beyond + [[.float(0, 3), .integer(0)]]
-    ) { .tensor(try $0.tensor(0).extreme(MG_MIN, try $0.optionalIntegers(1), keepdim: try $0.boolean(2), name: "amin", grad: "AminBackward0")) },
+    ) {
+      .tensor(try $0.tensor(0).extreme(MG_MIN, try $0.optionalIntegers(1), keepdim: try $0.boolean(2), name: "amin", grad: "AminBackward0"))
+    },
     Operation(
       "argmax", "The position of the largest element along a dimension, or among all elements.", [.input, optionalDim, .keepdim],
       samples: [[.float(2, 3)], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)]],
@@ -371,7 +380,9 @@ enum Reductions {
       "var", "The variance over dimensions, divided by n − correction.",
       [.input, dims, .init("correction", .number, default: "1"), .keepdim],
       samples: [[.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .list([0, 2]), .number(0), .flag(true)]], rejects: beyond
-    ) { .tensor(try $0.tensor(0).variance(try $0.optionalIntegers(1), correction: try $0.number(2, default: 1), keepdim: try $0.boolean(3))) },
+    ) {
+      .tensor(try $0.tensor(0).variance(try $0.optionalIntegers(1), correction: try $0.number(2, default: 1), keepdim: try $0.boolean(3)))
+    },
     Operation(
       "std", "The standard deviation over dimensions, divided by n − correction.",
       [.input, dims, .init("correction", .number, default: "1"), .keepdim],
@@ -379,12 +390,16 @@ enum Reductions {
     ) { .tensor(try $0.tensor(0).std(try $0.optionalIntegers(1), correction: try $0.number(2, default: 1), keepdim: try $0.boolean(3))) },
     Operation(
       "norm", "(Σ|x|^p)^(1/p) over dimensions.", [.input, .init("p", .number, default: "2"), dims, .keepdim],
-      samples: [[.float(2, 3)], [.float(2, 3), .number(1)], [.float(2, 3), .number(3), .integer(1)], [.float(2, 3), .number(2), .integer(0), .flag(true)], [.float(2, 3), .number(.infinity)]],
+      samples: [
+        [.float(2, 3)], [.float(2, 3), .number(1)], [.float(2, 3), .number(3), .integer(1)],
+        [.float(2, 3), .number(2), .integer(0), .flag(true)], [.float(2, 3), .number(.infinity)],
+      ],
       rejects: [[.integers([2], 1...2)]]
     ) { .tensor(try $0.tensor(0).norm(try $0.number(1, default: 2), try $0.optionalIntegers(2), keepdim: try $0.boolean(3))) },
     Operation(
       "logsumexp", "The logarithm of the sum of exponentials over dimensions, without overflow.",
-      [.input, .init("dim", .dimensions), .keepdim], samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .list([0, 1])], [.values([2], [1000, 1001]), .integer(0)]],
+      [.input, .init("dim", .dimensions), .keepdim],
+      samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .list([0, 1])], [.values([2], [1000, 1001]), .integer(0)]],
       rejects: beyond
     ) { .tensor(try $0.tensor(0).logsumexp(try $0.integers(1), keepdim: try $0.boolean(2))) },
     Operation(
@@ -396,7 +411,8 @@ enum Reductions {
       samples: [[.booleans([2, 3])], [.integers([2, 3], 0...1), .integer(1)], [.booleans([0])]], differentiable: false
     ) { .tensor(try $0.tensor(0).all(try $0.optionalIntegers(1), keepdim: try $0.boolean(2))) },
     Operation(
-      "cumsum", "Running sums along a dimension.", [.input, .dim], samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.integers([4], 1...4), .integer(0)]],
+      "cumsum", "Running sums along a dimension.", [.input, .dim],
+      samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.integers([4], 1...4), .integer(0)]],
       rejects: beyond
     ) { .tensor(try $0.tensor(0).cumsum(try $0.integer(1))) },
     Operation(
@@ -409,7 +425,9 @@ enum Reductions {
   private static func extreme(_ name: String, _ summary: String, _ pairwise: Binary) -> Operation {
     Operation(
       name, summary, [.input, Parameter("dim", .dimension, optional: true), .keepdim],
-      samples: [[.float(2, 3)], [.values([4], [2, 1, 2, 0])], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)], [.float()]],
+      samples: [
+        [.float(2, 3)], [.values([4], [2, 1, 2, 0])], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)], [.float()],
+      ],
       rejects: beyond + [[.float(0)]]
     ) { arguments in
       let x = try arguments.tensor(0)

@@ -116,7 +116,10 @@ enum Selection {
     Operation(
       "where", "input where the condition holds, else other; all broadcast.",
       [.init("condition", .tensor), .init("input", .operand), .init("other", .operand)], forms: .both,
-      samples: [[.booleans([2, 3]), .float(2, 3), .float(3)], [.booleans([3]), .float(2, 3), .number(0)], [.booleans([2, 1]), .number(1), .float(3)]],
+      samples: [
+        [.booleans([2, 3]), .float(2, 3), .float(3)], [.booleans([3]), .float(2, 3), .number(0)],
+        [.booleans([2, 1]), .number(1), .float(3)],
+      ],
       rejects: [[.float(2), .float(2), .float(2)], [.booleans([2]), .float(3), .float(3)]]
     ) { .tensor(try $0.tensor(0).choosing(try operand($0, 1), else: try operand($0, 2))) },
     Operation(
@@ -127,22 +130,28 @@ enum Selection {
     Operation(
       "clamp", "Elements limited to min…max; the gradient is 0 at the bounds.",
       [.input, .init("min", .number, optional: true), .init("max", .number, optional: true)], aliases: ["clip"], forms: .all,
-      samples: [[.float(2, 3), .number(-0.5), .number(1)], [.float(2, 3), .number(0)], [.float(2, 3), .absent, .number(0.5)], [.values([3], [-1, 0, 1]), .number(-1), .number(1)]],
+      samples: [
+        [.float(2, 3), .number(-0.5), .number(1)], [.float(2, 3), .number(0)], [.float(2, 3), .absent, .number(0.5)],
+        [.values([3], [-1, 0, 1]), .number(-1), .number(1)],
+      ],
       rejects: [[.float(2)]]
     ) { .tensor(try $0.tensor(0).clamp(try $0.optionalNumber(1), try $0.optionalNumber(2))) },
     Operation(
       "addcmul", "input + value · tensor1 · tensor2.",
       [.input, .init("tensor1", .tensor), .init("tensor2", .tensor), .init("value", .number, default: "1")], forms: .all,
-      samples: [[.float(2, 3), .float(2, 3), .float(2, 3)], [.float(2, 3), .float(3), .float(2, 1), .number(0.5)]], rejects: [[.float(2), .float(3), .float(2)]]
+      samples: [[.float(2, 3), .float(2, 3), .float(2, 3)], [.float(2, 3), .float(3), .float(2, 1), .number(0.5)]],
+      rejects: [[.float(2), .float(3), .float(2)]]
     ) { .tensor(try $0.tensor(0).addcmul(try $0.tensor(1), try $0.tensor(2), try $0.number(3, default: 1))) },
     Operation(
       "addcdiv", "input + value · tensor1 / tensor2.",
       [.input, .init("tensor1", .tensor), .init("tensor2", .tensor), .init("value", .number, default: "1")], forms: .all,
-      samples: [[.float(2, 3), .float(2, 3), .positive(2, 3)], [.float(2, 3), .float(3), .positive(2, 1), .number(0.5)]], rejects: [[.float(2), .float(3), .float(2)]]
+      samples: [[.float(2, 3), .float(2, 3), .positive(2, 3)], [.float(2, 3), .float(3), .positive(2, 1), .number(0.5)]],
+      rejects: [[.float(2), .float(3), .float(2)]]
     ) { .tensor(try $0.tensor(0).addcdiv(try $0.tensor(1), try $0.tensor(2), try $0.number(3, default: 1))) },
     Operation(
       "lerp", "input + weight · (end − input).", [.input, .init("end", .tensor), .init("weight", .operand)], forms: .all,
-      samples: [[.float(2, 3), .float(2, 3), .number(0.3)], [.float(2, 3), .float(3), .float(2, 3)]], rejects: [[.float(2), .float(3), .number(0.5)]]
+      samples: [[.float(2, 3), .float(2, 3), .number(0.3)], [.float(2, 3), .float(3), .float(2, 3)]],
+      rejects: [[.float(2), .float(3), .number(0.5)]]
     ) { arguments in
       let (x, end) = (try arguments.tensor(0), try arguments.tensor(1))
       if case .number(let weight) = arguments.values[2] { return .tensor(try x.lerp(end, weight.real)) }

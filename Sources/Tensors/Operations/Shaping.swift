@@ -71,7 +71,8 @@ enum Shaping {
       .tensor(try $0.tensor(0).trace())
     },
     Operation(
-      "hstack", "Tensors side by side: along the second dimension, vectors along the first.", [.init("tensors", .tensors)], forms: .function,
+      "hstack", "Tensors side by side: along the second dimension, vectors along the first.", [.init("tensors", .tensors)],
+      forms: .function,
       samples: [[.tensors([.float(2, 3), .float(2, 1)])], [.tensors([.float(2), .float(3)])]], rejects: [[.tensors([])]]
     ) {
       let parts = try someTensors($0).map { $0.rank == 0 ? try $0.reshape([1]) : $0 }
@@ -89,7 +90,8 @@ enum Shaping {
       samples: [[.float(3), .list([2, 3])]], rejects: [[.float(3), .list([2, 2])]]
     ) { .tensor(try $0.tensor(0).expand(try $0.integers(1), name: "broadcast_to")) },
     Operation(
-      "one_hot", "1 at each label's place along a new last dimension.", [.init("tensor", .labels), .init("num_classes", .integer, default: "-1")],
+      "one_hot", "1 at each label's place along a new last dimension.",
+      [.init("tensor", .labels), .init("num_classes", .integer, default: "-1")],
       forms: .functional, samples: [[.positions([4], 0...2)], [.positions([2, 2], 0...2), .integer(5)]],
       rejects: [[.positions([2], 3...3), .integer(2)]], differentiable: false
     ) {

@@ -48,7 +48,9 @@ extension Tensor {
   }
 
   /// The k-th smallest element (from 1) along a dimension and its position.
-  public func kthvalue(_ k: Int, _ dimension: Int = -1, keepdim: Bool = false, grad: String = "KthvalueBackward0") throws -> (values: Tensor, indices: Tensor) {
+  public func kthvalue(_ k: Int, _ dimension: Int = -1, keepdim: Bool = false, grad: String = "KthvalueBackward0") throws -> (
+    values: Tensor, indices: Tensor
+  ) {
     let axis = try shape.axis(dimension, "kthvalue")
     let size = rank == 0 ? 1 : shape[axis]
     guard k >= 1, k <= size else {
@@ -98,7 +100,8 @@ enum Sorting {
     Operation(
       "sort", "Elements in order along a dimension (stable), and where each came from.",
       [.input, lastDim, .init("descending", .boolean, default: "false")],
-      samples: [[.float(2, 4)], [.float(4, 2), .integer(0), .flag(true)], [.values([5], [2, 1, 2, 1, 3])]], rejects: [[.float(2), .integer(1)]]
+      samples: [[.float(2, 4)], [.float(4, 2), .integer(0), .flag(true)], [.values([5], [2, 1, 2, 1, 3])]],
+      rejects: [[.float(2), .integer(1)]]
     ) {
       let (values, indices) = try $0.tensor(0).sort(try $0.integer(1, default: -1), descending: try $0.boolean(2))
       return .several([.tensor(values), .indices(indices)])
@@ -112,7 +115,8 @@ enum Sorting {
       [.input, .init("k", .integer), lastDim, .init("largest", .boolean, default: "true")],
       samples: [[.float(2, 4), .integer(2)], [.float(4, 2), .integer(3), .integer(0), .flag(false)]], rejects: [[.float(3), .integer(4)]]
     ) {
-      let (values, indices) = try $0.tensor(0).topk(try $0.integer(1), try $0.integer(2, default: -1), largest: try $0.boolean(3, default: true))
+      let (values, indices) = try $0.tensor(0).topk(
+        try $0.integer(1), try $0.integer(2, default: -1), largest: try $0.boolean(3, default: true))
       return .several([.tensor(values), .indices(indices)])
     },
     Operation(

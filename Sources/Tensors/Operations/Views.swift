@@ -274,7 +274,9 @@ extension Tensor {
   private func split(_ sizes: [Int], _ dimension: Int, name: String) throws -> [Tensor] {
     guard rank > 0 else { throw TensorError(.index, "split", "a tensor of rank 0 has no dimension to split") }
     let axis = try shape.axis(dimension, "split")
-    guard sizes.allSatisfy({ $0 >= 0 }), sizes.reduce(0, { Swift.min($0, shape[axis] + 1) &+ Swift.min($1, shape[axis] + 1) }) == shape[axis] else {
+    guard sizes.allSatisfy({ $0 >= 0 }),
+      sizes.reduce(0, { Swift.min($0, shape[axis] + 1) &+ Swift.min($1, shape[axis] + 1) }) == shape[axis]
+    else {
       throw TensorError(
         .shape, "split", "sizes \(sizes) do not add up to the size \(shape[axis]) of dimension \(index: axis)")
     }
@@ -384,7 +386,10 @@ enum Views {
     Operation(
       "diagonal", "The diagonal, offset above (or below) the main one.",
       [.input, .init("offset", .integer, default: "0"), .init("dim1", .dimension, default: "1"), .init("dim2", .dimension, default: "2")],
-      samples: [[.float(3, 4)], [.float(3, 4), .integer(1)], [.float(3, 4), .integer(-1)], [.float(2, 3, 4), .integer(0), .integer(0), .integer(2)]]
+      samples: [
+        [.float(3, 4)], [.float(3, 4), .integer(1)], [.float(3, 4), .integer(-1)],
+        [.float(2, 3, 4), .integer(0), .integer(0), .integer(2)],
+      ]
     ) { .tensor(try $0.tensor(0).diagonal(try $0.integer(1, default: 0), try $0.integer(2, default: 0), try $0.integer(3, default: 1))) },
     Operation(
       "unbind", "The list of positions along a dimension.", [.input, .init("dim", .dimension, default: "1")],

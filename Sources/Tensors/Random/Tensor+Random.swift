@@ -43,7 +43,9 @@ extension Tensor {
   public func uniform(from: Double = 0, to: Double = 1) throws -> Tensor {
     guard from <= to else { throw TensorError(.argument, "uniform_", "from = \(from) exceeds to = \(to)") }
     return try randomized("uniform") {
-      try $0.filled("uniform_", { Generator.current.uniform(into: $0, from: from, to: to) }, { Generator.current.uniform(into: $0, from: from, to: to) })
+      try $0.filled(
+        "uniform_", { Generator.current.uniform(into: $0, from: from, to: to) }, { Generator.current.uniform(into: $0, from: from, to: to) }
+      )
     }
   }
 
@@ -52,7 +54,9 @@ extension Tensor {
   public func normal(mean: Double = 0, std: Double = 1) throws -> Tensor {
     guard std >= 0 else { throw TensorError(.argument, "normal_", "the standard deviation \(std) is negative") }
     return try randomized("normal") {
-      try $0.filled("normal_", { Generator.current.normal(into: $0, mean: mean, std: std) }, { Generator.current.normal(into: $0, mean: mean, std: std) })
+      try $0.filled(
+        "normal_", { Generator.current.normal(into: $0, mean: mean, std: std) },
+        { Generator.current.normal(into: $0, mean: mean, std: std) })
     }
   }
 
