@@ -259,7 +259,7 @@ func zeroBasedPositions(_ tensor: Tensor, _ what: String, _ name: String) throws
   for position in values.indices {
     let value = values[position]
     if value == 0 {
-      let last = what == "class labels" ? "" : " (and -1 is the last)"
+      let last = what == "indices" ? " (and -1 is the last)" : ""
       throw ArgumentError("\(name): index 0 is out of range: \(what) start at 1\(last)")
     }
     if value > 0 { values[position] = value - 1 }

@@ -43,11 +43,14 @@ enum Modules {
   /// Calls a module with the arguments from `first` on.
   private static func run(_ module: Module, _ call: inout Call, first: Int) throws {
     if call.count == first, let x = call.unmanaged(first, tensorKind) {
+      if module.takesEntries {
+        return call.returns(tensor: try module(positions(x.takeUnretainedValue(), "entries", module.kind)))
+      }
       return call.returns(tensor: try x._withUnsafeGuaranteedRef { try module($0) })
     }
     if call.count == first + 1, let a = call.unmanaged(first, tensorKind), let b = call.unmanaged(first + 1, tensorKind) {
       if module.takesLabels {
-        let labels = try labels(b.takeUnretainedValue(), module.kind)
+        let labels = try positions(b.takeUnretainedValue(), "class labels", module.kind)
         return call.returns(tensor: try a._withUnsafeGuaranteedRef { try module($0, labels) })
       }
       return call.returns(tensor: try a._withUnsafeGuaranteedRef { a in try b._withUnsafeGuaranteedRef { try module(a, $0) } })
@@ -57,14 +60,14 @@ enum Modules {
       guard let tensor = call.object(position, tensorKind) else {
         throw ArgumentError("\(module.kind): argument \(position - first + 1): expected a tensor, got \(Decoder.found(call[position]))")
       }
-      inputs.append(module.takesLabels && position == first + 1 ? try labels(tensor, module.kind) : tensor)
+      inputs.append(module.takesLabels && position == first + 1 ? try positions(tensor, "class labels", module.kind) : tensor)
     }
     for output in try module(inputs) { call.returns(tensor: output) }
   }
 
-  /// Class labels count from 1 in scripts; the "never" value −100 and probabilities stay.
-  private static func labels(_ tensor: Tensor, _ name: String) throws -> Tensor {
-    tensor.dtype.isFloating || tensor.dtype == .bool ? tensor : try zeroBasedPositions(tensor, "class labels", name)
+  /// Labels and entries count from 1 in scripts; the "never" label −100 and probabilities stay.
+  private static func positions(_ tensor: Tensor, _ what: String, _ name: String) throws -> Tensor {
+    tensor.dtype.isFloating || tensor.dtype == .bool ? tensor : try zeroBasedPositions(tensor, what, name)
   }
 
   private static func read(_ call: inout Call, _ methods: [String]) throws {
@@ -180,6 +183,8 @@ enum Modules {
 }
 
 extension Module {
+  /// Whether the input holds positions in a table.
+  fileprivate var takesEntries: Bool { kind == "Embedding" }
   /// Whether the second input holds class labels.
   fileprivate var takesLabels: Bool { kind == "CrossEntropyLoss" || kind == "NLLLoss" }
 }
