@@ -14,6 +14,8 @@ struct Example {
   let sample: Sample
   /// Dtypes of the float tensors in turn, where they are to be others than float ones.
   var dtypes: [DType] = []
+  /// Whether it has infinities and NaN.
+  var isSpecial = false
 
   /// The call in words, which is also its key in the fixture.
   var text: String {
@@ -66,6 +68,39 @@ struct Example {
 extension Operation {
   var examples: [Example] { samples.map { Example(operation: self, sample: $0) } }
   var rejected: [Example] { rejects.map { Example(operation: self, sample: $0) } }
+
+  /// Zeros, infinities and NaN, where a sample with them can be made without knowing the operation.
+  var special: [Example] {
+    let zero = 0.0
+    let numbers: [Double] = [zero, -zero, .infinity, -.infinity, .nan, -1, 1, 20]
+    let pairs: ([Double], [Double]) = (
+      [0, 0, 1, -1, -zero, .infinity, -.infinity, .nan, 1, -2, 0, 5, .infinity, 2],
+      [0, 1, 0, 0.5, -1, .infinity, 2, 1, .nan, -3, -1, .infinity, 0, -.infinity]
+    )
+    let rows = Sample.Value.values([2, 3], [1, .nan, 2, 3, -.infinity, .infinity])
+    let sample: Sample
+    switch (name, samples.first?.values.count) {
+    case ("leaky_relu", _), ("elu", _), ("softplus", _), ("hardtanh", _), ("gelu", _),
+      (_, 1) where unary != nil:
+      sample = [.values([8], numbers)]
+    case ("eq", _), ("ne", _), ("lt", _), ("le", _), ("gt", _), ("ge", _), ("logical_and", _), ("pow", _),
+      (_, 2) where binary != nil:
+      guard case .float = samples[0].values[0] else {
+        if binary != nil { return [] }
+        fallthrough
+      }
+      sample = [.values([14], pairs.0), .values([14], pairs.1)]
+    case ("clamp", _): sample = [.values([8], numbers), .number(-1), .number(1)]
+    case ("max", _), ("min", _), ("amax", _), ("amin", _), ("argmax", _), ("argmin", _), ("sum", _), ("mean", _), ("prod", _),
+      ("var", _), ("std", _), ("logsumexp", _), ("cumsum", _), ("cumprod", _), ("sort", _), ("argsort", _), ("median", _),
+      ("softmax", _), ("log_softmax", _), ("any", _), ("all", _):
+      sample = [rows, .integer(1)]
+    case ("norm", _): sample = [rows, .number(2), .integer(1)]
+    case ("topk", _): sample = [rows, .integer(2)]
+    default: return []
+    }
+    return [Example(operation: self, sample: sample, isSpecial: true)]
+  }
 
   /// The first sample, and others that mix ranks or numbers into the promotion, with tensors of other dtypes.
   var converted: [Example] {

@@ -79,7 +79,7 @@ extension Expected.Values {
     var lines = ""
     var converted = ""
     for operation in Catalogue.operations {
-      for example in operation.examples { lines += try line(example, reject: "false") }
+      for example in operation.examples + operation.special { lines += try line(example, reject: "false") }
       for example in operation.rejected { lines += try line(example, reject: "true") }
       for example in operation.converted { converted += try line(example, reject: "null") }
     }

@@ -165,22 +165,22 @@ extension Binary {
     a: .uses(.nothing) { c in try Tensor.zeros(like: c.g) }, b: .uses(.nothing) { c in try Tensor.zeros(like: c.g) })
   package static let remainder = Binary(
     "remainder", MG_REMAINDER, "The remainder with the sign of the divisor, as Lua's %.", variant: 1, numberVariant: 0, positive: true,
-    a: .uses(.nothing) { c in c.g }, b: .uses([.a, .b]) { c in try -c.g * (c.a / c.b).floor() })
+    a: .uses(.nothing) { c in c.g }, b: .uses([.a, .b]) { c in try -c.g * floorDivide(c.a, c.b) })
   package static let fmod = Binary(
     "fmod", MG_FMOD, "The remainder with the sign of the dividend, as C's fmod.", variant: 1, numberVariant: 0, positive: true,
     a: .uses(.nothing) { c in c.g }, b: .uses([.a, .b]) { c in try -c.g * Unary.trunc(c.a / c.b) })
   package static let maximum = Binary(
     "maximum", MG_MAXIMUM, "The larger element; equal ones share the gradient.",
-    forms: .both, a: .uses([.a, .b]) { c in try c.g * share(c.a.ge(c.b), c.a, c.b) },
-    b: .uses([.a, .b]) { c in try c.g * share(c.b.ge(c.a), c.a, c.b) })
+    forms: .both, a: .uses([.a, .b]) { c in try c.g * share(Comparison.lt(c.a, c.b), c.a, c.b) },
+    b: .uses([.a, .b]) { c in try c.g * share(Comparison.lt(c.b, c.a), c.a, c.b) })
   package static let minimum = Binary(
     "minimum", MG_MINIMUM, "The smaller element; equal ones share the gradient.",
-    forms: .both, a: .uses([.a, .b]) { c in try c.g * share(c.a.le(c.b), c.a, c.b) },
-    b: .uses([.a, .b]) { c in try c.g * share(c.b.le(c.a), c.a, c.b) })
+    forms: .both, a: .uses([.a, .b]) { c in try c.g * share(Comparison.lt(c.b, c.a), c.a, c.b) },
+    b: .uses([.a, .b]) { c in try c.g * share(Comparison.lt(c.a, c.b), c.a, c.b) })
   package static let atan2 = Binary(
     "atan2", MG_ATAN2, "The angle of the point (other, input).", result: .floating, aliases: ["arctan2"],
-    a: .uses([.a, .b]) { c in try c.g * (c.b / (c.a * c.a + c.b * c.b)) },
-    b: .uses([.a, .b]) { c in try -c.g * (c.a / (c.a * c.a + c.b * c.b)) })
+    a: .uses([.a, .b]) { c in try c.g * bySquares(c.b, c.a, c.b) },
+    b: .uses([.a, .b]) { c in try -c.g * bySquares(c.a, c.a, c.b) })
   package static let hypot = Binary(
     "hypot", MG_HYPOT, "√(input² + other²) without overflow.", positive: true,
     a: .uses([.a, .output]) { c in try c.g * (c.a / c.y) }, b: .uses([.b, .output]) { c in try c.g * (c.b / c.y) })
@@ -207,10 +207,17 @@ extension Binary {
     bitwiseXor, shiftLeft, shiftRight,
   ]
 
-  /// 1 where `wins`, ½ where a and b are equal.
-  private static func share(_ wins: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
+  /// 0 where `loses`, ½ where a and b are equal, else 1: beside NaN both get the gradient.
+  private static func share(_ loses: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
     let dtype = DType.promoted(a.dtype, b.dtype)
-    return try wins.to(dtype) * (1.0 - a.eq(b).to(dtype) * 0.5)
+    let lost = try loses.to(dtype) + a.eq(b).to(dtype) * 0.5
+    return try 1.0 - lost
+  }
+
+  /// part / (a² + b²), 0 at the origin.
+  private static func bySquares(_ part: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
+    let squares = try a * a + b * b
+    return try (part / squares).maskedFill(squares.eq(0), .real(0))
   }
 }
 
@@ -225,7 +232,7 @@ package enum Power {
     a: .uses([.a, .b]) { c in try c.g * slope(c.a, c.b) },
     b: .uses([.a, .b, .output]) { c in
       // The limit at base 0 is 0 for positive exponents.
-      let log = try c.a.log().maskedFill(c.a.eq(0), .real(0))
+      let log = try c.a.log().maskedFill(Comparison.and(c.a.eq(0), c.b.ge(0)), .real(0))
       return try c.g * (c.y * log)
     })
 

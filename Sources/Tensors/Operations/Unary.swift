@@ -129,8 +129,8 @@ extension Unary {
   })
   package static let hardsigmoid = Unary("hardsigmoid", MG_HARDSIGMOID, "clamp(x / 6 + 1/2, 0, 1).", forms: [.functional, .method], .uses(.a) { c in try c.g * (c.a.abs().lt(3).to(c.g.dtype) * (1.0 / 6)) })
   package static let hardswish = Unary("hardswish", MG_HARDSWISH, "x · hardsigmoid(x).", forms: [.functional, .method], .uses(.a) { c in
-    let slope = try c.a.abs().lt(3).to(c.g.dtype) * (c.a * (1.0 / 3) + 0.5)
-    return try c.g * (slope + c.a.ge(3).to(c.g.dtype))
+    // Chosen, not multiplied by 0 and 1, for the sake of infinities.
+    try c.g * c.a.abs().lt(3).choosing(c.a * (1.0 / 3) + 0.5, else: c.a.ge(3).to(c.g.dtype))
   })
   package static let relu6 = Unary("relu6", MG_RELU6, "clamp(x, 0, 6).", grad: "Hardtanh", forms: [.functional], .uses(.a) { c in try c.g * (c.a.gt(0).to(c.g.dtype) * c.a.lt(6).to(c.g.dtype)) })
 
