@@ -370,14 +370,19 @@ INLINE void NAME(dots)(const int rows, const int count, const PRODUCT *q, int64_
   }
 }
 
-/// Rows begin ..< end of C, some at a time.
-static OUTLINE void NAME(dots_of_rows)(const PRODUCT *q, int64_t begin, int64_t end) {
-  int64_t j = 0;
-  for (; j + QUAD <= q->n; j += QUAD)
-    for (int64_t i = begin; i < end; i += DOT_ROWS) NAME(dots)(DOT_ROWS, QUAD, q, i, j, QUAD);
-  if (j < q->n)
-    for (int64_t i = begin; i < end; i += DOT_ROWS) NAME(dots)(DOT_ROWS, QUAD, q, i, j, q->n - j);
-}
+/// Rows begin ..< end of C, `rows` at a time.
+#define DEFINE_DOTS(name, rows)                                                                                      \
+  static OUTLINE void name(const PRODUCT *q, int64_t begin, int64_t end) {                                           \
+    int64_t j = 0;                                                                                                   \
+    for (; j + QUAD <= q->n; j += QUAD)                                                                              \
+      for (int64_t i = begin; i < end; i += rows) NAME(dots)(rows, QUAD, q, i, j, QUAD);                             \
+    if (j < q->n)                                                                                                    \
+      for (int64_t i = begin; i < end; i += rows) NAME(dots)(rows, QUAD, q, i, j, q->n - j);                         \
+  }
+DEFINE_DOTS(NAME(dots_of_rows), DOT_ROWS)
+#if DOT_ROWS > 2
+DEFINE_DOTS(NAME(dots_of_pair), 2)
+#endif
 
 /// A single row of C. Many rows of Y at once are fastest, unless they are so long that they collide in the cache.
 static OUTLINE void NAME(dots_of_row)(const PRODUCT *q, int64_t i) {
@@ -388,10 +393,17 @@ static OUTLINE void NAME(dots_of_row)(const PRODUCT *q, int64_t i) {
   if (j < q->n) NAME(dots)(1, QUAD, q, i, j, q->n - j);
 }
 
+/// Several rows of X at a time make the most of what is read; while k is short, LANES sums at once matter more.
 static void NAME(by_dots)(const PRODUCT *q) {
-  const int64_t some = q->m / DOT_ROWS * DOT_ROWS;
-  if (some > 0) NAME(dots_of_rows)(q, 0, some);
-  for (int64_t i = some; i < q->m; i++) NAME(dots_of_row)(q, i);
+  int64_t i = 0;
+  if (q->k > 2 * LANES || q->n < LANES) {
+    i = q->m / DOT_ROWS * DOT_ROWS;
+    if (i > 0) NAME(dots_of_rows)(q, 0, i);
+#if DOT_ROWS > 2
+    if (i + 2 <= q->m) NAME(dots_of_pair)(q, i, i + 2), i += 2;
+#endif
+  }
+  for (; i < q->m; i++) NAME(dots_of_row)(q, i);
 }
 
 /// Estimates of the time of `by_strips` and `by_dots`, in vector operations. The weights are fitted to 720
@@ -405,8 +417,8 @@ INLINE int64_t NAME(strips_cost)(const PRODUCT *q) {
 }
 INLINE int64_t NAME(dots_cost)(const PRODUCT *q) {
   if (q->x_column != 1 || q->y_row != 1) return INT64_MAX;
-  int64_t single = q->m % DOT_ROWS, steps = NAME(vectors)(q->k);
-  int64_t cost = (q->n + QUAD - 1) / QUAD * QUAD * ((q->m - single) * (steps + 3) + single * (3 * steps + 2) / 2);
+  int64_t single = q->m % 2, steps = NAME(vectors)(q->k);
+  int64_t cost = (q->n + QUAD - 1) / QUAD * QUAD * ((q->m - single) * (steps + 4) + single * (3 * steps + 2) / 2);
   return q->c_column == 1 ? cost : cost + 2 * q->m * q->n;
 }
 
@@ -452,6 +464,7 @@ static void NAME(small)(bool transpose_a, bool transpose_b, int64_t m, int64_t n
 #undef ADD_HALF
 #undef ADD_HALVES
 #undef CROSS
+#undef DEFINE_DOTS
 #undef DEFINE_ROWS
 #undef DEPTH
 #undef DOT_ROWS
