@@ -61,7 +61,7 @@ FUNCTION F LEVEL(exp_parts)(F x, F low, F *k) {
   q = FMA(q, r, 0x1.5558bcp-5f);
   q = FMA(q, r, 0x1.555492p-3f);
   q = FMA(q, r, 0x1.fffffcp-2f);
-  return FMA(q * r, r, r) + 1;
+  return FMA(FMA(q, r, 1), r, 1);
 }
 
 FUNCTION F LEVEL(exp)(F x) {
@@ -201,13 +201,34 @@ FUNCTION F LEVEL(mish)(F x) {
   return x > 20 ? x : x == -INFINITY ? -0.0f : y;
 }
 
+/// The error function: x + x·P(x²) near 0, and 1 − e^(−a + a·Q(a)) for a = |x| beyond; 1 from 4 on.
+FUNCTION F LEVEL(erf)(F x) {
+  F a = ABS(x), s = x * x;
+  a = a > 4 ? 4 : a;
+  F q = 0x1.c20782p-13f;
+  q = FMA(q, a, -0x1.a60b88p-9f);
+  q = FMA(q, a, 0x1.774a98p-6f);
+  q = FMA(q, a, -0x1.af4134p-4f);
+  q = FMA(q, a, -0x1.457a64p-1f);
+  q = FMA(q, a, -0x1.073578p-3f);
+  F far = 1 - LEVEL(exp_negative)(FMA(q, a, -a));
+  F p = 0x1.4f6760p-14f;
+  p = FMA(p, s, -0x1.a60a2ep-11f);
+  p = FMA(p, s, 0x1.544a1ap-8f);
+  p = FMA(p, s, -0x1.b8011ap-6f);
+  p = FMA(p, s, 0x1.ce2d64p-4f);
+  p = FMA(p, s, -0x1.812740p-2f);
+  p = FMA(p, s, 0x1.06eba8p-3f);
+  return a > 0.92f ? __builtin_elementwise_copysign(far, x) : FMA(p, x, x);
+}
+
 /// x·Φ(x), Φ the normal distribution. Φ(−a) = e^(−a²/2)·W(a) with W a quotient of polynomials, all of whose terms are
 /// positive. What rounding lost in a² is passed to the exponential, so the far tail is as exact as the middle.
 FUNCTION F LEVEL(gelu)(F x) {
   F a = ABS(x);
   a = a > 16 ? 16 : a;  // where the tail is 0
-  F square = a * a, lost = FMA(a, a, -square);
-  F k, value = LEVEL(exp_parts)(-0.5f * square, -0.5f * lost, &k);
+  F half = -0.5f * a, square = half * a;
+  F k, value = LEVEL(exp_parts)(square, FMA(half, a, -square), &k);
   F n = 0x1.0c3d5ep-7f, d = 0x1.502f4cp-6f;
   n = FMA(n, a, 0x1.4bb244p-4f);
   n = FMA(n, a, 0x1.767236p-2f);
@@ -219,7 +240,7 @@ FUNCTION F LEVEL(gelu)(F x) {
   d = FMA(d, a, 0x1.ac68f4p+1f);
   d = FMA(d, a, 2);
   F tail = LEVEL(scale)(a * n * value / d, k);  // a·Φ(−a)
-  return x > 0 ? x - tail : x == x ? -tail : x;
+  return x > 0 ? x - tail : -tail;
 }
 
 /// x·sigmoid(√(8/π)·(x + 0.044715·x³)), which is GELU's usual approximation by tanh. The argument is computed in

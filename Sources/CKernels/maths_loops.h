@@ -17,6 +17,7 @@ LOOP_16(expm1)
 LOOP_16(log)
 LOOP_16(log1p)
 LOOP_16(tanh)
+LOOP_16(erf)
 LOOP_16(sigmoid)
 LOOP_16(logsigmoid)
 LOOP_16(softplus)
@@ -85,11 +86,11 @@ BOTH(asin, u10)
 BOTH(acos, u10)
 BOTH(atan, u10)
 BOTH(atanh, u10)
-BOTH(erf, u10)
 BOTH(erfc, u15)
 PLAIN_D(exp, u10)
 PLAIN_D(log, u10)
 PLAIN_D(tanh, u10)
+PLAIN_D(erf, u10)
 #undef BOTH
 
 // MARK: functions that are SLEEF's up to a limit
@@ -187,11 +188,12 @@ PAIR(hypot, u05)
   X(EXP2, exp2, type) X(LOG2, log2, type) X(LOG10, log10, type) X(SIN, sin, type) \
   X(COS, cos, type) X(TAN, tan, type) X(ASIN, asin, type) X(ACOS, acos, type) X(ATAN, atan, type)       \
   X(SINH, sinh, type) X(COSH, cosh, type) X(ASINH, asinh, type) X(ACOSH, acosh, type)                   \
-  X(ATANH, atanh, type) X(ERF, erf, type) X(ERFC, erfc, type) X(LGAMMA, lgamma, type)
+  X(ATANH, atanh, type) X(ERFC, erfc, type) X(LGAMMA, lgamma, type)
 #define OWN(X, type)                                                                                    \
-  X(EXP, exp, type) X(EXPM1, expm1, type) X(LOG, log, type) X(LOG1P, log1p, type) X(TANH, tanh, type)                         \
-  X(SIGMOID, sigmoid, type) X(SILU, silu, type) X(LOGSIGMOID, logsigmoid, type)                         \
-  X(SOFTPLUS, softplus, type) X(GELU_TANH, gelu_tanh, type) X(MISH, mish, type) X(GELU, gelu, type)
+  X(EXP, exp, type) X(EXPM1, expm1, type) X(LOG, log, type) X(LOG1P, log1p, type)                       \
+  X(TANH, tanh, type) X(ERF, erf, type) X(SIGMOID, sigmoid, type) X(SILU, silu, type)                   \
+  X(LOGSIGMOID, logsigmoid, type) X(SOFTPLUS, softplus, type) X(GELU_TANH, gelu_tanh, type)             \
+  X(MISH, mish, type) X(GELU, gelu, type)
 #define PAIRS(X, type) X(POW, pow, type) X(ATAN2, atan2, type) X(HYPOT, hypot, type)
 #define ENTRY(OP, name, type) [MG_##OP] = LEVEL(name##_##type),
 

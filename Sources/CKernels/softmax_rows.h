@@ -66,9 +66,14 @@ FUNCTION double LEVEL(exp_row)(int64_t n, const float *x, float max, bool keep, 
   return total + MG_FOLD_SUM16(a + b);
 }
 
+// The next row's maximum is looked for between a row's sum and its use, so that neither result is waited for.
+
 static void LEVEL(softmax)(int64_t rows, int64_t n, const float *x, float *y) {
+  float max = rows > 0 ? LEVEL(max_row)(n, x) : 0;
   for (int64_t r = 0; r < rows; r++, x += n, y += n) {
-    float scale = (float)(1 / LEVEL(exp_row)(n, x, LEVEL(max_row)(n, x), true, y));
+    double sum = LEVEL(exp_row)(n, x, max, true, y);
+    if (r + 1 < rows) max = LEVEL(max_row)(n, x + n);
+    float scale = (float)(1 / sum);
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) MG_STORE(F, MG_LOAD(F, y + i) * scale, y + i);
     if (i < n) LEVEL(store_few)(n - i, LEVEL(load_few)(n - i, y + i, 0) * scale, y + i);
@@ -76,8 +81,12 @@ static void LEVEL(softmax)(int64_t rows, int64_t n, const float *x, float *y) {
 }
 
 static void LEVEL(log_softmax)(int64_t rows, int64_t n, const float *x, float *y) {
+  float next = rows > 0 ? LEVEL(max_row)(n, x) : 0;
   for (int64_t r = 0; r < rows; r++, x += n, y += n) {
-    float max = LEVEL(max_row)(n, x), shift = (float)log(LEVEL(exp_row)(n, x, max, false, NULL));
+    float max = next;
+    double sum = LEVEL(exp_row)(n, x, max, false, NULL);
+    if (r + 1 < rows) next = LEVEL(max_row)(n, x + n);
+    float shift = (float)log(sum);
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) MG_STORE(F, MG_LOAD(F, x + i) - max - shift, y + i);
     if (i < n) LEVEL(store_few)(n - i, LEVEL(load_few)(n - i, x + i, 0) - max - shift, y + i);
