@@ -95,7 +95,7 @@ end
 
 local function new_class(name, base)
   if type(name) ~= "string" then
-    error("nn.Module: expected a name for the class, as in  local Net = nn.Module \"Net\"", 3)
+    error("nn.Module: expected a name for the class, as in  local Net = nn.Module \"Net\"", 2)
   end
   local class = { __name = name }
   class.__instances = instance_metatable(class)

@@ -1,0 +1,184 @@
+// Runs the command as a person does: the examples, README's code, and scripts and files that are wrong.
+import Foundation
+import Testing
+
+/// A finished run of `moongrad`.
+struct Run {
+  let status: Int32
+  let output: String
+  let error: String
+
+  /// The binary that MOONGRAD_BINARY names, or else the one that was built beside these tests.
+  static let binary =
+    ProcessInfo.processInfo.environment["MOONGRAD_BINARY"].map { URL(filePath: $0) }
+    ?? URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent().appending(path: "moongrad")
+
+  /// Runs it in an empty folder of its own, with `input` as standard input.
+  init(_ arguments: String..., input: String = "") throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "moongrad-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    // Through files, since a pipe that nobody reads fills up.
+    let files = ["in", "out", "error"].map { folder.appending(path: $0) }
+    try input.write(to: files[0], atomically: false, encoding: .utf8)
+    for file in files[1...] { FileManager.default.createFile(atPath: file.path, contents: nil) }
+
+    let process = Process()
+    process.executableURL = Run.binary
+    process.arguments = arguments
+    process.currentDirectoryURL = folder
+    process.standardInput = try FileHandle(forReadingFrom: files[0])
+    process.standardOutput = try FileHandle(forWritingTo: files[1])
+    process.standardError = try FileHandle(forWritingTo: files[2])
+    try process.run()
+    process.waitUntilExit()
+    status = process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus
+    output = try String(contentsOf: files[1], encoding: .utf8)
+    error = try String(contentsOf: files[2], encoding: .utf8)
+  }
+
+  var errorLines: [Substring] { error.split(separator: "\n") }
+}
+
+/// A script in a file that exists while `body` runs.
+private func withScript(_ source: String, _ body: (String) throws -> Void) throws {
+  let file = FileManager.default.temporaryDirectory.appending(path: "moongrad-\(UUID().uuidString).lua")
+  try source.write(to: file, atomically: true, encoding: .utf8)
+  defer { try? FileManager.default.removeItem(at: file) }
+  try body(file.path)
+}
+
+private func example(_ name: String) -> String { Place.checkout.appending(path: "scripts/\(name)").path }
+
+@Suite struct ExampleTests {
+  @Test func autograd() throws {
+    let run = try Run(example("autograd.lua"))
+    #expect(run.status == 0)
+    #expect(run.error == "")
+    let expected = try String(contentsOf: Place.checkout.appending(path: "Tests/Fixtures/examples/autograd.txt"), encoding: .utf8)
+    // Errors name the script by the path that it was called by.
+    let lines = run.output.replacing(example("autograd.lua"), with: "autograd.lua").split(separator: "\n", omittingEmptySubsequences: false)
+    for (line, wanted) in zip(lines, expected.split(separator: "\n", omittingEmptySubsequences: false)) { #expect(line == wanted) }
+    #expect(lines.count == expected.split(separator: "\n", omittingEmptySubsequences: false).count)
+  }
+
+  @Test func freeze() throws {
+    let run = try Run(example("freeze.lua"))
+    #expect(run.status == 0)
+    #expect(run.error == "")
+    // Each parameter before and after, in PyTorch's form and order; trainable ones say so.
+    let names = ["hidden.weight", "hidden.bias", "predict.weight", "predict.bias"]
+    #expect(run.output.split(separator: "\n").filter { names.contains(String($0)) }.map(String.init) == names + names)
+    #expect(run.output.components(separatedBy: "Parameter containing:\n").count == 9)
+    #expect(run.output.components(separatedBy: "requires_grad=True)").count == 5)
+    #expect(run.output.contains("tensor([[-0.2602, -0.1613,  0.1053, -0.1850,  0.2115,  0.2834, -0.1664, -0.2687,"))
+    #expect(run.output.contains("hidden: every bit as before"))
+    #expect(run.output.contains("dead units 1, 2, 5, 10: their entries of predict.weight have every bit as before"))
+    // The script itself raises where a value is off by more than the noise explains.
+    #expect(run.output.contains("largest difference: 0.0"))
+  }
+
+  @Test func digits() throws {
+    let run = try Run(example("digits.lua"))
+    #expect(run.status == 0)
+    let shares = run.output.matches(of: /([0-9.]+) %/).compactMap { Double($0.1) }
+    try #require(shares.count == 5)
+    #expect(shares[1] >= 96, "held-out digits")
+    #expect(shares[2] >= 96, "digits 0 to 4")
+    #expect(shares[3] < 50, "a last layer that has learned nothing")
+    #expect(shares[4] >= 90, "digits 5 to 9 on frozen features")
+    #expect(run.output.contains(/hidden\.weight +0 of +8192 changed/))
+    #expect(run.output.contains(/hidden\.bias +0 of +128 changed/))
+    #expect(run.output.contains(/predict\.bias +5 of +5 changed/))
+  }
+
+  @Test func readme() throws {
+    let text = try String(contentsOf: Place.checkout.appending(path: "README.md"), encoding: .utf8)
+    let blocks = text.matches(of: /(?ms)^```lua\n(.*?)^```/).map { String($0.1) }
+    #expect(!blocks.isEmpty)
+    for block in blocks {
+      try withScript(block) { path in
+        let run = try Run(path)
+        #expect(run.status == 0)
+        #expect(run.error == "")
+        #expect(run.output.hasPrefix("Parameter containing:"))
+      }
+    }
+  }
+}
+
+@Suite struct ReadmeTests {
+  /// The operation that README shows is one that exists, word for word.
+  @Test func swiftCode() throws {
+    let text = try String(contentsOf: Place.checkout.appending(path: "README.md"), encoding: .utf8)
+    let source = try String(contentsOf: Place.checkout.appending(path: "Sources/Tensors/Operations/Selection.swift"), encoding: .utf8)
+    let blocks = text.matches(of: /(?ms)^```swift\n(.*?)^```/).map { String($0.1) }
+    #expect(blocks.count == 2)
+    for block in blocks { #expect(source.contains(block)) }
+  }
+}
+
+@Suite struct CommandTests {
+  @Test func argumentsAndInputArriveAsTheyAre() throws {
+    try withScript("print(#arg, arg[1], arg[2], arg[3], ...) io.write(io.read 'a')") { path in
+      let run = try Run(path, "a b", "", "--x", input: "line 1\nline 2")
+      #expect(run.status == 0)
+      #expect(run.output == "3\ta b\t\t--x\ta b\t\t--x\nline 1\nline 2")
+      #expect(run.error == "")
+    }
+  }
+
+  @Test func missingScript() throws {
+    let run = try Run("nowhere.lua")
+    #expect(run.status == 1)
+    #expect(run.output == "")
+    #expect(run.error == "moongrad: cannot open nowhere.lua: no such file or directory\n")
+  }
+
+  @Test func directory() throws {
+    let run = try Run("/")
+    #expect(run.status == 1)
+    #expect(run.error == "moongrad: cannot run /: it is a directory\n")
+  }
+
+  @Test func syntaxError() throws {
+    try withScript("local x = 1\nlocal = 2\n") { path in
+      let run = try Run(path)
+      #expect(run.status == 1)
+      #expect(run.output == "")
+      #expect(run.errorLines.first == "moongrad: \(path):2: <name> expected near '='")
+      #expect(!run.error.contains("traceback"))
+    }
+  }
+
+  @Test func binaryChunkIsRefused() throws {
+    try withScript("\u{1b}Lua") { path in
+      let run = try Run(path)
+      #expect(run.status == 1)
+      #expect(run.errorLines.first?.contains("binary") == true)
+    }
+  }
+
+  @Test func scriptErrorHasPositionAndTraceback() throws {
+    try withScript("local mg = require 'moongrad'\nlocal function f()\n  local y = mg.ones(2, 3):mm(mg.ones(4, 5))\n  return y\nend\nlocal y = f()\n") { path in
+      let run = try Run(path)
+      #expect(run.status == 1)
+      #expect(run.errorLines.first == "moongrad: \(path):3: mm: inner sizes 3 and 4 differ for [2, 3] × [4, 5]")
+      #expect(run.error.contains("stack traceback:"))
+      #expect(run.error.contains("\(path):6: in main chunk"))
+    }
+  }
+
+  @Test(arguments: [
+    "error()", "error(nil)", "error({})", "error(setmetatable({}, { __tostring = function() return 'own' end }))",
+    "require 'nothing_of_that_name'", "local x <close> = 3", "coroutine.wrap(error)('inside')",
+    "require('moongrad').zeros(1 << 40, 1 << 40)", "string.rep('x', 1 << 40)",
+    "local function f() return 1 + f() end f()", "local t = setmetatable({}, {}) t.x.y = 1",
+  ]) func everyErrorEndsWithStatus1(_ source: String) throws {
+    try withScript(source) { path in
+      let run = try Run(path)
+      #expect(run.status == 1)
+      #expect(run.error.hasPrefix("moongrad: "))
+    }
+  }
+}

@@ -1,0 +1,34 @@
+// Runs the scripts in topics/, each in a fresh session.
+import Foundation
+import Moongrad
+import Testing
+
+/// Where the sources of these tests are, and the checkout that they are in.
+enum Place {
+  static let tests = URL(filePath: #filePath).deletingLastPathComponent()
+  static let checkout = tests.deletingLastPathComponent().deletingLastPathComponent()
+
+  static func scripts(in folder: URL) -> [URL] {
+    let files = try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+    return (files ?? []).filter { $0.pathExtension == "lua" }.sorted { $0.path < $1.path }
+  }
+}
+
+/// Settings such as printing options are the process's, so that one script runs at a time.
+@Suite(.serialized) struct LuaTests {
+  static let topics = Place.scripts(in: Place.tests.appending(path: "topics")).map { $0.deletingPathExtension().lastPathComponent }
+
+  @Test(arguments: topics) func topic(_ name: String) throws {
+    let session = try Session()
+    do {
+      try session.run(file: Place.tests.appending(path: "topics/\(name).lua").path)
+    } catch let error as LuaError {
+      Issue.record("\(error.message)")
+    }
+  }
+
+  @Test func everyTopicIsFound() {
+    #expect(LuaTests.topics.contains("autograd"))
+    #expect(LuaTests.topics.count >= 10)
+  }
+}

@@ -1,0 +1,122 @@
+-- x[i], x[{i, j}], x[{ {1, 3}, {} }], x[mask], x[tensor]: read and assigned, positions from 1, ranges with their ends.
+local check = dofile((arg[0]:match "^.*/" or "./") .. "../check.lua")
+local mg = require "moongrad"
+
+-- 1 2 3 / 4 5 6 / 7 8 9
+local function grid() return mg.arange(1, 10):view(3, 3):float() end
+
+check.case("one number selects along the first dimension", function()
+  local x = grid()
+  check.elements(x[1], { 1, 2, 3 })
+  check.elements(x[3], { 7, 8, 9 })
+  check.elements(x[-1], { 7, 8, 9 })
+  check.elements(x[-3], { 1, 2, 3 })
+  check.elements(x[2][3], 6)
+  check.elements(x[6 / 2], { 7, 8, 9 })              -- integral floats are integers
+end)
+
+check.case("a list indexes several dimensions", function()
+  local x = grid()
+  check.elements(x[{ 2, 3 }], 6)
+  check.elements(x[{ -1, -1 }], 9)
+  check.elements(x[{ 2 }], { 4, 5, 6 })
+  check.equal(x[{ 1, 1 }].shape, {})
+end)
+
+check.case("ranges include their ends; {} is everything", function()
+  local x = grid()
+  check.elements(x[{ { 1, 2 } }], { { 1, 2, 3 }, { 4, 5, 6 } })
+  check.elements(x[{ { 1, 2 }, {} }], { { 1, 2, 3 }, { 4, 5, 6 } })
+  check.elements(x[{ {}, 2 }], { 2, 5, 8 })
+  check.elements(x[{ {}, { 2, 3 } }], { { 2, 3 }, { 5, 6 }, { 8, 9 } })
+  check.elements(x[{ { 2, 2 }, { 2, 2 } }], { { 5 } })
+  check.elements(x[{ { 2, -1 } }], { { 4, 5, 6 }, { 7, 8, 9 } })
+  check.elements(x[{ { -2, -1 }, 1 }], { 4, 7 })
+  check.elements(x[{ { 1, -2 }, 1 }], { 1, 4 })
+  check.elements(x[{ { 1, 3, 2 }, 1 }], { 1, 7 })
+  check.elements(x[{ {}, {} }], { { 1, 2, 3 }, { 4, 5, 6 }, { 7, 8, 9 } })
+  check.equal(x[{ { 3, 2 } }].shape, { 0, 3 })       -- an empty range
+end)
+
+check.case("'...' stands for the dimensions between", function()
+  local x = mg.arange(8):view(2, 2, 2)
+  check.elements(x[{ "...", 1 }], { { 0, 2 }, { 4, 6 } })
+  check.elements(x[{ 2, "...", 2 }], { 5, 7 })
+end)
+
+check.case("masks", function()
+  local x = grid()
+  check.elements(x[x:gt(6)], { 7, 8, 9 })
+  check.elements(x[mg.tensor{ true, false, true }], { { 1, 2, 3 }, { 7, 8, 9 } })
+  check.equal(x[x:gt(100)].shape, { 0 })
+end)
+
+check.case("index tensors", function()
+  local x = grid()
+  check.elements(x[mg.tensor{ 3, 1 }], { { 7, 8, 9 }, { 1, 2, 3 } })
+  check.elements(x[mg.tensor{ -1 }], { { 7, 8, 9 } })
+  check.elements(x[{ mg.tensor{ 1, 2 }, mg.tensor{ 3, 1 } }], { 3, 4 })
+  check.elements(x[{ {}, mg.tensor{ 3, 1 } }], { { 3, 1 }, { 6, 4 }, { 9, 7 } })
+  check.elements(x[mg.tensor{ { 1, 2 } }], { { { 1, 2, 3 }, { 4, 5, 6 } } })
+  local _, order = mg.tensor{ 2.0, 3.0, 1.0 }:sort()
+  check.elements(x[order], { { 7, 8, 9 }, { 1, 2, 3 }, { 4, 5, 6 } })   -- positions that came out go in
+end)
+
+check.case("assignment takes the same forms", function()
+  local x = grid()
+  x[1] = 0
+  check.elements(x[1], { 0, 0, 0 })
+  x[{ 2, 3 }] = 60
+  check.elements(x[2], { 4, 5, 60 })
+  x[{ {}, 1 }] = mg.tensor{ 1.0, 2.0, 3.0 }
+  check.elements(x[{ {}, 1 }], { 1, 2, 3 })
+  x[x:gt(8)] = -1
+  check.elements(x, { { 1, 0, 0 }, { 2, 5, -1 }, { 3, 8, -1 } })
+  x[mg.tensor{ 3, 1 }] = 7
+  check.elements(x, { { 7, 7, 7 }, { 2, 5, -1 }, { 7, 7, 7 } })
+  x[2] = { 1, 2, 3 }
+  check.elements(x[2], { 1, 2, 3 })
+  x[{ { 1, 2 }, { 1, 2 } }] = mg.tensor{ { 1.0, 2.0 }, { 3.0, 4.0 } }
+  check.elements(x, { { 1, 2, 7 }, { 3, 4, 3 }, { 7, 7, 7 } })
+  x[{}] = 0
+  check.equal(x:sum():item(), 0.0)
+end)
+
+check.case("basic indexing gives views", function()
+  local x = grid()
+  local row, part = x[2], x[{ {}, { 1, 2 } }]
+  row:fill_(0)
+  check.elements(x[2], { 0, 0, 0 })
+  part[{ 1, 1 }] = 100
+  check.elements(x[{ 1, 1 }], 100)
+  local copy = x[mg.tensor{ 1 }]
+  copy:fill_(5)
+  check.elements(x[{ 1, 1 }], 100)                   -- an index tensor copies
+end)
+
+check.case("gradients go where the index says", function()
+  local x = grid()
+  x.requires_grad = true;
+  (x[2] * 2):sum():backward()
+  check.elements(x.grad, { { 0, 0, 0 }, { 2, 2, 2 }, { 0, 0, 0 } })
+  x.grad = nil
+  x[{ {}, { 2, 3 } }]:sum():backward()
+  check.elements(x.grad, { { 0, 1, 1 }, { 0, 1, 1 }, { 0, 1, 1 } })
+  x.grad = nil
+  x[mg.tensor{ 1, 1, 3 }]:sum():backward()
+  check.elements(x.grad, { { 2, 2, 2 }, { 0, 0, 0 }, { 1, 1, 1 } })
+  x.grad = nil
+  x[x:gt(8)]:sum():backward()
+  check.elements(x.grad, { { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 1 } })
+end)
+
+check.case("gradients of assignments", function()
+  local x = mg.tensor({ 1.0, 2.0 }, { requires_grad = true })
+  local y = mg.zeros(3)
+  y[{ { 2, 3 } }] = x * 2
+  check.elements(y:detach(), { 0, 2, 4 })
+  y:sum():backward()
+  check.elements(x.grad, { 2, 2 })
+end)
+
+return check.done()

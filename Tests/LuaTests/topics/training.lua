@@ -1,0 +1,64 @@
+-- Scripts and their PyTorch originals print the same losses: the twins in Fixtures/training, to five digits.
+local check = dofile((arg[0]:match "^.*/" or "./") .. "../check.lua")
+
+local fixtures = check.here .. "../../Fixtures/training/"
+
+-- Words of a line, numbers as numbers. Beside them the sizes of the numbers, to weigh small ones in a row of large ones.
+local function words(line)
+  local list, largest = {}, 0
+  for word in line:gmatch "%S+" do
+    local number = tonumber(word)
+    list[#list + 1] = number or word
+    if math.type(number) == "float" then largest = math.max(largest, math.abs(number)) end
+  end
+  return list, largest
+end
+
+for _, name in ipairs { "regression", "freezing", "digits" } do
+  check.case(name, function()
+    local expected = {}
+    for _, line in ipairs(check.lines(fixtures .. name .. ".txt")) do
+      if line:sub(1, 1) ~= "#" then expected[#expected + 1] = line end
+    end
+    local printed = check.printed(fixtures .. name .. ".lua")
+    check.equal(#printed, #expected)
+    local worst, where = 0, nil
+    for i, line in ipairs(expected) do
+      local theirs, scale = words(line)
+      local ours = words(printed[i] or "")
+      check.equal(#ours, #theirs)
+      for j, value in ipairs(theirs) do
+        if math.type(value) == "float" then
+          local off = math.abs((tonumber(ours[j]) or math.huge) - value) / scale
+          if not (off <= worst) then worst, where = off, line .. "\n    here: " .. tostring(printed[i]) end
+        else
+          check.equal(ours[j], value)
+        end
+      end
+    end
+    if not (worst < 1e-5) then check.equal(("off by %.3g at %s"):format(worst, where), "within 1e-5") end
+  end)
+end
+
+check.case("dead units and the frozen layer keep their bits", function()
+  local first, last = {}, {}
+  for _, line in ipairs(check.lines(fixtures .. "freezing.txt")) do
+    local name, values = line:match "^# start (%S+) (.+)$"
+    if name then first[name] = words(values) end
+  end
+  for _, line in ipairs(check.printed(fixtures .. "freezing.lua")) do
+    local name, values = line:match "^sgd (%a+%.%a+) (.+)$"
+    if name then last[name] = words(values) end
+  end
+  -- Both went through float32.
+  local function bits(number) return string.pack("f", number) end
+  for _, name in ipairs { "hidden.weight", "hidden.bias" } do
+    for i = 1, 10 do check.equal(bits(last[name][i]), bits(first[name][i])) end
+  end
+  for _, i in ipairs { 1, 2, 5, 10 } do
+    check.equal(bits(last["predict.weight"][i]), bits(first["predict.weight"][i]))
+  end
+  check.is_true(last["predict.bias"][1] ~= first["predict.bias"][1])
+end)
+
+return check.done()
