@@ -92,6 +92,12 @@ import Training
     try p.setGrad(p.detach())
     try optimizer("SGD", [p], ["lr": .number(0.5)]).step()
     #expect(p.doubles == [0.5, 1, 2])
+    // One that overlaps it, an element behind: every element moves by the gradient as it was before the step.
+    let buffer = try Tensor([1.0, 2, 4, 8])
+    let late = try buffer.slice(0, 1, 4).detach().markParameter()
+    try late.setGrad(buffer.slice(0, 0, 3).detach())
+    try optimizer("SGD", [late], ["lr": .number(1)]).step()
+    #expect(late.doubles == [1, 2, 4])
     // An expanded parameter cannot be written.
     let expanded = try Tensor([1.0]).expand([3]).detach().markParameter()
     try expanded.setGrad(Tensor([1.0, 1, 1]))

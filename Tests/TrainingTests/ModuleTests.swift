@@ -205,7 +205,7 @@ import Training
     #expect(try linear(Tensor([1.0])).doubles == plain.doubles)
   }
 
-  /// Ids are not used again while a later hook lives.
+  /// Ids are not used again, so that removing a hook twice removes no other.
   @Test func ids() throws {
     let module = Identity()
     let first = module.addForwardHook { _, _, _ in nil }
@@ -214,6 +214,8 @@ import Training
     let third = module.addForwardHook { _, _, _ in nil }
     #expect(Set([first, second, third]).count == 3)
     #expect(module.forwardHooks.map(\.id) == [second, third])
+    module.removeForwardHook(third)
+    #expect(module.addForwardHook { _, _, _ in nil } != third)
   }
 
   @Test func losses() throws {
@@ -268,6 +270,16 @@ import Training
     let loss = try module("CrossEntropyLoss", .tensor(Tensor([1.0, 2, 3])))
     #expect(loss.namedBuffers().map(\.name) == ["weight"] && loss.namedParameters().isEmpty)
     #expect(loss.stateDict().map(\.name) == ["weight"])
+  }
+}
+
+@Suite struct ModuleInputTests {
+  /// What holds labels or positions says so, since scripts count them from 1.
+  @Test func kinds() throws {
+    #expect(try Linear(1, 1).inputs.map(\.name) == ["input"] && Linear(1, 1).positionInput == -1)
+    #expect(Loss.mse().inputs.map(\.name) == ["input", "target"] && Loss.mse().positionInput == -1)
+    #expect(Loss.crossEntropy().positionInput == 1)
+    #expect(try module("NLLLoss").positionInput == 1 && Embedding(2, 2).positionInput == 0)
   }
 }
 

@@ -219,7 +219,8 @@ struct Run: CustomTestStringConvertible, Sendable {
     group["rate"] = .number(1)
     #expect(
       message { try optimizer.step() }
-        == "SGD: unknown option 'rate'; there are dampening, differentiable, foreach, fused, lr, maximize, momentum, nesterov, weight_decay")
+        == "SGD: unknown option 'rate'; there are dampening, differentiable, foreach, fused, lr, maximize, momentum, nesterov, weight_decay"
+    )
     group["lr"] = .number(0.25)
     try optimizer.step()
     #expect(p.doubles == [0.75])

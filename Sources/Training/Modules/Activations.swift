@@ -60,11 +60,14 @@ extension Activation {
       self.summary = summary
       self.samples = [[]] + samples
       self.parameters = parameters + (inPlace ? [.init("inplace", .boolean, default: "false")] : [])
-      self.function = !inPlace ? function : { settings in
-        let plain = try function(settings)
-        guard settings.boolean(parameters.count) else { return plain }
-        return { x in try x.writing(name.lowercased()) { try plain($0) } }
-      }
+      self.function =
+        !inPlace
+        ? function
+        : { settings in
+          let plain = try function(settings)
+          guard settings.boolean(parameters.count) else { return plain }
+          return { x in try x.writing(name.lowercased()) { try plain($0) } }
+        }
     }
 
     var kind: ModuleKind {

@@ -23,7 +23,7 @@ public final class Embedding: Module {
     weight = try Tensor.zeros(shape, dtype: dtype ?? DType.defaultFloating).normal()
     if let row = self.padding { try weight.select(0, row).fill(.integer(0)) }
     try weight.markParameter()
-    super.init(kind: "Embedding")
+    super.init(kind: "Embedding", inputs: [Parameter("input", .indices)])
   }
 
   public override var parameters: [(name: String, tensor: Tensor?)] { [("weight", weight)] }

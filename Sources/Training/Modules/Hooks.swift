@@ -5,7 +5,7 @@ import Tensors
 /// Sees a module's inputs before it computes; returns others, or nil to leave them.
 public struct ForwardPreHook {
   public typealias Body = (Module, [Tensor]) throws -> [Tensor]?
-  /// Distinguishes it among the hooks of its module, for removal.
+  /// Tells it from all other hooks that its module ever had, for removal.
   public let id: Int
   public let body: Body
 }
@@ -21,17 +21,17 @@ extension Module {
   /// Adds a hook to run before `forward`, after those already there; returns the id that removes it.
   @discardableResult
   public final func addForwardPreHook(_ body: @escaping ForwardPreHook.Body) -> Int {
-    let id = (forwardPreHooks.last?.id ?? 0) + 1
-    forwardPreHooks.append(ForwardPreHook(id: id, body: body))
-    return id
+    lastHook += 1
+    forwardPreHooks.append(ForwardPreHook(id: lastHook, body: body))
+    return lastHook
   }
 
   /// Adds a hook to run after `forward`, after those already there; returns the id that removes it.
   @discardableResult
   public final func addForwardHook(_ body: @escaping ForwardHook.Body) -> Int {
-    let id = (forwardHooks.last?.id ?? 0) + 1
-    forwardHooks.append(ForwardHook(id: id, body: body))
-    return id
+    lastHook += 1
+    forwardHooks.append(ForwardHook(id: lastHook, body: body))
+    return lastHook
   }
 
   /// Removes a hook; nothing happens when it is gone already.

@@ -15,10 +15,9 @@ public final class Loss: Module {
     self.row = row
     settings = try Settings(arguments, row.parameters)
     function = try row.function(settings)
-    super.init(kind: row.name)
+    super.init(kind: row.name, inputs: [.input, row.target])
   }
 
-  public override var inputCount: Int { 2 }
   public override func forward(_ a: Tensor, _ b: Tensor) throws -> Tensor { try function(a, b) }
 
   public override var buffers: [(name: String, tensor: Tensor?)] {
@@ -55,16 +54,18 @@ extension Loss {
     let name: String
     let summary: String
     let parameters: [Parameter]
+    let target: Parameter
     let samples: [ModuleSample]
     let function: (Settings) throws -> Function
 
     init(
-      _ name: String, _ summary: String, _ parameters: [Parameter], samples: [ModuleSample],
-      _ function: @escaping (Settings) throws -> Function
+      _ name: String, _ summary: String, _ parameters: [Parameter], target: Parameter.Kind = .tensor,
+      samples: [ModuleSample], _ function: @escaping (Settings) throws -> Function
     ) {
       self.name = name
       self.summary = summary
       self.parameters = parameters
+      self.target = Parameter("target", target)
       self.samples = samples
       self.function = function
     }
@@ -107,7 +108,7 @@ extension Loss {
     },
     Row(
       "CrossEntropyLoss", "−log-probability of the target class, from logits (batch, classes).",
-      [weight, ignoreIndex, reduction, .init("label_smoothing", .number, default: "0")],
+      [weight, ignoreIndex, reduction, .init("label_smoothing", .number, default: "0")], target: .labels,
       samples: reductions(2, labelled) + [
         ModuleSample([.positive(3)], labelled), ModuleSample([.absent, .integer(1)], labelled),
         ModuleSample([.absent, .absent, .absent, .number(0.1)], labelled), ModuleSample([], [.float(4, 3), .positive(4, 3)]),
@@ -122,7 +123,7 @@ extension Loss {
       return { try $0.crossEntropy($1, weight: weight, ignoring: ignored, reduction: reduction, smoothing: smoothing) }
     },
     Row(
-      "NLLLoss", "−input at the target class, for log-probabilities.", [weight, ignoreIndex, reduction],
+      "NLLLoss", "−input at the target class, for log-probabilities.", [weight, ignoreIndex, reduction], target: .labels,
       samples: reductions(2, labelled) + [
         ModuleSample([.positive(3)], labelled), ModuleSample([.absent, .integer(1)], labelled),
       ]

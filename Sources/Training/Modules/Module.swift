@@ -10,6 +10,10 @@ import Tensors
 open class Module {
   /// The class name that printing and errors show, `Linear`.
   public let kind: String
+  /// The tensors that `forward` takes, with their kinds: what holds labels or positions counts from 0 here.
+  public let inputs: [Parameter]
+  /// Which input holds labels or positions, as losses of classes and embeddings have one; negative when none does.
+  public let positionInput: Int
   /// Whether dropout drops and statistics are collected; see `train(_:)`.
   public final var isTraining = true
   /// Called with the inputs before `forward`, first to last.
@@ -17,9 +21,13 @@ open class Module {
   /// Called with the inputs and outputs after `forward`, first to last.
   public final var forwardHooks: [ForwardHook] = [] { didSet { noteHooks() } }
   private final var hasHooks = false
+  /// Ids of hooks are not used again.
+  final var lastHook = 0
 
-  public init(kind: String) {
+  public init(kind: String, inputs: [Parameter] = [.input]) {
     self.kind = kind
+    self.inputs = inputs
+    positionInput = inputs.firstIndex { $0.kind == .labels || $0.kind == .indices } ?? -1
   }
 
   // MARK: Contents
@@ -56,12 +64,9 @@ open class Module {
 
   // MARK: Computing
 
-  /// How many tensors `forward` takes.
-  open var inputCount: Int { 1 }
-
   /// The computation in its general form. Throws when the number of inputs is wrong.
   open func forward(_ inputs: [Tensor]) throws -> [Tensor] {
-    guard inputs.count == inputCount else { throw wrongCount(inputs.count) }
+    guard inputs.count == self.inputs.count else { throw wrongCount(inputs.count) }
     switch inputs.count {
     case 1: return [try forward(inputs[0])]
     case 2: return [try forward(inputs[0], inputs[1])]
@@ -77,7 +82,7 @@ open class Module {
 
   private func wrongCount(_ found: Int) -> TensorError {
     func tensors(_ count: Int) -> String { count == 1 ? "1 tensor" : "\(count) tensors" }
-    return TensorError(.argument, kind, "takes \(tensors(inputCount)), got \(found)")
+    return TensorError(.argument, kind, "takes \(tensors(inputs.count)), got \(found)")
   }
 
   @inline(__always)

@@ -19,7 +19,8 @@ public final class SGD: Optimizer {
     guard !new.nesterov || (new.momentum > 0 && new.dampening == 0) else {
       throw TensorError(
         .argument, kind.name,
-        "nesterov needs a momentum above 0 and no dampening, got momentum = \(pythonNumber(new.momentum)) and dampening = \(pythonNumber(new.dampening))")
+        "nesterov needs a momentum above 0 and no dampening, got momentum = \(pythonNumber(new.momentum)) and dampening = \(pythonNumber(new.dampening))"
+      )
     }
     settings.put(new, at: group)
   }

@@ -58,7 +58,8 @@ public enum Initializer {
     guard mass > 0.3 else {
       throw TensorError(
         .argument, "trunc_normal_",
-        "only \(pythonNumber(mass)) of the normal distribution with mean \(pythonNumber(mean)) and std \(pythonNumber(std)) lies between \(pythonNumber(low)) and \(pythonNumber(high)); at least 0.3 is needed")
+        "only \(pythonNumber(mass)) of the normal distribution with mean \(pythonNumber(mean)) and std \(pythonNumber(std)) lies between \(pythonNumber(low)) and \(pythonNumber(high)); at least 0.3 is needed"
+      )
     }
     return try withNoGrad {
       try tensor.normal(mean: mean, std: std)
@@ -68,6 +69,37 @@ public enum Initializer {
         let again = try Tensor.zeros(tensor.shape, dtype: tensor.dtype).normal(mean: mean, std: std)
         try tensor.copy(from: outside.choosing(again, else: tensor))
       }
+    }
+  }
+
+  /// Rows, or columns where there are fewer of them, of length `gain` that are orthogonal to each other, drawn uniformly
+  /// (Saxe et al., 2013). Dimensions after the first count as one.
+  @discardableResult
+  public static func orthogonal(_ tensor: Tensor, gain: Double = 1) throws -> Tensor {
+    guard tensor.rank >= 2 else {
+      throw TensorError(.shape, "orthogonal_", "at least 2 dimensions are needed, got shape \(tensor.shape)")
+    }
+    guard tensor.count > 0 else { return tensor }
+    let (rows, columns) = (tensor.shape[0], tensor.count / tensor.shape[0])
+    let drawn = try Tensor.randn([rows, columns], dtype: tensor.dtype)
+    // Q of the decomposition whose R has a positive diagonal is unique, so Gram and Schmidt's is PyTorch's.
+    let tall = try rows < columns ? drawn.t() : drawn
+    var vectors = try tall.t().unbind().map(\.doubles)
+    for index in vectors.indices {
+      // Twice, which is as good as Householder's reflections.
+      for _ in 0..<2 {
+        for earlier in 0..<index {
+          let overlap = zip(vectors[index], vectors[earlier]).reduce(0) { $0 + $1.0 * $1.1 }
+          for element in vectors[index].indices { vectors[index][element] -= overlap * vectors[earlier][element] }
+        }
+      }
+      let length = vectors[index].reduce(0) { $0 + $1 * $1 }.squareRoot()
+      for element in vectors[index].indices { vectors[index][element] /= length }
+    }
+    let q = try Tensor(vectors, dtype: tensor.dtype)
+    return try withNoGrad {
+      try tensor.copy(from: (rows < columns ? q : q.t()).reshape(tensor.shape.array))
+      return gain == 1 ? tensor : try tensor.copy(from: tensor * gain)
     }
   }
 
