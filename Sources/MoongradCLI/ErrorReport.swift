@@ -17,6 +17,9 @@ struct Sources {
     return position.line <= lines.count ? lines[position.line - 1] : nil
   }
 
+  /// Whether a chunk that is in no file has one line only.
+  func isOneLine(_ chunk: String) -> Bool { texts[chunk].map { !$0.contains("\n") } ?? false }
+
   private func text(of chunk: String) -> String? {
     if let text = texts[chunk] { return text }
     var path = chunk
@@ -32,6 +35,9 @@ struct ErrorReport {
   var palette: Palette
   /// The most lines of the traceback; the middle is left out.
   var tracebackLimit = 22
+  /// Whether to leave out what a person at the console has before their eyes: a traceback of one call, and a line of
+  /// source that is the whole input, when no part of it can be marked.
+  var isTerse = false
 
   /// The whole, ending in a new line.
   func text(prefix: String) -> String {
@@ -50,7 +56,9 @@ struct ErrorReport {
     line = line.map { $0 == "\t" ? " " : $0 }
     while line.last?.isWhitespace == true { line.removeLast() }
     guard let start = line.firstIndex(where: { !$0.isWhitespace }) else { return [] }
-    var marked = named(in: line) ?? start..<line.count
+    let name = named(in: line)
+    if isTerse, name == nil, sources.isOneLine(position.chunk) { return [] }
+    var marked = name ?? start..<line.count
     // Of a very long line, the part around the mark.
     let width = 100
     if line.count > width {
@@ -112,6 +120,8 @@ struct ErrorReport {
     var lines = text.split(separator: "\n").map { String($0.replacing("\t", with: "  ")) }
     while let last = lines.last, last.hasSuffix("[C]: in ?") { lines.removeLast() }
     guard lines.count > 1 else { return nil }
+    let calls = lines.dropFirst().filter { !$0.hasPrefix("  [C]: ") }
+    if isTerse, calls.count <= 1, calls.allSatisfy({ $0.hasSuffix("in main chunk") || $0.contains("in function <[") }) { return nil }
     if lines.count > tracebackLimit {
       let kept = tracebackLimit / 2
       let left = lines.count - 2 * kept

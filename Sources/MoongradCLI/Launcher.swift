@@ -119,9 +119,9 @@ struct Launcher {
       let hasRun = invocation.steps.contains { if case .execute = $0 { true } else { false } } || invocation.showsVersion
       if hasRun, !invocation.isInteractive { return Status.success }
       if !isTerminal, !invocation.isInteractive { try runStandardInput(session) }
-      if isTerminal, !invocation.isInteractive { return converse(session) }
+      if isTerminal, !invocation.isInteractive { return try converse(session) }
     }
-    return invocation.isInteractive ? converse(session) : Status.success
+    return invocation.isInteractive ? try converse(session) : Status.success
   }
 
   private mutating func runStandardInput(_ session: Session) throws {
@@ -143,10 +143,7 @@ struct Launcher {
     return [UInt8](repeating: UInt8(ascii: " "), count: end) + source[end...]
   }
 
-  private func converse(_ session: Session) -> Int32 {
-    Output.error("moongrad: the console is not there yet\n")
-    return Status.scriptError
-  }
+  private func converse(_ session: Session) throws -> Int32 { try Console(session, sources).run() }
 
   // MARK: Errors
 
