@@ -273,6 +273,35 @@ import Training
   }
 }
 
+@Suite struct ModuleFieldTests {
+  /// An assigned field is what the next call computes with; an impossible one leaves everything as it was.
+  @Test func assigning() throws {
+    func set(_ module: Module, _ name: String, _ value: ModuleField) throws {
+      let write = try #require(ModuleCatalogue.kind(named: module.kind)?.writers[name])
+      try write(module, value)
+    }
+    let leaky = try module("LeakyReLU")
+    try set(leaky, "negative_slope", .number(0.5))
+    #expect(try leaky(Tensor([-2.0])).doubles == [-1] && leaky.description == "LeakyReLU(negative_slope=0.5)")
+    let gelu = try module("GELU")
+    #expect(message { try set(gelu, "approximate", .string("fast")) }.hasPrefix("GELU: approximate must be"))
+    #expect(message { try set(gelu, "approximate", .number(1)) } == "GELU: 1.0 is no value for approximate")
+    #expect(gelu.description == "GELU(approximate='none')")
+    let softmax = try module("Softmax", .integer(0))
+    try set(softmax, "dim", .none)
+    #expect(softmax.description == "Softmax(dim=None)")
+    try set(softmax, "dim", .index(1))
+    #expect(softmax.description == "Softmax(dim=1)")
+    let loss = try module("NLLLoss", .tensor(Tensor([1.0, 0])))
+    try set(loss, "weight", .none)
+    #expect(loss.namedBuffers().isEmpty)
+    let dropout = try Dropout()
+    #expect(message { try set(dropout, "p", .number(-1)) }.hasPrefix("Dropout: p must be a probability"))
+    try set(dropout, "p", .integer(0))
+    #expect(dropout.p == 0)
+  }
+}
+
 @Suite struct ModuleInputTests {
   /// What holds labels or positions says so, since scripts count them from 1.
   @Test func kinds() throws {

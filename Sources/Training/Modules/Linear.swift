@@ -7,9 +7,9 @@ public final class Linear: Module {
   public let inFeatures: Int
   public let outFeatures: Int
   /// `(out, in)`.
-  public private(set) var weight: Tensor
+  @exclusivity(unchecked) public private(set) var weight: Tensor
   /// `(out)`, or absent.
-  public private(set) var bias: Tensor?
+  @exclusivity(unchecked) public private(set) var bias: Tensor?
 
   /// Initial values are PyTorch's: the weight, then the bias, uniform between ±1/√in.
   public init(_ inFeatures: Int, _ outFeatures: Int, bias: Bool = true, dtype: DType? = nil) throws {
@@ -37,8 +37,11 @@ public final class Linear: Module {
   }
 
   public override func forward(_ x: Tensor) throws -> Tensor {
-    guard x.rank > 0, weight.rank == 2, x.shape[x.rank - 1] == weight.shape[1] else { throw misfit(x) }
-    return try x.linear(weight, bias)
+    do { return try x.linear(weight, bias) } catch {
+      // After the operation's own check, since a check of every call's shapes costs a tenth of a small product.
+      guard x.rank > 0, weight.rank == 2, x.shape[x.rank - 1] == weight.shape[1] else { throw misfit(x) }
+      throw error
+    }
   }
 
   private func misfit(_ x: Tensor) -> TensorError {

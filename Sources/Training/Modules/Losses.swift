@@ -9,7 +9,7 @@ public final class Loss: Module {
   private let row: Row
   private(set) var settings: Settings
   /// The function with the options filled in.
-  private var function: Function
+  @exclusivity(unchecked) private var function: Function
 
   fileprivate init(_ row: Row, _ arguments: Arguments) throws {
     self.row = row

@@ -20,7 +20,8 @@ open class Module {
   public final var forwardPreHooks: [ForwardPreHook] = [] { didSet { noteHooks() } }
   /// Called with the inputs and outputs after `forward`, first to last.
   public final var forwardHooks: [ForwardHook] = [] { didSet { noteHooks() } }
-  private final var hasHooks = false
+  // Unchecked here and in what modules compute with: every call reads it.
+  @exclusivity(unchecked) private final var hasHooks = false
   /// Ids of hooks are not used again.
   final var lastHook = 0
 

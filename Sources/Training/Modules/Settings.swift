@@ -49,13 +49,15 @@ struct Settings {
     parameters.firstIndex { $0.name == name }.map { values[$0] }
   }
 
-  /// Changes a value to another of its kind.
+  /// Changes a value to another of its kind; none stands for an absent dimension or tensor.
   mutating func set(_ name: String, _ value: ModuleField) throws {
     let position = parameters.firstIndex { $0.name == name }!
     switch (parameters[position].kind, value) {
     case (.number, .number), (.number, .integer), (.integer, .integer), (.dimension, .index), (.index, .index),
       (.boolean, .boolean), (.string, .string), (.tensor, .tensor):
       values[position] = value
+    case (.dimension, .none), (.tensor, .none):
+      values[position] = Settings.standard(parameters[position])
     default: throw TensorError(.argument, kind, "\(value.text(indexBase: 0)) is no value for \(name)")
     }
   }
