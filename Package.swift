@@ -11,7 +11,7 @@ let package = Package(
     .executable(name: "moongrad", targets: ["MoongradCLI"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0")
   ],
   targets: [
     // The tensor column.
