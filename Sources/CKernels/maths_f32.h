@@ -173,10 +173,10 @@ FUNCTION F LEVEL(sigmoid)(F x) {
   return LEVEL(logistic)(x, 1, 1, value, k);
 }
 
-/// x·sigmoid(x).
+/// x·sigmoid(x), 0 below −120, where the exponential is cut off.
 FUNCTION F LEVEL(silu)(F x) {
-  F k, value = LEVEL(exp_parts)(-ABS(x), -0.0f, &k), y = LEVEL(logistic)(x, x, x, value, k);
-  return x == -INFINITY ? -0.0f : y;
+  F k, value = LEVEL(exp_parts)(-ABS(x), -0.0f, &k);
+  return LEVEL(logistic)(x, x, x < -120 ? -120 : x, value, k);
 }
 
 /// log(1 + e^−|x|), with log(1 + t) = 2·artanh(s), s = t/(2 + t), in the form t − (t²/2 − s·(t²/2 + R(s²))).
@@ -197,8 +197,8 @@ FUNCTION F LEVEL(softplus)(F x) { return (x < 0 ? 0 : x) + LEVEL(softplus_tail)(
 FUNCTION F LEVEL(mish)(F x) {
   F k, value = LEVEL(exp_parts)(x > 20 ? 20 : x, -0.0f, &k);
   F e = LEVEL(scale)(value, k), two = e + 2;
-  F y = LEVEL(scale)(x * (value * two / FMA(e, two, 2)), k);
-  return x > 20 ? x : x == -INFINITY ? -0.0f : y;
+  F y = LEVEL(scale)((x < -120 ? -120 : x) * (value * two / FMA(e, two, 2)), k);
+  return x > 20 ? x : y;
 }
 
 /// The error function: x + x·P(x²) near 0, and 1 − e^(−a + a·Q(a)) for a = |x| beyond; 1 from 4 on.
@@ -251,6 +251,6 @@ FUNCTION F LEVEL(gelu_tanh)(F x) {
   mg_f64x16 argument = -a * (1.5957691216057308 + 0.07135481627159136 * a * a);
   F high = __builtin_convertvector(argument, F);
   F low = __builtin_convertvector(argument - __builtin_convertvector(high, mg_f64x16), F);
-  F k, value = LEVEL(exp_parts)(high, low, &k), y = LEVEL(logistic)(x, x, x, value, k);
-  return x == -INFINITY ? -0.0f : y;
+  F k, value = LEVEL(exp_parts)(high, low, &k);
+  return LEVEL(logistic)(x, x, x < -16 ? -16 : x, value, k);
 }

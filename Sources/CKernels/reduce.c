@@ -1,6 +1,6 @@
 // Sums, products, largest and smallest over the middle of [outer, n, inner].
 //
-// Float reductions run in 16 (or 8) fixed lanes. float32 sums collect at most 4096 elements, or 128 rows, in float32
+// Float reductions run in 16 (or 8) fixed lanes. float32 sums collect at most 1024 elements, or 32 rows, in float32
 // and then go on in float64; so their error does not grow with n. How work is cut depends on the shape alone.
 #include "internal.h"
 #include "rows.h"
@@ -8,7 +8,7 @@
 MG_NO_CONTRACTION
 
 enum {
-  ROWS = 128,       // rows of a column summed in lanes
+  ROWS = 32,        // rows of a column summed in lanes
   TILE = 64,        // columns of one task
   SEGMENT = 65536,  // elements of one task where a reduction itself is cut
   SEGMENTS = 16,
@@ -17,12 +17,23 @@ enum {
 
 // MARK: floats in lanes
 
+// total += w, exactly but for `lost`; for other steps nothing is lost. An infinite total makes `lost` a NaN, which then
+// does not count.
+#define ADD_EXACTLY(STEP, total, lost, w)                   \
+  do {                                                      \
+    __typeof__(w) sum = total + w, part = sum - total;      \
+    lost += (total - (sum - part)) + (w - part);            \
+    total = sum;                                            \
+  } while (0)
+#define ADD_PLAINLY(STEP, total, lost, w) total = STEP(total, w)
+#define WHOLE(total, lost) (lost == lost ? total + lost : total)
+
 // Columns: [n, width] with rows `stride` apart to `width` doubles. A tile of 4 vectors has one accumulator each, a
 // single vector has four for alternate rows. Fewer columns than lanes: rows are read beyond their end, into the next
-// row, as long as there is one. Totals are kept in W.
-#define COLUMNS(name, T, V, W, LANES, LOAD, NEUTRAL, STEP)                                            \
+// row, as long as there is one. Totals are kept in W, with what rounding lost of them.
+#define COLUMNS(name, T, V, W, LANES, LOAD, NEUTRAL, STEP, ADD)                                       \
   MG_INLINE void tile4_##name(int64_t n, int64_t stride, const T *x, double *y) {                     \
-    W total[4] = {NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL};                                                \
+    W total[4] = {NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL}, lost[4] = {0, 0, 0, 0};                         \
     for (int64_t r = 0; r < n;) {                                                                     \
       int64_t end = mg_min64(n, r + ROWS);                                                            \
       V a = NEUTRAL, b = NEUTRAL, c = NEUTRAL, d = NEUTRAL, v;                                        \
@@ -40,13 +51,13 @@ enum {
       V part[4] = {a, b, c, d};                                                                       \
       for (int k = 0; k < 4; k++) {                                                                   \
         W w = __builtin_convertvector(part[k], W);                                                    \
-        total[k] = STEP(total[k], w);                                                                 \
+        ADD(STEP, total[k], lost[k], w);                                                              \
       }                                                                                               \
     }                                                                                                 \
-    for (int k = 0; k < 4; k++) MG_STORE(W, total[k], y + k * LANES);                                 \
+    for (int k = 0; k < 4; k++) MG_STORE(W, WHOLE(total[k], lost[k]), y + k * LANES);                 \
   }                                                                                                   \
   MG_INLINE void tile1_##name(int64_t n, int64_t stride, const T *x, int64_t readable, double *y) {   \
-    W total = NEUTRAL;                                                                                \
+    W total = NEUTRAL, lost = 0;                                                                      \
     int64_t whole = readable < LANES ? 0 : mg_min64(n, (readable - LANES) / stride + 1);              \
     for (int64_t r = 0; r < whole;) {                                                                 \
       int64_t end = mg_min64(whole, r + ROWS);                                                        \
@@ -70,9 +81,9 @@ enum {
       c = STEP(c, d);                                                                                 \
       a = STEP(a, c);                                                                                 \
       W w = __builtin_convertvector(a, W);                                                            \
-      total = STEP(total, w);                                                                         \
+      ADD(STEP, total, lost, w);                                                                      \
     }                                                                                                 \
-    MG_STORE(W, total, y);                                                                            \
+    MG_STORE(W, WHOLE(total, lost), y);                                                               \
     for (int64_t r = whole; r < n; r++)                                                               \
       for (int64_t j = 0; j < readable - r * stride && j < LANES; j++) {                              \
         double v = x[r * stride + j];                                                                 \
@@ -95,14 +106,14 @@ enum {
   }
 
 // Products of float32 run in float64: they leave its range long before they leave float64's.
-COLUMNS(sum_f32, float, mg_f32x16, mg_f64x16, 16, MG_LOAD16, 0, MG_STEP_SUM)
-COLUMNS(prod_f32, float, mg_f64x8, mg_f64x8, 8, MG_LOAD8_WIDENED, 1, MG_STEP_PROD)
-COLUMNS(max_f32, float, mg_f32x16, mg_f64x16, 16, MG_LOAD16, -INFINITY, MG_STEP_MAX)
-COLUMNS(min_f32, float, mg_f32x16, mg_f64x16, 16, MG_LOAD16, INFINITY, MG_STEP_MIN)
-COLUMNS(sum_f64, double, mg_f64x8, mg_f64x8, 8, MG_LOAD8, 0, MG_STEP_SUM)
-COLUMNS(prod_f64, double, mg_f64x8, mg_f64x8, 8, MG_LOAD8, 1, MG_STEP_PROD)
-COLUMNS(max_f64, double, mg_f64x8, mg_f64x8, 8, MG_LOAD8, -INFINITY, MG_STEP_MAX)
-COLUMNS(min_f64, double, mg_f64x8, mg_f64x8, 8, MG_LOAD8, INFINITY, MG_STEP_MIN)
+COLUMNS(sum_f32, float, mg_f32x16, mg_f64x16, 16, MG_LOAD16, 0, MG_STEP_SUM, ADD_EXACTLY)
+COLUMNS(prod_f32, float, mg_f64x8, mg_f64x8, 8, MG_LOAD8_WIDENED, 1, MG_STEP_PROD, ADD_PLAINLY)
+COLUMNS(max_f32, float, mg_f32x16, mg_f64x16, 16, MG_LOAD16, -INFINITY, MG_STEP_MAX, ADD_PLAINLY)
+COLUMNS(min_f32, float, mg_f32x16, mg_f64x16, 16, MG_LOAD16, INFINITY, MG_STEP_MIN, ADD_PLAINLY)
+COLUMNS(sum_f64, double, mg_f64x8, mg_f64x8, 8, MG_LOAD8, 0, MG_STEP_SUM, ADD_EXACTLY)
+COLUMNS(prod_f64, double, mg_f64x8, mg_f64x8, 8, MG_LOAD8, 1, MG_STEP_PROD, ADD_PLAINLY)
+COLUMNS(max_f64, double, mg_f64x8, mg_f64x8, 8, MG_LOAD8, -INFINITY, MG_STEP_MAX, ADD_PLAINLY)
+COLUMNS(min_f64, double, mg_f64x8, mg_f64x8, 8, MG_LOAD8, INFINITY, MG_STEP_MIN, ADD_PLAINLY)
 
 static double combine(mg_reduce_op op, double a, double b) {
   switch (op) {

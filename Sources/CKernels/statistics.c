@@ -96,7 +96,11 @@ static bool is_alone(const statistics *s, int64_t outer) {
         squares[i] += d * d;                                                                          \
       }                                                                                               \
     }                                                                                                 \
-    for (int64_t i = 0; i < width; i++) squares[i] -= drift[i] * drift[i] / (double)s->n;             \
+    for (int64_t i = 0; i < width; i++) {                                                             \
+      double off = drift[i] / (double)s->n;                                                           \
+      mean[i] += off;                                                                                 \
+      squares[i] -= drift[i] * off;                                                                   \
+    }                                                                                                 \
   }
 DEVIATIONS(f32, float, mg_f32x16, 16, MG_FOLD_SUM16)
 DEVIATIONS(f64, double, mg_f64x8, 8, MG_FOLD_SUM8)

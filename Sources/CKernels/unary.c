@@ -36,7 +36,7 @@ MG_NO_CONTRACTION
   case MG_HARDTANH: EACH(v < -1 ? (T)-1 : v > 1 ? (T)1 : v)                                    \
   case MG_RELU6: EACH(v < 0 ? (T)0 : v > 6 ? (T)6 : v)                                         \
   case MG_HARDSIGMOID: EACH((v + 3 < 0 ? (T)0 : v + 3 > 6 ? (T)6 : v + 3) / 6)                 \
-  case MG_HARDSWISH: EACH(v * (v + 3 < 0 ? (T)0 : v + 3 > 6 ? (T)6 : v + 3) / 6)
+  case MG_HARDSWISH: EACH(v + 3 < 0 ? v * 0 : v > 3 ? v : v * (v + 3) / 6)      
 
 #define FLOAT_UNARY(tag, type)                                                                 \
   MG_CLONES static bool simple_##tag(mg_unary_op op, int64_t n, const type *x, type *y) {      \
