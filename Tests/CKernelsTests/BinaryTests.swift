@@ -1,0 +1,192 @@
+// Functions of two operands: every operation on all pairs of values worth trying, against Swift's operators or libm.
+import CKernels
+import Foundation
+import Testing
+
+/// All pairs of the values, as two arrays.
+private func pairs<T>(_ values: [T]) -> (a: [T], b: [T]) {
+  (values.flatMap { a in values.map { _ in a } }, values.flatMap { _ in values })
+}
+
+private func apply<T: Element>(_ op: mg_binary_op, _ a: [T], _ b: [T]) -> [T] {
+  filled(a.count) { mg_binary(op, T.dtype, Int64(a.count), a, 1, b, 1, $0) }
+}
+
+@Suite struct FloatBinaryTests {
+  private func check<T: FloatElement>(
+    _ name: String, _ op: mg_binary_op, _: T.Type, ulps: Double? = nil, more: Int = 300, _ truth: (T, T) -> T
+  ) {
+    #expect(mg_binary_has(op, T.dtype))
+    var (a, b) = pairs(T.edges)
+    a += T.samples(more, seed: 2)
+    b += T.samples(more, seed: 3)
+    let y = apply(op, a, b)
+    var wrong: String?
+    for i in a.indices where wrong == nil {
+      let expected = truth(a[i], b[i])
+      let fine = ulps.map { distance(y[i], Double(expected)) <= $0 } ?? isSame(y[i], expected)
+      if !fine { wrong = "\(name)(\(a[i]), \(b[i])) = \(y[i]), not \(expected)" }
+    }
+    #expect(wrong == nil)
+  }
+
+  private func checkArithmetic<T: FloatElement>(_: T.Type) {
+    check("add", MG_ADD, T.self) { $0 + $1 }
+    check("sub", MG_SUB, T.self) { $0 - $1 }
+    check("mul", MG_MUL, T.self) { $0 * $1 }
+    check("div", MG_DIV, T.self) { $0 / $1 }
+    check("maximum", MG_MAXIMUM, T.self, ulps: 0) { $0.isNaN || $1.isNaN ? .nan : max($0, $1) }
+    check("minimum", MG_MINIMUM, T.self, ulps: 0) { $0.isNaN || $1.isNaN ? .nan : min($0, $1) }
+    check("fmod", MG_FMOD, T.self) { $0.truncatingRemainder(dividingBy: $1) }
+    check("remainder", MG_REMAINDER, T.self) { a, b in
+      let r = a.truncatingRemainder(dividingBy: b)
+      return r != 0 && (r < 0) != (b < 0) ? r + b : r
+    }
+    check("floor_divide", MG_FLOOR_DIVIDE, T.self) { a, b in
+      if b == 0 { return a / b }
+      let r = a.truncatingRemainder(dividingBy: b)
+      var quotient = (a - r) / b
+      if r != 0 && (r < 0) != (b < 0) { quotient -= 1 }
+      if quotient == 0 { return T(signOf: a / b, magnitudeOf: 0) }
+      let whole = quotient.rounded(.down)
+      return quotient - whole > 0.5 ? whole + 1 : whole
+    }
+    check("copysign", MG_COPYSIGN, T.self) { $0.isNaN ? .nan : T(signOf: $1, magnitudeOf: $0) }
+    check("relu_grad", MG_RELU_GRAD, T.self) { $1 > 0 ? $0 : 0 }
+    check("sigmoid_grad", MG_SIGMOID_GRAD, T.self) { $0 * (1 - $1) * $1 }
+    check("tanh_grad", MG_TANH_GRAD, T.self) { $0 * (1 - $1 * $1) }
+    for op in [MG_BIT_AND, MG_SHIFT_LEFT] { #expect(!mg_binary_has(op, T.dtype)) }
+  }
+
+  @Test func arithmetic() {
+    checkArithmetic(Float.self)
+    checkArithmetic(Double.self)
+  }
+
+  @Test func transcendental() {
+    func float(_ name: String, _ op: mg_binary_op, _ truth: @escaping (Double, Double) -> Double) {
+      check(name, op, Float.self, ulps: 1.6) { Float(truth(Double($0), Double($1))) }
+      check(name, op, Double.self, ulps: 2.5) { truth($0, $1) }
+    }
+    float("pow", MG_POW) { pow($0, $1) }
+    float("atan2", MG_ATAN2) { atan2($0, $1) }
+    float("hypot", MG_HYPOT) { hypot($0, $1) }
+    float("xlogy", MG_XLOGY) { $1.isNaN ? $1 : $0 == 0 ? 0 : $0 * log($1) }
+  }
+
+  /// Exponents with formulas of their own.
+  @Test(arguments: [2, 3, -1, 0.5, 1, 0, -2, 1.5] as [Double])
+  func powerOfNumber(_ exponent: Double) {
+    let x = Float.samples(200)
+    let y: [Float] = filled(x.count) { mg_binary(MG_POW, MG_F32, Int64(x.count), x, 1, [Float(exponent)], 0, $0) }
+    for (x, y) in zip(x, y) { #expect(distance(y, pow(Double(x), exponent)) <= 1.6, "\(x) ^ \(exponent) = \(y)") }
+  }
+}
+
+@Suite struct IntegerBinaryTests {
+  private func check<T: Element & FixedWidthInteger>(_ name: String, _ op: mg_binary_op, _: T.Type, _ truth: (T, T) -> T) {
+    #expect(mg_binary_has(op, T.dtype))
+    let (a, b) = pairs(T.edges), y = apply(op, a, b)
+    let wrong = a.indices.first { y[$0] != truth(a[$0], b[$0]) }
+    #expect(wrong == nil, "\(T.self) \(name) \(wrong.map { "\(a[$0]) \(b[$0]): \(y[$0])" } ?? "")")
+  }
+
+  private func checkAll<T: Element & FixedWidthInteger>(_: T.Type) {
+    check("add", MG_ADD, T.self) { $0 &+ $1 }
+    check("sub", MG_SUB, T.self) { $0 &- $1 }
+    check("mul", MG_MUL, T.self) { $0 &* $1 }
+    check("maximum", MG_MAXIMUM, T.self) { max($0, $1) }
+    check("minimum", MG_MINIMUM, T.self) { min($0, $1) }
+    check("fmod", MG_FMOD, T.self) { $1 == 0 ? 0 : $0.remainderReportingOverflow(dividingBy: $1).partialValue }
+    check("remainder", MG_REMAINDER, T.self) { a, b in
+      if b == 0 { return 0 }
+      let r = a.remainderReportingOverflow(dividingBy: b).partialValue
+      return r != 0 && (r < 0) != (b < 0) ? r + b : r
+    }
+    check("floor_divide", MG_FLOOR_DIVIDE, T.self) { a, b in
+      if b == 0 { return 0 }
+      let (quotient, overflow) = a.dividedReportingOverflow(by: b)
+      if overflow { return quotient }
+      return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient
+    }
+    check("pow", MG_POW, T.self) { base, exponent in
+      if exponent < 0 { return base == 1 ? 1 : base == 0 &- 1 ? (exponent & 1 == 0 ? 1 : base) : 0 }
+      var result: T = 1, square = base, rest = exponent
+      while rest != 0 {
+        if rest & 1 == 1 { result = result &* square }
+        square = square &* square
+        rest >>= 1
+      }
+      return result
+    }
+    check("bit_and", MG_BIT_AND, T.self) { $0 & $1 }
+    check("bit_or", MG_BIT_OR, T.self) { $0 | $1 }
+    check("bit_xor", MG_BIT_XOR, T.self) { $0 ^ $1 }
+    check("shift_left", MG_SHIFT_LEFT, T.self) { $1 < 0 || $1 >= T.bitWidth ? 0 : $0 << $1 }
+    check("shift_right", MG_SHIFT_RIGHT, T.self) { a, b in
+      b < 0 || b >= T.bitWidth ? (a < 0 ? 0 &- 1 : 0) : a >> b
+    }
+    check("relu_grad", MG_RELU_GRAD, T.self) { $1 > 0 ? $0 : 0 }
+    #expect(!mg_binary_has(MG_DIV, T.dtype) && !mg_binary_has(MG_TANH_GRAD, T.dtype))
+  }
+
+  @Test func ofEveryWidth() {
+    checkAll(Int64.self)
+    checkAll(Int32.self)
+    checkAll(UInt8.self)
+  }
+
+  /// int32 divides in float64.
+  @Test func int32DividesExactly() {
+    var numbers = Numbers(4)
+    let a = (0..<5000).map { _ in Int32(truncatingIfNeeded: numbers.next()) }
+    let b = (0..<5000).map { _ in Int32(truncatingIfNeeded: numbers.next()) >> Int32(numbers.below(31)) }.map { $0 == 0 ? 3 : $0 }
+    let quotient = apply(MG_FLOOR_DIVIDE, a, b), rest = apply(MG_REMAINDER, a, b)
+    for i in a.indices { #expect(Int64(quotient[i]) * Int64(b[i]) + Int64(rest[i]) == Int64(a[i])) }
+  }
+
+  @Test func ofBool() {
+    let a: [UInt8] = [0, 0, 1, 1], b: [UInt8] = [0, 1, 0, 1]
+    func truth(_ op: mg_binary_op) -> [UInt8] { filled(4) { mg_binary(op, MG_BOOL, 4, a, 1, b, 1, $0) } }
+    for op in [MG_ADD, MG_MAXIMUM, MG_BIT_OR] { #expect(truth(op) == [0, 1, 1, 1]) }
+    for op in [MG_MUL, MG_MINIMUM, MG_BIT_AND] { #expect(truth(op) == [0, 0, 0, 1]) }
+    #expect(truth(MG_BIT_XOR) == [0, 1, 1, 0])
+    for op in [MG_SUB, MG_POW, MG_SHIFT_LEFT] { #expect(!mg_binary_has(op, MG_BOOL)) }
+  }
+}
+
+@Suite struct CompareTests {
+  private func check<T: Element>(_ values: [T]) {
+    let (a, b) = pairs(values)
+    var nest = flat(a.count)
+    func answers(_ op: mg_compare_op) -> [UInt8] { filled(a.count) { mg_compare_nd(op, T.dtype, &nest, a, b, $0) } }
+    func truth(_ f: (T, T) -> Bool) -> [UInt8] { zip(a, b).map { f($0, $1) ? 1 : 0 } }
+    #expect(answers(MG_EQ) == truth(==))
+    #expect(answers(MG_NE) == truth(!=))
+    #expect(answers(MG_LT) == truth(<))
+    #expect(answers(MG_LE) == truth(<=))
+    #expect(answers(MG_GT) == truth(>))
+    #expect(answers(MG_GE) == truth(>=))
+    #expect(answers(MG_LOGICAL_AND) == truth { $0 != 0 && $1 != 0 })
+    #expect(answers(MG_LOGICAL_OR) == truth { $0 != 0 || $1 != 0 })
+    #expect(answers(MG_LOGICAL_XOR) == truth { ($0 != 0) != ($1 != 0) })
+  }
+
+  @Test func everyType() {
+    check(Float.edges)
+    check(Double.edges)
+    check(Int64.edges)
+    check(Int32.edges)
+    check(UInt8.edges)
+  }
+
+  @Test func whereChooses() {
+    let c: [UInt8] = [1, 0, 1, 0, 0], a: [Float] = [1, 2, 3, 4, .infinity], b: [Float] = [10, 20, 30, 40, 50]
+    let shapes: [([Int], [Int], [Int])] = [([1], [1], [1]), ([1], [0], [1]), ([1], [1], [0]), ([1], [0], [0]), ([0], [1], [1])]
+    for (cs, sa, sb) in shapes {
+      var nest = loop([5], [1], cs, sa, sb)
+      let y: [Float] = filled(5) { mg_where_nd(MG_F32, &nest, c, a, b, $0) }
+      #expect(y == (0..<5).map { c[$0 * cs[0]] == 1 ? a[$0 * sa[0]] : b[$0 * sb[0]] })
+    }
+  }
+}
