@@ -14,10 +14,6 @@
 #define GEMM_ALONE ((int64_t)1 << 19)
 #define GEMM_PACKED ((int64_t)1 << 27)
 
-/// mg_gemm_f64 in single precision.
-void mg_gemm_f32(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                 const float *b, int64_t ldb, bool accumulate, const float *bias, float *c, int64_t ldc);
-
 /// This thread's packing buffer: at least `size` bytes, aligned to a cache line, or NULL. It is kept for the thread's
 /// next product and freed when the thread ends.
 void *mg_gemm_scratch(size_t size);

@@ -1,15 +1,11 @@
 // How many threads long operations use.
 
 import CKernels
-import COneDNN
 
 public enum Threads {
   /// Threads of long loops and large products, the caller's included; 1 runs everything on the caller.
   public static var count: Int {
     get { Int(mg_threads()) }
-    set {
-      mg_set_threads(Int32(clamping: max(newValue, 1)))
-      omp_set_num_threads(Int32(clamping: max(newValue, 1)))
-    }
+    set { mg_set_threads(Int32(clamping: max(newValue, 1))) }
   }
 }

@@ -174,6 +174,10 @@ private func check<Element: FixedWidthInteger>(
     for n in sizes { for k in sizes { check(m, n, k, mg_gemm_small_f32) } }
   }
 
+  @Test(arguments: [1, 5, 16, 33]) func float32(m: Int) {
+    for n in sizes { for k in sizes { check(m, n, k, mg_gemm_f32) } }
+  }
+
   @Test(arguments: sizes) func float64(m: Int) {
     for n in sizes { for k in sizes { check(m, n, k, mg_gemm_f64) } }
   }
@@ -184,6 +188,7 @@ private func check<Element: FixedWidthInteger>(
   ])
   func blocked(m: Int, n: Int, k: Int) {
     check(m, n, k, mg_gemm_f64)
+    check(m, n, k, mg_gemm_f32)
     check(m, n, k, mg_gemm_small_f32)
   }
 

@@ -152,7 +152,10 @@ void mg_put_add(mg_dtype dtype, int64_t count, const int64_t *at, const void *x,
 /// threads, no packing beyond a stack buffer.
 void mg_gemm_small_f32(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                        const float *b, int64_t ldb, bool accumulate, const float *bias, float *c, int64_t ldc);
-/// The same in double precision for any size: blocked, packed, and split over the pool when large.
+/// The same for any size: blocked, packed, and split over the pool when large. Small products go the way of the above.
+void mg_gemm_f32(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                 const float *b, int64_t ldb, bool accumulate, const float *bias, float *c, int64_t ldc);
+/// The same in double precision.
 void mg_gemm_f64(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const double *a, int64_t lda,
                  const double *b, int64_t ldb, bool accumulate, const double *bias, double *c, int64_t ldc);
 /// The same for int64, int32 and uint8 (wrapping); a plain loop.

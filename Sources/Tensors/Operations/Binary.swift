@@ -137,7 +137,8 @@ public final class Binary: Formulas, @unchecked Sendable {
   var operation: Operation {
     Operation(
       name, summary, [.input, .other], aliases: aliases, forms: forms, samples: samples,
-      rejects: [[.float(2, 3), .float(2)]] + (divides ? [[.integers([2], 1...2), .integers([2], 0...0)], [.integers([2], 1...2), .integer(0)]] : []),
+      rejects: [[.float(2, 3), .float(2)]]
+        + (divides ? [[.integers([2], 1...2), .integers([2], 0...0)], [.integers([2], 1...2), .integer(0)]] : []),
       differentiable: rule0 != nil || rule1 != nil, binary: self
     ) { arguments in
       if case .number(let number) = arguments.values[1] { return .tensor(try self(try arguments.tensor(0), number)) }
@@ -186,7 +187,8 @@ extension Binary {
     a: .uses([.a, .output]) { c in try c.g * (c.a / c.y) }, b: .uses([.b, .output]) { c in try c.g * (c.b / c.y) })
   package static let xlogy = Binary(
     "xlogy", MG_XLOGY, "input · ln(other), 0 where input is 0.", numberVariant: 2, result: .floating, positive: true,
-    a: .uses([.a, .b]) { c in try (c.g * c.b.log()).maskedFill(Comparison.and(c.a.eq(0), c.b.le(0)), .real(0)) }, b: .uses([.a, .b]) { c in try c.g * (c.a / c.b) })
+    a: .uses([.a, .b]) { c in try (c.g * c.b.log()).maskedFill(Comparison.and(c.a.eq(0), c.b.le(0)), .real(0)) },
+    b: .uses([.a, .b]) { c in try c.g * (c.a / c.b) })
   package static let copysign = Binary(
     "copysign", MG_COPYSIGN, "The magnitude of input with the sign of other.", numberVariant: 1, result: .floating,
     a: .uses([.a, .output]) { c in try c.g * (c.y.sign() * c.a.sign()) },
@@ -246,7 +248,8 @@ package enum Power {
     if !dtype.isFloating {
       guard dtype != .bool else { throw TensorError(.dtype, "pow", "not defined for tensors of bool") }
       guard exponent.integer >= 0 else {
-        throw TensorError(.domain, "pow", "whole numbers cannot be raised to the negative power \(exponent.integer); convert to a float dtype")
+        throw TensorError(
+          .domain, "pow", "whole numbers cannot be raised to the negative power \(exponent.integer); convert to a float dtype")
       }
     }
     let y: Tensor

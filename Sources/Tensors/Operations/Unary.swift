@@ -80,59 +80,93 @@ extension Unary {
   private static let zero = Rule.uses(.nothing) { c in try Tensor.zeros(like: c.g) }
 
   package static let neg = Unary("neg", MG_NEG, "The negative.", floats: false, aliases: ["negative"], .uses(.nothing) { c in try -c.g })
-  package static let abs = Unary("abs", MG_ABS, "The absolute value.", floats: false, aliases: ["absolute"], .uses(.a) { c in try c.g * c.a.sign() })
+  package static let abs = Unary(
+    "abs", MG_ABS, "The absolute value.", floats: false, aliases: ["absolute"], .uses(.a) { c in try c.g * c.a.sign() })
   package static let sign = Unary("sign", MG_SIGN, "−1, 0 or 1 by the sign.", floats: false, zero)
-  package static let square = Unary("square", MG_SQUARE, "The square.", grad: "Pow", floats: false, .uses(.a) { c in try c.g * (c.a * 2.0) })
+  package static let square = Unary(
+    "square", MG_SQUARE, "The square.", grad: "Pow", floats: false, .uses(.a) { c in try c.g * (c.a * 2.0) })
   package static let sqrt = Unary("sqrt", MG_SQRT, "The square root.", in: 0.2...3, .uses(.output) { c in try c.g / (c.y * 2.0) })
-  package static let rsqrt = Unary("rsqrt", MG_RSQRT, "The reciprocal of the square root.", in: 0.2...3, .uses(.output) { c in try c.g * (c.y.power(3) * -0.5) })
-  package static let reciprocal = Unary("reciprocal", MG_RECIPROCAL, "1 divided by each element.", in: 0.2...3, .uses(.output) { c in try -c.g * (c.y * c.y) })
+  package static let rsqrt = Unary(
+    "rsqrt", MG_RSQRT, "The reciprocal of the square root.", in: 0.2...3, .uses(.output) { c in try c.g * (c.y.power(3) * -0.5) })
+  package static let reciprocal = Unary(
+    "reciprocal", MG_RECIPROCAL, "1 divided by each element.", in: 0.2...3, .uses(.output) { c in try -c.g * (c.y * c.y) })
   package static let exp = Unary("exp", MG_EXP, "e to the power of each element.", .uses(.output) { c in try c.g * c.y })
   package static let exp2 = Unary("exp2", MG_EXP2, "2 to the power of each element.", .uses(.output) { c in try c.g * (c.y * ln2) })
-  package static let expm1 = Unary("expm1", MG_EXPM1, "e to the power of each element, minus 1, exact near 0.", .uses(.output) { c in try c.g * (c.y + 1.0) })
+  package static let expm1 = Unary(
+    "expm1", MG_EXPM1, "e to the power of each element, minus 1, exact near 0.", .uses(.output) { c in try c.g * (c.y + 1.0) })
   package static let log = Unary("log", MG_LOG, "The natural logarithm.", in: 0.2...3, .uses(.a) { c in try c.g / c.a })
   package static let log2 = Unary("log2", MG_LOG2, "The logarithm to base 2.", in: 0.2...3, .uses(.a) { c in try c.g / (c.a * ln2) })
   package static let log10 = Unary("log10", MG_LOG10, "The logarithm to base 10.", in: 0.2...3, .uses(.a) { c in try c.g / (c.a * ln10) })
-  package static let log1p = Unary("log1p", MG_LOG1P, "The natural logarithm of 1 plus each element, exact near 0.", grad: "Log1P", in: -0.8...3, .uses(.a) { c in try c.g / (c.a + 1.0) })
+  package static let log1p = Unary(
+    "log1p", MG_LOG1P, "The natural logarithm of 1 plus each element, exact near 0.", grad: "Log1P", in: -0.8...3,
+    .uses(.a) { c in try c.g / (c.a + 1.0) })
   package static let sin = Unary("sin", MG_SIN, "The sine.", .uses(.a) { c in try c.g * c.a.cos() })
   package static let cos = Unary("cos", MG_COS, "The cosine.", .uses(.a) { c in try c.g * -c.a.sin() })
   package static let tan = Unary("tan", MG_TAN, "The tangent.", in: -1.2...1.2, .uses(.output) { c in try c.g * (c.y * c.y + 1.0) })
-  package static let asin = Unary("asin", MG_ASIN, "The inverse sine.", in: -0.9...0.9, aliases: ["arcsin"], .uses(.a) { c in try c.g * (1.0 - c.a * c.a).rsqrt() })
-  package static let acos = Unary("acos", MG_ACOS, "The inverse cosine.", in: -0.9...0.9, aliases: ["arccos"], .uses(.a) { c in try -c.g * (1.0 - c.a * c.a).rsqrt() })
-  package static let atan = Unary("atan", MG_ATAN, "The inverse tangent.", aliases: ["arctan"], .uses(.a) { c in try c.g / (c.a * c.a + 1.0) })
+  package static let asin = Unary(
+    "asin", MG_ASIN, "The inverse sine.", in: -0.9...0.9, aliases: ["arcsin"], .uses(.a) { c in try c.g * (1.0 - c.a * c.a).rsqrt() })
+  package static let acos = Unary(
+    "acos", MG_ACOS, "The inverse cosine.", in: -0.9...0.9, aliases: ["arccos"], .uses(.a) { c in try -c.g * (1.0 - c.a * c.a).rsqrt() })
+  package static let atan = Unary(
+    "atan", MG_ATAN, "The inverse tangent.", aliases: ["arctan"], .uses(.a) { c in try c.g / (c.a * c.a + 1.0) })
   package static let sinh = Unary("sinh", MG_SINH, "The hyperbolic sine.", .uses(.a) { c in try c.g * c.a.cosh() })
   package static let cosh = Unary("cosh", MG_COSH, "The hyperbolic cosine.", .uses(.a) { c in try c.g * c.a.sinh() })
-  package static let tanh = Unary("tanh", MG_TANH, "The hyperbolic tangent.", fused: MG_TANH_GRAD, .uses(.output) { c in try c.g * (1.0 - c.y * c.y) })
-  package static let asinh = Unary("asinh", MG_ASINH, "The inverse hyperbolic sine.", .uses(.a) { c in try c.g * (c.a * c.a + 1.0).rsqrt() })
-  package static let acosh = Unary("acosh", MG_ACOSH, "The inverse hyperbolic cosine.", in: 1.2...3, .uses(.a) { c in try c.g * (c.a * c.a - 1.0).rsqrt() })
-  package static let atanh = Unary("atanh", MG_ATANH, "The inverse hyperbolic tangent.", in: -0.9...0.9, .uses(.a) { c in try c.g / (1.0 - c.a * c.a) })
+  package static let tanh = Unary(
+    "tanh", MG_TANH, "The hyperbolic tangent.", fused: MG_TANH_GRAD, .uses(.output) { c in try c.g * (1.0 - c.y * c.y) })
+  package static let asinh = Unary(
+    "asinh", MG_ASINH, "The inverse hyperbolic sine.", .uses(.a) { c in try c.g * (c.a * c.a + 1.0).rsqrt() })
+  package static let acosh = Unary(
+    "acosh", MG_ACOSH, "The inverse hyperbolic cosine.", in: 1.2...3, .uses(.a) { c in try c.g * (c.a * c.a - 1.0).rsqrt() })
+  package static let atanh = Unary(
+    "atanh", MG_ATANH, "The inverse hyperbolic tangent.", in: -0.9...0.9, .uses(.a) { c in try c.g / (1.0 - c.a * c.a) })
   package static let erf = Unary("erf", MG_ERF, "The error function.", .uses(.a) { c in try c.g * (gauss(c.a) * twoOverRootPi) })
-  package static let erfc = Unary("erfc", MG_ERFC, "1 minus the error function, exact in the tail.", .uses(.a) { c in try c.g * (gauss(c.a) * -twoOverRootPi) })
-  package static let lgamma = Unary("lgamma", MG_LGAMMA, "The logarithm of the absolute gamma function.", in: 0.3...4, .uses(.a) { c in try c.g * c.a.digamma() })
-  package static let digamma = Unary("digamma", MG_DIGAMMA, "The derivative of lgamma.", in: 0.3...4, .uses(.a) { c in try c.g * trigamma(c.a) })
+  package static let erfc = Unary(
+    "erfc", MG_ERFC, "1 minus the error function, exact in the tail.", .uses(.a) { c in try c.g * (gauss(c.a) * -twoOverRootPi) })
+  package static let lgamma = Unary(
+    "lgamma", MG_LGAMMA, "The logarithm of the absolute gamma function.", in: 0.3...4, .uses(.a) { c in try c.g * c.a.digamma() })
+  package static let digamma = Unary(
+    "digamma", MG_DIGAMMA, "The derivative of lgamma.", in: 0.3...4, .uses(.a) { c in try c.g * trigamma(c.a) })
   package static let floor = Unary("floor", MG_FLOOR, "The largest whole number that is not larger.", floats: false, zero)
   package static let ceil = Unary("ceil", MG_CEIL, "The smallest whole number that is not smaller.", floats: false, zero)
   package static let round = Unary("round", MG_ROUND, "The nearest whole number; halves go to the even one.", floats: false, zero)
   package static let trunc = Unary("trunc", MG_TRUNC, "The whole part.", floats: false, aliases: ["fix"], zero)
   package static let frac = Unary("frac", MG_FRAC, "The part behind the point, with the sign.", .uses(.nothing) { c in c.g })
 
-  package static let relu = Unary("relu", MG_RELU, "The element where it is positive, else 0.", floats: false, fused: MG_RELU_GRAD, forms: [.function, .method, .inPlace, .functional], .uses(.output) { c in try c.g * c.y.gt(0).to(c.g.dtype) })
-  package static let sigmoid = Unary("sigmoid", MG_SIGMOID, "1 / (1 + e^−x).", fused: MG_SIGMOID_GRAD, forms: [.function, .method, .inPlace, .functional], .uses(.output) { c in try c.g * (c.y * (1.0 - c.y)) })
-  package static let logsigmoid = Unary("logsigmoid", MG_LOGSIGMOID, "The logarithm of the sigmoid, exact in the tail.", grad: "LogSigmoid", forms: [.functional, .method], .uses(.a) { c in try c.g * (-c.a).sigmoid() })
-  package static let silu = Unary("silu", MG_SILU, "x · sigmoid(x).", forms: [.functional, .method], aliases: ["swish"], .uses(.a) { c in
-    let s = try c.a.sigmoid()
-    return try c.g * (s * (c.a * (1.0 - s) + 1.0))
-  })
-  package static let softsign = Unary("softsign", MG_SOFTSIGN, "x / (1 + |x|).", grad: "Div", forms: [.functional], .uses(.a) { c in try c.g / (c.a.abs() + 1.0).square() })
-  package static let mish = Unary("mish", MG_MISH, "x · tanh(softplus(x)).", forms: [.functional, .method], .uses(.a) { c in
-    let t = try c.a.softplus().tanh()
-    return try c.g * (t + c.a * c.a.sigmoid() * (1.0 - t * t))
-  })
-  package static let hardsigmoid = Unary("hardsigmoid", MG_HARDSIGMOID, "clamp(x / 6 + 1/2, 0, 1).", forms: [.functional, .method], .uses(.a) { c in try c.g * (c.a.abs().lt(3).to(c.g.dtype) * (1.0 / 6)) })
-  package static let hardswish = Unary("hardswish", MG_HARDSWISH, "x · hardsigmoid(x).", forms: [.functional, .method], .uses(.a) { c in
-    // Chosen, not multiplied by 0 and 1, for the sake of infinities.
-    try c.g * c.a.abs().lt(3).choosing(c.a * (1.0 / 3) + 0.5, else: c.a.ge(3).to(c.g.dtype))
-  })
-  package static let relu6 = Unary("relu6", MG_RELU6, "clamp(x, 0, 6).", grad: "Hardtanh", forms: [.functional], .uses(.a) { c in try c.g * (c.a.gt(0).to(c.g.dtype) * c.a.lt(6).to(c.g.dtype)) })
+  package static let relu = Unary(
+    "relu", MG_RELU, "The element where it is positive, else 0.", floats: false, fused: MG_RELU_GRAD,
+    forms: [.function, .method, .inPlace, .functional], .uses(.output) { c in try c.g * c.y.gt(0).to(c.g.dtype) })
+  package static let sigmoid = Unary(
+    "sigmoid", MG_SIGMOID, "1 / (1 + e^−x).", fused: MG_SIGMOID_GRAD, forms: [.function, .method, .inPlace, .functional],
+    .uses(.output) { c in try c.g * (c.y * (1.0 - c.y)) })
+  package static let logsigmoid = Unary(
+    "logsigmoid", MG_LOGSIGMOID, "The logarithm of the sigmoid, exact in the tail.", grad: "LogSigmoid", forms: [.functional, .method],
+    .uses(.a) { c in try c.g * (-c.a).sigmoid() })
+  package static let silu = Unary(
+    "silu", MG_SILU, "x · sigmoid(x).", forms: [.functional, .method], aliases: ["swish"],
+    .uses(.a) { c in
+      let s = try c.a.sigmoid()
+      return try c.g * (s * (c.a * (1.0 - s) + 1.0))
+    })
+  package static let softsign = Unary(
+    "softsign", MG_SOFTSIGN, "x / (1 + |x|).", grad: "Div", forms: [.functional], .uses(.a) { c in try c.g / (c.a.abs() + 1.0).square() })
+  package static let mish = Unary(
+    "mish", MG_MISH, "x · tanh(softplus(x)).", forms: [.functional, .method],
+    .uses(.a) { c in
+      let t = try c.a.softplus().tanh()
+      return try c.g * (t + c.a * c.a.sigmoid() * (1.0 - t * t))
+    })
+  package static let hardsigmoid = Unary(
+    "hardsigmoid", MG_HARDSIGMOID, "clamp(x / 6 + 1/2, 0, 1).", forms: [.functional, .method],
+    .uses(.a) { c in try c.g * (c.a.abs().lt(3).to(c.g.dtype) * (1.0 / 6)) })
+  package static let hardswish = Unary(
+    "hardswish", MG_HARDSWISH, "x · hardsigmoid(x).", forms: [.functional, .method],
+    .uses(.a) { c in
+      // Chosen, not multiplied by 0 and 1, for the sake of infinities.
+      try c.g * c.a.abs().lt(3).choosing(c.a * (1.0 / 3) + 0.5, else: c.a.ge(3).to(c.g.dtype))
+    })
+  package static let relu6 = Unary(
+    "relu6", MG_RELU6, "clamp(x, 0, 6).", grad: "Hardtanh", forms: [.functional],
+    .uses(.a) { c in try c.g * (c.a.gt(0).to(c.g.dtype) * c.a.lt(6).to(c.g.dtype)) })
 
   package static let list: [Unary] = [
     neg, abs, sign, square, sqrt, rsqrt, reciprocal, exp, exp2, expm1, log, log2, log10, log1p, sin, cos, tan, asin, acos,
