@@ -20,6 +20,7 @@ public enum Library {
     try state.define(optimizerKind, Optimizers.members)
     try state.define(groupKind, Optimizers.groupMembers)
 
+    let initializers = OperationFunctions(Initializer.operations)
     let native = Modules.primitives.merging(primitives) { $1 }
     let nn = Modules.constructors.merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
@@ -27,7 +28,11 @@ public enum Library {
     fields += [
       (
         .string("nn"),
-        .record(nn.mapValues(Value.native).merging(["functional": .record(operations.functional.mapValues(Value.native))]) { $1 })
+        .record(
+          nn.mapValues(Value.native).merging([
+            "functional": .record(operations.functional.mapValues(Value.native)),
+            "init": .record(initializers.functions.mapValues(Value.native)),
+          ]) { $1 })
       ),
       (.string("optim"), .record(Optimizers.constructors.mapValues(Value.native))),
       (.string("autograd"), .record(Autograd.functions.mapValues(Value.native))),

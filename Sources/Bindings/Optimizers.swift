@@ -167,7 +167,7 @@ enum Optimizers {
         throw ArgumentError("a parameter group is indexed by option names")
       }
       guard group[name] != nil else { throw unknown(name, group) }
-      group[name] = try optionValue(call[3], "option '\(name)'")
+      try group.set(name, optionValue(call[3], "option '\(name)'"))
     }
     return members
   }
