@@ -29,7 +29,7 @@ static int resume(lua_State *L, lua_State *co, int arguments) {
   int status = lua_resume(co, L, arguments, &results);
   s->current = L;
   if (ml_unlikely(s->kill)) {
-    if (lua_status(co) != LUA_OK) ml_reset(co, s);  // dead now, whatever its scripts think
+    if (lua_status(co) == LUA_YIELD) ml_reset(co, s);  // dead now; one that raised is, and closes nothing
     ml_arm(L);
     return ml_die(L, s);
   }

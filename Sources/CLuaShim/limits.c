@@ -3,6 +3,9 @@
 // A hook's error alone is no limit, since pcall swallows it. So the kill flag is sticky: the hook re-arms at
 // every instruction, and leaves by yielding, which pcall cannot catch, up to the coroutine that the host
 // resumed; where it cannot yield it raises Lua's own memory error, which runs no message handler.
+//
+// A coroutine left by an error from its hook never runs hooks again (Lua restores `allowhook` in protected
+// calls only), so nothing may run in it afterwards: its pending closes are dropped, and it is not used again.
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

@@ -108,6 +108,12 @@ static int memory_error(lua_State *L, int pop) {
   return LUA_ERRMEM;
 }
 
+// The next run makes a new one: see limits.c.
+static void drop_base(ml_state *s, lua_State *L) {
+  luaL_unref(L, LUA_REGISTRYINDEX, s->base_reference);
+  s->base = NULL;
+}
+
 // Runs the outermost script in its coroutine, whose word it shares with the main thread.
 static int run_base(ml_state *s, lua_State *L, int arguments) {
   if (s->base == NULL) {
@@ -127,8 +133,8 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
   if (s->kill) ml_arm(base);
   int status = lua_resume(base, L, arguments, &results);
   s->current = L;
-  ml_set_word(L, ml_word(base));
   if (status == LUA_OK) {
+    ml_set_word(L, ml_word(base));
     if (!lua_checkstack(L, results + LUA_MINSTACK)) {
       lua_settop(base, 0);
       return memory_error(L, 0);
@@ -137,13 +143,13 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
     return LUA_OK;
   }
   keep_traceback(s, L, base, 0);
-  bool yielded = status == LUA_YIELD;
-  status = ml_reset(base, s);  // closes what is to be closed; an error value comes to the top
-  if (yielded) lua_pushliteral(L, "attempt to yield from outside a coroutine");
-  else if (lua_gettop(base) == 0) lua_pushnil(L);
-  else lua_xmove(base, L, 1);
-  lua_settop(base, 0);
-  return status == LUA_OK ? LUA_ERRRUN : status;
+  bool raised = status != LUA_YIELD;
+  if (!raised || !s->kill) status = ml_reset(base, s);  // closes what is to be closed
+  if (!s->kill) ml_set_word(L, ml_word(base));  // a killed script leaves the word as it was
+  if (raised && lua_gettop(base) > 0) lua_xmove(base, L, 1);
+  else lua_pushliteral(L, "attempt to yield from outside a coroutine");
+  drop_base(s, L);
+  return status == LUA_OK || status == LUA_YIELD ? LUA_ERRRUN : status;
 }
 
 int ml_call(ml_state *s, lua_State *L, int arguments, int results) {

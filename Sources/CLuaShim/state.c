@@ -154,7 +154,7 @@ ml_state *ml_open(const ml_config *config) {
   }
   lua_atpanic(s->main, panic);
   lua_setwarnf(s->main, ml_warn, s);
-  ml_set_word(s->main, 0);
+  *(uint64_t *)lua_getextraspace(s->main) = 0;
   int status = ml_protect(s->main, probe, NULL, 0, 0);
   s->slab_next = s->slab_end = NULL;
   s->block_size = (s->block_size + 63) & ~(size_t)63;

@@ -44,7 +44,7 @@ public struct Call: ~Copyable {
   /// The number of arguments.
   @inlinable public var count: Int { Int(lua_gettop(lua)) }
 
-  /// The argument at a position; reading one beyond the last gives no value.
+  /// The argument at a position from 1; reading one beyond the last (up to 20) gives no value.
   @inlinable public subscript(_ index: Int) -> Slot { Slot(lua, Int32(truncatingIfNeeded: index)) }
 
   @inlinable public func type(_ index: Int) -> LuaType { self[index].type }

@@ -107,9 +107,9 @@ import Testing
         call.integer(1) == 1 && call.integer(2) == 2 && call.integer(3) == nil && call.integer(4) == nil)
       #expect(call.number(1) == 1 && call.number(3) == 2.5 && call.number(4) == nil)
       #expect(call.string(4) == "3" && call.string(1) == nil)
-      #expect(call.boolean(5) == true && call.boolean(6) == nil && call.isNil(6) && call.isNil(99))
+      #expect(call.boolean(5) == true && call.boolean(6) == nil && call.isNil(6) && call.isNil(15))
       #expect(
-        call.type(6) == .nil && call.type(99) == .none && call.type(7) == .table && call.type(8) == .function)
+        call.type(6) == .nil && call.type(15) == .none && call.type(7) == .table && call.type(8) == .function)
       #expect(call.integer(9) == 1 << 62 && call.integer(10) == nil)
       #expect(call[1].isInteger && !call[2].isInteger)
       #expect(call.count == 10)
