@@ -18,6 +18,9 @@ static inline bool ml_slab_ready(ml_state *s) {
   return s->slab_free != NULL || s->slab_next != s->slab_end || ml_slab_grow(s);
 }
 
+// Whether allocations need more than counting.
+static inline bool ml_is_slow(const ml_config *c) { return c->memory_limit != 0 || c->fail_at != 0; }
+
 // state.c: the allocator, and memory for our own buffers under the same test of failure.
 void *ml_allocate(void *ud, void *block, size_t osize, size_t nsize);
 bool ml_refuses(ml_state *s, size_t more);

@@ -73,13 +73,16 @@ static void confine_loaders(lua_State *L) {
   confine(L, "loadfile", 2);
   lua_pushcfunction(L, do_file);
   lua_setfield(L, -2, "dofile");
-  lua_getfield(L, -1, LUA_LOADLIBNAME);
-  if (lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
-    lua_pushvalue(L, -2);
-    lua_pushcclosure(L, searcher, 1);
-    lua_rawseti(L, -2, 2);
-  }
-  lua_pop(L, 3);
+  lua_pop(L, 1);
+}
+
+static void confine_searcher(lua_State *L) {
+  lua_getglobal(L, LUA_LOADLIBNAME);
+  lua_getfield(L, -1, "searchers");
+  lua_pushvalue(L, -2);
+  lua_pushcclosure(L, searcher, 1);
+  lua_rawseti(L, -2, 2);
+  lua_pop(L, 2);
 }
 
 // MARK: The collector's mode
@@ -128,21 +131,27 @@ static void guard_debug(lua_State *L) {
 
 static int open_libraries(lua_State *L) {
   ml_state *s = ml_of(L);
-  luaL_openlibs(L);
-  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  ml_open_coroutine(L);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, LUA_COLIBNAME);
-  lua_setglobal(L, LUA_COLIBNAME);
-  guard_debug(L);
+  uint32_t libraries = *(uint32_t *)lua_touserdata(L, 1);
+  static const luaL_Reg all[] = {
+      {LUA_LOADLIBNAME, luaopen_package}, {LUA_COLIBNAME, ml_open_coroutine}, {LUA_TABLIBNAME, luaopen_table},
+      {LUA_IOLIBNAME, luaopen_io},        {LUA_OSLIBNAME, luaopen_os},        {LUA_STRLIBNAME, luaopen_string},
+      {LUA_MATHLIBNAME, luaopen_math},    {LUA_UTF8LIBNAME, luaopen_utf8},    {LUA_DBLIBNAME, luaopen_debug},
+  };
+  luaL_requiref(L, LUA_GNAME, luaopen_base, 1);
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    if (libraries >> i & 1) luaL_requiref(L, all[i].name, all[i].func, 1);
+  lua_settop(L, 0);
   watch_collector(L);
-  if (!s->config.binary_chunks) confine_loaders(L);
+  if (libraries & ML_LIBRARY_DEBUG) guard_debug(L);
+  if (s->config.binary_chunks) return 0;
+  confine_loaders(L);
+  if (libraries & ML_LIBRARY_PACKAGE) confine_searcher(L);
   return 0;
 }
 
-int ml_open_libraries(ml_state *s, lua_State *L) {
+int ml_open_libraries(ml_state *s, lua_State *L, uint32_t libraries) {
   (void)s;
-  return ml_protect(L, open_libraries, NULL, 0, 0);
+  return ml_protect(L, open_libraries, &libraries, 0, 0);
 }
 
 // MARK: Warnings

@@ -91,8 +91,7 @@ void ml_stop(ml_state *s, ml_kill reason) {
   }
   // lua_sethook walks the call chain, so its records must not be freed meanwhile: the allocator waits while
   // `foreign` is set, and the barrier makes sure that it has seen the flag or is past its frees.
-  s->foreign = true;
-  bool slow = s->slow;
+  if (__atomic_exchange_n(&s->foreign, 1, __ATOMIC_SEQ_CST)) return;  // another thread is at it
   s->slow = true;
   barrier_everywhere();
   if (s->depth != 0) {
@@ -101,7 +100,6 @@ void ml_stop(ml_state *s, ml_kill reason) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     ml_arm(s->current);
   }
-  s->slow = slow;
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  s->foreign = false;
+  s->slow = ml_is_slow(&s->config);
+  __atomic_store_n(&s->foreign, 0, __ATOMIC_SEQ_CST);
 }

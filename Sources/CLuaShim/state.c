@@ -142,7 +142,7 @@ ml_state *ml_open(const ml_config *config) {
   if (s == NULL) return NULL;
   s->config = *config;
   s->references = 1;
-  s->slow = config->memory_limit != 0 || config->fail_at != 0;
+  s->slow = ml_is_slow(config);
   s->pace = ml_least_pace;
   s->full_pace = ml_least_full_pace;
   s->warnings_on = true;

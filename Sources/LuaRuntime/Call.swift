@@ -145,9 +145,9 @@ public struct Call: ~Copyable {
     ml_forget(record, mark)
     let state = self.state
     if let error = error as? LuaError, error.isCaptured {
-      if case .reference(let reference)? = error.value?.asReference {
-        if let address = reference.address { state.remember(error, as: .address(address)) }
-        ml_out_reference(record, reference.identifier)
+      if let value = error.value {
+        if let address = value.reference?.address { state.remember(error, as: .address(address)) }
+        write(value, to: record)
       } else {
         state.remember(error, as: .message(error.message))
         write(error.message, to: record)

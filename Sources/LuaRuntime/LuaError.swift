@@ -21,7 +21,7 @@ public struct LuaError: Error, @unchecked Sendable {
   public var traceback: String?
   /// The Swift error behind this one, when a native function threw it.
   public var cause: (any Error)?
-  /// The Lua error value, when it is not a string.
+  /// The Lua error value, when it is not a string of text.
   public var value: Value?
   /// Whether it came out of Lua, and is raised again as it is.
   var isCaptured = false
@@ -106,6 +106,7 @@ extension State {
     let key: Traveller.Key?
     if let text = slot.string {
       error.message = text
+      if case .bytes(let bytes)? = try? value(at: slot.index, lua) { error.value = .bytes(bytes) }
       key = .message(text)
     } else {
       key = slot.address.map { .address($0) }

@@ -23,8 +23,27 @@ import Synchronization
 /// A state belongs to one thread at a time. It is not `Sendable`, and neither is anything it hands out except
 /// the ``Interrupter``.
 public final class State {
+  /// A set of standard libraries. The base library (`print`, `pcall`, `load` …) is always there.
+  public struct Libraries: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    public static let package = Libraries(rawValue: UInt32(ML_LIBRARY_PACKAGE))
+    public static let coroutine = Libraries(rawValue: UInt32(ML_LIBRARY_COROUTINE))
+    public static let table = Libraries(rawValue: UInt32(ML_LIBRARY_TABLE))
+    public static let io = Libraries(rawValue: UInt32(ML_LIBRARY_IO))
+    public static let os = Libraries(rawValue: UInt32(ML_LIBRARY_OS))
+    public static let string = Libraries(rawValue: UInt32(ML_LIBRARY_STRING))
+    public static let math = Libraries(rawValue: UInt32(ML_LIBRARY_MATH))
+    public static let utf8 = Libraries(rawValue: UInt32(ML_LIBRARY_UTF8))
+    public static let debug = Libraries(rawValue: UInt32(ML_LIBRARY_DEBUG))
+    public static let all: Libraries = [.package, .coroutine, .table, .io, .os, .string, .math, .utf8, .debug]
+  }
+
   /// What a new state is like.
   public struct Configuration: Sendable {
+    /// The standard libraries that scripts find.
+    public var libraries = Libraries.all
     /// The most bytes that Lua's own blocks and claimed native memory may take together; `nil` for no limit.
     public var memoryLimit: Int?
     /// Whether `load` and its kin accept precompiled chunks, which can crash the interpreter when forged.
@@ -61,7 +80,7 @@ public final class State {
     self.pointer = pointer
     self.configuration = configuration
     pointer.pointee.config.host = Unmanaged.passUnretained(self).toOpaque()
-    try withLua { lua in try check(ml_open_libraries(pointer, lua), lua) }
+    try withLua { lua in try check(ml_open_libraries(pointer, lua, configuration.libraries.rawValue), lua) }
   }
 
   deinit {

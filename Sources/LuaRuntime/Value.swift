@@ -49,13 +49,13 @@ extension Value {
     .record(fields.map { (key: .string($0.key), value: $0.value) })
   }
 
-  enum ReferenceBox { case reference(Reference) }
-  var asReference: ReferenceBox? {
+  /// What keeps the Lua value alive, when it has an identity.
+  var reference: Reference? {
     switch self {
-    case .table(let table): .reference(table.reference)
-    case .function(let function): .reference(function.reference)
-    case .handle(let handle): .reference(handle.reference)
-    case .other(let reference): .reference(reference)
+    case .table(let table): table.reference
+    case .function(let function): function.reference
+    case .handle(let handle): handle.reference
+    case .other(let reference): reference
     default: nil
     }
   }

@@ -64,6 +64,10 @@ import Testing
         local value = {}
         local ok, e = pcall(through, function() through(function() error(value) end) end)
         assert(not ok and rawequal(e, value))
+        for _, value in ipairs {42, true, 'text', '\\xff\\0'} do
+          local ok, e = pcall(through, error, value, 0)
+          assert(not ok and e == value and math.type(e) == math.type(value))
+        end
         """)
   }
 

@@ -87,6 +87,17 @@ import Testing
       source: "assert(load(string.dump(function() return 3 end), 'x', 'b')() == 3)")
   }
 
+  @Test func librariesAreChosen() throws {
+    var configuration = State.Configuration()
+    configuration.libraries = []
+    let bare = try State(configuration)
+    try bare.run(source: "assert(print and pcall and load and not string and not io and not package and not debug)")
+    try bare.run(source: "assert(not load('\\27Lua') and load('return 1')() == 1)")
+    configuration.libraries = [.string, .math]
+    try State(configuration).run(source: "assert(('x'):rep(2) == 'xx' and math.pi and not os and not require)")
+    try State().run(source: "assert(os and io and debug and require and utf8 and coroutine and package.loaded._G == _G)")
+  }
+
   @Test func modulesAreFound() throws {
     let state = try State()
     try state.register(module: "ready", .record(["x": .integer(1)]))

@@ -182,8 +182,20 @@ static inline ml_state *ml_of(lua_State *L) {
   return (ml_state *)s;
 }
 
-// Opens the standard libraries, ours for coroutines and loading among them. Protected.
-int ml_open_libraries(ml_state *s, lua_State *L);
+// The standard libraries, as bits of a set. The base library is always there.
+enum {
+  ML_LIBRARY_PACKAGE = 1 << 0,
+  ML_LIBRARY_COROUTINE = 1 << 1,
+  ML_LIBRARY_TABLE = 1 << 2,
+  ML_LIBRARY_IO = 1 << 3,
+  ML_LIBRARY_OS = 1 << 4,
+  ML_LIBRARY_STRING = 1 << 5,
+  ML_LIBRARY_MATH = 1 << 6,
+  ML_LIBRARY_UTF8 = 1 << 7,
+  ML_LIBRARY_DEBUG = 1 << 8,
+};
+// Opens a set of libraries, with our own coroutines and text-only loading. Protected.
+int ml_open_libraries(ml_state *s, lua_State *L, uint32_t libraries);
 
 // MARK: Writing values
 
