@@ -1,4 +1,4 @@
--- Scripts and their PyTorch originals print the same losses: the twins in Fixtures/training, to five digits.
+-- Scripts and their PyTorch originals print the same losses: the twins in Fixtures/training.
 local check = dofile((arg[0]:match "^.*/" or "./") .. "../check.lua")
 
 local fixtures = check.here .. "../../Fixtures/training/"
@@ -22,17 +22,20 @@ for _, name in ipairs { "regression", "freezing", "digits" } do
     for i, line in ipairs(expected) do
       local theirs, ours = words(line), words(printed[i] or "")
       check.equal(#ours, #theirs)
+      -- Losses agree to five digits. The parameters after a run agree to the four decimals that are printed of them:
+      -- optimizers that divide by the gradients' size magnify the rounding of small ones.
+      local unit = math.type(theirs[2]) == "integer" and 1e-5 or 1e-4
       for j, value in ipairs(theirs) do
         if math.type(value) == "float" then
-          -- Five digits; of small values, whose rounding comes from larger ones, those that a 0.1 would have.
-          local off = math.abs((tonumber(ours[j]) or math.huge) - value) / math.max(math.abs(value), 0.1)
+          local size = unit == 1e-5 and math.abs(value) or math.max(math.abs(value), 1)
+          local off = math.abs((tonumber(ours[j]) or math.huge) - value) / size / unit
           if not (off <= worst) then worst, where = off, line .. "\n    here: " .. tostring(printed[i]) end
         else
           check.equal(ours[j], value)
         end
       end
     end
-    if not (worst < 1e-5) then check.equal(("off by %.3g at %s"):format(worst, where), "within 1e-5") end
+    if not (worst <= 1) then check.equal(("off by %.3g of what is allowed at %s"):format(worst, where), "within it") end
   end)
 end
 
