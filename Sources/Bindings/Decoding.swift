@@ -65,14 +65,16 @@ struct Decoder {
     }
     guard argument > count else {
       throw ArgumentError(
-        "\(name): \(shown(count)) argument\(shown(count) == 1 ? "" : "s") given, but it takes at most \(shown(parameters.count { !$0.isNamedOnly })): \(signature)")
+        "\(name): \(shown(count)) argument\(shown(count) == 1 ? "" : "s") given, but it takes at most \(shown(parameters.count { !$0.isNamedOnly })): \(signature)"
+      )
     }
     if let options { try read(options, into: &values) }
     for (position, parameter) in parameters.enumerated() {
       if case .absent = values[position], !parameter.isOptional {
         if isMethod, position == 0 { throw wrongSelf("nothing") }
         throw ArgumentError(
-          "\(name): argument \(shown(position + 1)) (\(parameter.name)) is missing; expected \(Decoder.expectation(parameter)): \(signature)")
+          "\(name): argument \(shown(position + 1)) (\(parameter.name)) is missing; expected \(Decoder.expectation(parameter)): \(signature)"
+        )
       }
     }
     return Arguments(name, values)
@@ -83,7 +85,8 @@ struct Decoder {
 
   var signature: String {
     let list = parameters.dropFirst(isMethod ? 1 : 0).map { parameter in
-      parameter.defaultText.isEmpty ? (parameter.isOptional ? "[\(parameter.name)]" : parameter.name) : "\(parameter.name) = \(parameter.defaultText)"
+      parameter.defaultText.isEmpty
+        ? (parameter.isOptional ? "[\(parameter.name)]" : parameter.name) : "\(parameter.name) = \(parameter.defaultText)"
     }
     return "\(isMethod ? "x:" : "")\(name)(\(list.joined(separator: ", ")))"
   }
@@ -111,7 +114,8 @@ struct Decoder {
         let hint = nearest(option, known).map { "; did you mean '\($0)'?" } ?? ""
         throw ArgumentError("\(name): unknown option '\(option)'\(hint) (known: \(known.joined(separator: ", ")))")
       }
-      if case .absent = values[position] {} else {
+      if case .absent = values[position] {
+      } else {
         throw ArgumentError("\(name): '\(option)' is given twice, by position and as an option")
       }
       values[position] = try value(slot, parameters[position], position + 1, named: true)

@@ -23,7 +23,9 @@ enum Modules {
     var members = HandleMembers()
     members.scripted = scripted
     members.metamethods["__call"] = native("call") { call in
-      guard let module = call.unmanaged(1, moduleKind) else { throw ArgumentError("call: expected a module, got \(Decoder.found(call[1]))") }
+      guard let module = call.unmanaged(1, moduleKind) else {
+        throw ArgumentError("call: expected a module, got \(Decoder.found(call[1]))")
+      }
       try module._withUnsafeGuaranteedRef { try run($0, &call, first: 2) }
     }
     members.methods["forward"] = native("forward") { call in try run(try call.module("forward"), &call, first: 2) }
@@ -98,7 +100,8 @@ enum Modules {
     if module.parameters.contains(where: { $0.name == name }) {
       if call.isNil(3) { return try module.set(parameter: name, nil) }
       guard let tensor = call.object(3, tensorKind), tensor.isParameter else {
-        throw ArgumentError("\(module.kind): the parameter '\(name)' can be set to a parameter (nn.Parameter(t)), got \(Decoder.found(call[3]))")
+        throw ArgumentError(
+          "\(module.kind): the parameter '\(name)' can be set to a parameter (nn.Parameter(t)), got \(Decoder.found(call[3]))")
       }
       return try module.set(parameter: name, tensor)
     }
