@@ -118,6 +118,15 @@ private func example(_ name: String) -> String { Place.checkout.appending(path: 
   }
 }
 
+/// The topics once more, through the command: by scripts/test it is the release build, whose loops are other machine code.
+@Suite struct TopicsThroughTheCommandTests {
+  @Test(arguments: LuaTests.topics) func topic(_ name: String) throws {
+    let run = try Run(Place.tests.appending(path: "topics/\(name).lua").path)
+    #expect(run.status == 0, "\(run.error)")
+    #expect(run.output == "")
+  }
+}
+
 /// MoongradTests has the command line's own tests; here are scripts that are wrong in themselves.
 @Suite struct MistakenScriptTests {
   @Test func syntaxError() throws {
