@@ -9,9 +9,10 @@ struct Run {
   let error: String
 
   /// The binary that MOONGRAD_BINARY names, or else the one that was built beside these tests.
-  static let binary =
-    ProcessInfo.processInfo.environment["MOONGRAD_BINARY"].map { URL(filePath: $0) }
-    ?? URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent().appending(path: "moongrad")
+  static let binary: URL = {
+    if let path = ProcessInfo.processInfo.environment["MOONGRAD_BINARY"] { return URL(filePath: path) }
+    return URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().appending(path: "moongrad")
+  }()
 
   /// Runs it in an empty folder of its own, with `input` as standard input.
   init(_ arguments: String..., input: String = "") throws {
