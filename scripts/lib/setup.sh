@@ -2,12 +2,11 @@
 # What every script here shares: where things are, the system packages, and building. To be sourced by a script that
 # has set `root` to the top of the checkout.
 
-# Debian packages that Moongrad is built from and runs on, beside a Swift toolchain with the C library's headers.
-# libgcc-12-dev brings the link to OpenMP's libgomp that oneDNN runs on; git and pkg-config are called by Swift's
-# package manager.
+# Debian packages that Moongrad is built from and runs on, beside a Swift toolchain. libgcc-12-dev brings the link to
+# OpenMP's libgomp, on which oneDNN runs; git, certificates and pkg-config are for Swift's package manager.
 packages=(
   liblua5.4-dev libdnnl-dev libedit-dev libsleef-dev zlib1g-dev
-  libc6-dev libgcc-12-dev libstdc++-12-dev binutils git pkg-config
+  libc6-dev libgcc-12-dev libstdc++-12-dev binutils git ca-certificates pkg-config
 )
 
 # shellcheck disable=SC2154  # root: see above
