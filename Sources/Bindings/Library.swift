@@ -160,10 +160,7 @@ public enum Library {
         }
       },
       "set_printoptions": NativeFunction("set_printoptions") { call in try setPrintOptions(call[1]) },
-      "allclose": native("allclose") { call in
-        let (a, b) = (try call.tensor(1, "allclose"), try call.tensor(2, "allclose"))
-        call.returns(try TensorMembers.allClose(a, b, rtol: call.number(3) ?? 1e-5, atol: call.number(4) ?? 1e-8))
-      },
+      "allclose": TensorMembers.allClose(isMethod: false),
       "equal": native("equal") { call in
         let (a, b) = (try call.tensor(1, "equal"), try call.tensor(2, "equal"))
         call.returns(try a.shape == b.shape && withNoGrad { try a.eq(b).all().item() } == .boolean(true))

@@ -98,6 +98,9 @@ enum Optimizers {
         if let first = results.first { call.returns(first) }
         return
       }
+      guard call.isNil(2) else {
+        throw ArgumentError("step: expected nothing, or a function that computes the loss, got \(Decoder.found(call[2]))")
+      }
       try optimizer._withUnsafeGuaranteedRef { try $0.step() }
     }
     members.methods["zero_grad"] = NativeFunction("zero_grad") { call in
@@ -107,6 +110,8 @@ enum Optimizers {
         setToNone = try call[2].withField("set_to_none") { $0.boolean ?? true }
       } else if let flag = call.boolean(2) {
         setToNone = flag
+      } else if !call.isNil(2) {
+        throw ArgumentError("zero_grad: expected options such as { set_to_none = false }, got \(Decoder.found(call[2]))")
       }
       try optimizer._withUnsafeGuaranteedRef { try $0.zeroGrad(setToNone: setToNone) }
     }

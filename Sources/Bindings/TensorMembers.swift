@@ -98,8 +98,20 @@ enum TensorMembers {
 
   // MARK: Methods
 
-  private static func method(_ name: String, _ body: @escaping (inout Call, Tensor) throws -> Void) -> (String, NativeFunction) {
-    (name, native(name) { call in try body(&call, try call.tensor(1, name)) })
+  /// A method with at most `count` arguments beside the tensor.
+  private static func method(
+    _ name: String, _ count: Int = 0, _ body: @escaping (inout Call, Tensor) throws -> Void
+  ) -> (String, NativeFunction) {
+    let function = native(name) { call in
+      let x = try call.tensor(1, name)
+      guard call.count <= count + 1 else {
+        throw ArgumentError(
+          "\(name): \(call.count - 1) argument\(call.count == 2 ? "" : "s") given, but it takes \(count == 0 ? "none" : "at most \(count)")"
+        )
+      }
+      try body(&call, x)
+    }
+    return (name, function)
   }
 
   private static var methods: [String: NativeFunction] {
@@ -113,7 +125,7 @@ enum TensorMembers {
         method("numel") { call, x in call.returns(x.count) },
         method("nelement") { call, x in call.returns(x.count) },
         method("dim") { call, x in call.returns(x.rank) },
-        method("size") { call, x in
+        method("size", 1) { call, x in
           if call.isNil(2) { return call.returns(sizes: x.shape.array) }
           guard let dimension = call.integer(2) else {
             throw ArgumentError("size: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
@@ -122,7 +134,7 @@ enum TensorMembers {
           guard x.rank > 0 else { throw ArgumentError("size: a tensor of rank 0 has no dimensions") }
           call.returns(x.shape[axis])
         },
-        method("stride") { call, x in
+        method("stride", 1) { call, x in
           if call.isNil(2) { return call.returns(sizes: x.layout.strideArray) }
           guard let dimension = call.integer(2), x.rank > 0 else {
             throw ArgumentError("stride: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
@@ -139,7 +151,7 @@ enum TensorMembers {
           try x.detachInPlace()
           call.returnsArgument(1)
         },
-        method("requires_grad_") { call, x in
+        method("requires_grad_", 1) { call, x in
           guard call.isNil(2) || call.boolean(2) != nil else {
             throw ArgumentError("requires_grad_: expected true or false, got \(Decoder.found(call[2]))")
           }
@@ -149,19 +161,16 @@ enum TensorMembers {
         method("retain_grad") { call, x in
           try x.retainGrad()
         },
-        method("backward") { call, x in try Autograd.backward(&call, x) },
-        method("register_hook") { call, x in try Hooks.register(&call, x, afterAccumulation: false) },
-        method("register_post_accumulate_grad_hook") { call, x in try Hooks.register(&call, x, afterAccumulation: true) },
-        method("equal") { call, x in
+        method("backward", 4) { call, x in try Autograd.backward(&call, x) },
+        method("register_hook", 1) { call, x in try Hooks.register(&call, x, afterAccumulation: false) },
+        method("register_post_accumulate_grad_hook", 1) { call, x in try Hooks.register(&call, x, afterAccumulation: true) },
+        method("equal", 1) { call, x in
           let other = try call.tensor(2, "equal")
           guard x.shape == other.shape else { return call.returns(false) }
           call.returns(try withNoGrad { try x.eq(other).all().item() } == .boolean(true))
         },
-        method("allclose") { call, x in
-          let other = try call.tensor(2, "allclose")
-          call.returns(try allClose(x, other, rtol: call.number(3) ?? 1e-5, atol: call.number(4) ?? 1e-8))
-        },
-        method("to") { call, x in
+        ("allclose", allClose(isMethod: true)),
+        method("to", 1) { call, x in
           if let name = call.string(2) { return call.returns(tensor: try x.to(DType(named: name))) }
           if let model = call.object(2, tensorKind) { return call.returns(tensor: try x.to(model.dtype)) }
           if call.type(2) == .table {
@@ -170,13 +179,13 @@ enum TensorMembers {
           }
           throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
         },
-        method("type_as") { call, x in call.returns(tensor: try x.to(call.tensor(2, "type_as").dtype)) },
+        method("type_as", 1) { call, x in call.returns(tensor: try x.to(call.tensor(2, "type_as").dtype)) },
         conversion("float", .float32), conversion("double", .float64), conversion("long", .int64), conversion("int", .int32),
         conversion("byte", .uint8), conversion("bool", .bool),
         method("free") { call, x in x.free() },
-        method("view_as") { call, x in call.returns(tensor: try x.view(call.tensor(2, "view_as").shape.array)) },
-        method("expand_as") { call, x in call.returns(tensor: try x.expand(call.tensor(2, "expand_as").shape.array)) },
-        method("reshape_as") { call, x in call.returns(tensor: try x.reshape(call.tensor(2, "reshape_as").shape.array)) },
+        method("view_as", 1) { call, x in call.returns(tensor: try x.view(call.tensor(2, "view_as").shape.array)) },
+        method("expand_as", 1) { call, x in call.returns(tensor: try x.expand(call.tensor(2, "expand_as").shape.array)) },
+        method("reshape_as", 1) { call, x in call.returns(tensor: try x.reshape(call.tensor(2, "reshape_as").shape.array)) },
       ])
   }
 
@@ -190,6 +199,19 @@ enum TensorMembers {
     let size = x.shape[dimension]
     call.returnsList(size)
     for index in 0..<size { toList(&call, x, dimension + 1, position * size + index) }
+  }
+
+  /// `x:allclose(other, rtol, atol)` or `mg.allclose(x, other, { rtol, atol })`.
+  static func allClose(isMethod: Bool) -> NativeFunction {
+    let decoder = Decoder(
+      "allclose",
+      [.input, .init("other", .tensor), .init("rtol", .number, default: "1e-05"), .init("atol", .number, default: "1e-08")],
+      isMethod: isMethod)
+    return native("allclose") { call in
+      let arguments = try decoder.decode(call)
+      let (rtol, atol) = (try arguments.number(2, default: 1e-5), try arguments.number(3, default: 1e-8))
+      call.returns(try allClose(arguments.tensor(0), arguments.tensor(1), rtol: rtol, atol: atol))
+    }
   }
 
   /// |a − b| ≤ atol + rtol·|b| everywhere.

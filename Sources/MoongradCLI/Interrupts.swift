@@ -25,6 +25,11 @@ enum Interrupts {
     action.__sigaction_handler.sa_handler = { _ in Interrupts.arrive() }
     sigemptyset(&action.sa_mask)
     sigaction(SIGINT, &action, nil)
+    // A parent that blocks signals in its threads, as libdispatch does, hands the mask down.
+    var interrupt = sigset_t()
+    sigemptyset(&interrupt)
+    sigaddset(&interrupt, SIGINT)
+    pthread_sigmask(SIG_UNBLOCK, &interrupt, nil)
   }
 
   /// In the signal handler: nothing here allocates or takes a lock.

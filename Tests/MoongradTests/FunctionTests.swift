@@ -29,8 +29,9 @@ struct Refusal: Error, Equatable {
     func error(_ call: String) -> String? { message { try session.run(call, name: "call") } }
     #expect(error("next_batch('x')") == "call:1: next_batch: argument 1: expected integer, got string")
     #expect(error("next_batch(1)") == "call:1: next_batch: argument 2: expected Tensor, got no value")
-    #expect(error("local mg = require 'moongrad' next_batch(1, mg.ones(1), {'a', 2})")
-      == "call:1: next_batch: argument 3, at [2]: expected string, got 2")
+    #expect(
+      error("local mg = require 'moongrad' next_batch(1, mg.ones(1), {'a', 2})")
+        == "call:1: next_batch: argument 3, at [2]: expected string, got 2")
   }
 
   @Test func errorsOfSwiftAreCaughtByScripts() throws {

@@ -227,7 +227,19 @@ end
 
 function Module.children(self) return iterable(values(Module.named_children(self))) end
 
+-- Names can be added to instances of scripts' own classes; `what` is the caller.
+local function own_class(self, name, what)
+  if not is_script_module(self) then
+    error(("%s: %s takes no more fields; define a class of your own with nn.Module"):format(what, class_name(self)), 3)
+  end
+  if type(name) ~= "string" then error(("%s: argument 1: expected a name, got %s"):format(what, type(name)), 3) end
+end
+
 function Module.register_buffer(self, name, tensor)
+  own_class(self, name, "register_buffer")
+  if tensor ~= nil and not kind_of(tensor) then
+    error(("register_buffer: argument 2: expected a tensor, got %s"):format(type(tensor)), 2)
+  end
   local registered = rawget(self, "__buffers")
   if not registered then
     registered = {}
@@ -237,13 +249,27 @@ function Module.register_buffer(self, name, tensor)
   self[name] = tensor
 end
 
-function Module.register_parameter(self, name, parameter) self[name] = parameter end
-function Module.add_module(self, name, module) self[name] = module end
+function Module.register_parameter(self, name, parameter)
+  own_class(self, name, "register_parameter")
+  if parameter ~= nil and kind_of(parameter) ~= "Parameter" then
+    error("register_parameter: argument 2: expected a parameter (nn.Parameter(t)), got " .. type(parameter), 2)
+  end
+  self[name] = parameter
+end
+
+function Module.add_module(self, name, module)
+  own_class(self, name, "add_module")
+  if module ~= nil and not is_module(module) then
+    error("add_module: argument 2: expected a module, got " .. type(module), 2)
+  end
+  self[name] = module
+end
 
 -- Doing something to all of it -----------------------------------------------------------------------------------
 
 function Module.train(self, mode)
   if mode == nil then mode = true end
+  if type(mode) ~= "boolean" then error("train: expected true or false, got " .. type(mode), 2) end
   walk(self, "", function(_, module)
     if is_script_module(module) then rawset(module, "training", mode) else module.training = mode end
   end)
@@ -269,6 +295,7 @@ function Module.requires_grad_(self, required)
 end
 
 function Module.apply(self, visit)
+  if type(visit) ~= "function" then error("apply: expected a function, got " .. type(visit), 2) end
   children_of(self, function(_, child) Module.apply(child, visit) end)
   visit(self)
   return self
@@ -316,6 +343,8 @@ function Module.load_state_dict(self, state, options)
     local source = state[name]
     if source == nil then
       missing_keys[#missing_keys + 1] = name
+    elseif not mg.is_tensor(source) then
+      problems[#problems + 1] = ("%s is no tensor but a %s"):format(name, type(source))
     elseif table.concat(source.shape, ", ") ~= table.concat(tensor.shape, ", ") then
       problems[#problems + 1] = ("%s has shape [%s] here and [%s] in the state"):format(
         name, table.concat(tensor.shape, ", "), table.concat(source.shape, ", "))
@@ -411,8 +440,16 @@ end
 
 local ModuleList = container "ModuleList"
 
+-- The table that a container is made of.
+local function listed(list, name)
+  if list ~= nil and (type(list) ~= "table" or is_module(list)) then
+    error(("%s: expected a list, got %s"):format(name, is_module(list) and "a module" or type(list)), 4)
+  end
+  return list or {}
+end
+
 function ModuleList:init(list)
-  for i, module in ipairs(list or {}) do self[i] = checked_module(module, "ModuleList", i) end
+  for i, module in ipairs(listed(list, "ModuleList")) do self[i] = checked_module(module, "ModuleList", i) end
 end
 
 function ModuleList:append(module)
@@ -424,7 +461,7 @@ local ModuleDict = container "ModuleDict"
 
 function ModuleDict:init(entries)
   local names = {}
-  for name in pairs(entries or {}) do names[#names + 1] = name end
+  for name in pairs(listed(entries, "ModuleDict")) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do self[name] = checked_module(entries[name], "ModuleDict", name) end
 end
@@ -432,7 +469,12 @@ end
 local ParameterList = container "ParameterList"
 
 function ParameterList:init(list)
-  for i, parameter in ipairs(list or {}) do self[i] = parameter end
+  for i, parameter in ipairs(listed(list, "ParameterList")) do
+    if kind_of(parameter) ~= "Parameter" then
+      error(("ParameterList: element %d is not a parameter (nn.Parameter(t)) but %s"):format(i, type(parameter)), 3)
+    end
+    self[i] = parameter
+  end
 end
 
 -- What handles of Swift's modules answer to.

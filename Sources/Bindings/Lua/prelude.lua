@@ -43,6 +43,7 @@ end
 
 -- Runs f and returns the warnings it gave, as a list, before its results.
 function mg.catch_warnings(f, ...)
+  if type(f) ~= "function" then error("catch_warnings: expected a function to run, got " .. type(f), 2) end
   local list, outer = {}, warn
   warn = function(...)
     local text = table.concat { ... }
@@ -59,11 +60,16 @@ function mg.is_tensor(value)
   return kind == "Tensor" or kind == "Parameter"
 end
 
-mg.as_tensor = function(value, options) return mg.is_tensor(value) and value or mg.tensor(value, options) end
+-- Tail calls, so that a wrong value is reported at the line of the script.
+function mg.as_tensor(value, options)
+  if mg.is_tensor(value) then return value end
+  return mg.tensor(value, options)
+end
 mg.from_table = mg.tensor
 -- The tutorial's Variable: tensors do all of it now.
-mg.Variable = function(value, options)
-  local t = mg.is_tensor(value) and value:detach() or mg.tensor(value)
+function mg.Variable(value, options)
+  if not mg.is_tensor(value) then return mg.tensor(value, options) end
+  local t = value:detach()
   if options and options.requires_grad then t:requires_grad_() end
   return t
 end

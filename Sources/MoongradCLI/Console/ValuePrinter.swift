@@ -37,7 +37,9 @@ struct ValuePrinter {
     case .thread: return .text("thread")
     case .lightUserdata: return .text("userdata")
     case .userdata:
-      if let tensor = slot.object(tensorKind) { return .text("\(tensor.isParameter ? "Parameter" : "Tensor") \(tensor.dtype) \(tensor.shape)") }
+      if let tensor = slot.object(tensorKind) {
+        return .text("\(tensor.isParameter ? "Parameter" : "Tensor") \(tensor.dtype) \(tensor.shape)")
+      }
       if let module = slot.object(moduleKind) { return .text(ValuePrinter.firstLine(module.description(indexBase: 1))) }
       return .text(slot.typeName)
     }

@@ -1,0 +1,124 @@
+// The command as scripts and shells meet it.
+
+import Testing
+
+@Suite struct CommandTests {
+  let folder = Folder()
+
+  @Test func argumentsReachTheScript() throws {
+    let script = folder.write("a.lua", "print(arg[0], arg[1], arg[-1], select('#', ...), ...)")
+    let result = try moongrad("--seed", "1", script, "x y", "--seed", "")
+    #expect(result == Finished(status: 0, output: "\(script)\tx y\t1\t3\tx y\t--seed\t\n", errors: ""))
+  }
+
+  @Test func scriptsComeFromPipesAndFromTheCommandLine() throws {
+    #expect(try moongrad(input: "print('piped', ...)").output == "piped\n")
+    #expect(try moongrad("-", "a", input: "print('piped', ...)").output == "piped\ta\n")
+    #expect(try moongrad("-e", "x = 2", "-l", "mg=moongrad", "-e", "print(x, mg.ones(2))").output == "2\ttensor([1., 1.])\n")
+    #expect(try moongrad("-e", "print(1)", input: "print('not read')").output == "1\n")
+  }
+
+  @Test func errorsShowTheLineAndTheCalls() throws {
+    let script = folder.write(
+      "deep.lua", "#!/usr/bin/env moongrad\nlocal function inner(t)\n\treturn t.missing.field\nend\n\nprint('before')\ninner({})\n")
+    let result = try moongrad(script)
+    #expect(result.status == 1)
+    #expect(result.output == "before\n")
+    #expect(
+      result.errors == """
+        moongrad: \(script):3: attempt to index a nil value (field 'missing')
+          3 |  return t.missing.field
+            |           ^^^^^^^
+        stack traceback:
+          \(script):3: in local 'inner'
+          \(script):7: in main chunk
+
+        """)
+  }
+
+  @Test(arguments: [
+    ("error('plain', 0)", "moongrad: plain\n"), ("error(nil)", "moongrad: (error object is a nil value)\n"),
+    ("error({})", "moongrad: (error object is a table value)\n"), ("error(42)", "moongrad: 42\n"),
+    ("error(setmetatable({}, {__tostring = function() return 'custom' end}))", "moongrad: custom\n"),
+    ("x = = 1", "moongrad: (command line):1: unexpected symbol near '='\n"),
+    ("require 'nowhere'", "moongrad: (command line):1: module 'nowhere' not found:"),
+    ("require('moongrad').ones(2, 3):mm(require('moongrad').ones(2))", "moongrad: (command line):1: mm: "),
+  ])
+  func everyErrorIsASentence(_ code: String, _ message: String) throws {
+    let result = try moongrad("-e", code)
+    #expect(result.status == 1)
+    #expect(result.errors.hasPrefix(message), "\(result.errors)")
+  }
+
+  @Test func filesThatCannotBeRun() throws {
+    #expect(try moongrad("nowhere.lua").errors == "moongrad: cannot open nowhere.lua: no such file or directory\n")
+    #expect(
+      try moongrad(folder.path) == Finished(status: 1, output: "", errors: "moongrad: cannot run \(folder.path): it is a directory\n"))
+  }
+
+  @Test func wrongUsageIs64() throws {
+    let result = try moongrad("--sed", "1")
+    #expect(result.status == 64)
+    #expect(result.errors.hasPrefix("moongrad: unknown option '--sed'\nusage: "))
+  }
+
+  @Test func exitInsideAScriptFlushes() throws {
+    #expect(try moongrad("-e", "io.write('partial') os.exit(3)") == Finished(status: 3, output: "partial", errors: ""))
+    #expect(try moongrad("-e", "io.write('closed') os.exit(true, true)") == Finished(status: 0, output: "closed", errors: ""))
+  }
+
+  @Test func scriptsReadTheirInput() throws {
+    let script = folder.write("read.lua", "print(io.read('l'), io.read('n'), io.read('a'))")
+    #expect(try moongrad(script, input: "first\n42 rest").output == "first\t42\t rest\n")
+  }
+
+  @Test func requireLooksBesideTheScript() throws {
+    _ = folder.write("helper.lua", "return {name = 'beside'}")
+    let script = folder.write("main.lua", "print(require('helper').name)")
+    #expect(try moongrad(script).output == "beside\n")
+    #expect(try moongrad("-e", "print(require('helper').name)", environment: ["LUA_PATH": folder.path + "/?.lua"]).output == "beside\n")
+  }
+
+  @Test func interruptStopsAScript() throws {
+    let result = try moongrad("-e", "while true do pcall(function() while true do end end) end", interruptedAfter: 0.5)
+    #expect(result.status == 130)
+    #expect(result.errors.hasPrefix("moongrad: (command line):1: interrupted!\n"))
+  }
+
+  @Test func aReaderThatLeavesIsNoError() throws {
+    let result = try run(["/bin/sh", "-c", "'\(command)' -e 'for i = 1, 1e6 do io.write(\"line\\n\") end' | head -n 1"])
+    #expect(result == Finished(status: 0, output: "line\n", errors: ""))
+  }
+
+  @Test func aFullDiskIsAnError() throws {
+    let result = try run(["/bin/sh", "-c", "'\(command)' -e 'print(1)' > /dev/full"])
+    #expect(result == Finished(status: 1, output: "", errors: "moongrad: not everything could be written to standard output\n"))
+  }
+
+  @Test func settingsHoldFromTheStart() throws {
+    #expect(try moongrad("--seed", "0", "-l", "mg=moongrad", "-e", "print(mg.rand(2))").output == "tensor([0.4963, 0.7682])\n")
+    #expect(
+      try moongrad("--deterministic", "-l", "mg=moongrad", "-e", "print(mg.rand(2), mg.get_num_threads())").output
+        == "tensor([0.4963, 0.7682])\t1\n")
+    #expect(try moongrad("--threads", "2", "-l", "mg=moongrad", "-e", "print(mg.get_num_threads())").output == "2\n")
+  }
+
+  @Test func referenceAndVersion() throws {
+    #expect(try moongrad("--version").output.hasPrefix("Moongrad "))
+    #expect(try moongrad("--help").output.hasPrefix("usage: moongrad"))
+    #expect(try moongrad("doc", "nn.Linear").output.hasPrefix("nn.Linear(in_features, out_features"))
+    #expect(try moongrad("doc", "x:sum", "mg.mm").output.contains("The product of two matrices."))
+    #expect(
+      try moongrad("doc", "nn.Linaer")
+        == Finished(
+          status: 1, output: "", errors: "moongrad: there is no documentation of 'nn.Linaer'; did you mean 'nn.Linear'?\n"))
+  }
+
+  @Test func theConsoleReadsPipesToo() throws {
+    let result = try moongrad("-i", "-e", "y = 2", input: "y + 1\nlocal x = 3\nfor i = 1, 2 do\nprint(i + x)\nend\nnil + 1\n'after'\n")
+    #expect(result.output == "3\n4\n5\nafter\n")
+    #expect(result.errors == "error: [4]:1: attempt to perform arithmetic on a nil value\n")
+    #expect(result.status == 1)
+    #expect(try moongrad("-i", input: "1\n").status == 0)
+  }
+}
