@@ -1,10 +1,10 @@
-// Kinds: what scripts see of a native class. One metatable each, whose __index looks among the methods
-// first, then among the getters, and asks Swift last.
+// Kinds: what scripts see of a native class. One metatable each, whose __index looks among the members
+// first and asks Swift last.
 #include "internal.h"
 
-// Upvalues of the two access functions: the members by name (methods for reading, setters for writing),
-// getters, fallback.
-enum { members = 1, fallback = 2, getters = 3 };
+// Upvalues of the two access functions: members by name (methods as functions, getters and setters as bare
+// contexts), and the context that answers for everything else.
+enum { members = 1, fallback = 2 };
 
 static ml_payload *context_at(lua_State *L, int index) {
   ml_payload *p = ml_to_handle(L, index);
@@ -19,18 +19,20 @@ static int invoke_top(lua_State *L) {
   return ml_invoke(L, p);
 }
 
-static int read_field(lua_State *L) {
-  lua_settop(L, 2);
-  lua_pushvalue(L, 2);
-  if (ml_likely(lua_rawget(L, lua_upvalueindex(members)) != LUA_TNIL)) return 1;
-  lua_pop(L, 1);
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(getters)) == LUA_TNIL) {
-    lua_pop(L, 1);
+static ml_apart int read_otherwise(lua_State *L, int found) {
+  if (found == LUA_TNIL) {
+    lua_settop(L, 2);
     lua_pushvalue(L, lua_upvalueindex(fallback));
     if (lua_isnil(L, -1)) return 1;
   }
   return invoke_top(L);
+}
+
+static int read_field(lua_State *L) {
+  lua_pushvalue(L, 2);
+  int found = lua_rawget(L, lua_upvalueindex(members));
+  if (ml_likely(found == LUA_TFUNCTION)) return 1;
+  return read_otherwise(L, found);
 }
 
 static int write_field(lua_State *L) {
@@ -64,10 +66,8 @@ typedef struct definition {
   uint32_t kind, parent;
 } definition;
 
-// Fills the table at `target` with the parent's members that it lacks.
-static void inherit(lua_State *L, int parent, int kept, int target) {
-  lua_rawgeti(L, parent, kept);
-  int source = lua_gettop(L);
+// Copies what the table at `target` lacks.
+static void add_missing(lua_State *L, int source, int target) {
   for (lua_pushnil(L); lua_next(L, source);) {
     lua_pushvalue(L, -2);
     if (lua_rawget(L, target) == LUA_TNIL) {
@@ -77,7 +77,6 @@ static void inherit(lua_State *L, int parent, int kept, int target) {
     }
     lua_pop(L, 2);
   }
-  lua_pop(L, 1);
 }
 
 static bool is_empty(lua_State *L, int table) {
@@ -98,7 +97,11 @@ static int define(lua_State *L) {
       return luaL_error(L, "kind '%s' inherits from a kind that is not defined", lua_tostring(L, name));
     ml_push_reference(L, s->kinds[d->parent].metatable);
     int parent = lua_gettop(L);
-    for (int i = 0; i < 4; i++) inherit(L, parent, kept_methods + i, methods + i);
+    for (int i = 0; i < 4; i++) {
+      lua_rawgeti(L, parent, kept_methods + i);
+      add_missing(L, parent + 1, methods + i);
+      lua_settop(L, parent);
+    }
     for (int i = 0; i < 2; i++) {
       if (!lua_isnil(L, reading + i)) continue;
       lua_rawgeti(L, parent, kept_read + i);
@@ -114,10 +117,11 @@ static int define(lua_State *L) {
   if (lua_isnil(L, reading) && is_empty(L, getting)) {
     lua_pushvalue(L, methods);
   } else {
-    lua_pushvalue(L, methods);
+    lua_newtable(L);
+    add_missing(L, methods, metatable + 1);
+    add_missing(L, getting, metatable + 1);
     lua_pushvalue(L, reading);
-    lua_pushvalue(L, getting);
-    lua_pushcclosure(L, read_field, 3);
+    lua_pushcclosure(L, read_field, 2);
   }
   lua_setfield(L, metatable, "__index");
   lua_pushvalue(L, setting);

@@ -17,7 +17,9 @@ import Synchronization
 /// - ``State/run(source:chunkName:arguments:)``, ``State/run(file:arguments:)``, ``State/evaluate(_:)`` run scripts;
 ///   everything that fails does so with a ``LuaError``.
 /// - ``State/register(module:_:)`` and ``State/subscript(_:)`` make values known to scripts.
-/// - ``State/claim(bytes:)`` and ``State/unclaim(bytes:)`` tell the collector of memory it does not see.
+/// - ``State/claim(bytes:)`` and ``State/unclaim(bytes:)`` tell the collector of memory it does not see; a library with
+///   an account of its own gives it to ``State/readLiveBytes(from:)`` once and says ``Call/pace(bytes:)`` per result.
+/// - ``Interrupter`` stops a running script from anywhere.
 /// - ``State/word`` is sixty-two bits that belong to the running coroutine.
 ///
 /// A state belongs to one thread at a time. It is not `Sendable`, and neither is anything it hands out except
