@@ -1,15 +1,6 @@
 // Gathering and scattering by index. Values that only move are told apart by their size.
 #include "internal.h"
 
-void mg_index_select(size_t element, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index,
-                     const void *x, void *y) {
-  const char *source = x;
-  char *target = y;
-  size_t row = (size_t)inner * element;
-  for (int64_t o = 0; o < outer; o++, source += (size_t)n * row)
-    for (int64_t j = 0; j < count; j++, target += row) memcpy(target, source + (size_t)index[j] * row, row);
-}
-
 #define INDEX_ADD(tag, T, U)                                                                              \
   MG_CLONES static void index_add_##tag(int64_t outer, int64_t n, int64_t inner, int64_t count,           \
                                         const int64_t *index, const T *x, T *y) {                         \
@@ -58,6 +49,40 @@ void mg_put_add(mg_dtype dtype, int64_t count, const int64_t *at, const void *x,
 MOVE(1, uint8_t)
 MOVE(4, uint32_t)
 MOVE(8, uint64_t)
+
+typedef struct {
+  size_t row;  // in bytes
+  int64_t n, count;
+  const int64_t *index;
+  const char *x;
+  char *y;
+} selection;
+
+static void select_rows(void *context, int64_t begin, int64_t end) {
+  const selection *s = context;
+  for (int64_t task = begin; task < end;) {
+    int64_t o = task / s->count, j = task % s->count, stop = mg_min64(s->count, j + end - task);
+    const char *x = s->x + (size_t)(o * s->n) * s->row;
+    char *y = s->y + (size_t)task * s->row;
+    task += stop - j;
+    switch (s->row) {
+      case 1: take_1(stop - j, s->index + j, (const uint8_t *)x, (uint8_t *)y); break;
+      case 4: take_4(stop - j, s->index + j, (const uint32_t *)x, (uint32_t *)y); break;
+      case 8: take_8(stop - j, s->index + j, (const uint64_t *)x, (uint64_t *)y); break;
+      default:
+        for (; j < stop; j++, y += s->row) memcpy(y, x + (size_t)s->index[j] * s->row, s->row);
+    }
+  }
+}
+
+void mg_index_select(size_t element, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index,
+                     const void *x, void *y) {
+  selection s = {.row = (size_t)inner * element, .n = n, .count = count, .index = index, .x = x, .y = y};
+  int64_t tasks = outer * count, cost = inner + 8;  // a row is not free
+  if (tasks <= 0 || inner <= 0) return;
+  if (tasks * cost < 2 * MG_GRAIN) select_rows(&s, 0, tasks);
+  else mg_share(tasks, MG_GRAIN / cost + 1, select_rows, &s);
+}
 
 void mg_take(size_t element, int64_t count, const int64_t *at, const void *x, void *y) {
   switch (element) {

@@ -65,6 +65,21 @@ import Testing
     #expect(wrapping == [2, 1])
   }
 
+  /// Rows of one, of few and of many elements, split over threads.
+  @Test(arguments: [1, 3, 40])
+  func selectLarge(_ inner: Int) {
+    let (outer, n, count) = (2, 50, 60_000 / inner)
+    let x = (0..<outer * n * inner).map(Int64.init), index = (0..<count).map { Int64($0 * 7 % n) }
+    let (one, two): ([Int64], [Int64]) = onOneAndTwoThreads {
+      filled(outer * count * inner) { mg_index_select(8, Int64(outer), Int64(n), Int64(inner), Int64(count), index, x, $0) }
+    }
+    #expect(one == two)
+    for place in one.indices {
+      let (i, j, o) = (place % inner, place / inner % count, place / inner / count)
+      if one[place] != Int64((o * n + Int(index[j])) * inner + i) { Issue.record("element \(place)") }
+    }
+  }
+
   @Test func takeAndPut() {
     func check<T: Element>(_: T.Type, _ size: Int) {
       let x: [T] = [10, 20, 30, 40], at: [Int64] = [2, 0, 2]
