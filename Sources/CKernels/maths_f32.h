@@ -50,9 +50,8 @@ FUNCTION F LEVEL(scale)(F v, F k) {
 }
 
 /// e^(x + low) = value · 2^k, with value near 1. Those who multiply by more do it before they scale, so that small
-/// results keep their digits. x is cut off at −120 and must not exceed 89.
-FUNCTION F LEVEL(exp_parts)(F x, F low, F *k) {
-  x = x < -120 ? -120 : x;
+/// results keep their digits. For −170 ≤ x ≤ 89.
+FUNCTION F LEVEL(exp_core)(F x, F low, F *k) {
   *k = FMA(x, 0x1.715476p+0f, 12582912) - 12582912;  // x / ln 2, rounded
   F r = FMA(*k, -0x1.62e430p-1f, x);
   r = FMA(*k, 0x1.05c610p-29f, r) + low;
@@ -64,14 +63,17 @@ FUNCTION F LEVEL(exp_parts)(F x, F low, F *k) {
   return FMA(FMA(q, r, 1), r, 1);
 }
 
+/// The same for x ≤ 89, cut off at −120.
+FUNCTION F LEVEL(exp_parts)(F x, F *k) { return LEVEL(exp_core)(x < -120 ? -120 : x, -0.0f, k); }
+
 FUNCTION F LEVEL(exp)(F x) {
-  F k, value = LEVEL(exp_parts)(x > 89 ? 89 : x, -0.0f, &k);
+  F k, value = LEVEL(exp_parts)(x > 89 ? 89 : x, &k);
   return LEVEL(scale)(value, k);
 }
 
 /// e^x for x ≤ 0.
 FUNCTION F LEVEL(exp_negative)(F x) {
-  F k, value = LEVEL(exp_parts)(x, -0.0f, &k);
+  F k, value = LEVEL(exp_parts)(x, &k);
   return LEVEL(scale)(value, k);
 }
 
@@ -169,13 +171,13 @@ FUNCTION F LEVEL(logistic)(F x, F numerator, F factor, F value, F k) {
 
 /// 1 / (1 + e^−x).
 FUNCTION F LEVEL(sigmoid)(F x) {
-  F k, value = LEVEL(exp_parts)(-ABS(x), -0.0f, &k);
+  F k, value = LEVEL(exp_parts)(-ABS(x), &k);
   return LEVEL(logistic)(x, 1, 1, value, k);
 }
 
 /// x·sigmoid(x), 0 below −120, where the exponential is cut off.
 FUNCTION F LEVEL(silu)(F x) {
-  F k, value = LEVEL(exp_parts)(-ABS(x), -0.0f, &k);
+  F k, value = LEVEL(exp_parts)(-ABS(x), &k);
   return LEVEL(logistic)(x, x, x < -120 ? -120 : x, value, k);
 }
 
@@ -195,7 +197,7 @@ FUNCTION F LEVEL(softplus)(F x) { return (x < 0 ? 0 : x) + LEVEL(softplus_tail)(
 
 /// x·tanh(log(1 + e^x)) = x·w/(w + 2), w = e^x·(e^x + 2); from 20 on it is x.
 FUNCTION F LEVEL(mish)(F x) {
-  F k, value = LEVEL(exp_parts)(x > 20 ? 20 : x, -0.0f, &k);
+  F k, value = LEVEL(exp_parts)(x > 20 ? 20 : x, &k);
   F e = LEVEL(scale)(value, k), two = e + 2;
   F y = LEVEL(scale)((x < -120 ? -120 : x) * (value * two / FMA(e, two, 2)), k);
   return x > 20 ? x : y;
@@ -228,7 +230,7 @@ FUNCTION F LEVEL(gelu)(F x) {
   F a = ABS(x);
   a = a > 16 ? 16 : a;  // where the tail is 0
   F half = -0.5f * a, square = half * a;
-  F k, value = LEVEL(exp_parts)(square, FMA(half, a, -square), &k);
+  F k, value = LEVEL(exp_core)(square, FMA(half, a, -square), &k);
   F n = 0x1.0c3d5ep-7f, d = 0x1.502f4cp-6f;
   n = FMA(n, a, 0x1.4bb244p-4f);
   n = FMA(n, a, 0x1.767236p-2f);
@@ -240,17 +242,17 @@ FUNCTION F LEVEL(gelu)(F x) {
   d = FMA(d, a, 0x1.ac68f4p+1f);
   d = FMA(d, a, 2);
   F tail = LEVEL(scale)(a * n * value / d, k);  // a·Φ(−a)
-  return x > 0 ? x - tail : -tail;
+  return (x < 0 ? 0 : x) - tail;
 }
 
 /// x·sigmoid(√(8/π)·(x + 0.044715·x³)), which is GELU's usual approximation by tanh. The argument is computed in
 /// double, for its absolute error is the result's relative error.
 FUNCTION F LEVEL(gelu_tanh)(F x) {
   F cut = ABS(x);
-  mg_f64x16 a = __builtin_convertvector(cut > 16 ? 16 : cut, mg_f64x16);
+  mg_f64x16 a = __builtin_convertvector(cut > 12 ? 12 : cut, mg_f64x16);  // where the tail is 0
   mg_f64x16 argument = -a * (1.5957691216057308 + 0.07135481627159136 * a * a);
   F high = __builtin_convertvector(argument, F);
   F low = __builtin_convertvector(argument - __builtin_convertvector(high, mg_f64x16), F);
-  F k, value = LEVEL(exp_parts)(high, low, &k);
-  return LEVEL(logistic)(x, x, x < -16 ? -16 : x, value, k);
+  F k, value = LEVEL(exp_core)(high, low, &k);
+  return LEVEL(logistic)(x, x, x < -12 ? -12 : x, value, k);
 }
