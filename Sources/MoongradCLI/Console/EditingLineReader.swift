@@ -35,8 +35,6 @@ final class EditingLineReader: LineReader {
   func read(prompt: String) -> Line {
     Output.flush()
     rl_resize_terminal()
-    // Before the prompt, where libedit does it after: whoever types as soon as it is shown finds editing on.
-    rl_prep_terminal(1)
     Self.wasInterrupted = false
     guard let line = readline(prompt) else {
       return Self.wasInterrupted ? .interrupted : .end
