@@ -12,6 +12,8 @@ public enum Library {
   public static let version = "0.1.0"
 
   public static func install(in state: State) throws {
+    // Handles pace the collector; what tensors hold in all decides when it collects everything.
+    state.readLiveBytes { mg_thread().pointee.live_bytes }
     let operations = OperationFunctions(Catalogue.operations + Construction.list)
     try state.define(tensorKind, TensorMembers.members(operations))
     try state.define(nodeKind, NodeMembers.members)
