@@ -303,7 +303,10 @@ end
 
 function Module.to(self, dtype)
   for _, buffers in ipairs { false, true } do
-    for _, entry in ipairs(named_tensors(self, buffers)) do native.convert(entry[2], dtype) end
+    for _, entry in ipairs(named_tensors(self, buffers)) do
+      local ok, message = pcall(native.convert, entry[2], dtype)
+      if not ok then error(message, 2) end
+    end
   end
   return self
 end

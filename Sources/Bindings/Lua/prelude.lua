@@ -60,16 +60,21 @@ function mg.is_tensor(value)
   return kind == "Tensor" or kind == "Parameter"
 end
 
--- Tail calls, so that a wrong value is reported at the line of the script.
+-- mg.tensor for functions of scripts: a wrong value is reported at the line that called them.
+local function tensor(value, options)
+  local ok, result = pcall(mg.tensor, value, options)
+  if not ok then error(result, 3) end
+  return result
+end
+
 function mg.as_tensor(value, options)
-  if mg.is_tensor(value) then return value end
-  return mg.tensor(value, options)
+  local t = mg.is_tensor(value) and value or tensor(value, options)
+  return t
 end
 mg.from_table = mg.tensor
 -- The tutorial's Variable: tensors do all of it now.
 function mg.Variable(value, options)
-  if not mg.is_tensor(value) then return mg.tensor(value, options) end
-  local t = value:detach()
+  local t = mg.is_tensor(value) and value:detach() or tensor(value)
   if options and options.requires_grad then t:requires_grad_() end
   return t
 end
