@@ -27,7 +27,8 @@ public final class Session {
   public static let version = Library.version
 
   public struct Configuration: Sendable {
-    /// The most bytes for Lua's values, and for the tensors alive on the thread while scripts run; nil for no limit.
+    /// The most bytes that Lua's values and the tensors alive on the thread may take together while scripts run; nil
+    /// for no limit.
     public var memoryLimit: Int?
 
     public init(memoryLimit: Int? = nil) { self.memoryLimit = memoryLimit }
@@ -143,7 +144,8 @@ public final class Session {
     let joined = word | UInt64(modes)
     if joined != word { state.word = joined }
     let limit = mg_thread().pointee.limit_bytes
-    if let own = configuration.memoryLimit { mg_thread().pointee.limit_bytes = Int64(own) }
+    // A little less for tensors, so that it is one of them that is refused, with an error that says how large it was.
+    if let own = configuration.memoryLimit { mg_thread().pointee.limit_bytes = Int64(own - min(own / 16, 8 << 20)) }
     defer {
       if joined != word { state.word = word }
       GradMode.bits = modes

@@ -34,7 +34,7 @@ struct ErrorReport {
   let sources: Sources
   var palette: Palette
   /// The most lines of the traceback; the middle is left out.
-  var tracebackLimit = 22
+  var tracebackLimit = 24
   /// Whether to leave out what a person at the console has before their eyes: a traceback of one call, and a line of
   /// source that is the whole input, when no part of it can be marked.
   var isTerse = false
@@ -124,8 +124,14 @@ struct ErrorReport {
     if isTerse, calls.count <= 1, calls.allSatisfy({ $0.hasSuffix("in main chunk") || $0.contains("in function <[") }) { return nil }
     if lines.count > tracebackLimit {
       let kept = tracebackLimit / 2
-      let left = lines.count - 2 * kept
-      lines.replaceSubrange(kept..<lines.count - kept, with: ["  ... (\(left) more)"] as [String])
+      let middle = kept..<lines.count - kept
+      // Lua itself leaves out the middle of very long ones: "...(skipping 199 levels)".
+      let skipped = lines[middle].compactMap { line -> Int? in
+        guard let start = line.firstRange(of: "(skipping ") else { return nil }
+        return Int(line[start.upperBound...].prefix { $0.isNumber })
+      }
+      let left = middle.count - skipped.count + skipped.reduce(0, +)
+      lines.replaceSubrange(middle, with: ["  ... (\(left) more)"] as [String])
     }
     lines[0] = palette(.dim, lines[0])
     return lines

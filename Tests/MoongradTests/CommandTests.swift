@@ -50,6 +50,13 @@ import Testing
     #expect(result.errors.hasPrefix(message), "\(result.errors)")
   }
 
+  @Test func deepTracebacksSayHowDeep() throws {
+    let deep = "local function f(n) if n > 0 then return 1 + f(n - 1) end error('bottom') end f(1000)"
+    #expect(try moongrad("-e", deep).errors.contains("skipping"))
+    let shown = try moongrad("-i", input: deep + "\n").errors
+    #expect(shown.contains("... (99"), "\(shown)")
+  }
+
   @Test func filesThatCannotBeRun() throws {
     #expect(try moongrad("nowhere.lua").errors == "moongrad: cannot open nowhere.lua: no such file or directory\n")
     #expect(

@@ -10,6 +10,7 @@ enum Command: Equatable {
   case describe(String)
   case who
   case time(String)
+  case timeRepeatedly(String)
   case load(String)
   case memory
   case quit
@@ -17,7 +18,7 @@ enum Command: Equatable {
   /// A command without what it needs.
   case incomplete(String)
 
-  static let names = ["help", "doc", "who", "time", "load", "mem", "quit"]
+  static let names = ["help", "doc", "who", "time", "timeit", "load", "mem", "quit"]
 
   /// nil for a line of Lua.
   init?(_ line: String) {
@@ -37,6 +38,7 @@ enum Command: Equatable {
     case "doc": self = .describe(rest)
     case "who": self = .who
     case "time": self = rest.isEmpty ? .incomplete(":time needs an expression") : .time(rest)
+    case "timeit": self = rest.isEmpty ? .incomplete(":timeit needs an expression") : .timeRepeatedly(rest)
     case "load": self = rest.isEmpty ? .incomplete(":load needs a file") : .load(rest)
     case "mem": self = .memory
     case "quit", "q": self = .quit
@@ -51,6 +53,7 @@ enum Command: Equatable {
     ?name, name?     reference of a function, module or optimizer; what a variable is
     :who             your variables, their types, shapes and bytes
     :time EXPR       runs an expression and says how long it took
+    :timeit EXPR     runs it again and again for half a second: the fastest, and the middle one
     :load FILE       runs a file; its variables stay, those declared local too
     :mem             memory of tensors and of Lua
     :quit            leaves, as does Ctrl-D
@@ -67,6 +70,7 @@ extension Console {
     case .describe(let name): try describe(name)
     case .who: try listVariables()
     case .time(let text): try time(text)
+    case .timeRepeatedly(let text): try timeRepeatedly(text)
     case .load(let path): try load(path, rewritingLocals: true)
     case .memory:
       let (figures, lua) = (BufferCache.figures, session.state.memory)
@@ -83,18 +87,23 @@ extension Console {
 
   // MARK: Help
 
-  /// The reference for a name, or what a variable is.
+  /// What a variable of the user's is, or the reference for a name, or what any other expression gives.
   private func describe(_ name: String) throws {
     if name.isEmpty { return Output.write(Command.helpText) }
-    if let value = try variable(name) {
-      let (type, detail) = try summary(value)
-      Output.write("\(name): \(type)\(detail.isEmpty ? "" : ", " + detail)\n")
-    } else if let text = Reference.text(for: name) {
-      Output.write(text + "\n")
-    } else {
-      let hint = Reference.nearest(to: name).map { "; did you mean '\($0)'?" } ?? ""
-      throw LuaError("there is no variable and no documentation '\(name)'\(hint)")
+    if let value = try variable(name) { return try describe(name, value) }
+    if let text = Reference.text(for: name) { return Output.write(text + "\n") }
+    if case .expression(let function) = try environment.compile(name, name: "(?)"),
+      let value = try? call(function).first, value.isSomething
+    {
+      return try describe(name, value)
     }
+    let hint = Reference.nearest(to: name).map { "; did you mean '\($0)'?" } ?? ""
+    throw LuaError("there is no variable and no documentation '\(name)'\(hint)")
+  }
+
+  private func describe(_ name: String, _ value: Value) throws {
+    let (type, detail) = try summary(value)
+    Output.write("\(name): \(type)\(detail.isEmpty ? "" : ", " + detail)\n")
   }
 
   /// A variable of the user's own.
@@ -146,16 +155,33 @@ extension Console {
   // MARK: Time
 
   private func time(_ text: String) throws {
-    let function: FunctionReference
-    switch try environment.compile(text, name: "(time)") {
-    case .expression(let compiled), .statements(let compiled): function = compiled
-    case .incomplete(let error), .wrong(let error): throw error
-    }
+    let function = try timed(text)
     let start = ContinuousClock.now
     let values = try call(function)
     let elapsed = ContinuousClock.now - start
     try show(values, isMuted: text.hasSuffix(";"))
     Output.write(readable(elapsed) + "\n")
+  }
+
+  private func timeRepeatedly(_ text: String) throws {
+    let function = try timed(text)
+    var runs: [Duration] = []
+    let end = ContinuousClock.now + .milliseconds(500)
+    repeat {
+      let start = ContinuousClock.now
+      _ = try call(function)
+      runs.append(ContinuousClock.now - start)
+    } while ContinuousClock.now < end && runs.count < 1_000_000
+    runs.sort()
+    let count = runs.count == 1 ? "1 run" : "\(runs.count) runs"
+    Output.write("\(readable(runs[0])) at best, \(readable(runs[runs.count / 2])) in the middle of \(count)\n")
+  }
+
+  private func timed(_ text: String) throws -> FunctionReference {
+    switch try environment.compile(text, name: "(time)") {
+    case .expression(let function), .statements(let function): return function
+    case .incomplete(let error), .wrong(let error): throw error
+    }
   }
 
   private func readable(_ duration: Duration) -> String {
@@ -165,4 +191,8 @@ extension Console {
     let rounded = (value * digits).rounded() / digits
     return (digits == 1 ? String(Int(rounded)) : "\(rounded)") + " " + unit
   }
+}
+
+extension Value {
+  fileprivate var isSomething: Bool { if case .nil = self { false } else { true } }
 }
