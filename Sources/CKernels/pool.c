@@ -3,6 +3,9 @@
 // A loop is published in `ticket`: a generation and the number of chunks nobody has taken. Whoever takes a chunk
 // does so by counting it down, which succeeds only while that generation is the current one; so a worker that
 // woke late can never touch a loop that is over, and the caller waits for chunks in flight, never for threads.
+// The caller goes through the loop from its front and the workers from its back, so that each streams through memory of
+// its own and finds in its cache what it had there in the loop before: a million additions took 80 µs with chunks in one
+// order for all, and 45 µs so (in place, two threads).
 // Loops that cannot have the pool (a second host thread, a loop within a loop) run on their caller.
 //
 // Waking a sleeping thread costs its waker 5 µs and comes into effect after 3 to 50 µs (measured, virtual machine).
@@ -35,6 +38,7 @@ static struct {
   _Atomic(loop_body) body;     // the loop; stable while its ticket has chunks
   _Atomic(void *) context;
   _Atomic int64_t n, grain, chunks;
+  _Atomic int64_t taken;       // chunks taken from the back
 
   _Atomic bool busy;           // a loop is running
   _Atomic int32_t threads;     // wanted, the caller included; 0 until asked for
@@ -58,8 +62,9 @@ static inline void pause_briefly(void) {
 
 // MARK: chunks
 
-/// Takes a chunk of the current loop and runs it; false when none is left.
-static bool run_chunk(void) {
+/// Takes a chunk of the current loop and runs it; false when none is left. `front` is the caller's own count of chunks
+/// that it took, NULL for a worker.
+static bool run_chunk(int64_t *front) {
   uint64_t ticket = atomic_load_explicit(&pool.ticket, memory_order_acquire);
   for (;;) {
     if ((uint32_t)ticket == 0) return false;
@@ -71,7 +76,9 @@ static bool run_chunk(void) {
     if (!atomic_compare_exchange_weak_explicit(&pool.ticket, &ticket, ticket - 1, memory_order_acq_rel,
                                                memory_order_acquire))
       continue;
-    int64_t begin = (chunks - (int64_t)(uint32_t)ticket) * grain;
+    // The chunk is granted, so the loop cannot end, and both counts are this loop's.
+    int64_t chunk = front ? (*front)++ : chunks - 1 - atomic_fetch_add_explicit(&pool.taken, 1, memory_order_relaxed);
+    int64_t begin = chunk * grain;
     body(context, begin, mg_min64(n, begin + grain));
     atomic_fetch_sub_explicit(&pool.unfinished, 1, memory_order_release);
     return true;
@@ -88,7 +95,7 @@ static void *work(void *argument) {
   for (;;) {
     bool wanted = index < atomic_load(&pool.threads) - 1;
     if (wanted) {
-      while (run_chunk()) {}
+      while (run_chunk(NULL)) {}
       for (int i = 0; i < SPINS && !has_chunks(); i++) pause_briefly();
       if (has_chunks()) continue;
     }
@@ -209,12 +216,14 @@ static void run(int64_t n, int64_t grain, loop_body body, void *context, bool ea
   atomic_store_explicit(&pool.n, n, memory_order_relaxed);
   atomic_store_explicit(&pool.grain, grain, memory_order_relaxed);
   atomic_store_explicit(&pool.chunks, chunks, memory_order_relaxed);
+  atomic_store_explicit(&pool.taken, 0, memory_order_relaxed);
   atomic_store_explicit(&pool.unfinished, chunks, memory_order_relaxed);
   uint64_t generation = atomic_load_explicit(&pool.ticket, memory_order_relaxed) >> 32;
   atomic_store(&pool.ticket, (generation + 1) << 32 | (uint64_t)chunks);
   if ((eager || chunks >= WORTH_WAKING) && atomic_load(&pool.sleepers) > 0) wake_workers();
 
-  while (run_chunk()) {}
+  int64_t front = 0;
+  while (run_chunk(&front)) {}
   for (int spins = 0; atomic_load_explicit(&pool.unfinished, memory_order_acquire) > 0; spins++) {
     if (spins < SPINS) pause_briefly();
     else sched_yield();
