@@ -263,6 +263,9 @@ static ml_inline int invoke(lua_State *L, ml_payload *function) {
   ml_state *s = function->state;
   uint32_t mark = s->out_top;
   s->current = L;
+  // Before the call, so that what it asks for can be what is freed here: of a result that replaces the last one,
+  // the memory stays in the processor's cache.
+  if (ml_unlikely(s->attention)) ml_attend(L, s);
   int count = ((ml_callback)function->extra)(L, s, function->object);
   if (ml_likely(count == 1 && s->out_top == mark + 1)) {
     ml_value *first = &s->out[mark];
@@ -275,7 +278,6 @@ static ml_inline int invoke(lua_State *L, ml_payload *function) {
   } else if (count != 0 || s->out_top != mark) {
     count = finish(L, s, count, mark);
   }
-  if (ml_unlikely(s->attention)) ml_attend(L, s);
   return count;
 }
 
@@ -333,7 +335,7 @@ void ml_settle(lua_State *L, ml_state *s) {
   if (s->native_debt >= s->pace) pace(L, s);
 }
 
-// Between the work of a native call and its return to Lua, with every result on the stack.
+// At the start of a native call, with its arguments on the stack.
 void ml_attend(lua_State *L, ml_state *s) {
   ml_settle(L, s);
   if (s->kill) {
