@@ -31,7 +31,10 @@ let package = Package(
       resources: [.embedInCode("Lua")]),
     .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training"]),
     .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
-    .executableTarget(name: "MoongradCLI", dependencies: ["Moongrad", "LuaRuntime", "CEdit"]),
+    // mimalloc takes the place of malloc in the command: a recorded operation makes three small objects, and a training
+    // step of small tensors runs 10 % faster by it. Hosts keep the allocator that they chose.
+    .executableTarget(
+      name: "MoongradCLI", dependencies: ["Moongrad", "LuaRuntime", "CEdit"], linkerSettings: [.linkedLibrary("mimalloc")]),
 
     .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], exclude: ["Fixtures"]),
