@@ -6,8 +6,8 @@ import CKernels
 /// One node's turn: the gradient that arrived, and where the formula puts the inputs' gradients.
 package struct Backward {
   package let node: Node
-  /// The gradient of output 0.
-  package let g: Tensor
+  /// The gradient of output 0, until the formulas have run or one of them has taken its buffer over.
+  private var arrived: Tensor?
   /// Whether the gradients themselves will be differentiated, so that formulas must be made of operations.
   package let createsGraph: Bool
   private let wanted: UInt64
@@ -22,17 +22,19 @@ package struct Backward {
     var more: [Tensor?] = []
   }
 
+  /// Takes over the gradient that waits at the node.
   @inline(__always)
-  init(_ node: Node, _ g: Tensor, createsGraph: Bool) {
+  init(taking node: Node, createsGraph: Bool) {
     self.node = node
-    self.g = g
+    arrived = node.pending
+    node.pending = nil
     self.createsGraph = createsGraph
     wanted = ~0
   }
 
   init(_ node: Node, _ g: Tensor, _ gradients: [Tensor?], createsGraph: Bool, wanted: UInt64) {
     self.node = node
-    self.g = g
+    arrived = g
     self.createsGraph = createsGraph
     self.wanted = wanted
     if !gradients.isEmpty {
@@ -41,6 +43,24 @@ package struct Backward {
       self.overflow = overflow
     }
   }
+
+  /// The gradient of output 0.
+  @inline(__always)
+  package var g: Tensor { arrived.unsafelyUnwrapped }
+
+  /// The gradient if nothing but this pass holds it, so that its buffer can become the result of the last formula that
+  /// reads it. The caller writes into it and gives it to an input.
+  @inline(__always)
+  mutating func reusable() -> Tensor? {
+    guard !createsGraph, isKnownUniquelyReferenced(&arrived), let g = arrived, g.isContiguous, g.node == nil,
+      isKnownUniquelyReferenced(&g.storage)
+    else { return nil }
+    return g
+  }
+
+  /// Lets go of the gradient once all formulas have run.
+  @inline(__always)
+  mutating func finish() { arrived = nil }
 
   /// Gradients of all outputs, of a node with several; nil where none arrived.
   package var gradients: [Tensor?] { overflow?.gradients ?? [] }
@@ -290,9 +310,8 @@ private struct Run {
   private mutating func turn(_ node: Node) throws {
     if relevant == nil, node.extras == nil, !node.flags.contains(.multipleOutputs) {
       // The usual case: one output, no hooks, every input wanted.
-      guard let g = node.pending else { return }
-      node.pending = nil
-      var pass = Backward(node, g, createsGraph: options.createGraph)
+      guard node.pending != nil else { return }
+      var pass = Backward(taking: node, createsGraph: options.createGraph)
       try node.run(&pass)
       return try self.pass(on: &pass, from: node)
     }
@@ -302,6 +321,7 @@ private struct Run {
   /// Passes the inputs' gradients on.
   @inline(__always)
   private mutating func pass(on pass: inout Backward, from node: Node) throws {
+    pass.finish()
     if !options.retainGraph { node.releaseSaved() }
     for index in 0..<node.edges.count {
       guard var gradient = pass.take(index), pass.needs(index) else { continue }

@@ -5,10 +5,37 @@ import CKernels
 /// The formula of one input's gradient, and what it needs of the forward pass.
 package struct Rule: @unchecked Sendable {
   let uses: Uses
+  /// The input by which the rule multiplies the gradient, where that is all it does.
+  let factor: UInt8?
   let formula: (borrowing Backward) throws -> Tensor
 
   package static func uses(_ uses: Uses, _ formula: @escaping (borrowing Backward) throws -> Tensor) -> Rule {
-    Rule(uses: uses, formula: formula)
+    Rule(uses: uses, factor: nil, formula: formula)
+  }
+
+  /// g · a or g · b: computed in the gradient's own buffer where nobody reads that afterwards.
+  package static func times(_ factor: Uses) -> Rule {
+    let slot: UInt8 = factor == .a ? 0 : 1
+    return Rule(uses: factor, factor: slot) { c in try c.g * c.input(slot) }
+  }
+
+  /// The gradient of an input. `isLast` says that no other rule will read the pass's gradient.
+  @inline(__always)
+  func compute(_ pass: inout Backward, isLast: Bool) throws -> Tensor {
+    if isLast, let factor, let g = pass.reusable(), try scale(g, by: factor, pass) { return g }
+    return try formula(pass)
+  }
+
+  @inline(__always)
+  private func scale(_ g: Tensor, by slot: UInt8, _ pass: borrowing Backward) throws -> Bool {
+    if slot == 1, let number = pass.node.number {
+      Elementwise.binary(MG_MUL, g, number, into: g)
+      return true
+    }
+    let factor = try pass.input(slot)
+    guard factor.shape == g.shape, factor.dtype == g.dtype, factor.isContiguous else { return false }
+    mg_binary(MG_MUL, g.dtype.kernel, Int64(g.count), g.data, 1, factor.data, 1, g.data)
+    return true
   }
 }
 
@@ -28,8 +55,9 @@ public class Formulas: @unchecked Sendable {
 
   /// Computes the gradients that are needed.
   func run(_ pass: inout Backward) throws {
-    if let rule0, pass.needs(0) { pass[0] = try rule0.formula(pass) }
-    if let rule1, pass.needs(1) { pass[1] = try rule1.formula(pass) }
+    let wantsSecond = rule1 != nil && pass.needs(1)
+    if let rule0, pass.needs(0) { pass[0] = try rule0.compute(&pass, isLast: rules.count <= 2 && !wantsSecond) }
+    if let rule1, wantsSecond { pass[1] = try rule1.compute(&pass, isLast: rules.count == 2) }
     if rules.count > 2 {
       for index in 2..<rules.count {
         if let rule = rules[index], pass.needs(index) { pass[index] = try rule.formula(pass) }

@@ -156,7 +156,7 @@ extension Binary {
     a: .uses(.nothing) { c in c.g }, b: .uses(.nothing) { c in try -c.g })
   package static let mul = Binary(
     "mul", MG_MUL, "The product, element by element.", aliases: ["multiply"],
-    a: .uses(.b) { c in try c.g * c.b }, b: .uses(.a) { c in try c.g * c.a })
+    a: .times(.b), b: .times(.a))
   package static let div = Binary(
     "div", MG_DIV, "The quotient, element by element; whole numbers give floats.", result: .floating,
     aliases: ["divide", "true_divide"], positive: true,

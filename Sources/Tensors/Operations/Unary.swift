@@ -61,7 +61,13 @@ public final class Unary: Formulas, @unchecked Sendable {
 
   override func run(_ pass: inout Backward) throws {
     if let fused, !pass.createsGraph, pass.needs(0) {
-      pass[0] = try Elementwise.binary(fused, pass.g, try pass.y, pass.g.dtype, name)
+      let y = try pass.y
+      if let g = pass.reusable(), y.isContiguous, y.dtype == g.dtype {
+        mg_binary(fused, g.dtype.kernel, Int64(g.count), g.data, 1, y.data, 1, g.data)
+        pass[0] = g
+      } else {
+        pass[0] = try Elementwise.binary(fused, pass.g, y, pass.g.dtype, name)
+      }
     } else {
       try super.run(&pass)
     }
