@@ -52,6 +52,9 @@ int ml_reset(lua_State *co, ml_state *s);  // lua_resetthread, safe from yields 
 int ml_open_coroutine(lua_State *L);
 void ml_warn(void *ud, const char *message, int tocont);
 
+// sites.c: to be called once for every new state.
+void ml_sites_open(lua_State *L);
+
 // protected.c
 int ml_protect(lua_State *L, lua_CFunction f, void *argument, int arguments, int results);
 

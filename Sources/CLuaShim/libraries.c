@@ -151,6 +151,7 @@ static int open_libraries(lua_State *L) {
 
 int ml_open_libraries(ml_state *s, lua_State *L, uint32_t libraries) {
   (void)s;
+  ml_sites_open(L);
   return ml_protect(L, open_libraries, &libraries, 0, 0);
 }
 

@@ -84,6 +84,7 @@ static ml_cold void *free_slowly(ml_state *s, void *block, size_t osize) {
   while (s->foreign) sched_yield();
   if (block == NULL) return NULL;
   if (ml_in_region(block)) return give_back_block(s, block);
+  if (osize == s->proto_size) s->site_epoch++;
   s->bytes -= osize;
   free(block);
   return NULL;
@@ -104,11 +105,14 @@ void *ml_allocate(void *ud, void *block, size_t osize, size_t nsize) {
     if (ml_unlikely(s->slow)) return free_slowly(s, block, osize);
     if (ml_in_region(block)) return give_back_block(s, block);
     if (block == NULL) return NULL;
+    if (ml_unlikely(osize == s->proto_size)) s->site_epoch++;
     s->bytes -= osize;
     free(block);
     return NULL;
   }
   if (block == NULL) {
+    // Lua tells its allocator what it makes; prototypes come after the public types and upvalues.
+    if (ml_unlikely(osize == LUA_NUMTYPES + 1)) s->proto_size = nsize;
     if (osize == LUA_TUSERDATA && s->handle_request) {  // whoever asked has made sure of a block
       if (ml_unlikely(s->block_size == 0)) return take_probe(s, nsize);
       return take_block(s);

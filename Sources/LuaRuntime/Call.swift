@@ -36,6 +36,9 @@ public struct Call: ~Copyable {
     ml_pace(record, bytes)
   }
 
+  /// For ``State/site(of:)``, while the call lasts.
+  @inlinable public var caller: UnsafeMutableRawPointer { UnsafeMutableRawPointer(record) }
+
   /// "chunk:line: " of the function that called, or an empty string.
   public var position: String { luaPosition(lua, level: 1) }
 

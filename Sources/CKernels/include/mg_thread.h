@@ -17,7 +17,10 @@ typedef struct {
   int64_t live_bytes;     // bytes of tensor buffers handed out and not given back
   int64_t peak_bytes;
   int64_t limit_bytes;    // 0: the machine's memory
-  uint64_t site;          // the script position being executed, as whoever sets it encodes it; 0 when unknown
+  void *_Nullable caller; // what mg_locate is asked with; NULL when no script is running
+  uint64_t backward_site; // where this thread's last backward run was started: a site, above it the run's number
+  void *_Nullable saving;  // hooks on values that are saved (see SavedTensorHooks)
+  void *_Nullable failure; // an error of code that cannot throw (see Failure)
 } mg_thread_state;
 
 // Initial-exec: a read is one instruction, where the general model costs a call. The struct is small enough for the
@@ -25,5 +28,18 @@ typedef struct {
 extern _Thread_local mg_thread_state mg_thread_state_storage __attribute__((tls_model("initial-exec")));
 
 static inline mg_thread_state *_Nonnull mg_thread(void) { return &mg_thread_state_storage; }
+
+// Answers with the line of the script that `caller` is running, as a number of its own choosing.
+typedef uint32_t (*mg_locator)(void *_Nonnull caller);
+extern mg_locator _Nullable mg_locate;
+
+// Sets it, which whoever runs scripts does before it sets a thread's `caller`.
+void mg_locate_by(mg_locator _Nonnull locate);
+
+// The script's line being executed; 0 when unknown.
+static inline uint32_t mg_site(void) {
+  void *caller = mg_thread()->caller;
+  return caller ? __atomic_load_n(&mg_locate, __ATOMIC_RELAXED)(caller) : 0;
+}
 
 #endif

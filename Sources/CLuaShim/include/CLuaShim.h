@@ -8,7 +8,7 @@
 // or raises, once the Swift frame is gone.
 //
 // Bottom first: handles (slab.c), results and native functions (functions.c), kinds (kinds.c), coroutines
-// (coroutines.c), limits (limits.c), protected operations (protected.c), the state (state.c).
+// (coroutines.c), limits (limits.c), protected operations (protected.c), script lines (sites.c), the state (state.c).
 #ifndef CLUASHIM_H
 #define CLUASHIM_H
 
@@ -115,9 +115,17 @@ typedef struct ml_config {
   int64_t (*live)(void);  // bytes of native memory in use, where claims do not tell; NULL for the claims
   size_t memory_limit;   // bytes, 0 for none
   bool binary_chunks;    // whether load accepts precompiled code
+  const char *internal;  // how the names of chunks begin that are no scripts', see sites.c; NULL for none
   uint64_t fail_at;      // tests: the allocation that fails first, 0 for none
   bool fail_onwards;     // tests: fail every allocation from that one on
 } ml_config;
+
+// A place in the code of a script, and its line.
+enum { ml_site_entries = 256 };
+typedef struct ml_site_entry {
+  uintptr_t pc;
+  uint32_t epoch, site;
+} ml_site_entry;
 
 struct ml_state {
   // Read by every native call.
@@ -164,6 +172,9 @@ struct ml_state {
   char where[LUA_IDSIZE + 24];  // position at which a kill struck
   uint64_t allocations;
   uintptr_t owner;         // the thread inside the outermost host call
+  size_t proto_size;       // of the blocks of function prototypes; 0 until one was made
+  uint32_t site_epoch;     // see sites.c
+  ml_site_entry sites[ml_site_entries];
   ml_config config;
 };
 
@@ -317,6 +328,12 @@ static inline bool ml_next(lua_State *L, int table) { return lua_next(L, table) 
 int ml_traceback(ml_state *s, lua_State *L, const char *message, int level);
 // "chunk:line: " of the function that called the running native function, as luaL_where; never raises.
 size_t ml_where(lua_State *L, int level, char *buffer, size_t size);
+
+// The line of the script that made the native call under way, as a number that is valid in the whole process;
+// 0 when no script did. Never raises.
+uint32_t ml_site(ml_state *s);
+// "chunk:line" of a site; empty for 0.
+size_t ml_site_text(uint32_t site, char *buffer, size_t size);
 
 static inline void ml_pop(lua_State *L, int count) { lua_settop(L, -count - 1); }
 static const int ml_registry_index = LUA_REGISTRYINDEX;  // a macro that Swift does not see

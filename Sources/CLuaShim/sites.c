@@ -1,0 +1,176 @@
+// Sites: which line of which script is being run, as one number, cheaply enough to ask for every recorded operation.
+//
+// lua_getinfo takes 60 ns and more. A function that calls ours has left its place in its code in Lua's record of the
+// call, which lua_getstack hands out as an opaque pointer; that place is looked up in a small cache, and only a miss
+// asks lua_getinfo. The record's layout is private to Lua, so the field is found by experiment when the first state
+// opens: it is the word that moves forward by a few instructions from one call to the next. Without such a word (or
+// where Lua does not tell its allocator of function prototypes, see below) every question goes to lua_getinfo.
+//
+// The cache must not outlive the code that its places are in. Code is freed with its prototype; the allocator knows
+// the size of those, and the freeing of any block of that size ends an epoch of the cache.
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+// MARK: Numbers for lines
+
+typedef struct line {
+  uint32_t chunk, number;
+} line;
+
+enum { most_lines = 1 << 20 };  // more distinct lines than that are unknown ones
+
+static struct {
+  pthread_mutex_t lock;
+  char **chunks;
+  uint32_t chunk_count;
+  line *lines;  // by site − 1
+  uint32_t line_count, line_capacity;
+  uint32_t *table;  // sites by hash, 0 for none; a power of two, at most half full
+  uint32_t table_size;
+} known = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static uint32_t hash(line l) { return (l.chunk * 0x9E3779B1u ^ l.number) * 0x85EBCA6Bu; }
+
+static uint32_t *place(line l) {
+  for (uint32_t i = hash(l) >> 7;; i++) {
+    uint32_t *entry = &known.table[i & (known.table_size - 1)];
+    if (*entry == 0 || memcmp(&known.lines[*entry - 1], &l, sizeof l) == 0) return entry;
+  }
+}
+
+static bool grow(void) {
+  uint32_t capacity = known.line_capacity ? known.line_capacity * 2 : 256;
+  line *lines = realloc(known.lines, capacity * sizeof *lines);
+  if (lines == NULL) return false;
+  known.lines = lines;
+  uint32_t *table = calloc(capacity * 2, sizeof *table);
+  if (table == NULL) return false;
+  free(known.table);
+  known.table = table;
+  known.table_size = capacity * 2;
+  known.line_capacity = capacity;
+  for (uint32_t i = 0; i < known.line_count; i++) *place(lines[i]) = i + 1;
+  return true;
+}
+
+static bool find_chunk(const char *name, uint32_t *index) {
+  for (*index = 0; *index < known.chunk_count; ++*index)
+    if (strcmp(known.chunks[*index], name) == 0) return true;
+  char **chunks = realloc(known.chunks, (known.chunk_count + 1) * sizeof *chunks);
+  if (chunks == NULL) return false;
+  known.chunks = chunks;
+  if ((chunks[known.chunk_count] = strdup(name)) == NULL) return false;
+  known.chunk_count++;
+  return true;
+}
+
+static uint32_t number_of(const char *chunk, int current) {
+  line l = {.number = (uint32_t)current};
+  uint32_t site = 0;
+  pthread_mutex_lock(&known.lock);
+  if (known.line_count < most_lines && find_chunk(chunk, &l.chunk) &&
+      (known.line_count < known.line_capacity || grow())) {
+    uint32_t *entry = place(l);
+    if (*entry == 0) {
+      known.lines[known.line_count] = l;
+      *entry = ++known.line_count;
+    }
+    site = *entry;
+  }
+  pthread_mutex_unlock(&known.lock);
+  return site;
+}
+
+size_t ml_site_text(uint32_t site, char *buffer, size_t size) {
+  int n = 0;
+  buffer[0] = 0;
+  pthread_mutex_lock(&known.lock);
+  if (site > 0 && site <= known.line_count) {
+    line l = known.lines[site - 1];
+    n = snprintf(buffer, size, "%s:%u", known.chunks[l.chunk], l.number);
+  }
+  pthread_mutex_unlock(&known.lock);
+  return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+}
+
+// MARK: The place in the code
+
+enum { words = 8 };  // of Lua's record of a call, which has more
+
+static int pc_word = -1;  // which of them is the place; −1 for none
+
+typedef struct probes {
+  uintptr_t word[3][words];
+  int count;
+} probes;
+
+static int probe(lua_State *L) {
+  probes *p = lua_touserdata(L, lua_upvalueindex(1));
+  lua_Debug ar;
+  if (p->count < 3 && lua_getstack(L, 1, &ar)) memcpy(p->word[p->count++], ar.i_ci, sizeof p->word[0]);
+  return 0;
+}
+
+static bool advances(uintptr_t from, uintptr_t to) { return to > from && to - from < 64 && (to - from) % 4 == 0; }
+
+// Calls a function thrice from one function, and looks for the word that advances.
+static int experiment(lua_State *L) {
+  probes p = {.count = 0};
+  if (luaL_loadstring(L, "local probe = ...\nprobe()\nprobe()\n\nprobe(probe)\n") != LUA_OK) return lua_error(L);
+  lua_pushlightuserdata(L, &p);
+  lua_pushcclosure(L, probe, 1);
+  lua_call(L, 1, 0);
+  int found = -1, count = 0;
+  for (int i = 0; p.count == 3 && i < words; i++)
+    if (p.word[0][i] > 4096 && advances(p.word[0][i], p.word[1][i]) && advances(p.word[1][i], p.word[2][i])) found = i, count++;
+  pc_word = count == 1 ? found : -1;
+  return 0;
+}
+
+void ml_sites_open(lua_State *L) {
+  static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+  static bool done;
+  pthread_mutex_lock(&once);
+  // A failure for lack of memory leaves the question to the next state.
+  if (!done) done = ml_protect(L, experiment, NULL, 0, 0) == LUA_OK;
+  pthread_mutex_unlock(&once);
+  lua_settop(L, 0);
+}
+
+// MARK: The question
+
+static bool is_internal(const ml_state *s, const char *source) {
+  const char *prefix = s->config.internal;
+  return prefix != NULL && strncmp(source, prefix, strlen(prefix)) == 0;
+}
+
+// The line by lua_getinfo; 0 for what is no script's line.
+static ml_cold uint32_t ask(lua_State *L, ml_state *s, lua_Debug *ar) {
+  lua_getinfo(L, "Sl", ar);  // these two options push and allocate nothing
+  if (ar->currentline <= 0 || is_internal(s, ar->source)) return 0;
+  return number_of(ar->short_src, ar->currentline);
+}
+
+uint32_t ml_site(ml_state *s) {
+  lua_State *L = s->current;
+  lua_Debug ar;
+  bool cached = pc_word >= 0 && s->proto_size != 0;
+  // Native functions and the library's own Lua functions stand for the script that called them.
+  for (int level = 1; level < 64 && lua_getstack(L, level, &ar); level++) {
+    uintptr_t pc = cached ? ((uintptr_t *)(void *)ar.i_ci)[pc_word] : 0;
+    ml_site_entry *entry = &s->sites[(pc >> 2 ^ pc >> 10) & (ml_site_entries - 1)];
+    uint32_t site;
+    if (pc != 0 && entry->pc == pc && entry->epoch == s->site_epoch) {
+      site = entry->site;
+    } else {
+      site = ask(L, s, &ar);
+      if (pc != 0) *entry = (ml_site_entry){.pc = pc, .epoch = s->site_epoch, .site = site};
+    }
+    if (site != 0) return site;
+  }
+  return 0;
+}
