@@ -2,7 +2,6 @@
 
 import CKernels
 import LuaRuntime
-import Synchronization
 import Tensors
 
 enum Autograd {
@@ -10,7 +9,7 @@ enum Autograd {
 
   /// `y:backward(gradient, { retain_graph, create_graph, inputs })`.
   static func backward(_ call: inout Call, _ root: Tensor) throws {
-    if call.count == 1 { return try root.backward() }
+    if call.count == 1 { return try reporting(call) { try root.backward() } }
     var gradient: Tensor?
     var position = 2
     if let given = call.object(2, tensorKind) {
@@ -21,7 +20,20 @@ enum Autograd {
     }
     let options = try Options(call, from: position, "backward", allowing: ["gradient", "inputs"])
     if let named = options.tensors["gradient"] { gradient = named.first }
-    try Tape.backward([root], [gradient], inputs: options.tensors["inputs"], options: options.backward)
+    try reporting(call) {
+      try Tape.backward([root], [gradient], inputs: options.tensors["inputs"], options: options.backward)
+    }
+  }
+
+  /// Runs backward. The error of a hook goes on as it is, since scripts may know it again; what had been accumulated
+  /// before it becomes a warning.
+  private static func reporting(_ call: borrowing Call, _ run: () throws -> Void) throws {
+    do {
+      try run()
+    } catch let error as PartialBackward {
+      call.state.warn("backward failed half-way; " + error.note)
+      throw error.cause
+    }
   }
 
   /// retain_graph and create_graph, by position or by name, and lists of tensors by name.
@@ -114,8 +126,19 @@ enum Autograd {
         }
         let options = try Options(call, from: position, "backward", allowing: ["inputs", "grad_tensors"])
         if let given = options.tensors["grad_tensors"] { gradients = given }
-        try Tape.backward(roots, gradients, inputs: options.tensors["inputs"], options: options.backward)
+        try reporting(call) {
+          try Tape.backward(roots, gradients, inputs: options.tensors["inputs"], options: options.backward)
+        }
       },
+      "saved_tensors_hooks": Hooks.savedTensors(),
+      "set_detect_anomaly": enter("autograd.set_detect_anomaly") { call, bits in
+        guard let flag = call.boolean(1) else {
+          throw ArgumentError("set_detect_anomaly: expected true or false, got \(Decoder.found(call[1]))")
+        }
+        return flag ? bits | GradMode.anomaly : bits & ~GradMode.anomaly
+      },
+      "detect_anomaly": enter("autograd.detect_anomaly") { _, bits in bits | GradMode.anomaly },
+      "is_anomaly_enabled": native("is_anomaly_enabled") { call in call.returns(GradMode.bits & GradMode.anomaly != 0) },
       "grad": native("grad") { call in
         let outputs = try tensors(call[1], "grad: argument 1 (outputs)")
         let inputs = try tensors(call[2], "grad: argument 2 (inputs)")
@@ -179,7 +202,7 @@ enum Autograd {
       let before = call.word
       let bits = try change(call, UInt32(truncatingIfNeeded: before))
       call.word = UInt64(bits)
-      call.returns(Scope(name, restoring: before), scopeKind)
+      call.returns(Scope(name) { $0.word = before }, scopeKind)
     }
   }
 
@@ -195,55 +218,38 @@ enum Autograd {
   }
 }
 
-/// A mode that lasts until the end of a block.
+/// Something that is in force until the end of a block.
 final class Scope {
   let name: String
-  private let before: UInt64
+  private let end: (borrowing Call) -> Void
   private var isClosed = false
 
-  init(_ name: String, restoring before: UInt64) {
+  init(_ name: String, _ end: @escaping (borrowing Call) -> Void) {
     self.name = name
-    self.before = before
+    self.end = end
   }
 
   func close(_ call: borrowing Call) {
     guard !isClosed else { return }
     isClosed = true
-    call.word = before
+    end(call)
   }
 
   deinit {
-    // A guard that was dropped: only noted here, since a collection must not call Lua.
-    if !isClosed { DroppedScopes.note(name) }
-  }
-}
-
-/// Modes whose guards were dropped, to be warned of by the next native call; collections happen on any thread.
-enum DroppedScopes {
-  private static let names = ["no_grad", "enable_grad", "inference_mode"]
-  /// One bit for each name.
-  private static let pending = Atomic<UInt32>(0)
-
-  static func note(_ name: String) {
-    if let bit = names.firstIndex(of: name) { pending.bitwiseOr(1 << UInt32(bit), ordering: .relaxed) }
-  }
-
-  @inline(__always)
-  static func report(to call: borrowing Call) {
-    if pending.load(ordering: .relaxed) != 0 { report(to: call.state) }
-  }
-
-  private static func report(to state: State) {
-    let dropped = pending.exchange(0, ordering: .relaxed)
-    for (bit, name) in names.enumerated() where dropped & 1 << UInt32(bit) != 0 {
-      state.warn(
-        "mg.\(name)() was called as a statement and its guard dropped; write  local _ <close> = mg.\(name)()  or  mg.\(name)(function() … end)"
-      )
-    }
+    // A guard that was dropped: only noted here, since a collection must not call Lua. Setters can be meant so.
+    guard !isClosed, !name.contains("set_") else { return }
+    Notice.post(
+      "mg.\(name)() was called as a statement and its guard dropped; write  local _ <close> = mg.\(name)()  or  mg.\(name)(function() … end)"
+    )
   }
 }
 
 extension State {
+  /// Gives the warnings that wait.
+  func giveNotice() {
+    for text in Notice.take() { warn(text) }
+  }
+
   /// A warning through Lua's `warn`, so that scripts can switch it off.
   func warn(_ text: String) {
     if case .function(let warn)? = try? global("warn") { _ = try? warn.call([.string(text)]) }
@@ -277,11 +283,22 @@ enum NodeMembers {
       }
       call.returns(tensor: variable)
     }
+    members.methods["register_hook"] = native("register_hook") { call in
+      try Hooks.register(&call, try call.node("register_hook"), beforeFormula: false)
+    }
+    members.methods["register_prehook"] = native("register_prehook") { call in
+      try Hooks.register(&call, try call.node("register_prehook"), beforeFormula: true)
+    }
+    members.getters["site"] = NativeFunction("site") { call in
+      if let place = Site.text(try call.node("site").site) { call.returns(place) } else { call.returnsNil() }
+    }
     members.reading = native("grad_fn") { call in
       let node = try call.node("grad_fn")
       guard let name = call.string(2) else { throw ArgumentError("\(node.name) cannot be indexed by \(Decoder.found(call[2]))") }
       guard name.hasPrefix("saved_") else {
-        let known = ["name", "next_functions", "variable", "saved_self", "saved_other", "saved_result"]
+        let known = [
+          "name", "next_functions", "variable", "site", "saved_self", "saved_other", "saved_result", "register_hook", "register_prehook",
+        ]
         let hint = nearest(name, known).map { "; did you mean '\($0)'?" } ?? ""
         throw ArgumentError("\(node.name) has no field '\(name)'\(hint)")
       }

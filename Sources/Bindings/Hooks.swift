@@ -1,6 +1,5 @@
-// Hooks on gradients, written in Lua.
+// Hooks, written in Lua: on gradients of tensors, on nodes of the graph, on values that are saved.
 
-import CKernels
 import LuaRuntime
 import Tensors
 
@@ -21,32 +20,68 @@ enum Hooks {
   /// `x:register_hook(f)`: f sees the gradient and may return another one. After accumulation, f sees the leaf instead.
   static func register(_ call: inout Call, _ x: Tensor, afterAccumulation: Bool) throws {
     let name = afterAccumulation ? "register_post_accumulate_grad_hook" : "register_hook"
-    guard case .function(let function) = try call.value(2) else {
-      throw ArgumentError("\(name): expected a function, got \(Decoder.found(call[2]))")
-    }
-    // A tensor may outlive the state whose script hooked it.
-    weak let weakState = call.state
+    let function = try ScriptFunction(name, call, 2)
     let hook = Hook { gradient in
-      guard let state = weakState else { throw LuaError("\(name): the session of the hook is closed") }
-      // The hook runs in the mode of the backward run: recording only when a graph of gradients is made.
-      let (word, bits) = (state.word, GradMode.bits)
-      defer {
-        state.word = word
-        GradMode.bits = bits
-      }
-      state.word = UInt64(bits)
-      let results = try function.call(.object(gradient, tensorKind))
-      if afterAccumulation { return nil }
-      switch results.first {
-      case nil, .nil: return nil
-      case .handle(let handle):
-        if let replaced = handle.object(tensorKind) { return replaced }
-      default: break
-      }
-      throw ArgumentError("\(name): a hook must return a tensor or nothing")
+      let results = try function.call([.tensor(gradient)])
+      guard !afterAccumulation, let result = results.first, !result.isNil else { return nil }
+      guard let replaced = result.tensor else { throw ArgumentError("\(name): a hook must return a tensor or nothing") }
+      return replaced
     }
     let remove = try afterAccumulation ? x.addPostAccumulateHook(hook) : x.addHook(hook)
     call.returns(HookHandle(remove), hookKind)
+  }
+
+  /// `node:register_hook(f)`: f sees the gradients of the node's inputs and outputs as lists and may return other ones for
+  /// the inputs. `node:register_prehook(f)`: f sees those of the outputs before the node computes, and may replace them.
+  static func register(_ call: inout Call, _ node: Node, beforeFormula: Bool) throws {
+    let name = beforeFormula ? "register_prehook" : "register_hook"
+    let function = try ScriptFunction(name, call, 2)
+    let hook = NodeHook { inputs, outputs in
+      let lists = beforeFormula ? [outputs] : [inputs, outputs]
+      guard let result = try function.call(lists.map(Value.gradients)).first, !result.isNil else { return nil }
+      return try gradients(result, count: lists[0].count, name)
+    }
+    call.returns(HookHandle(node.addHook(hook, beforeFormula: beforeFormula)), hookKind)
+  }
+
+  /// A list of gradients that a hook returned: a table, or the tensor itself where there is one gradient.
+  private static func gradients(_ value: Value, count: Int, _ name: String) throws -> [Tensor?] {
+    if count == 1, let tensor = value.tensor { return [tensor] }
+    guard case .table(let table) = value else {
+      throw ArgumentError("\(name): a hook must return a list of \(count) gradients or nothing")
+    }
+    return try (1...max(count, 1)).map { index in
+      let element = try table.get(.integer(index))
+      if element.isNil { return nil }
+      guard let tensor = element.tensor else { throw ArgumentError("\(name): element \(index) of what a hook returned is not a tensor") }
+      return tensor
+    }
+  }
+
+  /// `local _ <close> = saved_tensors_hooks(pack, unpack)`: pack sees each tensor that is saved for backward and returns
+  /// what to keep in its place; unpack gets that and returns the tensor.
+  static func savedTensors() -> NativeFunction {
+    native("saved_tensors_hooks") { call in
+      let pack = try ScriptFunction("saved_tensors_hooks", call, 1, what: "a function that packs")
+      let unpack = try ScriptFunction("saved_tensors_hooks", call, 2, what: "a function that unpacks")
+      let hooks = SavedTensorHooks.begin { tensor in
+        let kept = try pack.call([.tensor(tensor)]).first ?? .nil
+        // Not the tensor itself, which may be what was to be let go of.
+        let (shape, dtype) = (tensor.shape, tensor.dtype)
+        return {
+          guard let found = try unpack.call([kept]).first?.tensor else {
+            throw ArgumentError("saved_tensors_hooks: the function that unpacks must return a tensor")
+          }
+          guard found.shape == shape, found.dtype == dtype else {
+            throw ArgumentError(
+              "saved_tensors_hooks: a tensor of shape \(found.shape) and \(found.dtype) was unpacked where one of shape \(shape) and \(dtype) had been packed"
+            )
+          }
+          return found
+        }
+      }
+      call.returns(Scope("autograd.saved_tensors_hooks") { _ in hooks.end() }, scopeKind)
+    }
   }
 
   static var members: HandleMembers {

@@ -29,9 +29,14 @@ struct ArgumentError: LuaErrorConvertible, CustomStringConvertible {
 /// A native function that runs under the modes of the calling coroutine.
 func native(_ name: String, _ body: @escaping (inout Call) throws -> Void) -> NativeFunction {
   NativeFunction(name) { call in
-    DroppedScopes.report(to: call)
+    if Notice.isPending { call.state.giveNotice() }
+    let thread = mg_thread()
+    let outer = thread.pointee.caller
+    thread.pointee.caller = call.caller
+    defer { thread.pointee.caller = outer }
     GradMode.bits = UInt32(truncatingIfNeeded: call.word)
     try body(&call)
+    try Failure.check()
   }
 }
 

@@ -14,6 +14,9 @@ public enum Library {
   public static func install(in state: State) throws {
     // Handles pace the collector; what tensors hold in all decides when it collects everything.
     state.readLiveBytes { mg_thread().pointee.live_bytes }
+    // Recorded operations remember the script's line.
+    mg_locate_by(State.site)
+    Site.describe { State.line(of: $0) }
     let operations = OperationFunctions(Catalogue.operations + Construction.list)
     try state.define(tensorKind, TensorMembers.members(operations))
     try state.define(nodeKind, NodeMembers.members)
@@ -23,7 +26,7 @@ public enum Library {
     try state.define(groupKind, Optimizers.groupMembers)
 
     let initializers = OperationFunctions(Initializer.operations)
-    let native = Modules.primitives.merging(primitives) { $1 }
+    let native = Modules.primitives.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
     let nn = Modules.constructors.merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
@@ -48,14 +51,19 @@ public enum Library {
       throw LuaError("the library could not be registered")
     }
     let primitiveTable = Value.record(native.mapValues(Value.native))
-    let scripted = try state.run(
-      source: source(PackageResources.modules_lua), chunkName: "=modules.lua", arguments: [primitiveTable, .table(mg), .table(nnTable)])
-    try state.run(source: source(PackageResources.prelude_lua), chunkName: "=prelude.lua", arguments: [primitiveTable, .table(mg)])
-    guard case .table(let methods)? = scripted.first else { throw LuaError("modules.lua returned no methods") }
-    try state.define(moduleKind, Modules.members(try functions(of: methods)))
+    func run(_ name: String, _ bytes: [UInt8]) throws -> [Value] {
+      try state.run(
+        source: String(decoding: bytes, as: UTF8.self), chunkName: State.Configuration.internalPrefix + name,
+        arguments: [primitiveTable, .table(mg), .table(nnTable)])
+    }
+    let scripted = try run("modules", PackageResources.modules_lua)
+    _ = try run("autograd", PackageResources.autograd_lua)
+    _ = try run("prelude", PackageResources.prelude_lua)
+    guard scripted.count == 2, case .table(let methods) = scripted[0], case .function(let runHooked) = scripted[1] else {
+      throw LuaError("modules.lua returned no methods")
+    }
+    try state.define(moduleKind, Modules.members(try functions(of: methods), runHooked: runHooked))
   }
-
-  private static func source(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
   private static func functions(of table: TableReference) throws -> [String: FunctionReference] {
     var names: [String] = []

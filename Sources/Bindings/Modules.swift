@@ -18,15 +18,19 @@ enum Modules {
       })
   }
 
-  /// What a handle shows; `scripted` are the methods written in Lua.
-  static func members(_ scripted: [String: FunctionReference]) -> HandleMembers {
+  /// What a handle shows; `scripted` are the methods written in Lua, and `runHooked` calls a module that has hooks.
+  static func members(_ scripted: [String: FunctionReference], runHooked: FunctionReference) -> HandleMembers {
     var members = HandleMembers()
     members.scripted = scripted
     members.metamethods["__call"] = native("call") { call in
       guard let module = call.unmanaged(1, moduleKind) else {
         throw ArgumentError("call: expected a module, got \(Decoder.found(call[1]))")
       }
-      try module._withUnsafeGuaranteedRef { try run($0, &call, first: 2) }
+      try module._withUnsafeGuaranteedRef { module in
+        guard let hooks = module.attachment as? ScriptHooks else { return try run(module, &call, first: 2) }
+        let arguments = try stride(from: 2, through: call.count, by: 1).map { try call.value($0) }
+        for result in try runHooked.call([try call.value(1), .table(hooks.table)] + arguments) { call.returns(result) }
+      }
     }
     members.methods["forward"] = native("forward") { call in try run(try call.module("forward"), &call, first: 2) }
     members.metamethods["__tostring"] = NativeFunction("tostring") { call in
@@ -160,6 +164,19 @@ enum Modules {
           call.returnsNil()
         }
       },
+      // module_hooks(handle): its table of hooks or nil; module_hooks(handle, table or false) sets or removes it.
+      "module_hooks": NativeFunction("module_hooks") { call in
+        let module = try call.module("module_hooks")
+        if case .table(let table) = try call.value(2) {
+          module.attachment = ScriptHooks(table)
+        } else if call.boolean(2) == false {
+          module.attachment = nil
+        } else if let hooks = module.attachment as? ScriptHooks {
+          call.returns(.table(hooks.table))
+        } else {
+          call.returnsNil()
+        }
+      },
       // module_kind(handle): its class name.
       "module_kind": NativeFunction("module_kind") { call in call.returns(try call.module("module_kind").kind) },
       // nearest(name, names): the known name that was probably meant.
@@ -183,6 +200,12 @@ enum Modules {
       call.returns(tensor: parameter)
     }
   }
+}
+
+/// The hooks that scripts registered on a module of Swift's.
+private final class ScriptHooks {
+  let table: TableReference
+  init(_ table: TableReference) { self.table = table }
 }
 
 extension Module {

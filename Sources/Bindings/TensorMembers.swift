@@ -182,6 +182,11 @@ enum TensorMembers {
         method("type_as", 1) { call, x in call.returns(tensor: try x.to(call.tensor(2, "type_as").dtype)) },
         conversion("float", .float32), conversion("double", .float64), conversion("long", .int64), conversion("int", .int32),
         conversion("byte", .uint8), conversion("bool", .bool),
+        method("why", 1) { call, x in
+          if call.isNil(2) { return call.returns(x.why()) }
+          call.returns(x.why(try call.tensor(2, "why")))
+        },
+        method("is_inference") { call, x in call.returns(x.storage.isInference) },
         method("free") { call, x in x.free() },
         method("view_as", 1) { call, x in call.returns(tensor: try x.view(call.tensor(2, "view_as").shape.array)) },
         method("expand_as", 1) { call, x in call.returns(tensor: try x.expand(call.tensor(2, "expand_as").shape.array)) },

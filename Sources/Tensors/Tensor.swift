@@ -8,8 +8,8 @@ import CKernels
 /// Not `Sendable`: a tensor and its graph belong to one thread at a time.
 public final class Tensor {
   package struct Flags: OptionSet {
-    package let rawValue: UInt8
-    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    package let rawValue: UInt16
+    package init(rawValue: UInt16) { self.rawValue = rawValue }
     /// A leaf that collects gradients.
     static let requiresGrad = Flags(rawValue: 1)
     /// Made by a module (or `Parameter`), so it prints and registers as one.
@@ -21,6 +21,11 @@ public final class Tensor {
     /// A view made while grad mode was off, or one of several views made by one operation.
     static let viewWithoutGrad = Flags(rawValue: 32)
     static let multiView = Flags(rawValue: 64)
+    /// Why this has no history although it came of tensors that require grad (see `why`): made while grad mode was off,
+    /// by detach(), or of a dtype that cannot have gradients.
+    static let madeWithoutGrad = Flags(rawValue: 128)
+    static let detached = Flags(rawValue: 256)
+    static let madeInteger = Flags(rawValue: 512)
   }
 
   // Unchecked: these are read by every operation, and no access of theirs ever spans a call that could overlap it.
@@ -32,6 +37,10 @@ public final class Tensor {
   @exclusivity(unchecked) package var outputIndex: Int32 = 0
   /// The storage's history when `node` was last right (views only).
   @exclusivity(unchecked) var historySeen: UInt32 = 0
+  /// The last backward run that added to `gradient`, by its number.
+  @exclusivity(unchecked) var reachedBy: UInt32 = 0
+  /// The script's line where the history was cut off (see the flags).
+  @exclusivity(unchecked) var cutAt: UInt32 = 0
   /// What computed this; nil for leaves. Read it through `gradNode`, which brings views up to date.
   @exclusivity(unchecked) package var node: Node?
   /// What this is a view of: never itself a view.
@@ -101,6 +110,11 @@ public final class Tensor {
     guard !required || dtype.isFloating else {
       throw TensorError(.dtype, "requires_grad", "only float32 and float64 tensors can require grad, this one is \(dtype)")
     }
+    guard !required || !storage.isInference || GradMode.bits & GradMode.inference != 0 else {
+      throw TensorError(
+        .autograd, "requires_grad",
+        "a tensor that was made in inference_mode cannot be made to require grad outside of it; clone() it first")
+    }
     if required {
       flags.insert(.requiresGrad)
     } else {
@@ -132,7 +146,14 @@ public final class Tensor {
   public func detach() -> Tensor {
     let result = alias()
     result.flags = flags.intersection([.uncounted])
+    if requiresGrad { result.noteCut(.detached) }
     return result
+  }
+
+  /// Remembers why and where this tensor lost the history of what it was made of.
+  func noteCut(_ reason: Flags) {
+    flags.insert(reason)
+    cutAt = mg_site()
   }
 
   /// Like `detach()`, but writes to it are not counted: saved values do not notice them.
@@ -176,7 +197,9 @@ public final class Tensor {
   /// Counts a write to the storage.
   @inline(__always)
   package func bumpVersion() {
-    if !flags.contains(.uncounted) { storage.version &+= 1 }
+    if flags.contains(.uncounted) { return }
+    storage.version &+= 1
+    if storage.isSaved { storage.writtenAt = mg_site() }
   }
 }
 
@@ -187,6 +210,8 @@ package final class TensorExtras {
   package init() {}
   package var hooks: [Hook] = []
   package var postAccumulateHooks: [Hook] = []
+  /// Hooks on the leaf's `AccumulateGrad`.
+  var nodeHooks = NodeHooks()
 }
 
 /// A hook on a gradient: sees it and may return another one.

@@ -43,6 +43,12 @@ public struct TensorError: Error, CustomStringConvertible {
       public mutating func appendInterpolation(index value: Int) { parts.append(.index(value)) }
     }
 
+    func followed(by text: String) -> Facts {
+      var facts = self
+      facts.parts.append(.text(text))
+      return facts
+    }
+
     func render(_ base: Int) -> String {
       parts.map { part in
         switch part {

@@ -10,7 +10,7 @@ local own, kind_of, identity, module_kind, nearest =
 
 local order = setmetatable({}, { __mode = "k" })   -- instance → names in order of first assignment
 local known_names = setmetatable({}, { __mode = "k" })  -- instance → set of those names
-local hooks = setmetatable({}, { __mode = "k" })   -- instance → { pre = {…}, post = {…} }
+local hooks = setmetatable({}, { __mode = "k" })   -- instance → { pre = {…}, post = {…}, … }
 local class_of = setmetatable({}, { __mode = "k" })
 
 local Module = {}                                  -- the methods every class inherits
@@ -51,16 +51,99 @@ local function assign(self, key, value)
   rawset(self, key, value)
 end
 
-local function run_hooks(self, set, class, ...)
+-- An identity whose backward shows the gradients to a function, which may replace them: what backward hooks of modules
+-- hang on. `tensors` and the result are lists of tensors; made when first needed, since Function comes later.
+local Gate
+local function gate(tensors, see)
+  Gate = Gate or mg.autograd.Function("BackwardHookFunction", {
+    forward = function(ctx, see, ...)
+      ctx.see = see
+      ctx:set_materialize_grads(false)
+      return ...
+    end,
+    backward = function(ctx, ...)
+      local gradients = ctx.see(table.pack(...))
+      return nil, table.unpack(gradients, 1, gradients.n)
+    end,
+  })
+  return table.pack(Gate(see, table.unpack(tensors)))
+end
+
+-- Passes the tensors among `values` through a gate; the gradients that `see` gets stand where the values do.
+local function gated(values, see)
+  local tensors, places = {}, {}
+  for i = 1, values.n do
+    if kind_of(values[i]) == "Tensor" or kind_of(values[i]) == "Parameter" then
+      tensors[#tensors + 1], places[#places + 1] = values[i], i
+    end
+  end
+  if #tensors == 0 then return values end
+  local passed = gate(tensors, function(gradients)
+    local spread = { n = values.n }
+    for i, place in ipairs(places) do spread[place] = gradients[i] end
+    spread = see(spread)
+    local result = { n = #places }
+    for i, place in ipairs(places) do result[i] = spread[place] end
+    return result
+  end)
+  local result = table.move(values, 1, values.n, 1, { n = values.n })
+  for i, place in ipairs(places) do result[place] = passed[i] end
+  return result
+end
+
+-- What a backward hook returned in the place of gradients: a list, or a tensor where there is one.
+local function replaced_by(hook_result, gradients, what)
+  if hook_result == nil then return gradients end
+  if gradients.n == 1 and type(hook_result) ~= "table" then hook_result = { hook_result } end
+  if type(hook_result) ~= "table" then
+    error(("%s: expected a list of %d gradients, got %s"):format(what, gradients.n, type(hook_result)), 0)
+  end
+  hook_result.n = gradients.n
+  return hook_result
+end
+
+local function any_requires_grad(values)
+  for i = 1, values.n do
+    if (kind_of(values[i]) == "Tensor" or kind_of(values[i]) == "Parameter") and values[i].requires_grad then return true end
+  end
+  return false
+end
+
+-- A call of a module that has hooks: forward-pre, forward, forward hooks; the gates of the backward hooks around them.
+local function run_hooks(self, set, forward, ...)
   local inputs = table.pack(...)
   for _, hook in ipairs(set.pre) do
     local changed = table.pack(hook.body(self, table.unpack(inputs, 1, inputs.n)))
     if changed.n > 0 and changed[1] ~= nil then inputs = changed end
   end
-  local outputs = table.pack(class.forward(self, table.unpack(inputs, 1, inputs.n)))
+
+  local watched = #set.backward + #set.backward_pre > 0 and mg.is_grad_enabled()
+  local grad_outputs
+  local function finish(gradients)
+    for _, hook in ipairs(set.backward) do
+      gradients = replaced_by(hook.body(self, gradients, grad_outputs), gradients, "full backward hook")
+    end
+    return gradients
+  end
+  local enters = watched and any_requires_grad(inputs)
+  if enters then inputs = gated(inputs, finish) end
+
+  local outputs = table.pack(forward(self, table.unpack(inputs, 1, inputs.n)))
   for _, hook in ipairs(set.post) do
     local changed = table.pack(hook.body(self, inputs, table.unpack(outputs, 1, outputs.n)))
     if changed.n > 0 and changed[1] ~= nil then outputs = changed end
+  end
+
+  if watched and any_requires_grad(outputs) then
+    outputs = gated(outputs, function(gradients)
+      for _, hook in ipairs(set.backward_pre) do
+        gradients = replaced_by(hook.body(self, gradients), gradients, "full backward pre-hook")
+      end
+      grad_outputs = gradients
+      -- Where no input takes a gradient there is no gate to wait for.
+      if not enters then finish({ n = inputs.n }) end
+      return gradients
+    end)
   end
   return table.unpack(outputs, 1, outputs.n)
 end
@@ -76,7 +159,7 @@ local function instance_metatable(class)
     __newindex = assign,
     __call = function(self, ...)
       local set = hooks[self]
-      if set then return run_hooks(self, set, class, ...) end
+      if set then return run_hooks(self, set, class.forward, ...) end
       return class.forward(self, ...)
     end,
     __tostring = function(self) return Module.__text(self) end,
@@ -372,21 +455,39 @@ end
 
 -- Hooks ----------------------------------------------------------------------------------------------------------
 
-local function add_hook(self, where, body)
-  if type(body) ~= "function" then error("expected a function, got " .. type(body), 3) end
-  if not is_script_module(self) then error("hooks can be registered on modules of your own classes; wrap " .. class_name(self) .. " in one", 3) end
-  local set = hooks[self] or { pre = {}, post = {} }
-  hooks[self] = set
+-- The hooks of a module: those of handles are tied to Swift's object, since handles of one object are no one key.
+local function hooks_of(module)
+  if is_script_module(module) then return hooks[module] end
+  return native.module_hooks(module)
+end
+
+local function set_hooks(module, set)
+  if is_script_module(module) then hooks[module] = set else native.module_hooks(module, set or false) end
+end
+
+local function add_hook(self, where, what, body)
+  if type(body) ~= "function" then error(("%s: expected a function, got %s"):format(what, type(body)), 3) end
+  local set = hooks_of(self)
+  if not set then
+    set = { pre = {}, post = {}, backward = {}, backward_pre = {} }
+    set_hooks(self, set)
+  end
   local hook = { body = body }
   table.insert(set[where], hook)
   return { remove = function()
     for i, other in ipairs(set[where]) do if other == hook then table.remove(set[where], i) break end end
-    if #set.pre == 0 and #set.post == 0 then hooks[self] = nil end
+    if #set.pre + #set.post + #set.backward + #set.backward_pre == 0 then set_hooks(self, nil) end
   end }
 end
 
-function Module.register_forward_hook(self, body) return add_hook(self, "post", body) end
-function Module.register_forward_pre_hook(self, body) return add_hook(self, "pre", body) end
+function Module.register_forward_hook(self, body) return add_hook(self, "post", "register_forward_hook", body) end
+function Module.register_forward_pre_hook(self, body) return add_hook(self, "pre", "register_forward_pre_hook", body) end
+function Module.register_full_backward_hook(self, body)
+  return add_hook(self, "backward", "register_full_backward_hook", body)
+end
+function Module.register_full_backward_pre_hook(self, body)
+  return add_hook(self, "backward_pre", "register_full_backward_pre_hook", body)
+end
 
 -- Printing: PyTorch's tree ---------------------------------------------------------------------------------------
 
@@ -485,4 +586,6 @@ local scripted = {}
 for name, value in pairs(Module) do
   if name ~= "forward" and name:sub(1, 2) ~= "__" then scripted[name] = value end
 end
-return scripted
+-- Their call where they have hooks.
+local function run_handle(module, set, ...) return run_hooks(module, set, module.forward, ...) end
+return scripted, run_handle

@@ -7,6 +7,7 @@ extension Tensor {
   /// Whether a write to this tensor needs no bookkeeping but the version: throws where PyTorch forbids the write.
   @inline(__always)
   func writesDirectly(_ operation: String) throws -> Bool {
+    if storage.isInference { try checkWritable(operation) }
     if !GradMode.isEnabled { return !layout.overlaps }
     guard !requiresGrad, base == nil else {
       try checkWritable(operation)
@@ -20,6 +21,11 @@ extension Tensor {
       throw TensorError(
         .autograd, operation + "_",
         "cannot write into an expanded tensor of shape \(shape), whose elements share memory; clone() it first")
+    }
+    guard !storage.isInference || GradMode.bits & GradMode.inference != 0 else {
+      throw TensorError(
+        .autograd, operation + "_",
+        "a tensor that was made in inference_mode cannot be written in place outside of it; clone() it first")
     }
     guard GradMode.isEnabled else { return }
     if let base, requiresGrad || base.requiresGrad { try checkRecordedWrite(operation) }

@@ -29,14 +29,6 @@ package struct Uses: OptionSet, Sendable {
   package static let output = Uses(rawValue: 128)
 }
 
-/// A value kept for backward, and the storage's version when it was kept.
-struct SavedTensor {
-  let tensor: Tensor
-  let version: UInt32
-  /// The input's number, or 7 for the output.
-  let slot: UInt8
-}
-
 /// A recorded operation: its formula, its edges and its saved values.
 ///
 /// Seen by users as `grad_fn`.
@@ -45,8 +37,10 @@ public final class Node {
   public let name: String
   /// Later operations have larger numbers, so walking in falling order is a topological order.
   package let sequence: UInt64
-  /// The script position of the forward call, 0 when unknown.
-  package let site: UInt64
+  /// The script's line of the forward call (see Site).
+  package let site: UInt32
+  /// That of the backward run which freed the saved values.
+  @exclusivity(unchecked) private var freedAt: UInt32 = 0
   @exclusivity(unchecked) package private(set) var edges: Edges
   // Unchecked as in Tensor.
 
@@ -66,6 +60,9 @@ public final class Node {
   @exclusivity(unchecked) var pending: Tensor?
   @exclusivity(unchecked) var run: UInt32 = 0
   @exclusivity(unchecked) package var extras: NodeExtras?
+
+  /// Where its numbers came from: ` at train.lua:12`, or nothing.
+  var place: String { Site.phrase(site) }
 
   /// Gradients that wait at outputs 1, 2, ….
   var pendingMore: [Tensor?] {
@@ -105,7 +102,7 @@ public final class Node {
     let thread = mg_thread()
     sequence = thread.pointee.sequence
     thread.pointee.sequence = sequence &+ 1
-    site = thread.pointee.site
+    site = mg_site()
     if holdsTensors { flags.insert(.holdsTensors) }
   }
 
@@ -117,7 +114,7 @@ public final class Node {
     let thread = mg_thread()
     sequence = thread.pointee.sequence
     thread.pointee.sequence = sequence &+ 1
-    site = thread.pointee.site
+    site = mg_site()
   }
 
   /// The `AccumulateGrad` of a leaf, for those who look at the graph; backward runs go to the leaf directly.
@@ -146,6 +143,7 @@ public final class Node {
   /// Keeps an input. The object itself is held, no copy: see `Tensor.rebase` for how that stays free of cycles.
   @inline(__always)
   func save(_ tensor: Tensor, slot: UInt8) {
+    if mg_thread().pointee.saving != nil || tensor.storage.isInference { return saveSpecially(tensor, slot) }
     tensor.storage.isSaved = true
     store(SavedTensor(tensor: tensor, version: tensor.storage.version, slot: slot))
   }
@@ -153,7 +151,30 @@ public final class Node {
   /// Keeps the output, under another object since a node must not hold its own output.
   @inline(__always)
   func saveOutput(_ tensor: Tensor) {
+    if mg_thread().pointee.saving != nil { return saveSpecially(tensor, 7) }
+    tensor.storage.isSaved = true
     store(SavedTensor(tensor: tensor.alias(), version: tensor.storage.version, slot: 7))
+  }
+
+  /// By hooks, or not at all. Recording cannot throw; what goes wrong is thrown by whoever asks for the value, and by
+  /// the layer above right after the operation (see Failure).
+  private func saveSpecially(_ tensor: Tensor, _ slot: UInt8) {
+    if tensor.storage.isInference {
+      let error = TensorError(
+        .autograd, name,
+        "a tensor of shape \(tensor.shape) that was made in inference_mode cannot be saved for backward; clone() it outside of that mode first"
+      )
+      Failure.note(error)
+      overflowing.packed.append(PackedTensor(slot: slot) { throw error })
+      return
+    }
+    guard let hooks = SavedTensorHooks.current else { return }
+    do {
+      overflowing.packed.append(PackedTensor(slot: slot, unpack: try hooks.pack(tensor.detach())))
+    } catch {
+      Failure.note(error)
+      overflowing.packed.append(PackedTensor(slot: slot) { throw error })
+    }
   }
 
   @inline(__always)
@@ -210,23 +231,30 @@ public final class Node {
   private func unpackChecked(_ slot: UInt8, graph: Bool) throws -> Tensor {
     guard let value = find(slot) else {
       if flags.contains(.released) { throw releasedError }
+      if let packed = overflow?.packed.first(where: { $0.slot == slot }) {
+        return graph ? connected(try packed.unpack().detach(), slot) : try packed.unpack()
+      }
       throw TensorError(.autograd, name, "the formula asks for a value that was not saved (slot \(slot))")
     }
     let tensor = value.tensor
     guard tensor.storage.version == value.version else {
-      throw TensorError(
-        .autograd, name,
-        "a value needed for its gradient, \(slot == 7 ? "its result" : "input \(slot + 1)") of shape \(tensor.shape), was modified by an in-place operation: it is at version \(tensor.storage.version), version \(value.version) is needed; use the out-of-place form or clone() first"
-      )
+      throw staleError(slot == 7 ? "its result" : "input \(slot + 1)", tensor, kept: value.version)
     }
-    guard graph else { return tensor }
+    return graph ? connected(tensor, slot) : tensor
+  }
+
+  /// A value with the history that this node recorded: the object may have been detached or rebased since.
+  private func connected(_ tensor: Tensor, _ slot: UInt8) -> Tensor {
     if slot == 7 {
       let output = tensor.alias()
       output.node = self
       return output
     }
-    // The object may have been detached or rebased since; its history is the one this node recorded.
-    switch edges[Int(slot)] {
+    return connected(tensor, to: edges[Int(slot)])
+  }
+
+  private func connected(_ tensor: Tensor, to edge: Edge) -> Tensor {
+    switch edge {
     case .node(let node, let index):
       if tensor.node === node, tensor.outputIndex == index { return tensor }
       let input = tensor.alias()
@@ -240,10 +268,46 @@ public final class Node {
     }
   }
 
+  private func staleError(_ what: String, _ tensor: Tensor, kept version: UInt32) -> TensorError {
+    let writer = Site.text(tensor.storage.writtenAt).map { ", last at \($0)" } ?? ""
+    return TensorError(
+      .autograd, name + place,
+      "a value needed for its gradient, \(what) of shape \(tensor.shape), was modified by an in-place operation\(writer): it is at version \(tensor.storage.version), version \(version) is needed; use the out-of-place form or clone() first"
+    )
+  }
+
+  // MARK: What custom functions save
+
+  /// Keeps values of a custom function, which asks for all of them at once.
+  func keep(_ values: [(tensor: Tensor, origin: KeptTensor.Origin)]) throws {
+    if !values.isEmpty { overflowing.kept = try values.map { try KeptTensor($0.tensor, $0.origin) } }
+  }
+
+  /// Those values, checked, with their history if the gradients will be differentiated.
+  func keptValues(graph: Bool) throws -> [Tensor] {
+    if flags.contains(.released) { throw releasedError }
+    return try (overflow?.kept ?? []).map { kept in
+      if kept.unpack == nil, kept.tensor.storage.version != kept.version {
+        throw staleError("a saved value", kept.tensor, kept: kept.version)
+      }
+      let tensor = try kept.unpack?().detach() ?? kept.tensor
+      switch kept.origin {
+      case .input(let index) where graph: return connected(tensor, to: edges[index])
+      case .output(let index) where graph:
+        let output = tensor.alias()
+        output.node = self
+        output.outputIndex = Int32(index)
+        return output
+      default: return tensor.alias()
+      }
+    }
+  }
+
   /// For `grad_fn.saved_…`: the value, or nil where none was kept.
   package func savedValue(_ slot: UInt8) throws -> Tensor? {
     if flags.contains(.released) { throw releasedError }
-    return find(slot) == nil ? nil : try unpack(slot, graph: true)
+    let isKept = find(slot) != nil || overflow?.packed.contains { $0.slot == slot } ?? false
+    return isKept ? try unpack(slot, graph: true) : nil
   }
 
   package var isReleased: Bool { flags.contains(.released) }
@@ -251,17 +315,18 @@ public final class Node {
   var releasedError: TensorError {
     TensorError(
       .autograd, "backward",
-      "the saved values of \(name) were freed by an earlier backward; pass retain_graph = true to the first one to run through the graph again"
+      "the saved values of \(name)\(place.isEmpty ? "" : " (recorded\(place))") were freed by an earlier backward\(Site.phrase(freedAt)); pass retain_graph = true to the first one to run through the graph again"
     )
   }
 
   /// Drops what backward needed; a node that kept nothing stays usable.
-  func releaseSaved() {
-    guard saved0 != nil || flags.contains(.holdsTensors) else { return }
+  func releaseSaved(at site: UInt32) {
+    guard saved0 != nil || flags.contains(.holdsTensors) || overflow?.keepsAnything ?? false else { return }
     flags.insert(.released)
+    freedAt = site
     saved0 = nil
     saved1 = nil
-    if let overflow { overflow.saved = [] }
+    overflow?.release()
     if flags.contains(.holdsTensors) { gradient = Node.released }
   }
 
@@ -382,7 +447,17 @@ package struct Edges {
 /// What few nodes have of saved values and of gradients that wait: more than fit inline.
 private final class NodeOverflow {
   var saved: [SavedTensor] = []
+  var packed: [PackedTensor] = []
+  var kept: [KeptTensor] = []
   var pending: [Tensor?] = []
+
+  var keepsAnything: Bool { !saved.isEmpty || !packed.isEmpty || !kept.isEmpty }
+
+  func release() {
+    saved = []
+    packed = []
+    kept = []
+  }
 }
 
 /// Shapes and dtypes of a node's inputs.
@@ -400,6 +475,23 @@ package final class NodeExtras {
   package var outputHooks: [(index: Int32, hook: Hook)] = []
   /// Tensors that retain their gradient.
   var retaining: [(index: Int32, tensor: WeakTensor)] = []
+  var hooks = NodeHooks()
+}
+
+/// Functions that run when backward reaches a node, in the order of registration.
+package struct NodeHooks {
+  /// See the gradients of the outputs before the formula runs, and may replace them.
+  var before: [NodeHook] = []
+  /// See the gradients of the inputs, then those of the outputs, after it ran, and may replace the former.
+  var after: [NodeHook] = []
+
+  var isEmpty: Bool { before.isEmpty && after.isEmpty }
+}
+
+/// A hook on a node; lists have nil where nothing arrived.
+package final class NodeHook {
+  package let body: ([Tensor?], [Tensor?]) throws -> [Tensor?]?
+  package init(_ body: @escaping ([Tensor?], [Tensor?]) throws -> [Tensor?]?) { self.body = body }
 }
 
 struct WeakTensor {

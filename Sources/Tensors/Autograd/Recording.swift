@@ -67,13 +67,20 @@ public class Formulas: @unchecked Sendable {
 }
 
 extension Tensor {
+  /// This tensor without history. Where an input had one, it remembers why.
+  @inline(__always)
+  private func unrecorded(_ hadHistory: Bool) -> Tensor {
+    if hadHistory { noteCut(GradMode.isEnabled ? .madeInteger : .madeWithoutGrad) }
+    return self
+  }
+
   /// Records an operation with one input by a closure. The closure may hold numbers and shapes freely; when it holds
   /// tensors, say so, so that they are released with the saved values.
   @inline(__always)
   package func recorded(
     _ name: String, _ x: Tensor, uses: Uses = .nothing, holdsTensors: Bool = false, _ gradient: @escaping Node.Gradient
   ) -> Tensor {
-    guard GradMode.isEnabled, x.requiresGrad, dtype.isFloating else { return self }
+    guard GradMode.isEnabled, x.requiresGrad, dtype.isFloating else { return unrecorded(x.requiresGrad) }
     let node = Node(name, edges: Edges(x.edge), holdsTensors: holdsTensors, gradient)
     if uses.contains(.a) { node.save(x, slot: 0) }
     if uses.contains(.output) { node.saveOutput(self) }
@@ -87,7 +94,9 @@ extension Tensor {
     _ name: String, _ inputs: [Tensor], uses: [Uses] = [], holdsTensors: Bool = false, broadcasts: Bool = false,
     _ gradient: @escaping Node.Gradient
   ) -> Tensor {
-    guard GradMode.isEnabled, dtype.isFloating, inputs.contains(where: \.requiresGrad) else { return self }
+    guard GradMode.isEnabled, dtype.isFloating, inputs.contains(where: \.requiresGrad) else {
+      return unrecorded(inputs.contains(where: \.requiresGrad))
+    }
     let node = Node(name, edges: Edges(inputs.map(\.edge)), holdsTensors: holdsTensors, gradient)
     var needed = Uses.nothing
     for (index, input) in inputs.enumerated() where index < uses.count && input.requiresGrad {
@@ -106,7 +115,10 @@ extension Tensor {
   package static func record(
     _ name: String, _ inputs: [Tensor], outputs: [Tensor], holdsTensors: Bool = false, _ gradient: @escaping Node.Gradient
   ) {
-    guard GradMode.isEnabled, inputs.contains(where: \.requiresGrad) else { return }
+    guard GradMode.isEnabled, inputs.contains(where: \.requiresGrad) else {
+      if inputs.contains(where: \.requiresGrad) { for output in outputs { output.noteCut(.madeWithoutGrad) } }
+      return
+    }
     let node = Node(name, edges: Edges(inputs.map(\.edge)), holdsTensors: holdsTensors, gradient)
     node.setMultipleOutputs()
     for (index, output) in outputs.enumerated() where output.dtype.isFloating {
@@ -118,7 +130,7 @@ extension Tensor {
   /// Records a table-driven operation with one input.
   @inline(__always)
   func recorded(_ formulas: Formulas, _ x: Tensor) -> Tensor {
-    guard GradMode.isEnabled, x.requiresGrad, dtype.isFloating else { return self }
+    guard GradMode.isEnabled, x.requiresGrad, dtype.isFloating else { return unrecorded(x.requiresGrad) }
     let node = Node(formulas, edges: Edges(x.edge))
     if let uses = formulas.rule0?.uses, uses != .nothing {
       if uses.contains(.a) { node.save(x, slot: 0) }
@@ -131,7 +143,7 @@ extension Tensor {
   /// Records a table-driven operation with two inputs.
   @inline(__always)
   func recorded(_ formulas: Formulas, _ a: Tensor, _ b: Tensor) -> Tensor {
-    guard GradMode.isEnabled, dtype.isFloating else { return self }
+    guard GradMode.isEnabled, dtype.isFloating else { return unrecorded(a.requiresGrad || b.requiresGrad) }
     let wantsA = a.requiresGrad
     let wantsB = b.requiresGrad
     guard wantsA || wantsB else { return self }
@@ -144,13 +156,14 @@ extension Tensor {
     if uses.contains(.output) { node.saveOutput(self) }
     if a.shape != shape || b.shape != shape || a.dtype != dtype || b.dtype != dtype { node.forms = InputForms([a, b]) }
     self.node = node
+    if rank == 0, formulas === Binary.add { GrowingHistory.look(at: node, a, b) }
     return self
   }
 
   /// Records a table-driven operation whose second input is a plain number.
   @inline(__always)
   func recorded(_ formulas: Formulas, _ a: Tensor, number: Scalar, name: String? = nil) -> Tensor {
-    guard GradMode.isEnabled, a.requiresGrad, dtype.isFloating else { return self }
+    guard GradMode.isEnabled, a.requiresGrad, dtype.isFloating else { return unrecorded(a.requiresGrad) }
     let node = Node(formulas, edges: Edges(a.edge, .none))
     node.number = number
     if let uses = formulas.rule0?.uses {

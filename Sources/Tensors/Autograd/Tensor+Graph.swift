@@ -89,6 +89,21 @@ extension Node {
     }
   }
 
+  /// Adds a hook that runs when backward reaches this node, before or after its formula; returns what removes it.
+  package func addHook(_ hook: NodeHook, beforeFormula: Bool) -> () -> Void {
+    let list: WritableKeyPath<NodeHooks, [NodeHook]> = beforeFormula ? \.before : \.after
+    if let leaf = variable {
+      let extras = leaf.extras ?? TensorExtras()
+      leaf.extras = extras
+      extras.nodeHooks[keyPath: list].append(hook)
+      return { [weak extras] in extras?.nodeHooks[keyPath: list].removeAll { $0 === hook } }
+    }
+    let extras = self.extras ?? NodeExtras()
+    self.extras = extras
+    extras.hooks[keyPath: list].append(hook)
+    return { [weak extras] in extras?.hooks[keyPath: list].removeAll { $0 === hook } }
+  }
+
   private func wrapped(_ inner: (node: Node?, index: Int), _ name: String) -> (node: Node?, index: Int) {
     guard let node = inner.node else { return inner }
     return (Node(name, edges: Edges(.node(node, Int32(inner.index)))) { _ in }, 0)

@@ -252,7 +252,10 @@ extension Tensor {
     }
     // The whole numbers' product adds no bias of its own.
     if let packedBias, !x.dtype.isFloating { try Binary.add.inPlace(y, packedBias) }
-    guard GradMode.isEnabled, x.dtype.isFloating else { return y }
+    guard GradMode.isEnabled, x.dtype.isFloating else {
+      if x.requiresGrad || weight.requiresGrad || bias?.requiresGrad ?? false { y.noteCut(.madeWithoutGrad) }
+      return y
+    }
     return y.recordedLinear(x, weight, bias)
   }
 

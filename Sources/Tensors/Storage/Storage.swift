@@ -10,11 +10,16 @@ package final class Storage {
   @exclusivity(unchecked) package var history: UInt32 = 0
   /// Whether some node has kept a tensor with these elements (see `Node.save`).
   @exclusivity(unchecked) var isSaved = false
+  /// Whether it was made in inference mode: such elements take no part in recorded computation.
+  package let isInference: Bool
+  /// The script's line of the last write since it was saved (see Site).
+  @exclusivity(unchecked) var writtenAt: UInt32 = 0
 
   /// Room for that many bytes, not cleared.
   @inline(__always)
   package init(byteCount: Int) throws {
     self.byteCount = byteCount
+    isInference = GradMode.bits & GradMode.inference != 0
     pointer = try BufferCache.allocate(byteCount)
   }
 

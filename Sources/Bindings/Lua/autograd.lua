@@ -1,0 +1,328 @@
+-- Autograd's part that is better said in Lua: custom functions, checkpointing, scopes as functions, drawings.
+
+local native, mg = ...
+local autograd = mg.autograd
+local no_grad = mg.no_grad
+local kind_of, identity, record_function = native.kind_of, native.identity, native.record_function
+
+local function is_tensor(value)
+  local kind = kind_of(value)
+  return kind == "Tensor" or kind == "Parameter"
+end
+
+local function typed(value) return is_tensor(value) and "a tensor" or value == nil and "nil" or "a " .. type(value) end
+
+-- Custom functions -----------------------------------------------------------------------------------------------
+
+-- What forward and backward share. Tensors that backward needs go through save_for_backward, which checks that nobody
+-- writes to them and frees them with the graph; a result kept as a plain field of ctx would keep its own graph alive.
+local Context = {}
+Context.__index = Context
+Context.__name = "Context"
+
+local function tensors_only(what, ...)
+  local list = table.pack(...)
+  for i = 1, list.n do
+    if not is_tensor(list[i]) then error(("%s: argument %d: expected a tensor, got %s"):format(what, i, typed(list[i])), 3) end
+  end
+  return list
+end
+
+function Context:save_for_backward(...)
+  local list = table.pack(...)
+  for i = 1, list.n do
+    if list[i] ~= nil and not is_tensor(list[i]) then
+      error(("save_for_backward: argument %d: expected a tensor or nil, got %s; keep other values as fields of ctx")
+        :format(i, typed(list[i])), 2)
+    end
+  end
+  self.__saving = list
+end
+
+function Context:saved_tensors()
+  local saved = rawget(self, "__saved")
+  if not saved then error("saved_tensors: the saved tensors are there only while backward runs", 2) end
+  return table.unpack(saved, 1, saved.n)
+end
+
+function Context:mark_dirty(...) self.__dirty = tensors_only("mark_dirty", ...) end
+function Context:mark_non_differentiable(...) self.__constant = tensors_only("mark_non_differentiable", ...) end
+
+function Context:set_materialize_grads(flag)
+  if type(flag) ~= "boolean" then error("set_materialize_grads: expected true or false, got " .. typed(flag), 2) end
+  self.__materializes = flag
+end
+
+local function contains(list, tensor)
+  if not list then return false end
+  local id = identity(tensor)
+  for i = 1, #list do if identity(list[i]) == id then return true end end
+  return false
+end
+
+-- The gradient as the tape calls it: with the saved tensors and the outputs' gradients, and for the tensors among
+-- forward's arguments, whose numbers `positions` has.
+local function gradient_of(name, definition, ctx, arity, positions, places)
+  local is_tensor_argument = {}
+  for _, position in ipairs(positions) do is_tensor_argument[position] = true end
+  return function(saved, ...)
+    if not definition.backward then error(name .. " has no backward, so nothing that needs a gradient can go through it", 0) end
+    local unpacked = { n = places.n }
+    for i = 1, places.n do unpacked[i] = saved[places[i]] end
+    rawset(ctx, "__saved", unpacked)
+    local gradients = table.pack(pcall(definition.backward, ctx, ...))
+    rawset(ctx, "__saved", nil)
+    if not gradients[1] then error(gradients[2], 0) end
+    local count = gradients.n - 1
+    for i = count, arity + 1, -1 do
+      if gradients[i + 1] ~= nil then
+        error(("%s: backward returned %d gradients, but forward took %d arguments"):format(name, i, arity), 0)
+      end
+    end
+    if count < arity then
+      error(("%s: backward returned %d gradient%s, but forward took %d argument%s (return nil for one that needs none)"):format(
+        name, count, count == 1 and "" or "s", arity, arity == 1 and "" or "s"), 0)
+    end
+    for i = 1, arity do
+      local gradient = gradients[i + 1]
+      if gradient ~= nil and not is_tensor(gradient) then
+        error(("%s: backward returned %s as gradient %d, expected a tensor or nil"):format(name, typed(gradient), i), 0)
+      end
+      if gradient ~= nil and not is_tensor_argument[i] then
+        error(("%s: backward returned a gradient for argument %d, which is not a tensor"):format(name, i), 0)
+      end
+    end
+    local list = {}
+    for i, position in ipairs(positions) do list[i] = gradients[position + 1] end
+    return table.unpack(list, 1, #positions)
+  end
+end
+
+local function apply(name, definition, ...)
+  local arguments = table.pack(...)
+  local ctx = setmetatable({ needs_input_grad = {} }, Context)
+  local inputs, positions = {}, {}
+  for i = 1, arguments.n do
+    local value = arguments[i]
+    local needs = is_tensor(value)
+    if needs then
+      inputs[#inputs + 1], positions[#positions + 1] = value, i
+      needs = value.requires_grad
+    end
+    ctx.needs_input_grad[i] = needs
+  end
+
+  local results
+  do
+    local _ <close> = no_grad()
+    results = table.pack(definition.forward(ctx, table.unpack(arguments, 1, arguments.n)))
+  end
+
+  local outputs, numbers, roles = {}, {}, {}
+  for i = 1, results.n do
+    if is_tensor(results[i]) then
+      outputs[#outputs + 1], numbers[#numbers + 1] = results[i], i
+      roles[#roles + 1] = contains(ctx.__dirty, results[i]) and "dirty"
+        or contains(ctx.__constant, results[i]) and "constant" or "differentiable"
+    end
+  end
+  for i = 1, ctx.__dirty and ctx.__dirty.n or 0 do
+    if not contains(outputs, ctx.__dirty[i]) then
+      error(("%s: tensor %d that was marked dirty is not among the results of forward"):format(name, i), 3)
+    end
+  end
+  local saving = rawget(ctx, "__saving") or { n = 0 }
+  local saved, places = {}, { n = saving.n }
+  for i = 1, saving.n do
+    if saving[i] ~= nil then
+      saved[#saved + 1] = saving[i]
+      places[i] = #saved
+    end
+  end
+  ctx.__saving, ctx.__dirty, ctx.__constant = nil, nil, nil  -- ctx must not keep results: see above
+
+  local backward = gradient_of(name, definition, ctx, arguments.n, positions, places)
+  local ok, recorded = pcall(record_function, name .. "Backward", inputs, outputs, roles, saved, backward,
+    ctx.__materializes ~= false, definition.once_differentiable == true)
+  if not ok then error(recorded, 3) end
+  for i, number in ipairs(numbers) do results[number] = recorded[i] end
+  return table.unpack(results, 1, results.n)
+end
+
+local known = { forward = "function", backward = "function", once_differentiable = "boolean" }
+
+-- autograd.Function("Square", { forward = function(ctx, x) … end, backward = function(ctx, g) … end })
+function autograd.Function(name, definition)
+  if type(name) ~= "string" then
+    error("Function: argument 1: expected a name, as in  autograd.Function(\"Square\", { forward = …, backward = … })", 2)
+  end
+  if type(definition) ~= "table" then error(("Function: argument 2: expected a table with forward and backward, got %s"):format(typed(definition)), 2) end
+  for key, value in pairs(definition) do
+    local expected = known[key]
+    if not expected then
+      local hint = native.nearest(tostring(key), { "forward", "backward", "once_differentiable" })
+      error(("Function: unknown field '%s'%s (known: forward, backward, once_differentiable)"):format(
+        tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
+    end
+    if type(value) ~= expected then error(("Function: field '%s': expected a %s, got %s"):format(key, expected, typed(value)), 2) end
+  end
+  if not definition.forward then error("Function: " .. name .. " needs a field 'forward'", 2) end
+  -- Callable from Lua without a C function between, so that forward may yield.
+  return setmetatable({ name = name }, {
+    __call = function(_, ...) return apply(name, definition, ...) end,
+    __tostring = function() return "autograd.Function " .. name end,
+    __name = "Function",
+  })
+end
+
+-- Scopes ---------------------------------------------------------------------------------------------------------
+
+local detect_anomaly = autograd.detect_anomaly
+function autograd.detect_anomaly(f, ...)
+  if f == nil then return detect_anomaly() end
+  if type(f) ~= "function" then error("detect_anomaly: expected a function to run, or nothing, got " .. typed(f), 2) end
+  local _ <close> = detect_anomaly()
+  return f(...)
+end
+
+local set_detect_anomaly = autograd.set_detect_anomaly
+function autograd.set_detect_anomaly(flag, f, ...)
+  if type(flag) ~= "boolean" then error("set_detect_anomaly: expected true or false, got " .. typed(flag), 2) end
+  if type(f) ~= "function" then return set_detect_anomaly(flag) end
+  local _ <close> = set_detect_anomaly(flag)
+  return f(...)
+end
+
+local saved_tensors_hooks = autograd.saved_tensors_hooks
+function autograd.saved_tensors_hooks(pack, unpack, f, ...)
+  for i, hook in ipairs { pack or false, unpack or false } do
+    if type(hook) ~= "function" then error(("saved_tensors_hooks: argument %d: expected a function, got %s"):format(i, typed(hook or nil)), 2) end
+  end
+  if f == nil then return saved_tensors_hooks(pack, unpack) end
+  local _ <close> = saved_tensors_hooks(pack, unpack)
+  return f(...)
+end
+
+-- Checkpointing --------------------------------------------------------------------------------------------------
+
+-- mg.checkpoint(f, …): what f returns, keeping of its values only the arguments: backward runs f again for the rest.
+-- The hooks put a number in the place of each value that f's operations save; the first one asked for computes them all.
+function mg.checkpoint(f, ...)
+  if type(f) ~= "function" and not (getmetatable(f) and getmetatable(f).__call) then
+    error("checkpoint: argument 1: expected a function or a module, got " .. typed(f), 2)
+  end
+  local arguments = table.pack(...)
+  local random = native.random_state()
+  local count, values = 0, nil
+
+  local function again()
+    local before = native.random_state()
+    native.random_state(random)
+    local list = {}
+    local ok, message = pcall(function()
+      local _ <close> = mg.enable_grad()
+      local _ <close> = saved_tensors_hooks(function(x)
+        list[#list + 1] = x
+        return #list
+      end, function() error("checkpoint: the values of the second run are not for its own backward", 0) end)
+      f(table.unpack(arguments, 1, arguments.n))
+    end)
+    native.random_state(before)
+    if not ok then error(message, 0) end
+    if #list ~= count then
+      error(("checkpoint: the function saved %d values the first time and %d when it was run again; it must do the same twice")
+        :format(count, #list), 0)
+    end
+    return list
+  end
+
+  local _ <close> = saved_tensors_hooks(function()
+    count = count + 1
+    return count
+  end, function(number)
+    values = values or again()
+    local value = values[number]
+    values[number] = nil
+    if value == nil then               -- asked for a second time: retain_graph, or a gradient of a gradient
+      values = again()
+      value = values[number]
+    end
+    if next(values) == nil then values = nil end
+    return value
+  end)
+  return f(table.unpack(arguments, 1, arguments.n))
+end
+
+-- Drawing --------------------------------------------------------------------------------------------------------
+
+local graph_options = { format = "string", file = "string", names = "table", max_nodes = "number" }
+
+-- Names that drawings call tensors by: those given, and those of a module's parameters.
+local function named(names)
+  local labels, tensors = {}, {}
+  local function add(name, value)
+    if is_tensor(value) then
+      labels[#labels + 1], tensors[#tensors + 1] = tostring(name), value
+    elseif value ~= nil then
+      local ok, parameters = pcall(function() return value:named_parameters() end)
+      if not ok then error(("graph: names: '%s' is neither a tensor nor a module but %s"):format(tostring(name), typed(value)), 4) end
+      for parameter, tensor in parameters do add(name .. "." .. parameter, tensor) end
+    end
+  end
+  local keys = {}
+  for key in pairs(names or {}) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  for _, key in ipairs(keys) do add(key, names[key]) end
+  return labels, tensors
+end
+
+-- The picture of a graph by graphviz, through files, since popen goes one way only.
+local function svg(dot)
+  local source, picture = os.tmpname(), os.tmpname()
+  local file = assert(io.open(source, "w"))
+  file:write(dot)
+  file:close()
+  local ok = os.execute(("dot -Tsvg -o %s %s 2>/dev/null"):format(picture, source))
+  local result
+  if ok then
+    file = assert(io.open(picture))
+    result = file:read "a"
+    file:close()
+  end
+  os.remove(source)
+  os.remove(picture)
+  if not ok then error("graph: drawing an SVG needs graphviz, whose program 'dot' was not found or failed; format = \"dot\" needs nothing", 3) end
+  return result
+end
+
+-- mg.graph(e, { format = "text" | "dot" | "svg", file = path, names = { a = a, net = net }, max_nodes = 200 })
+function mg.graph(root, options)
+  if not is_tensor(root) then error("graph: argument 1: expected a tensor, got " .. typed(root), 2) end
+  if options ~= nil and type(options) ~= "table" then error("graph: argument 2: expected options, got " .. typed(options), 2) end
+  options = options or {}
+  for key, value in pairs(options) do
+    if not graph_options[key] then
+      local hint = native.nearest(tostring(key), { "format", "file", "names", "max_nodes" })
+      error(("graph: unknown option '%s'%s (known: format, file, names, max_nodes)"):format(
+        tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
+    end
+    if type(value) ~= graph_options[key] then error(("graph: option '%s': expected a %s, got %s"):format(key, graph_options[key], typed(value)), 2) end
+  end
+  -- A file's name tells the format where nothing else does.
+  local format = options.format or options.file and (options.file:match "%.(svg)$" or options.file:match "%.(dot)$") or "text"
+  if format ~= "text" and format ~= "dot" and format ~= "svg" then
+    error(("graph: option 'format': expected \"text\", \"dot\" or \"svg\", got %q"):format(format), 2)
+  end
+  local labels, tensors = named(options.names)
+  local limit = math.tointeger(options.max_nodes or 200)
+  if not limit or limit < 1 then error("graph: option 'max_nodes': expected a count, got " .. tostring(options.max_nodes), 2) end
+  local text = native.draw(root, labels, tensors, format == "text" and "text" or "dot", limit)
+  if format == "svg" then text = svg(text) end
+  if options.file then
+    local file, message = io.open(options.file, "w")
+    if not file then error("graph: cannot write " .. message, 2) end
+    file:write(text, text:sub(-1) == "\n" and "" or "\n")
+    file:close()
+  end
+  return text
+end

@@ -1,0 +1,124 @@
+// Functions whose gradient their author gives.
+
+/// Puts a computation on the tape that was made without recording, with a gradient of its author's.
+package enum CustomFunction {
+  /// What a result is.
+  package enum Role: String {
+    /// Computed from the inputs, with a gradient.
+    case differentiable
+    /// Without a gradient, as integers always are.
+    case constant
+    /// An input that the computation wrote to.
+    case dirty
+  }
+
+  /// How the gradient is computed.
+  package struct Gradient {
+    /// Whether outputs that nothing came back to get zeros, or nil.
+    var materializes: Bool
+    /// Whether the gradient itself cannot be differentiated.
+    var isOnceDifferentiable: Bool
+    /// The inputs' gradients from the saved values and the outputs' gradients.
+    let body: (_ saved: [Tensor], _ gradients: [Tensor?]) throws -> [Tensor?]
+
+    package init(
+      materializes: Bool, isOnceDifferentiable: Bool, body: @escaping (_ saved: [Tensor], _ gradients: [Tensor?]) throws -> [Tensor?]
+    ) {
+      self.materializes = materializes
+      self.isOnceDifferentiable = isOnceDifferentiable
+      self.body = body
+    }
+  }
+
+  /// Records the computation of `outputs` from `inputs`; returns the outputs with their history, which may be other
+  /// objects with the same elements. Throws where a dirty result is no input, or cannot be written to.
+  package static func record(
+    _ name: String, inputs: [Tensor], outputs: [(tensor: Tensor, role: Role)], saved: [Tensor], _ gradient: Gradient
+  ) throws -> [Tensor] {
+    for (output, role) in outputs where role == .dirty {
+      guard inputs.contains(where: { $0 === output }) else {
+        throw TensorError(.autograd, name, "a result of shape \(output.shape) is marked dirty but is none of the inputs")
+      }
+      try output.checkWritable(name)
+    }
+    guard GradMode.isEnabled, inputs.contains(where: \.requiresGrad) else {
+      if inputs.contains(where: \.requiresGrad) { for (output, _) in outputs { output.noteCut(.madeWithoutGrad) } }
+      return outputs.map(\.tensor)
+    }
+
+    let forms = inputs.map { (shape: $0.shape, dtype: $0.dtype) }
+    let results = outputs.map { (shape: $0.tensor.shape, dtype: $0.tensor.dtype) }
+    let node = Node(name, edges: Edges(inputs.map(\.edge))) { pass in
+      var arrived = results.count > 1 ? pass.gradients : [pass.g]
+      while arrived.count < results.count { arrived.append(nil) }
+      if gradient.materializes {
+        for (index, form) in results.enumerated() where arrived[index] == nil && form.dtype.isFloating {
+          arrived[index] = try Tensor.zeros(form.shape, dtype: form.dtype)
+        }
+      }
+      let node = pass.node
+      let saved = try node.keptValues(graph: pass.createsGraph)
+      let once = gradient.isOnceDifferentiable
+      let found = try withGradMode(enabled: GradMode.isEnabled && !once) { try gradient.body(saved, arrived) }
+      guard found.count == forms.count else {
+        throw TensorError(.argument, name, "backward returned \(found.count) gradients for \(forms.count) inputs")
+      }
+      for (index, gradient) in found.enumerated() where pass.needs(index) {
+        guard let gradient else { continue }
+        let fitted = try fit(gradient, to: forms[index], name, index)
+        pass[index] = once && pass.createsGraph ? undifferentiable(fitted, node, name) : fitted
+      }
+    }
+    if outputs.count > 1 { node.setMultipleOutputs() }
+    try node.keep(
+      saved.map { tensor in
+        // A dirty tensor is saved as it was left: as a result.
+        if let index = outputs.firstIndex(where: { $0.tensor === tensor }), outputs[index].role != .constant {
+          return (tensor, .output(index))
+        }
+        if let index = inputs.firstIndex(where: { $0 === tensor }) { return (tensor, .input(index)) }
+        return (tensor, .between)
+      })
+    return try outputs.enumerated().map { index, output in
+      try attach(output.tensor, output.role, to: node, Int32(index), isInput: inputs.contains { $0 === output.tensor })
+    }
+  }
+
+  private static func attach(_ output: Tensor, _ role: Role, to node: Node, _ index: Int32, isInput: Bool) throws -> Tensor {
+    if role == .dirty {
+      try output.rebase(onto: node, index: index)
+      return output
+    }
+    // A result that has a place in the graph already keeps it; the new history is another object's.
+    let isTaken = isInput || output.node != nil || output.base != nil || output.requiresGrad
+    guard role == .differentiable, output.dtype.isFloating else { return isTaken ? output.detach() : output }
+    let result = isTaken ? output.alias() : output
+    result.flags = []
+    result.node = node
+    result.outputIndex = index
+    return result
+  }
+
+  private static func fit(_ gradient: Tensor, to form: (shape: Shape, dtype: DType), _ name: String, _ index: Int) throws -> Tensor {
+    var gradient = gradient
+    if gradient.shape != form.shape {
+      guard let reached = try? Shape.broadcast(form.shape, gradient.shape, name), reached == gradient.shape else {
+        throw TensorError(
+          .shape, name,
+          "backward returned a gradient of shape \(gradient.shape) for input \(index: index), which has shape \(form.shape)")
+      }
+      gradient = try gradient.summed(to: form.shape)
+    }
+    return gradient.dtype == form.dtype ? gradient : try gradient.to(form.dtype)
+  }
+
+  /// A gradient that raises when it is itself differentiated.
+  private static func undifferentiable(_ gradient: Tensor, _ node: Node, _ name: String) -> Tensor {
+    let result = gradient.alias()
+    result.node = Node("OnceDifferentiableBackward", edges: node.edges) { _ in
+      throw TensorError(
+        .autograd, name, "the gradient was declared once_differentiable, so that it cannot be differentiated itself")
+    }
+    return result
+  }
+}

@@ -1,0 +1,454 @@
+// Running the tape: gradients flow from the roots down to the leaves, iteratively, in falling order of the nodes'
+// numbers. A heap of pending nodes replaces dependency counts, since consumers always have larger numbers.
+
+import CKernels
+
+/// One backward run.
+struct Run {
+  let options: BackwardOptions
+  let number: UInt32
+  /// The script's line that started it.
+  private let site: UInt32
+  private var pending = PendingNodes()
+  /// What keeps the graph alive while it is walked, whatever hooks do to the roots.
+  private var roots: [Edge] = []
+  /// With given inputs: which nodes lead to one, which outputs and leaves are captured, and what was.
+  private var relevant: Set<ObjectIdentifier>?
+  private var captureNodes: [CaptureKey: [Int]] = [:]
+  private var captureLeaves: [ObjectIdentifier: [Int]] = [:]
+  private var accumulating = true
+  private(set) var captured: [Tensor?] = []
+  /// Leaves whose hooks wait for the sum of what arrives.
+  private var hooked: [(leaf: Tensor, gradient: Tensor)] = []
+  /// An outer run's pending gradients on nodes that this (reentrant) run visits.
+  private var displaced: [(node: Node, run: UInt32, pending: Tensor?, more: [Tensor?])] = []
+  private var detectsAnomaly = false
+
+  private struct CaptureKey: Hashable {
+    let node: ObjectIdentifier
+    let index: Int32
+  }
+
+  init(_ options: BackwardOptions) {
+    self.options = options
+    let thread = mg_thread()
+    thread.pointee.runs &+= 1
+    number = thread.pointee.runs
+    site = mg_site()
+    thread.pointee.backward_site = UInt64(number) << 32 | UInt64(site)
+  }
+
+  // MARK: Starting
+
+  private mutating func seed(_ roots: [Tensor], _ gradients: [Tensor?], _ operation: String) throws {
+    guard gradients.count == roots.count else {
+      throw TensorError(.argument, operation, "\(roots.count) tensors but \(gradients.count) gradients were given")
+    }
+    for (position, root) in roots.enumerated() {
+      guard root.requiresGrad else {
+        throw TensorError(
+          .autograd, "", "element \(position) of tensors does not require grad and does not have a grad_fn")
+      }
+      var gradient: Tensor
+      if let given = gradients[position] {
+        guard given.shape == root.shape else {
+          throw TensorError(
+            .shape, operation, "the gradient has shape \(given.shape), but the tensor has shape \(root.shape)")
+        }
+        gradient = given.dtype == root.dtype ? given : try given.to(root.dtype)
+      } else {
+        guard root.count == 1 else {
+          throw TensorError(
+            .shape, operation,
+            "a gradient can be implied only for a tensor of one element, this one has shape \(root.shape); pass a gradient of that shape, or reduce it by sum() or mean() first"
+          )
+        }
+        gradient = try Tensor.full(root.shape, .real(1), dtype: root.dtype)
+      }
+      let edge = root.edge
+      self.roots.append(edge)
+      try deliver(&gradient, to: edge)
+    }
+  }
+
+  /// Confines the run to what leads from the roots to `inputs`.
+  mutating func restrict(to inputs: [Tensor], roots: [Tensor], accumulating: Bool) throws {
+    self.accumulating = accumulating
+    captured = Array(repeating: nil, count: inputs.count)
+    for (position, input) in inputs.enumerated() {
+      switch input.edge {
+      case .none:
+        throw TensorError(
+          .autograd, accumulating ? "backward" : "grad",
+          "input \(index: position) does not require grad, so nothing has a gradient with respect to it")
+      case .leaf(let leaf): captureLeaves[ObjectIdentifier(leaf), default: []].append(position)
+      case .node(let node, let index):
+        if accumulating { try input.retainGrad() }
+        captureNodes[CaptureKey(node: ObjectIdentifier(node), index: index), default: []].append(position)
+      }
+    }
+    // Depth first without recursion; a node is relevant when it or something below it is captured.
+    let capturedNodes = Set(captureNodes.keys.map(\.node))
+    var relevant = Set<ObjectIdentifier>()
+    var done = Set<ObjectIdentifier>()
+    var stack: [(node: Node, next: Int)] = []
+    func visit(_ edge: Edge) {
+      if case .node(let node, _) = edge, done.insert(ObjectIdentifier(node)).inserted { stack.append((node, 0)) }
+    }
+    for root in roots {
+      visit(root.edge)
+      while let top = stack.last {
+        let node = top.node
+        if top.next < node.edges.count {
+          stack[stack.count - 1].next += 1
+          visit(node.edges[top.next])
+        } else {
+          stack.removeLast()
+          var leads = capturedNodes.contains(ObjectIdentifier(node))
+          for index in 0..<node.edges.count where !leads { leads = isWanted(node.edges[index], relevant) }
+          if leads { relevant.insert(ObjectIdentifier(node)) }
+        }
+      }
+    }
+    self.relevant = relevant
+  }
+
+  private func isWanted(_ edge: Edge, _ relevant: Set<ObjectIdentifier>) -> Bool {
+    switch edge {
+    case .none: false
+    case .leaf(let leaf): captureLeaves[ObjectIdentifier(leaf)] != nil
+    case .node(let node, _): relevant.contains(ObjectIdentifier(node))
+    }
+  }
+
+  // MARK: Walking
+
+  mutating func execute(_ roots: [Tensor], _ gradients: [Tensor?], _ operation: String) throws {
+    let saved = GradMode.bits
+    let caller = mg_thread().pointee.caller
+    defer {
+      GradMode.bits = saved
+      mg_thread().pointee.caller = caller
+      restoreDisplaced()
+    }
+    try seed(roots, gradients, operation)
+    detectsAnomaly = saved & GradMode.anomaly != 0
+    GradMode.setEnabled(options.createGraph)
+    // What formulas compute is nobody's line, and need not look for one, unless it is recorded.
+    if !options.createGraph { mg_thread().pointee.caller = nil }
+    do {
+      while let node = pending.pop() { try turn(node) }
+      for (leaf, gradient) in hooked { try finish(leaf, gradient) }
+    } catch {
+      throw explained(error)
+    }
+  }
+
+  private mutating func turn(_ node: Node) throws {
+    if relevant == nil, node.extras == nil, !detectsAnomaly, !node.flags.contains(.multipleOutputs) {
+      // The usual case: one output, no hooks, every input wanted.
+      guard node.pending != nil else { return }
+      var pass = Backward(taking: node, createsGraph: options.createGraph)
+      try node.run(&pass)
+      return try self.pass(on: &pass, from: node)
+    }
+    return try fullTurn(node)
+  }
+
+  /// Passes the inputs' gradients on.
+  @inline(__always)
+  private mutating func pass(on pass: inout Backward, from node: Node) throws {
+    pass.finish()
+    if !options.retainGraph { node.releaseSaved(at: site) }
+    for index in 0..<node.edges.count {
+      guard var gradient = pass.take(index), pass.needs(index) else { continue }
+      if let forms = node.forms { gradient = try fitted(gradient, to: forms.forms[index]) }
+      try deliver(&gradient, to: node.edges[index])
+    }
+  }
+
+  /// Undoes broadcasting and promotion.
+  private func fitted(_ gradient: Tensor, to form: (shape: Shape, dtype: DType)) throws -> Tensor {
+    let summed = gradient.shape == form.shape ? gradient : try gradient.summed(to: form.shape)
+    return summed.dtype == form.dtype ? summed : try summed.to(form.dtype)
+  }
+
+  private mutating func fullTurn(_ node: Node) throws {
+    var gradients = [node.pending] + node.pendingMore
+    node.pending = nil
+    node.pendingMore = []
+    let wanted = wantedInputs(of: node)
+    // As in PyTorch, asked-for gradients are those before the hooks where the run goes on from the node, and those after
+    // them where it ends there.
+    if wanted != 0 { capture(node, gradients) }
+    if let extras = node.extras { try runHooks(extras, &gradients) }
+    guard wanted != 0 else { return capture(node, gradients) }
+    if let hooks = node.extras?.hooks.before {
+      for hook in hooks {
+        if let replaced = try hook.body([], gradients) { gradients = try checked(replaced, like: gradients, "prehook of \(node.name)") }
+      }
+    }
+    guard let g = gradients.first(where: { $0 != nil }) ?? nil else { return }
+
+    let isSeveral = node.flags.contains(.multipleOutputs)
+    var pass = Backward(
+      node, gradients[0] ?? g, isSeveral ? gradients : [], createsGraph: options.createGraph, wanted: wanted)
+    try node.run(&pass)
+    if detectsAnomaly { try checkNumbers(pass, node) }
+    if let hooks = node.extras?.hooks.after, !hooks.isEmpty { try run(hooks, on: &pass, node, gradients) }
+    try self.pass(on: &pass, from: node)
+  }
+
+  /// The inputs whose gradients the run wants, by bits; those beyond 63 always.
+  private func wantedInputs(of node: Node) -> UInt64 {
+    guard let relevant else { return ~0 }
+    guard relevant.contains(ObjectIdentifier(node)) else { return 0 }
+    var wanted: UInt64 = 0
+    for index in 0..<node.edges.count where isWanted(node.edges[index], relevant) { wanted |= 1 << UInt64(min(index, 63)) }
+    return wanted
+  }
+
+  /// Adds a gradient to what waits at the other end of `edge`.
+  @inline(__always)
+  private mutating func deliver(_ gradient: inout Tensor, to edge: Edge) throws {
+    switch edge {
+    case .none: return
+    case .leaf(let leaf): try arrive(&gradient, at: leaf)
+    case .node(let node, let index):
+      if node.run != number {
+        if node.pending != nil || !node.pendingMore.isEmpty {
+          displaced.append((node, node.run, node.pending, node.pendingMore))
+          node.pending = nil
+          node.pendingMore = []
+        }
+        node.run = number
+        pending.push(node)
+      } else if node.pending == nil, node.pendingMore.isEmpty {
+        pending.push(node)
+      }
+      if index == 0 {
+        node.pending = try sum(&node.pending, &gradient)
+      } else {
+        while node.pendingMore.count < Int(index) { node.pendingMore.append(nil) }
+        node.pendingMore[Int(index) - 1] = try sum(&node.pendingMore[Int(index) - 1], &gradient)
+      }
+    }
+  }
+
+  /// a + b, into a's buffer where nobody else holds it.
+  @inline(__always)
+  private func sum(_ a: inout Tensor?, _ b: inout Tensor) throws -> Tensor {
+    guard let old = a else { return b }
+    if !options.createGraph, old.dtype == b.dtype, old.isContiguous, b.isContiguous {
+      a = nil
+      var owned = old
+      if isKnownUniquelyReferenced(&owned), isKnownUniquelyReferenced(&owned.storage) {
+        mg_binary(MG_ADD, owned.dtype.kernel, Int64(owned.count), owned.data, 1, b.data, 1, owned.data)
+        return owned
+      }
+      return try owned + b
+    }
+    return try old + b
+  }
+
+  // MARK: Leaves
+
+  @inline(__always)
+  private mutating func arrive(_ gradient: inout Tensor, at leaf: Tensor) throws {
+    if relevant != nil, captureLeaves[ObjectIdentifier(leaf)] == nil { return }
+    if relevant == nil || accumulating, leaf.extras == nil {
+      try accumulate(&gradient, into: leaf)
+      return
+    }
+    // Hooks see the sum of everything that arrives, and so do captured inputs.
+    if let position = hooked.firstIndex(where: { $0.leaf === leaf }) {
+      hooked[position].gradient = try hooked[position].gradient + gradient
+    } else {
+      hooked.append((leaf, gradient))
+    }
+  }
+
+  private mutating func finish(_ leaf: Tensor, _ gradient: Tensor) throws {
+    var gradient = gradient
+    let extras = leaf.extras
+    for hook in extras?.hooks ?? [] {
+      if let replaced = try hook.body(gradient) { gradient = try checked(replaced, like: gradient, "hook") }
+    }
+    if relevant != nil, !accumulating {
+      for position in captureLeaves[ObjectIdentifier(leaf)] ?? [] { captured[position] = gradient }
+      return
+    }
+    for hook in extras?.nodeHooks.before ?? [] {
+      if let replaced = try hook.body([], [gradient]) {
+        guard let only = try checked(replaced, like: [gradient], "prehook of AccumulateGrad")[0] else { return }
+        gradient = only
+      }
+    }
+    var given = gradient
+    try accumulate(&given, into: leaf)
+    for hook in extras?.postAccumulateHooks ?? [] { _ = try hook.body(leaf) }
+    for hook in extras?.nodeHooks.after ?? [] { _ = try hook.body([], [gradient]) }
+  }
+
+  /// Adds to `.grad`: in place, so that it stays the same tensor, unless the gradient is itself to be differentiated.
+  @inline(__always)
+  private func accumulate(_ gradient: inout Tensor, into leaf: Tensor) throws {
+    // A leaf frozen since the forward pass gets nothing.
+    guard leaf.flags.contains(.requiresGrad) || leaf.node != nil else { return }
+    leaf.reachedBy = number
+    guard let old = leaf.gradient else {
+      if options.createGraph {
+        leaf.gradient = gradient
+      } else if gradient.isContiguous, gradient.node == nil, isKnownUniquelyReferenced(&gradient),
+        isKnownUniquelyReferenced(&gradient.storage)
+      {
+        leaf.gradient = gradient
+      } else {
+        leaf.gradient = try gradient.copied()
+      }
+      return
+    }
+    if options.createGraph {
+      leaf.gradient = try old + gradient
+    } else if old.isContiguous, gradient.isContiguous, old.dtype == gradient.dtype, old.node == nil {
+      mg_binary(MG_ADD, old.dtype.kernel, Int64(old.count), old.data, 1, gradient.data, 1, old.data)
+      old.bumpVersion()
+    } else if old.node == nil {
+      try old.assign(try old + gradient)
+    } else {
+      leaf.gradient = try old.detach() + gradient
+    }
+  }
+
+  private mutating func capture(_ node: Node, _ gradients: [Tensor?]) {
+    guard !captureNodes.isEmpty, !accumulating else { return }
+    for (index, gradient) in gradients.enumerated() {
+      for position in captureNodes[CaptureKey(node: ObjectIdentifier(node), index: Int32(index))] ?? [] {
+        captured[position] = gradient
+      }
+    }
+  }
+
+  // MARK: Hooks
+
+  /// Those of the outputs' tensors, then what retains their gradients.
+  private func runHooks(_ extras: NodeExtras, _ gradients: inout [Tensor?]) throws {
+    for (index, hook) in extras.outputHooks where Int(index) < gradients.count {
+      guard let gradient = gradients[Int(index)], let replaced = try hook.body(gradient) else { continue }
+      gradients[Int(index)] = try checked(replaced, like: gradient, "hook")
+    }
+    for (index, weak) in extras.retaining where Int(index) < gradients.count {
+      guard let tensor = weak.tensor, let gradient = gradients[Int(index)] else { continue }
+      tensor.reachedBy = number
+      tensor.gradient = try tensor.gradient.map { try $0 + gradient } ?? (options.createGraph ? gradient : gradient.copied())
+    }
+  }
+
+  /// Those that follow a node's formula.
+  private func run(_ hooks: [NodeHook], on pass: inout Backward, _ node: Node, _ gradients: [Tensor?]) throws {
+    var inputs = try (0..<node.edges.count).map { index in
+      let gradient = pass.take(index)
+      guard let gradient, let forms = node.forms else { return gradient }
+      return try fitted(gradient, to: forms.forms[index])
+    }
+    for hook in hooks {
+      if let replaced = try hook.body(inputs, gradients) { inputs = try checked(replaced, like: inputs, "hook of \(node.name)") }
+    }
+    for (index, gradient) in inputs.enumerated() { pass[index] = gradient }
+  }
+
+  private func checked(_ replaced: Tensor, like gradient: Tensor, _ place: String) throws -> Tensor {
+    guard replaced.shape == gradient.shape else {
+      throw TensorError(
+        .shape, place, "a hook returned a gradient of shape \(replaced.shape) for one of shape \(gradient.shape)")
+    }
+    return replaced.dtype == gradient.dtype ? replaced : try replaced.to(gradient.dtype)
+  }
+
+  private func checked(_ replaced: [Tensor?], like gradients: [Tensor?], _ place: String) throws -> [Tensor?] {
+    guard replaced.count == gradients.count else {
+      throw TensorError(
+        .argument, place, "a hook returned \(replaced.count) gradients where there are \(gradients.count)")
+    }
+    return try zip(replaced, gradients).map { new, old in
+      guard let new, let old else { return new }
+      return try checked(new, like: old, place)
+    }
+  }
+
+  // MARK: What goes wrong
+
+  /// In anomaly mode: throws when a formula gave NaN or infinity.
+  private func checkNumbers(_ pass: borrowing Backward, _ node: Node) throws {
+    for index in 0..<node.edges.count {
+      guard let gradient = pass[index], let found = try gradient.firstAnomaly() else { continue }
+      throw TensorError(
+        .autograd, node.name + node.place,
+        "anomaly: the gradient of input \(index: index), of shape \(gradient.shape), has \(found.what) at \(found.place)\(Site.phrase(site, "in the backward started at"))"
+      )
+    }
+  }
+
+  /// The error, with what had been accumulated before it.
+  private func explained(_ error: any Error) -> any Error {
+    let leaves = reachedLeaves()
+    guard !leaves.isEmpty else { return error }
+    let shapes = leaves.prefix(4).map { "\($0.shape)" }.joined(separator: ", ") + (leaves.count > 4 ? ", …" : "")
+    let note =
+      "before that, this backward had added to the .grad of \(leaves.count) lea\(leaves.count == 1 ? "f" : "ves") (of shape \(shapes)); clear them before you run it again"
+    if let error = error as? TensorError {
+      return TensorError(error.kind, error.operation, error.facts.followed(by: "; " + note))
+    }
+    return PartialBackward(cause: error, note: note)
+  }
+
+  /// The leaves that this run gave a gradient to: not noted as it goes, which would cost every run, but found afterwards.
+  private func reachedLeaves() -> [Tensor] {
+    var leaves: [Tensor] = []
+    var seen = Set<ObjectIdentifier>()
+    var stack = roots
+    while let edge = stack.popLast() {
+      switch edge {
+      case .none: break
+      case .leaf(let leaf):
+        if leaf.reachedBy == number, seen.insert(ObjectIdentifier(leaf)).inserted { leaves.append(leaf) }
+      case .node(let node, _):
+        if seen.insert(ObjectIdentifier(node)).inserted {
+          for index in 0..<node.edges.count { stack.append(node.edges[index]) }
+        }
+      }
+    }
+    return leaves
+  }
+
+  /// After an error, too: pending gradients of this run are dropped and the outer run's put back.
+  private mutating func restoreDisplaced() {
+    while let node = pending.pop() {
+      node.pending = nil
+      node.pendingMore = []
+    }
+    for (node, run, pending, more) in displaced {
+      node.run = run
+      node.pending = pending
+      node.pendingMore = more
+    }
+  }
+}
+
+extension Tensor {
+  /// The first element that is NaN or infinite, and where it is, counted from 1 as scripts do; nil if all are finite.
+  fileprivate func firstAnomaly() throws -> (what: String, place: String)? {
+    guard count > 0 else { return nil }
+    let values = try detach().to(.float64).packed()
+    let elements = UnsafeBufferPointer(start: values.data.assumingMemoryBound(to: Double.self), count: count)
+    guard let position = elements.firstIndex(where: { !$0.isFinite }) else { return nil }
+    var indices: [Int] = []
+    var rest = position
+    for size in shape.array.reversed() {
+      indices.append(rest % size + 1)
+      rest /= size
+    }
+    let what = elements[position].isNaN ? "NaN" : elements[position] < 0 ? "-inf" : "inf"
+    return (what, rank == 0 ? "its only element" : "[\(indices.reversed().map(String.init).joined(separator: ", "))]")
+  }
+}

@@ -1,0 +1,65 @@
+// Where backward runs begin: `backward`, which adds to `.grad`, and `gradients`, which returns.
+
+import CKernels
+
+/// What a backward run may do.
+public struct BackwardOptions {
+  /// Keep saved values for another run.
+  public var retainGraph: Bool
+  /// Record the gradients' own computation.
+  public var createGraph: Bool
+
+  public init(retainGraph: Bool? = nil, createGraph: Bool = false) {
+    self.retainGraph = retainGraph ?? createGraph
+    self.createGraph = createGraph
+  }
+}
+
+extension Tensor {
+  /// Computes the gradients of this tensor with respect to the leaves that it depends on and adds them to their `grad`.
+  ///
+  /// - Parameter gradient: the gradient of this tensor, of its shape; may be absent when it has one element (then 1).
+  public func backward(_ gradient: Tensor? = nil, options: BackwardOptions = BackwardOptions()) throws {
+    try Tape.backward([self], [gradient], options: options)
+  }
+}
+
+/// Backward runs over the tape.
+public enum Tape {
+  /// Adds the gradients of `roots` to the `grad` of the leaves they depend on, or only of `inputs`; inputs that are no
+  /// leaves retain their gradient from then on.
+  ///
+  /// When a run fails half-way, its error says which leaves have received their gradients: a ``TensorError`` in its
+  /// sentence, and any other error (a hook's) inside a ``PartialBackward``.
+  public static func backward(
+    _ roots: [Tensor], _ gradients: [Tensor?], inputs: [Tensor]? = nil, options: BackwardOptions = BackwardOptions()
+  ) throws {
+    var run = Run(options)
+    if let inputs { try run.restrict(to: inputs, roots: roots, accumulating: true) }
+    try run.execute(roots, gradients, "backward")
+  }
+
+  /// The gradients of `roots` with respect to `inputs`, which may be any tensors of the graph; touches no `grad`.
+  /// nil where a root does not depend on the input.
+  public static func gradients(
+    of roots: [Tensor], _ gradients: [Tensor?], inputs: [Tensor], options: BackwardOptions = BackwardOptions()
+  ) throws -> [Tensor?] {
+    var run = Run(options)
+    try run.restrict(to: inputs, roots: roots, accumulating: false)
+    try run.execute(roots, gradients, "grad")
+    return run.captured
+  }
+
+  /// This thread's last backward run: its number, from 1, and the script's line that started it.
+  static var last: (number: UInt32, site: UInt32) {
+    let packed = mg_thread().pointee.backward_site
+    return (UInt32(truncatingIfNeeded: packed >> 32), UInt32(truncatingIfNeeded: packed))
+  }
+}
+
+/// An error other than a ``TensorError`` that stopped a backward run after some leaves had received their gradients.
+public struct PartialBackward: Error {
+  public let cause: any Error
+  /// Which leaves, as a sentence.
+  public let note: String
+}
