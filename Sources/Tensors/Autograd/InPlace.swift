@@ -161,10 +161,17 @@ private struct RegionMap {
     return try image.region.copied().recorded("AsStridedBackward0", whole) { c in c[0] = try spread(c.g) }
   }
 
-  /// Zeros of the base's shape with `part` in the region.
+  /// Zeros of the base's shape with `part` in the region. Elements that share a place, as those of an expanded view do,
+  /// add up there.
   func spread(_ part: Tensor) throws -> Tensor {
     let image = try image(part.dtype)
-    try image.region.assign(part)
+    let shared = (0..<region.shape.rank).filter { region.strides[$0] == 0 && region.shape[$0] > 1 }
+    try withNoGrad {
+      let total = shared.isEmpty ? part : try part.sum(shared, keepdim: true)
+      var place = image.region
+      for dimension in shared { place = try place.narrow(dimension, 0, 1) }
+      try place.assign(total)
+    }
     return try image.base.copied().recorded("AsStridedScatterBackward0", part) { c in c[0] = try extract(c.g) }
   }
 
