@@ -96,9 +96,20 @@ extension Tensor {
       return
     }
     if let new, storage.isSaved { new.releaseObject(self) }
+    moveRetained(to: new, index: index)
     node = new
     outputIndex = index
     storage.history &+= 1
+  }
+
+  /// A retained gradient is that of the elements as they are now, so a new history takes it over from the old one. To be
+  /// called before `node` changes.
+  private func moveRetained(to new: Node?, index: Int32) {
+    guard flags.contains(.retainsGrad), let new, let node, node !== new else { return }
+    node.extras?.retaining.removeAll { $0.tensor.tensor === self }
+    let extras = new.extras ?? NodeExtras()
+    new.extras = extras
+    extras.retaining.append((index, WeakTensor(tensor: self)))
   }
 
   /// A write to a view is a write to part of its base: the base's new history passes gradients of the region to the
@@ -112,6 +123,7 @@ extension Tensor {
       if new != nil, c.needs(1) { c[1] = try map.extract(c.g) }
     }
     if storage.isSaved { node.releaseObject(self) }
+    moveRetained(to: node, index: 0)
     self.node = node
     outputIndex = 0
     // The view's own history is made anew from the base when asked for.
@@ -129,7 +141,9 @@ extension Tensor {
         node = nil
       } else {
         let map = RegionMap(base: base.layout, region: layout)
-        node = Node("AsStridedBackward0", edges: Edges(source)) { c in c[0] = try map.spread(c.g) }
+        let new = Node("AsStridedBackward0", edges: Edges(source)) { c in c[0] = try map.spread(c.g) }
+        moveRetained(to: new, index: 0)
+        node = new
       }
     }
     return node
