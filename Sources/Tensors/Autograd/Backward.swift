@@ -422,7 +422,8 @@ private struct Run {
     guard leaf.flags.contains(.requiresGrad) || leaf.node != nil else { return }
     guard let old = leaf.gradient else {
       if options.createGraph {
-        leaf.gradient = gradient
+        // A copy, since the same tensor may arrive at other leaves, or be the caller's.
+        leaf.gradient = try gradient.clone()
       } else if gradient.isContiguous, gradient.node == nil, isKnownUniquelyReferenced(&gradient),
         isKnownUniquelyReferenced(&gradient.storage)
       {
@@ -434,13 +435,11 @@ private struct Run {
     }
     if options.createGraph {
       leaf.gradient = try old + gradient
-    } else if old.isContiguous, gradient.isContiguous, old.dtype == gradient.dtype, old.node == nil {
+    } else if old.isContiguous, gradient.isContiguous, old.dtype == gradient.dtype {
       mg_binary(MG_ADD, old.dtype.kernel, Int64(old.count), old.data, 1, gradient.data, 1, old.data)
       old.bumpVersion()
-    } else if old.node == nil {
-      try old.assign(try old + gradient)
     } else {
-      leaf.gradient = try old.detach() + gradient
+      try old.assign(try old + gradient)
     }
   }
 
