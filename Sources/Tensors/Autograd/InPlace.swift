@@ -83,7 +83,8 @@ extension Tensor {
       try rebase(onto: node, index: converted.outputIndex)
     } else if gradNode != nil, GradMode.isEnabled {
       // Overwritten by something without history: the old one gets zeros.
-      let zeros = Node("CopyBackwards", edges: Edges(edge)) { c in c[0] = try Tensor.zeros(like: c.g) }
+      let name = operation == "fill" ? "FillBackward2" : operation == "zero" ? "ZeroBackward0" : "CopyBackwards"
+      let zeros = Node(name, edges: Edges(edge)) { c in c[0] = try Tensor.zeros(like: c.g) }
       try rebase(onto: base == nil ? zeros : nil, index: 0)
     }
     return self
