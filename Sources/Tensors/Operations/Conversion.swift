@@ -36,8 +36,10 @@ extension Tensor {
       let sourceShape = source.shape
       let sourceDType = source.dtype
       guard GradMode.isEnabled, source.requiresGrad else { return result }
-      return result.recorded("CopyBackwards", source) { c in
-        c[0] = try c.g.summed(to: sourceShape).to(sourceDType)
+      // What was overwritten gets zeros, as in PyTorch, and not nothing.
+      return result.recorded("CopyBackwards", [destination, source]) { c in
+        if c.needs(0) { c[0] = try Tensor.zeros(like: c.g) }
+        if c.needs(1) { c[1] = try c.g.summed(to: sourceShape).to(sourceDType) }
       }
     }
   }
