@@ -80,9 +80,10 @@ public final class Tensor {
 
   // MARK: The graph
 
-  /// Whether gradients flow to this tensor: a leaf with the flag, or computed from one.
+  /// Whether gradients flow to this tensor: a leaf with the flag, or computed from one. A view that had no history has one
+  /// since its base was given one by a write.
   @inline(__always)
-  public var requiresGrad: Bool { node != nil || flags.contains(.requiresGrad) }
+  public var requiresGrad: Bool { node != nil || flags.contains(.requiresGrad) || (base != nil && gradNode != nil) }
 
   /// Whether no recorded operation computed this.
   public var isLeaf: Bool { gradNode == nil }

@@ -27,6 +27,9 @@ local function fail(message, ...)
   failures[#failures + 1] = ("%s: %s: %s"):format(place(3), case or "outside of any case", message:format(...))
 end
 
+-- Fails for a reason that the script found itself.
+function check.fail(message) fail("%s", message) end
+
 -- Runs a case. An error in it is a failure, and the cases after it still run.
 function check.case(name, body)
   cases, case = cases + 1, name

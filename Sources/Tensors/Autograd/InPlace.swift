@@ -89,7 +89,8 @@ extension Tensor {
       try rebase(onto: node, index: converted.outputIndex)
     } else if gradNode != nil, GradMode.isEnabled {
       // Overwritten by something without history: the old one gets zeros.
-      let zeros = Node("CopyBackwards", edges: Edges(edge)) { c in c[0] = try Tensor.zeros(like: c.g) }
+      let name = operation == "fill" ? "FillBackward2" : operation == "zero" ? "ZeroBackward0" : "CopyBackwards"
+      let zeros = Node(name, edges: Edges(edge)) { c in c[0] = try Tensor.zeros(like: c.g) }
       try rebase(onto: base == nil ? zeros : nil, index: 0)
     }
     return self
@@ -102,9 +103,20 @@ extension Tensor {
       return
     }
     if let new, storage.isSaved { new.releaseObject(self) }
+    moveRetained(to: new, index: index)
     node = new
     outputIndex = index
     storage.history &+= 1
+  }
+
+  /// A retained gradient is that of the elements as they are now, so a new history takes it over from the old one. To be
+  /// called before `node` changes.
+  private func moveRetained(to new: Node?, index: Int32) {
+    guard flags.contains(.retainsGrad), let new, let node, node !== new else { return }
+    node.extras?.retaining.removeAll { $0.tensor.tensor === self }
+    let extras = new.extras ?? NodeExtras()
+    new.extras = extras
+    extras.retaining.append((index, WeakTensor(tensor: self)))
   }
 
   /// A write to a view is a write to part of its base: the base's new history passes gradients of the region to the
@@ -118,6 +130,7 @@ extension Tensor {
       if new != nil, c.needs(1) { c[1] = try map.extract(c.g) }
     }
     if storage.isSaved { node.releaseObject(self) }
+    moveRetained(to: node, index: 0)
     self.node = node
     outputIndex = 0
     // The view's own history is made anew from the base when asked for.
@@ -135,7 +148,9 @@ extension Tensor {
         node = nil
       } else {
         let map = RegionMap(base: base.layout, region: layout)
-        node = Node("AsStridedBackward0", edges: Edges(source)) { c in c[0] = try map.spread(c.g) }
+        let new = Node("AsStridedBackward0", edges: Edges(source)) { c in c[0] = try map.spread(c.g) }
+        moveRetained(to: new, index: 0)
+        node = new
       }
     }
     return node
@@ -167,10 +182,17 @@ private struct RegionMap {
     return try image.region.copied().recorded("AsStridedBackward0", whole) { c in c[0] = try spread(c.g) }
   }
 
-  /// Zeros of the base's shape with `part` in the region.
+  /// Zeros of the base's shape with `part` in the region. Elements that share a place, as those of an expanded view do,
+  /// add up there.
   func spread(_ part: Tensor) throws -> Tensor {
     let image = try image(part.dtype)
-    try image.region.assign(part)
+    let shared = (0..<region.shape.rank).filter { region.strides[$0] == 0 && region.shape[$0] > 1 }
+    try withNoGrad {
+      let total = shared.isEmpty ? part : try part.sum(shared, keepdim: true)
+      var place = image.region
+      for dimension in shared { place = try place.narrow(dimension, 0, 1) }
+      try place.assign(total)
+    }
     return try image.base.copied().recorded("AsStridedScatterBackward0", part) { c in c[0] = try extract(c.g) }
   }
 

@@ -293,12 +293,18 @@ struct Run {
   /// Adds to `.grad`: in place, so that it stays the same tensor, unless the gradient is itself to be differentiated.
   @inline(__always)
   private func accumulate(_ gradient: inout Tensor, into leaf: Tensor) throws {
+    guard leaf.node == nil else {
+      throw TensorError(
+        .autograd, "backward",
+        "a leaf of shape \(leaf.shape) has since been written to with something that has a history, so that it is no leaf any more")
+    }
     // A leaf frozen since the forward pass gets nothing.
-    guard leaf.flags.contains(.requiresGrad) || leaf.node != nil else { return }
+    guard leaf.flags.contains(.requiresGrad) else { return }
     leaf.reachedBy = number
     guard let old = leaf.gradient else {
       if options.createGraph {
-        leaf.gradient = gradient
+        // A copy, since the same tensor may arrive at other leaves, or be the caller's.
+        leaf.gradient = try gradient.clone()
       } else if gradient.isContiguous, gradient.node == nil, isKnownUniquelyReferenced(&gradient),
         isKnownUniquelyReferenced(&gradient.storage)
       {
@@ -310,13 +316,11 @@ struct Run {
     }
     if options.createGraph {
       leaf.gradient = try old + gradient
-    } else if old.isContiguous, gradient.isContiguous, old.dtype == gradient.dtype, old.node == nil {
+    } else if old.isContiguous, gradient.isContiguous, old.dtype == gradient.dtype {
       mg_binary(MG_ADD, old.dtype.kernel, Int64(old.count), old.data, 1, gradient.data, 1, old.data)
       old.bumpVersion()
-    } else if old.node == nil {
-      try old.assign(try old + gradient)
     } else {
-      leaf.gradient = try old.detach() + gradient
+      try old.assign(try old + gradient)
     }
   }
 

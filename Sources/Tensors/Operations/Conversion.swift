@@ -20,22 +20,26 @@ extension Tensor {
 
   /// Overwrites the elements with those of `source`, broadcast to this shape and converted to this dtype.
   @discardableResult
-  public func copy(from source: Tensor) throws -> Tensor {
+  public func copy(from source: Tensor) throws -> Tensor { try copy(from: source, "copy") }
+
+  private func copy(from source: Tensor, _ operation: String) throws -> Tensor {
     guard try Shape.broadcast(shape, source.shape, "copy_") == shape else {
       throw TensorError(.shape, "copy_", "a source of shape \(source.shape) does not fit a tensor of shape \(shape)")
     }
-    if try writesDirectly("copy"), !source.requiresGrad || !GradMode.isEnabled {
+    if try writesDirectly(operation), !source.requiresGrad || !GradMode.isEnabled {
       try assign(source)
       return self
     }
-    return try writing("copy", uses: .nothing) { destination in
+    return try writing(operation, uses: .nothing) { destination in
       let shape = self.shape
       let result = try source.converted(to: dtype).expand(shape).copied()
       let sourceShape = source.shape
       let sourceDType = source.dtype
       guard GradMode.isEnabled, source.requiresGrad else { return result }
-      return result.recorded("CopyBackwards", source) { c in
-        c[0] = try c.g.summed(to: sourceShape).to(sourceDType)
+      // What was overwritten gets zeros, as in PyTorch, and not nothing.
+      return result.recorded("CopyBackwards", [destination, source]) { c in
+        if c.needs(0) { c[0] = try Tensor.zeros(like: c.g) }
+        if c.needs(1) { c[1] = try c.g.summed(to: sourceShape).to(sourceDType) }
       }
     }
   }
@@ -43,8 +47,12 @@ extension Tensor {
   /// Overwrites every element with `value`.
   @discardableResult
   public func fill(_ value: Scalar) throws -> Tensor {
-    try copy(from: Tensor.full([], value, dtype: dtype))
+    try copy(from: Tensor.full([], value, dtype: dtype), "fill")
   }
+
+  /// Overwrites every element with 0.
+  @discardableResult
+  public func zero() throws -> Tensor { try copy(from: Tensor.zeros([], dtype: dtype), "zero") }
 }
 
 enum Conversion {
@@ -64,7 +72,7 @@ enum Conversion {
       .tensor(try $0.tensor(0).fill(try $0.number(1)))
     },
     Operation("zero_", "Overwrites every element with 0.", [.input], forms: .method) {
-      .tensor(try $0.tensor(0).fill(.integer(0)))
+      .tensor(try $0.tensor(0).zero())
     },
   ]
 }

@@ -31,7 +31,7 @@ extension Tensor {
   package func reshape(_ target: Shape) throws -> Tensor {
     let old = shape
     if let layout = layout.viewed(as: target) {
-      return view(layout, "ViewBackward0") { c in c[0] = try c.g.reshape(old) }
+      return view(layout, isContiguous ? "ViewBackward0" : "ReshapeAliasBackward0") { c in c[0] = try c.g.reshape(old) }
     }
     return try copied().shaped(target, of: self)
   }

@@ -130,6 +130,55 @@ check.case("retain_grad is for results that require grad", function()
   check.elements(y.grad, { 1 })
 end)
 
+check.case("a retained gradient is that of the tensor as it is after writes", function()
+  local x = leaf{ 1.0, 2.0 }
+  local y = x * 3
+  y:retain_grad()
+  y:mul_(2);
+  (y * 5):sum():backward()
+  check.elements(y.grad, { 5, 5 })
+  y = x * 3
+  y:retain_grad()
+  y[1] = 0;
+  (y * 5):sum():backward()
+  check.elements(y.grad, { 5, 5 })
+  local base = x * 3
+  local view = base:view(2, 1)
+  view:retain_grad()
+  base:mul_(2);
+  (view * 5):sum():backward()
+  check.elements(view.grad, { { 5 }, { 5 } })
+end)
+
+check.case("gradients with create_graph are the leaf's own, and later ones add up in them", function()
+  local a, b = leaf{ 1.0 }, leaf{ 2.0 };
+  (a + b):sum():backward(nil, { create_graph = true })
+  check.is_true(a.grad ~= b.grad)
+  mg.no_grad(function() a.grad:zero_() end)
+  check.elements(b.grad:detach(), { 1 })
+  a.grad = nil
+  local given = mg.tensor{ 5.0 }
+  a:view(1):backward(given, { create_graph = true })
+  given:zero_()
+  check.elements(a.grad:detach(), { 5 })
+  local first = a.grad;
+  (a * 2):sum():backward()
+  check.is_true(a.grad == first)
+  check.elements(first:detach(), { 7 })
+end)
+
+check.case("what copy_ overwrites gets zeros", function()
+  local x, y = leaf{ 1.0, 2.0 }, leaf{ 3.0, 4.0 }
+  local z = x * 2
+  z:copy_(y)
+  local gx, gy = mg.autograd.grad((z * 3):sum(), { x, y })
+  check.elements(gx, { 0, 0 })
+  check.elements(gy, { 3, 3 })
+  z:zero_()
+  check.equal(z.grad_fn.name, "ZeroBackward0")
+  check.equal(z:fill_(2).grad_fn.name, "FillBackward2")
+end)
+
 check.case("a graph that saved nothing runs twice", function()
   local x = leaf{ 1.0, 2.0 }
   local y = (x * 2):sum()

@@ -91,6 +91,27 @@ check.case("writing a tensor that does not require grad can make it require", fu
   check.elements(x.grad, { 1 })
 end)
 
+check.case("a view of a constant requires grad once its base, or another view of it, does", function()
+  local x = mg.tensor({ 1.0, 2.0 }, { requires_grad = true })
+  local base = mg.zeros(2)
+  local view, other = base:view(2, 1), base[{ { 1, 1 } }]
+  check.equal(view.requires_grad, false)
+  other:copy_(x[{ { 2, 2 } }])
+  check.equal(view.requires_grad, true)
+  check.equal(view.is_leaf, false);
+  (view * 3):sum():backward()
+  check.elements(x.grad, { 0, 3 })
+end)
+
+check.case("an expanded view of a written base sums its gradients", function()
+  local x = mg.tensor({ 1.0, 2.0, 3.0 }, { requires_grad = true })
+  local base = x * 1
+  local view = base:expand(2, 3)
+  base:mul_(2)
+  view:backward(mg.tensor{ { 1.0, 2.0, 3.0 }, { 10.0, 20.0, 30.0 } })
+  check.elements(x.grad, { 22, 44, 66 })
+end)
+
 check.case("detach shares elements and stops gradients", function()
   local x = mg.tensor({ 2.0 }, { requires_grad = true })
   local y = x * 3
