@@ -175,7 +175,10 @@ struct Decoder {
     case .dtype:
       if let text = slot.string { return .dtype(try DType(named: text)) }
     }
-    if isMethod, position == 1, !named { throw wrongSelf(Decoder.found(slot)) }
+    if isMethod, position == 1, !named {
+      if slot.object(freedKind) != nil { throw ArgumentError("\(name): the tensor's elements were released by free()") }
+      throw wrongSelf(Decoder.found(slot))
+    }
     throw ArgumentError("\(place(parameter, position, named)): expected \(Decoder.expectation(parameter)), got \(Decoder.found(slot))")
   }
 
@@ -247,6 +250,7 @@ struct Decoder {
     if let text = slot.string { return text.count <= 40 ? "\"\(text)\"" : "a string of \(text.utf8.count) bytes" }
     if let flag = slot.boolean { return "\(flag)" }
     if let tensor = slot.object(tensorKind) { return "a tensor of shape \(tensor.shape)" }
+    if slot.object(freedKind) != nil { return "a tensor whose elements were released by free()" }
     switch slot.type {
     case .none, .nil: return "nil"
     case .table: return "a table"

@@ -10,6 +10,8 @@ public let tensorKind = HandleKind<Tensor>("Tensor")
 public let nodeKind = HandleKind<Node>("Node")
 public let moduleKind = HandleKind<Module>("Module")
 public let optimizerKind = HandleKind<Optimizer>("Optimizer")
+/// A tensor after `free()`.
+let freedKind = HandleKind<Tensor>("freed tensor")
 let groupKind = HandleKind<Optimizer.Group>("ParameterGroup")
 let scopeKind = HandleKind<Scope>("Scope")
 

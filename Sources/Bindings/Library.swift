@@ -88,6 +88,13 @@ public enum Library {
         call.returnsList(names.count)
         for name in names { call.returns(name) }
       },
+      // npy(tensor): the bytes of a .npy file.
+      "npy": native("npy") { call in
+        guard let tensor = call.object(1, tensorKind) else {
+          throw ArgumentError("save_npy: argument 1: expected a tensor, got \(Decoder.found(call[1]))")
+        }
+        try NumPyFile.encoded(tensor).withUnsafeBytes { call.returns(bytes: $0) }
+      },
       // convert(tensor, dtype): changes a parameter's elements to a dtype, in the module's own tensor.
       "convert": native("convert") { call in
         guard let tensor = call.object(1, tensorKind), let name = call.string(2) else {

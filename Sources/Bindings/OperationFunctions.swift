@@ -95,7 +95,7 @@ struct OperationFunctions {
       } else if let x = call[1].scalar, let y = call.unmanaged(2, tensorKind) {
         return call.returns(tensor: try y._withUnsafeGuaranteedRef { try reversed(x, $0) })
       }
-      let other = call.unmanaged(1, tensorKind) == nil ? 1 : 2
+      let other = call.unmanaged(1, tensorKind) == nil && call[1].scalar == nil ? 1 : 2
       throw ArgumentError(
         "'\(symbol)' needs a tensor or a number on either side, got \(Decoder.found(call[other])) on the \(other == 1 ? "left" : "right")")
     }
@@ -162,6 +162,7 @@ extension Call {
   /// The tensor at a position, or an error that names function and argument.
   func tensor(_ position: Int, _ name: String) throws -> Tensor {
     if let tensor = object(position, tensorKind) { return tensor }
+    if self[position].object(freedKind) != nil { throw ArgumentError("\(name): the tensor's elements were released by free()") }
     if position == 1 {
       throw ArgumentError(
         "\(name): called on \(Decoder.found(self[1])) instead of a tensor; methods are called with ':', not '.': x:\(name)(…)")

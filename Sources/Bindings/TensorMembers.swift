@@ -187,7 +187,10 @@ enum TensorMembers {
           call.returns(x.why(try call.tensor(2, "why")))
         },
         method("is_inference") { call, x in call.returns(x.storage.isInference) },
-        method("free") { call, x in x.free() },
+        method("free") { call, x in
+          x.free()
+          call[1].retire(as: freedKind)
+        },
         method("view_as", 1) { call, x in call.returns(tensor: try x.view(call.tensor(2, "view_as").shape.array)) },
         method("expand_as", 1) { call, x in call.returns(tensor: try x.expand(call.tensor(2, "expand_as").shape.array)) },
         method("reshape_as", 1) { call, x in call.returns(tensor: try x.reshape(call.tensor(2, "reshape_as").shape.array)) },

@@ -101,6 +101,11 @@ public struct Slot {
     return Unmanaged.fromOpaque(object)
   }
 
+  /// Makes a handle one of another kind, which has no members: what was let go of must not be taken for what it was.
+  public func retire<Object>(as kind: HandleKind<Object>) {
+    ml_to_handle(lua, index)?.pointee.kind = kind.id
+  }
+
   /// The identifier of a handle's kind, see ``HandleKind/id``; 0 for other values.
   @inlinable public var kindIdentifier: UInt32 { ml_to_handle(lua, index)?.pointee.kind ?? 0 }
 

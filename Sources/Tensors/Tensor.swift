@@ -185,9 +185,12 @@ public final class Tensor {
     base = nil
   }
 
-  /// Releases the elements now rather than when the last reference goes; the tensor is empty afterwards, shape [0].
+  /// Releases the elements now rather than when the last reference goes; the tensor is empty afterwards, shape [0]; a
+  /// backward that needs them raises.
   public func free() {
     guard let nothing = try? Storage(byteCount: 0) else { return }
+    // No node that has kept this tensor takes it for what it was.
+    nothing.version = storage.version &+ 1
     storage = nothing
     layout = Layout([0])
     node = nil

@@ -22,7 +22,7 @@ struct Run {
     // Through files, since a pipe that nobody reads fills up.
     let files = ["in", "out", "error"].map { folder.appending(path: $0) }
     try input.write(to: files[0], atomically: false, encoding: .utf8)
-    for file in files[1...] { FileManager.default.createFile(atPath: file.path, contents: nil) }
+    for file in files[1...] { _ = FileManager.default.createFile(atPath: file.path, contents: nil) }
 
     let process = Process()
     process.executableURL = Run.binary

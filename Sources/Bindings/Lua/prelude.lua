@@ -79,6 +79,24 @@ function mg.Variable(value, options)
   return t
 end
 
+-- mg.save_npy(t, "t.npy"): a file that numpy.load reads. It takes its place when it is whole, so that a failure leaves
+-- what was there.
+function mg.save_npy(t, path)
+  local ok, bytes = pcall(native.npy, t)
+  if not ok then error(bytes, 2) end
+  if type(path) ~= "string" then error("save_npy: argument 2: expected a path, got " .. type(path), 2) end
+  local part = path .. ".part"
+  local file, message = io.open(part, "wb")
+  if not file then error("save_npy: cannot write " .. message, 2) end
+  local written = file:write(bytes)
+  written = file:close() and written
+  if written then written, message = os.rename(part, path) end
+  if not written then
+    os.remove(part)
+    error(("save_npy: cannot write %s: %s"):format(path, message or "the disk may be full"), 2)
+  end
+end
+
 -- mg.help("sum"), mg.help(x.sum), mg.help(nn.Linear): prints the reference text; mg.help() lists the topics.
 function mg.help(topic)
   local names = native.help_names()

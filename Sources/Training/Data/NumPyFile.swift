@@ -1,0 +1,44 @@
+// NumPy's file of one array, `.npy`: a line of text that describes the elements, and the elements.
+// Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+
+import Tensors
+
+/// An array in NumPy's file format, version 1.0.
+public enum NumPyFile {
+  /// The bytes of a file that `numpy.load` reads as an array of the tensor's shape and dtype, in row-major order.
+  ///
+  /// Throws for a tensor that requires grad: a file keeps no history, so `detach()` says that it is meant.
+  public static func encoded(_ tensor: Tensor) throws -> [UInt8] {
+    guard !tensor.requiresGrad else {
+      throw TensorError(
+        .autograd, "save_npy",
+        "a tensor of shape \(tensor.shape) that requires grad cannot be exported, since a file keeps no history; detach() it first")
+    }
+    let sizes = tensor.shape.array.map(String.init)
+    let shape = sizes.count == 1 ? "(\(sizes[0]),)" : "(\(sizes.joined(separator: ", ")))"
+    let description = "{'descr': '\(type(tensor.dtype))', 'fortran_order': False, 'shape': \(shape), }"
+
+    // The elements begin at a multiple of 64 bytes: the description is filled with spaces and ends its line.
+    let head = 10
+    let padding = 64 - (head + description.utf8.count + 1) % 64
+    let length = description.utf8.count + padding % 64 + 1
+    var bytes: [UInt8] = [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(length & 0xff), UInt8(length >> 8)]
+    bytes += description.utf8
+    bytes += Array(repeating: UInt8(ascii: " "), count: padding % 64)
+    bytes.append(UInt8(ascii: "\n"))
+    let packed = try tensor.packed()
+    bytes += UnsafeRawBufferPointer(start: packed.data, count: packed.count * packed.dtype.size)
+    return bytes
+  }
+
+  private static func type(_ dtype: DType) -> String {
+    switch dtype {
+    case .float32: "<f4"
+    case .float64: "<f8"
+    case .int64: "<i8"
+    case .int32: "<i4"
+    case .uint8: "|u1"
+    case .bool: "|b1"
+    }
+  }
+}
