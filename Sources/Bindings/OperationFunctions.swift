@@ -127,7 +127,10 @@ struct OperationFunctions {
         guard x.rank > 0 else { throw ArgumentError("#: a tensor of rank 0 has no length") }
         call.returns(x.shape[0])
       },
-      "__tostring": native("tostring") { call in call.returns(try call.tensor(1, "tostring").text(PrintSettings.current)) },
+      "__tostring": native("tostring") { call in
+        let x = try call.tensor(1, "tostring")
+        call.returns(withNoGrad { x.text(PrintSettings.current) })
+      },
       "__concat": native("..") { call in
         func text(_ position: Int) throws -> String {
           if let tensor = call.object(position, tensorKind) { return tensor.text(PrintSettings.current) }

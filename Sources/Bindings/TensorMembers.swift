@@ -43,8 +43,15 @@ enum TensorMembers {
       },
       "dtype": native("dtype") { call in call.returns(try call.tensor(1, "dtype").dtype.description) },
       "ndim": native("ndim") { call in call.returns(try call.tensor(1, "ndim").rank) },
-      "requires_grad": native("requires_grad") { call in call.returns(try call.tensor(1, "requires_grad").requiresGrad) },
-      "is_leaf": native("is_leaf") { call in call.returns(try call.tensor(1, "is_leaf").isLeaf) },
+      // Looking at a view that a write has made unusable is no use of it.
+      "requires_grad": native("requires_grad") { call in
+        let x = try call.tensor(1, "requires_grad")
+        call.returns(withNoGrad { x.requiresGrad })
+      },
+      "is_leaf": native("is_leaf") { call in
+        let x = try call.tensor(1, "is_leaf")
+        call.returns(withNoGrad { x.isLeaf })
+      },
       "is_parameter": native("is_parameter") { call in call.returns(try call.tensor(1, "is_parameter").isParameter) },
       "retains_grad": native("retains_grad") { call in call.returns(try call.tensor(1, "retains_grad").retainsGrad) },
       "grad": native("grad") { call in

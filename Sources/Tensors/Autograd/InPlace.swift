@@ -98,6 +98,7 @@ extension Tensor {
 
   /// Gives the tensor a new history after a write: `node` computed all its elements now.
   func rebase(onto new: Node?, index: Int32) throws {
+    storage.writtenAt = mg_site()
     if let base {
       try base.rebaseRegion(layout, onto: new, index: index)
       return
@@ -139,7 +140,11 @@ extension Tensor {
 
   /// `grad_fn`: what computed this. A view whose base was written to since gets a new history: a view of the base as it is now.
   package var gradNode: Node? {
-    guard let base, !flags.contains(.viewWithoutGrad) else { return node }
+    guard let base else { return node }
+    if !flags.isDisjoint(with: [.viewWithoutGrad, .multiView]) {
+      if historySeen != storage.history, GradMode.isEnabled, !base.edge.isNone { Failure.note(staleViewError) }
+      return node
+    }
     if historySeen != storage.history {
       historySeen = storage.history
       outputIndex = 0
@@ -154,6 +159,19 @@ extension Tensor {
       }
     }
     return node
+  }
+}
+
+extension Tensor {
+  /// Views that could not be written to do not follow a write to their base either: using one after that is an error,
+  /// since its history would be that of elements which are gone.
+  private var staleViewError: TensorError {
+    TensorError(
+      .autograd, "",
+      flags.contains(.viewWithoutGrad)
+        ? "a view of shape \(shape) that was made under no_grad is used after its base was written to while gradients were recorded\(Site.phrase(storage.writtenAt, ", last at")); make the view again"
+        : "a view of shape \(shape) that was returned together with others, as by split() or unbind(), is used after its base or another view of it was written to\(Site.phrase(storage.writtenAt, ", last at")); make the views again"
+    )
   }
 }
 

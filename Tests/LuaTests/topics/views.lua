@@ -142,4 +142,33 @@ check.case("expanded tensors are not written", function()
   check.rejects("mg.ones(1):expand(3):add_(1)", "add_: cannot write into an expanded tensor of shape [3], whose elements share memory; clone() it first")
 end)
 
+-- As in PyTorch, whose messages are "Output 0 of UnbindBackward0 is a view and its base or another view of its base has been
+-- modified inplace" and "A view was created in no_grad mode and its base …".
+check.case("views that cannot follow a write to their base raise when they are used after one", function()
+  local x = mg.ones(2, { requires_grad = true })
+  local several = "a view of shape [] that was returned together with others, as by split() or unbind(), is used after…"
+  local constant = "a view of shape [2, 1] that was made under no_grad is used after…"
+  local b = x * 1
+  local v = b:unbind()[1]
+  b:mul_(2)
+  check.raises(several, function() return (v * 2) end)
+  check.equal(mg.no_grad(function() return v * 2 end):item(), 4.0)
+  check.equal(v:detach():item(), 2.0)
+  check.equal(v:item(), 2.0)
+  for _, base in ipairs { x * 1, mg.zeros(2) } do
+    local w = mg.no_grad(function() return base:view(2, 1) end)
+    base:copy_(x)
+    check.raises(constant, function() return (w * 2) end)
+  end
+  local c = mg.zeros(2)
+  local u = c:unbind()[2]
+  c:copy_(x)
+  check.raises(several, function() return (u + 1) end)
+  -- A write that is not recorded changes the elements only.
+  local d = x * 1
+  local w = d:unbind()[1]
+  mg.no_grad(function() d:mul_(3) end)
+  check.equal((w * 2):item(), 6.0)
+end)
+
 return check.done()
