@@ -82,7 +82,7 @@ enum Modules {
     for entry in module.parameters + module.buffers where entry.name == name { return call.returns(tensor: entry.tensor) }
     let fields = ModuleCatalogue.kind(named: module.kind)?.fields ?? []
     if let field = fields.first(where: { $0.name == name }) {
-      switch field.read(module) {
+      switch try field.read(module) {
       case .number(let value): return call.returns(value)
       case .integer(let value): return call.returns(value)
       case .index(let value): return call.returns(value < 0 ? value : value + 1)

@@ -86,7 +86,7 @@ private let nodesDiffer: Set = [
   @Test(arguments: ModuleExample.all) func fields(_ example: ModuleExample) throws {
     let (module, _) = try example.sample.instance(of: example.kind)
     for field in example.kind.fields {
-      let value = field.read(module)
+      let value = try field.read(module)
       if case .none = value { continue }
       try example.kind.writers[field.name]?(module, value)
     }

@@ -56,6 +56,8 @@ import Training
     #expect(try module("GELU", .string("tanh")).description == "GELU(approximate='tanh')")
     #expect(try module("Dropout", .number(.real(0.25)), .boolean(true)).description == "Dropout(p=0.25, inplace=True)")
     #expect(try module("Identity").description == "Identity()")
+    // Losses print no options, as PyTorch's do not.
+    #expect(try module("SmoothL1Loss", .string("sum"), .number(.real(0.5))).description == "SmoothL1Loss()")
   }
 }
 

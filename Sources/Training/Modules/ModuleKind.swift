@@ -12,7 +12,7 @@ public struct ModuleKind: @unchecked Sendable {
   /// The constructor's arguments, in PyTorch's order.
   public let parameters: [Parameter]
   /// What can be read of a module of this class: `in_features`, `p`.
-  public let fields: [(name: String, read: (Module) -> ModuleField)]
+  public let fields: [(name: String, read: (Module) throws -> ModuleField)]
   /// The fields that can be assigned to, and how. Throws for a value of the wrong kind or out of range.
   public let writers: [String: (Module, ModuleField) throws -> Void]
   public let samples: [ModuleSample]
@@ -21,7 +21,7 @@ public struct ModuleKind: @unchecked Sendable {
 
   init(
     _ name: String, _ summary: String, _ parameters: [Parameter] = [],
-    fields: [(name: String, read: (Module) -> ModuleField)] = [],
+    fields: [(name: String, read: (Module) throws -> ModuleField)] = [],
     writers: [String: (Module, ModuleField) throws -> Void] = [:], samples: [ModuleSample],
     make: @escaping (Arguments) throws -> Module
   ) {
