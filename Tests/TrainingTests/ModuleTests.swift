@@ -279,7 +279,7 @@ import Training
   /// An assigned field is what the next call computes with; an impossible one leaves everything as it was.
   @Test func assigning() throws {
     func set(_ module: Module, _ name: String, _ value: ModuleField) throws {
-      let write = try #require(ModuleCatalogue.kind(named: module.kind)?.writers[name])
+      let write = try #require(ModuleCatalogue.kind(of: module)?.writers[name])
       try write(module, value)
     }
     let leaky = try module("LeakyReLU")
@@ -301,6 +301,20 @@ import Training
     #expect(message { try set(dropout, "p", .number(-1)) }.hasPrefix("Dropout: p must be a probability"))
     try set(dropout, "p", .integer(0))
     #expect(dropout.p == 0)
+  }
+
+  /// Fields are those of a class, not of a name: others are refused, not mistaken.
+  @Test func classesOfTheHost() throws {
+    final class Mine: Module {
+      init() { super.init(kind: "Dropout") }
+    }
+    let kind = try #require(ModuleCatalogue.kind(named: "Dropout"))
+    #expect(try ModuleCatalogue.kind(of: Dropout())?.name == "Dropout" && ModuleCatalogue.kind(of: Mine()) == nil)
+    #expect(message { _ = try kind.fields[0].read(Mine()) } == "Dropout: a Mine named Dropout has not the fields of Dropout")
+    #expect(message { try kind.writers["p"]?(Mine(), .number(0)) } == "Dropout: a Mine named Dropout has not the fields of Dropout")
+    let softmax = try #require(ModuleCatalogue.kind(named: "Softmax"))
+    #expect(message { _ = try softmax.fields[0].read(Activation.relu()) } == "ReLU: there is no option dim")
+    #expect(message { _ = try softmax.fields[0].read(Linear(1, 1)) } == "Softmax: a Linear named Linear has not the fields of Softmax")
   }
 }
 

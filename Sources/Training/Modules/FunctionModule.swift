@@ -59,12 +59,12 @@ struct FunctionRow: @unchecked Sendable {
   let function: (Settings) throws -> Function
 
   /// The class of modules that the row is, of the family `family`.
-  func kind(_ family: FunctionModule.Type) -> ModuleKind {
+  func kind<Family: FunctionModule>(_ family: Family.Type) -> ModuleKind {
     ModuleKind(
-      name, summary, parameters,
-      fields: parameters.map { parameter in (parameter.name, { try ($0 as! FunctionModule).field(parameter.name) }) },
+      name, summary, of: family, parameters,
+      fields: parameters.map { parameter in (parameter.name, { try $0.field(parameter.name) }) },
       writers: Dictionary(
-        uniqueKeysWithValues: parameters.map { parameter in (parameter.name, { try ($0 as! FunctionModule).set(parameter.name, $1) }) }),
+        uniqueKeysWithValues: parameters.map { parameter in (parameter.name, { try $0.set(parameter.name, $1) }) }),
       samples: samples
     ) { try family.init(self, $0) }
   }
