@@ -35,14 +35,20 @@ extension Tensor {
   }
 
   /// 1 at each label's place along a new last dimension of `classes` places (one more than the largest label if absent).
+  ///
+  /// Throws for a label that is negative or not below `classes`, and where there are neither labels nor `classes`.
   public func oneHot(_ classes: Int?) throws -> Tensor {
     guard !dtype.isFloating, dtype != .bool else {
       throw TensorError(.dtype, "one_hot", "labels must be whole numbers (int64), got a tensor of \(dtype)")
     }
-    let largest = count == 0 ? -1 : Int(try max().item().integer)
-    let classes = classes ?? largest + 1
-    guard largest < classes else {
-      throw TensorError(.index, "one_hot", "label \(index: largest) is not one of the \(classes) classes")
+    guard count > 0 || classes != nil else {
+      throw TensorError(.argument, "one_hot", "there are no labels to count the classes by; give num_classes")
+    }
+    let (smallest, largest) = count == 0 ? (0, -1) : (Int(try min().item().integer), Int(try max().item().integer))
+    let classes = classes ?? Swift.max(largest, 0) + 1
+    guard smallest >= 0, largest < classes else {
+      throw TensorError(
+        .index, "one_hot", "label \(index: smallest < 0 ? smallest : largest) is not one of the \(classes) classes")
     }
     let zeros = try Tensor.zeros(Shape(shape.array + [classes], operation: "one_hot"), dtype: .int64)
     return try zeros.scatter(rank, unsqueeze(-1), Scalar.integer(1))
@@ -93,7 +99,8 @@ enum Shaping {
       "one_hot", "1 at each label's place along a new last dimension.",
       [.init("tensor", .labels), .init("num_classes", .integer, default: "-1")],
       forms: .functional, samples: [[.positions([4], 0...2)], [.positions([2, 2], 0...2), .integer(5)]],
-      rejects: [[.positions([2], 3...3), .integer(2)]], differentiable: false
+      rejects: [[.positions([2], 3...3), .integer(2)], [.positions([2], -1 ... -1), .integer(2)], [.positions([0], 0...0)]],
+      differentiable: false
     ) {
       let classes = try $0.integer(1, default: -1)
       return .tensor(try $0.tensor(0).oneHot(classes < 0 ? nil : classes))
