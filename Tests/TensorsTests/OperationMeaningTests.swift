@@ -49,4 +49,20 @@ import Testing
     #expect(try sizes("ij->...", [2, 3]) == [])
     #expect(try sizes("... i j -> ... j i", [7, 2, 3]) == [7, 3, 2])
   }
+
+  /// PyTorch's values: what is not known to be 0 passes its gradient on, and what is 0 stays so beside NaN and infinity.
+  @Test func gradientsOfReluAtNaN() throws {
+    for dtype in [DType.float32, .float64] {
+      let x = try Tensor([.nan, -1, 0, 2, .infinity, -.infinity], dtype: dtype)
+      try x.setRequiresGrad(true)
+      let g = try Tensor([1, .infinity, .nan, 3, 4, 5], dtype: dtype)
+      try g.setRequiresGrad(true)
+      #expect(try Tape.gradients(of: [x.relu()], [g], inputs: [x])[0]?.doubles == [1, 0, 0, 3, 4, 0])
+      let first = try #require(
+        try Tape.gradients(of: [x.relu()], [g], inputs: [x], options: BackwardOptions(createGraph: true))[0])
+      #expect(first.doubles == [1, 0, 0, 3, 4, 0])
+      let weights = try Tensor([1.0, 2, 3, 4, 5, 6], dtype: dtype)
+      #expect(try Tape.gradients(of: [first], [weights], inputs: [g])[0]?.doubles == [1, 0, 0, 4, 5, 0])
+    }
+  }
 }

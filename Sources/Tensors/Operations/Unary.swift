@@ -140,7 +140,11 @@ extension Unary {
 
   package static let relu = Unary(
     "relu", MG_RELU, "The element where it is positive, else 0.", floats: false, fused: MG_RELU_GRAD,
-    forms: [.function, .method, .inPlace, .functional], .uses(.output) { c in try c.g * c.y.gt(0).to(c.g.dtype) })
+    forms: [.function, .method, .inPlace, .functional],
+    .uses(.output) { c in
+      // Where y is NaN the gradient passes on, as PyTorch's does; and 0 stays 0 beside an infinite gradient.
+      try c.g.maskedFill(c.y.le(0), .integer(0))
+    })
   package static let sigmoid = Unary(
     "sigmoid", MG_SIGMOID, "1 / (1 + e^−x).", fused: MG_SIGMOID_GRAD, forms: [.function, .method, .inPlace, .functional],
     .uses(.output) { c in try c.g * (c.y * (1.0 - c.y)) })
