@@ -5,8 +5,6 @@ import Tensors
 import Testing
 import Training
 
-import struct Tensors.Operation
-
 /// One sample of one class.
 struct ModuleExample: CustomTestStringConvertible, Sendable {
   let kind: ModuleKind

@@ -163,8 +163,8 @@ extension Tensor {
 }
 
 enum Einsum {
-  static let list: [Operation] = [
-    Operation(
+  static let list: [TensorOperation] = [
+    TensorOperation(
       "einsum", "The sum of products that Einstein's notation describes, \"ij,jk->ik\".",
       [.init("equation", .string), .init("operands", .tensors)], forms: .function,
       samples: [
