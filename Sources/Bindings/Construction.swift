@@ -55,9 +55,9 @@ enum Construction {
   /// A constructor with trailing `dtype` and `requires_grad` options.
   private static func make(
     _ name: String, _ summary: String, _ parameters: [Parameter], _ body: @escaping (Arguments, DType?) throws -> Tensor
-  ) -> Operation {
+  ) -> TensorOperation {
     let n = parameters.count
-    return Operation(name, summary, parameters + [.dtype, grad], forms: .function) { arguments in
+    return TensorOperation(name, summary, parameters + [.dtype, grad], forms: .function) { arguments in
       let result = try body(arguments, try arguments.dtype(n))
       if try arguments.boolean(n + 1) { try result.setRequiresGrad(true) }
       return .tensor(result)
@@ -66,7 +66,7 @@ enum Construction {
 
   private static func shaped(
     _ name: String, _ summary: String, _ fill: @escaping (Shape, DType?) throws -> Tensor
-  ) -> [Operation] {
+  ) -> [TensorOperation] {
     [
       make(name, summary, [size]) { try fill(Shape(try $0.integers(0), operation: name), $1) },
       make(name + "_like", summary + " Shape and dtype are the input's.", [.input]) {
@@ -76,7 +76,7 @@ enum Construction {
     ]
   }
 
-  static let list: [Operation] =
+  static let list: [TensorOperation] =
     shaped("zeros", "A tensor of zeros.") { try Tensor.zeros($0, dtype: $1 ?? .defaultFloating) }
     + shaped("ones", "A tensor of ones.") { try Tensor.ones($0, dtype: $1 ?? .defaultFloating) }
     // Stock memory is cleared: what was there before is nobody's business.
@@ -135,12 +135,12 @@ enum Construction {
         try Tensor(uninitialized: Shape($0.integers(2), operation: "normal"), $1 ?? .defaultFloating).normal(
           mean: $0.number(0).real, std: $0.number(1).real)
       },
-      Operation("bernoulli", "0 or 1, being 1 with each element's probability.", [.input]) { .tensor(try $0.tensor(0).bernoulli()) },
-      Operation(
+      TensorOperation("bernoulli", "0 or 1, being 1 with each element's probability.", [.input]) { .tensor(try $0.tensor(0).bernoulli()) },
+      TensorOperation(
         "uniform_", "Fills the tensor uniformly from [from, to).",
         [.input, .init("from", .number, default: "0"), .init("to", .number, default: "1")], forms: .method
       ) { .tensor(try $0.tensor(0).uniform(from: $0.number(1, default: 0), to: $0.number(2, default: 1))) },
-      Operation(
+      TensorOperation(
         "normal_", "Fills the tensor with normally distributed numbers.",
         [.input, .init("mean", .number, default: "0"), .init("std", .number, default: "1")], forms: .method
       ) { .tensor(try $0.tensor(0).normal(mean: $0.number(1, default: 0), std: $0.number(2, default: 1))) },

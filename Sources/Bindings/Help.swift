@@ -39,7 +39,7 @@ public enum Help {
     return nil
   }
 
-  private static func text(_ operation: Operation) -> String {
+  private static func text(_ operation: TensorOperation) -> String {
     var forms: [String] = []
     if operation.forms.contains(.function) { forms.append("mg.\(operation.name)(\(signature(operation.parameters)))") }
     if operation.forms.contains(.functional) { forms.append("F.\(operation.name)(\(signature(operation.parameters)))") }

@@ -49,14 +49,12 @@ enum Modules {
   /// Calls a module with the arguments from `first` on.
   private static func run(_ module: Module, _ call: inout Call, first: Int) throws {
     if call.count == first, let x = call.unmanaged(first, tensorKind) {
-      if module.takesEntries {
-        return call.returns(tensor: try module(positions(x.takeUnretainedValue(), "entries", module.kind)))
-      }
+      if module.positionInput == 0 { return call.returns(tensor: try module(positions(x.takeUnretainedValue(), module))) }
       return call.returns(tensor: try x._withUnsafeGuaranteedRef { try module($0) })
     }
     if call.count == first + 1, let a = call.unmanaged(first, tensorKind), let b = call.unmanaged(first + 1, tensorKind) {
-      if module.takesLabels {
-        let labels = try positions(b.takeUnretainedValue(), "class labels", module.kind)
+      if module.positionInput == 1 {
+        let labels = try positions(b.takeUnretainedValue(), module)
         return call.returns(tensor: try a._withUnsafeGuaranteedRef { try module($0, labels) })
       }
       return call.returns(tensor: try a._withUnsafeGuaranteedRef { a in try b._withUnsafeGuaranteedRef { try module(a, $0) } })
@@ -66,23 +64,26 @@ enum Modules {
       guard let tensor = call.object(position, tensorKind) else {
         throw ArgumentError("\(module.kind): argument \(position - first + 1): expected a tensor, got \(Decoder.found(call[position]))")
       }
-      inputs.append(module.takesLabels && position == first + 1 ? try positions(tensor, "class labels", module.kind) : tensor)
+      inputs.append(position - first == module.positionInput ? try positions(tensor, module) : tensor)
     }
     for output in try module(inputs) { call.returns(tensor: output) }
   }
 
-  /// Labels and entries count from 1 in scripts; the "never" label −100 and probabilities stay.
-  private static func positions(_ tensor: Tensor, _ what: String, _ name: String) throws -> Tensor {
-    tensor.dtype.isFloating || tensor.dtype == .bool ? tensor : try zeroBasedPositions(tensor, what, name)
+  /// The module's input that holds labels or entries, which count from 1 in scripts; the "never" label −100 and
+  /// probabilities stay.
+  private static func positions(_ tensor: Tensor, _ module: Module) throws -> Tensor {
+    if tensor.dtype.isFloating || tensor.dtype == .bool { return tensor }
+    let areLabels = module.inputs[module.positionInput].kind == .labels
+    return try zeroBasedPositions(tensor, areLabels ? "class labels" : "entries", module.kind)
   }
 
   private static func read(_ call: inout Call, _ methods: [String]) throws {
     let module = try call.module("field")
     guard let name = call.string(2) else { throw ArgumentError("\(module.kind) cannot be indexed by \(Decoder.found(call[2]))") }
     for entry in module.parameters + module.buffers where entry.name == name { return call.returns(tensor: entry.tensor) }
-    let fields = ModuleCatalogue.kind(named: module.kind)?.fields ?? []
+    let fields = ModuleCatalogue.kind(of: module)?.fields ?? []
     if let field = fields.first(where: { $0.name == name }) {
-      switch field.read(module) {
+      switch try field.read(module) {
       case .number(let value): return call.returns(value)
       case .integer(let value): return call.returns(value)
       case .index(let value): return call.returns(value < 0 ? value : value + 1)
@@ -109,7 +110,7 @@ enum Modules {
       }
       return try module.set(parameter: name, tensor)
     }
-    guard let writer = ModuleCatalogue.kind(named: module.kind)?.writers[name] else {
+    guard let writer = ModuleCatalogue.kind(of: module)?.writers[name] else {
       throw ArgumentError("field '\(name)' of \(module.kind) cannot be assigned; classes of your own (nn.Module) take any field")
     }
     let value: ModuleField
@@ -206,13 +207,6 @@ enum Modules {
 private final class ScriptHooks {
   let table: TableReference
   init(_ table: TableReference) { self.table = table }
-}
-
-extension Module {
-  /// Whether the input holds positions in a table.
-  fileprivate var takesEntries: Bool { kind == "Embedding" }
-  /// Whether the second input holds class labels.
-  fileprivate var takesLabels: Bool { kind == "CrossEntropyLoss" || kind == "NLLLoss" }
 }
 
 extension Call {

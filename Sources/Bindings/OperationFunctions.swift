@@ -12,7 +12,7 @@ struct OperationFunctions {
   var methods: [String: NativeFunction] = [:]
   var functional: [String: NativeFunction] = [:]
 
-  init(_ operations: [Operation]) {
+  init(_ operations: [TensorOperation]) {
     for operation in operations {
       let names = [operation.name] + operation.aliases
       if operation.forms.contains(.function) {
@@ -34,7 +34,7 @@ struct OperationFunctions {
     }
   }
 
-  private static func function(_ operation: Operation, isMethod: Bool) -> NativeFunction {
+  private static func function(_ operation: TensorOperation, isMethod: Bool) -> NativeFunction {
     let decoder = Decoder(operation.name, operation.parameters, isMethod: isMethod)
     if let unary = operation.unary {
       return native(operation.name) { call in
@@ -56,7 +56,7 @@ struct OperationFunctions {
   }
 
   /// `x:name_(…)`: returns `x` itself.
-  private static func inPlace(_ operation: Operation) -> NativeFunction {
+  private static func inPlace(_ operation: TensorOperation) -> NativeFunction {
     let name = operation.name + "_"
     let decoder = Decoder(name, operation.parameters, isMethod: true)
     return native(name) { call in

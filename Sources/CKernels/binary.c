@@ -116,7 +116,7 @@ MG_FLOATS(FLOAT_POWERS)
       case MG_MAXIMUM: EACH(a > b || a != a ? a : b)                                                        \
       case MG_MINIMUM: EACH(a < b || a != a ? a : b)                                                        \
       case MG_COPYSIGN: EACH(__builtin_copysign##suffix(a, b))                                              \
-      case MG_RELU_GRAD: EACH(b > 0 ? a : (T)0)                                                             \
+      case MG_RELU_GRAD: EACH(b <= 0 ? (T)0 : a)                                                            \
       case MG_SIGMOID_GRAD: EACH(a * (1 - b) * b)                                                           \
       case MG_TANH_GRAD: EACH(a * (1 - b * b))                                                              \
       case MG_FMOD:                                                                                         \
@@ -201,7 +201,7 @@ INTEGER_POWER(u8, uint8_t, uint32_t)
       case MG_BIT_XOR: EACH(a ^ b)                                                                          \
       case MG_SHIFT_LEFT: EACH(b < 0 || b >= (T)BITS ? (T)0 : (T)((U)a << (b & (BITS - 1))))                \
       case MG_SHIFT_RIGHT: EACH((T)(a >> (b < 0 || b >= (T)BITS ? BITS - 1 : b)) & ((T)-1 < 0 || b < BITS ? (T)-1 : (T)0)) \
-      case MG_RELU_GRAD: EACH(b > 0 ? a : (T)0)                                                             \
+      case MG_RELU_GRAD: EACH(b <= 0 ? (T)0 : a)                                                            \
       case MG_FMOD: EACH_CALL(fmod_##tag(a, b))                                                             \
       case MG_REMAINDER: EACH_CALL(remainder_##tag(a, b))                                                   \
       case MG_FLOOR_DIVIDE: EACH_CALL(floor_divide_##tag(a, b))                                             \

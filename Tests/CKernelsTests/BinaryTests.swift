@@ -52,7 +52,7 @@ private func apply<T: Element>(_ op: mg_binary_op, _ a: [T], _ b: [T]) -> [T] {
       return quotient - whole > 0.5 ? whole + 1 : whole
     }
     check("copysign", MG_COPYSIGN, T.self) { $0.isNaN ? .nan : T(signOf: $1, magnitudeOf: $0) }
-    check("relu_grad", MG_RELU_GRAD, T.self) { $1 > 0 ? $0 : 0 }
+    check("relu_grad", MG_RELU_GRAD, T.self) { $1 <= 0 ? 0 : $0 }
     check("sigmoid_grad", MG_SIGMOID_GRAD, T.self) { $0 * (1 - $1) * $1 }
     check("tanh_grad", MG_TANH_GRAD, T.self) { $0 * (1 - $1 * $1) }
     for op in [MG_BIT_AND, MG_SHIFT_LEFT] { #expect(!mg_binary_has(op, T.dtype)) }
@@ -126,7 +126,7 @@ private func apply<T: Element>(_ op: mg_binary_op, _ a: [T], _ b: [T]) -> [T] {
     check("shift_right", MG_SHIFT_RIGHT, T.self) { a, b in
       b < 0 || b >= T.bitWidth ? (a < 0 ? 0 &- 1 : 0) : a >> b
     }
-    check("relu_grad", MG_RELU_GRAD, T.self) { $1 > 0 ? $0 : 0 }
+    check("relu_grad", MG_RELU_GRAD, T.self) { $1 <= 0 ? 0 : $0 }
     #expect(!mg_binary_has(MG_DIV, T.dtype) && !mg_binary_has(MG_TANH_GRAD, T.dtype))
   }
 

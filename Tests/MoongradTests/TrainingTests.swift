@@ -3,6 +3,14 @@
 import Moongrad
 import Testing
 
+/// A module of the host's under any name, which returns the sum of its inputs.
+private final class Namesake: Module {
+  init(_ name: String, inputs: [Parameter] = [.input]) { super.init(kind: name, inputs: inputs) }
+  override func forward(_ x: Tensor) throws -> Tensor { x }
+  override func forward(_ a: Tensor, _ b: Tensor) throws -> Tensor { try a + b }
+  override func extraDescription(indexBase: Int) -> String { "of the host" }
+}
+
 @Suite struct ModelTests {
   let session: Session
 
@@ -113,6 +121,20 @@ import Testing
     #expect(error.position?.chunk == "model" && error.position?.line == 11)
     #expect(message { try session.value("two", as: Linear.self) }?.hasPrefix("two: expected Linear, got") == true)
     #expect(message { try session.evaluate("{}", as: Module.self) } == "result: expected Module, got table")
+  }
+
+  /// A host's class may have the name of one of ours: it has no fields of it, and its inputs count as it says itself.
+  @Test func hostClassesWithOurNames() throws {
+    session["noise"] = Namesake("Dropout")
+    #expect(try session.evaluate("tostring(noise)") == "Dropout(of the host)")
+    #expect(message { try session.evaluate("noise.p", as: Double.self) }?.contains("field 'p' of Dropout does not exist") == true)
+    #expect(message { try session.run("noise.p = 0.5") }?.contains("field 'p' of Dropout cannot be assigned") == true)
+    session["x"] = try Tensor([0, 1, 2])
+    session["words"] = Namesake("Embedding")
+    #expect(try session.evaluate("words(x)", as: Tensor.self).doubles == [0, 1, 2])
+    session["labels"] = Namesake("NLLLoss", inputs: [.input, Parameter("target", .labels)])
+    session["y"] = try Tensor([1, 2, 3])
+    #expect(try session.evaluate("labels(x, y)", as: Tensor.self).doubles == [0, 2, 4])
   }
 
   @Test func aModuleOutlivesItsSession() throws {

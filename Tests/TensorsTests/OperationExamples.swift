@@ -4,13 +4,13 @@ import Glibc
 import Tensors
 import Testing
 
-extension Operation: CustomTestStringConvertible {
+extension TensorOperation: CustomTestStringConvertible {
   public var testDescription: String { name }
 }
 
 /// One operation and one of its samples.
 struct Example {
-  let operation: Operation
+  let operation: TensorOperation
   let sample: Sample
   /// Dtypes of the float tensors in turn, where they are to be others than float ones.
   var dtypes: [DType] = []
@@ -65,7 +65,7 @@ struct Example {
   }
 }
 
-extension Operation {
+extension TensorOperation {
   var examples: [Example] { samples.map { Example(operation: self, sample: $0) } }
   var rejected: [Example] { rejects.map { Example(operation: self, sample: $0) } }
 
@@ -139,7 +139,7 @@ extension Operation {
 
 /// An operation's arguments, and what it makes of them.
 struct Call {
-  let operation: Operation
+  let operation: TensorOperation
   let arguments: Arguments
 
   /// All float tensors among the arguments.

@@ -5,8 +5,6 @@ import Foundation
 import Tensors
 import Testing
 
-import struct Tensors.Operation
-
 /// What PyTorch makes of one example, in float64 unless the example names dtypes.
 struct Expected {
   struct Values {

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct OperationFormsTests {
   /// Strides and offsets of the inputs change neither values nor gradients.
-  @Test(arguments: Catalogue.operations) func layouts(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func layouts(_ operation: TensorOperation) throws {
     for example in operation.examples {
       for dtype in [DType.float32, .float64] {
         let plain = try example.call(dtype)
@@ -25,7 +25,7 @@ import Testing
   }
 
   /// An input stretched by strides of 0 counts as the copy that it looks like.
-  @Test(arguments: Catalogue.operations) func expandedInputs(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func expandedInputs(_ operation: TensorOperation) throws {
     for example in operation.examples {
       let original = try example.call()
       let stretched = try original.mapped { tensor in
@@ -48,7 +48,8 @@ import Testing
   }
 
   /// Elementwise functions of tensors long enough to be split over threads equal those of their rows, contiguous or not.
-  @Test(arguments: Catalogue.operations.filter { $0.unary != nil || $0.binary != nil }) func longTensors(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations.filter { $0.unary != nil || $0.binary != nil })
+  func longTensors(_ operation: TensorOperation) throws {
     let ranges = operation.samples[0].values.compactMap { if case .float(_, let range) = $0 { range } else { nil } }
     guard ranges.count == operation.samples[0].values.count else { return }
     let rows = 4
@@ -90,7 +91,7 @@ import Testing
 
   /// `x:name_()` leaves in x what `x:name()` returns, and passes the same gradients on; where the result does not fit
   /// into x it throws and leaves x alone.
-  @Test(arguments: writing) func inPlace(_ operation: Operation) throws {
+  @Test(arguments: writing) func inPlace(_ operation: TensorOperation) throws {
     for example in operation.examples {
       guard try example.call().arguments.tensors.first?.dtype.isFloating ?? false,
         case .tensor = try example.call().arguments.values[0]
@@ -130,7 +131,7 @@ import Testing
   }
 
   /// The same for tensors without history, whose memory is written directly, in all dtypes that the samples have.
-  @Test(arguments: writing) func inPlaceWithoutHistory(_ operation: Operation) throws {
+  @Test(arguments: writing) func inPlaceWithoutHistory(_ operation: TensorOperation) throws {
     for example in operation.examples {
       for dtype in [DType.float32, .float64] {
         let plain = try example.call(dtype, requiringGrad: { _ in false })
@@ -157,7 +158,7 @@ import Testing
   }
 
   /// A leaf that requires grad is not written to while gradients are recorded, and is under no_grad.
-  @Test(arguments: writing) func inPlaceOnLeaves(_ operation: Operation) throws {
+  @Test(arguments: writing) func inPlaceOnLeaves(_ operation: TensorOperation) throws {
     for example in operation.examples.prefix(1) {
       let call = try example.call()
       guard case .tensor(let x) = call.arguments.values[0], x.dtype.isFloating else { continue }
@@ -177,7 +178,7 @@ import Testing
 
   /// `x:name_(x)` is `x:name(x)`; where the other operand's old value is needed for its gradient, backward says so.
   @Test(arguments: Catalogue.operations.filter { $0.binary != nil && $0.forms.contains(.inPlace) })
-  func inPlaceWithItself(_ operation: Operation) throws {
+  func inPlaceWithItself(_ operation: TensorOperation) throws {
     guard case .tensor(let sample) = try operation.examples[0].call().arguments.values[0] else { return }
     for history in [false, true] where !history || sample.dtype.isFloating {
       let leaf = try sample.copied()
@@ -204,7 +205,7 @@ import Testing
   // MARK: Errors
 
   /// Bad arguments throw one sentence that names the operation, and nothing is written or kept.
-  @Test(arguments: Catalogue.operations.filter { !$0.rejects.isEmpty }) func rejects(_ operation: Operation)
+  @Test(arguments: Catalogue.operations.filter { !$0.rejects.isEmpty }) func rejects(_ operation: TensorOperation)
     throws
   {
     for example in operation.rejected {
@@ -231,7 +232,7 @@ import Testing
   }
 
   /// Inputs are read only, and a call keeps no memory beyond its results.
-  @Test(arguments: Catalogue.operations) func inputsAreLeftAlone(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func inputsAreLeftAlone(_ operation: TensorOperation) throws {
     for example in operation.examples {
       let call = try example.call()
       let before = call.arguments.tensors.map(\.doubles)
@@ -256,7 +257,7 @@ import Testing
   // MARK: The graph
 
   /// Without grad mode, or without an input that requires grad, nothing is recorded.
-  @Test(arguments: Catalogue.operations) func nothingIsRecordedInVain(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func nothingIsRecordedInVain(_ operation: TensorOperation) throws {
     for example in operation.examples {
       let call = try example.call()
       for output in try withNoGrad({ try call.outputs() })
@@ -275,7 +276,7 @@ import Testing
   }
 
   /// With one input that requires grad, it gets its gradient and the frozen others get none.
-  @Test(arguments: Catalogue.operations) func frozenInputs(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func frozenInputs(_ operation: TensorOperation) throws {
     for example in operation.examples {
       let whole = try example.call()
       guard whole.inputs.count > 1 else { continue }
@@ -295,7 +296,7 @@ import Testing
 
   /// A second backward throws where saved values were freed, which happens at most where it does in PyTorch, and else
   /// adds the same again; with retain_graph it always does.
-  @Test(arguments: Catalogue.operations) func backwardTwice(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func backwardTwice(_ operation: TensorOperation) throws {
     for example in operation.examples {
       for retaining in [false, true] {
         let call = try example.call(requiringGrad: { !example.constants.contains($0) })

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct OperationsTests {
   /// Values, shapes and dtypes are PyTorch's, in both float dtypes, and so are the outputs' `grad_fn` names.
-  @Test(arguments: Catalogue.operations) func values(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func values(_ operation: TensorOperation) throws {
     for example in operation.examples + operation.special {
       guard let expected = Expected.all[example.text] else {
         Issue.record("\(example.text) is not in the fixture; run scripts/fixtures/make")
@@ -28,7 +28,7 @@ import Testing
   }
 
   /// Other dtypes, and mixtures of them, give PyTorch's values and dtypes. Where PyTorch refuses them they may be refused too.
-  @Test(arguments: Catalogue.operations) func dtypes(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func dtypes(_ operation: TensorOperation) throws {
     for example in operation.converted {
       guard let expected = Expected.all[example.text] else {
         Issue.record("\(example.text) is not in the fixture; run scripts/fixtures/make")
@@ -54,10 +54,10 @@ import Testing
   }
 
   /// First gradients are PyTorch's, in both float dtypes, and reach nothing else than PyTorch's do.
-  @Test(arguments: Catalogue.operations) func gradients(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func gradients(_ operation: TensorOperation) throws {
     for example in operation.examples + operation.special {
-      // relu and hardswish pass nothing on beside NaN, and digamma's gradient at its poles is infinite.
-      if example.isSpecial, ["relu", "hardswish", "digamma"].contains(operation.name) { continue }
+      // hardswish passes nothing on beside NaN, and digamma's gradient at its poles is infinite.
+      if example.isSpecial, ["hardswish", "digamma"].contains(operation.name) { continue }
       guard let expected = Expected.all[example.text], !expected.isUnknown else { continue }
       for dtype in [DType.float32, .float64] {
         let call = try example.call(dtype, requiringGrad: { !example.constants.contains($0) })
@@ -80,7 +80,7 @@ import Testing
   }
 
   /// In float64, first gradients are those of central differences.
-  @Test(arguments: Catalogue.operations) func differences(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func differences(_ operation: TensorOperation) throws {
     for example in operation.examples {
       let call = try example.call()
       let gradients = try call.gradients()
@@ -91,7 +91,7 @@ import Testing
 
   /// In float64, the gradient of the gradient is that of central differences of the first one, and the first gradient
   /// is the same whether it will be differentiated or not.
-  @Test(arguments: Catalogue.operations) func secondDifferences(_ operation: Operation) throws {
+  @Test(arguments: Catalogue.operations) func secondDifferences(_ operation: TensorOperation) throws {
     for example in operation.examples {
       let call = try example.call()
       let (first, second) = try secondGradients(call)
@@ -195,7 +195,7 @@ import Testing
     }
   }
 
-  private func gradientTolerance(_ dtype: DType, _ operation: Operation) -> Double {
+  private func gradientTolerance(_ dtype: DType, _ operation: TensorOperation) -> Double {
     switch operation.name {
     // PyTorch's trigamma series is short, and its 1/6 a float32.
     case "digamma", "hardsigmoid": max(tolerance(dtype), 1e-8)

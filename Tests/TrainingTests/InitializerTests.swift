@@ -4,8 +4,6 @@ import Tensors
 import Testing
 import Training
 
-import struct Tensors.Operation
-
 @Suite struct InitializerTests {
   /// Every sample of every initializer gives PyTorch's values after manual_seed(0).
   @Test func values() throws {

@@ -56,6 +56,8 @@ import Training
     #expect(try module("GELU", .string("tanh")).description == "GELU(approximate='tanh')")
     #expect(try module("Dropout", .number(.real(0.25)), .boolean(true)).description == "Dropout(p=0.25, inplace=True)")
     #expect(try module("Identity").description == "Identity()")
+    // Losses print no options, as PyTorch's do not.
+    #expect(try module("SmoothL1Loss", .string("sum"), .number(.real(0.5))).description == "SmoothL1Loss()")
   }
 }
 
@@ -277,7 +279,7 @@ import Training
   /// An assigned field is what the next call computes with; an impossible one leaves everything as it was.
   @Test func assigning() throws {
     func set(_ module: Module, _ name: String, _ value: ModuleField) throws {
-      let write = try #require(ModuleCatalogue.kind(named: module.kind)?.writers[name])
+      let write = try #require(ModuleCatalogue.kind(of: module)?.writers[name])
       try write(module, value)
     }
     let leaky = try module("LeakyReLU")
@@ -299,6 +301,20 @@ import Training
     #expect(message { try set(dropout, "p", .number(-1)) }.hasPrefix("Dropout: p must be a probability"))
     try set(dropout, "p", .integer(0))
     #expect(dropout.p == 0)
+  }
+
+  /// Fields are those of a class, not of a name: others are refused, not mistaken.
+  @Test func classesOfTheHost() throws {
+    final class Mine: Module {
+      init() { super.init(kind: "Dropout") }
+    }
+    let kind = try #require(ModuleCatalogue.kind(named: "Dropout"))
+    #expect(try ModuleCatalogue.kind(of: Dropout())?.name == "Dropout" && ModuleCatalogue.kind(of: Mine()) == nil)
+    #expect(message { _ = try kind.fields[0].read(Mine()) } == "Dropout: a Mine named Dropout has not the fields of Dropout")
+    #expect(message { try kind.writers["p"]?(Mine(), .number(0)) } == "Dropout: a Mine named Dropout has not the fields of Dropout")
+    let softmax = try #require(ModuleCatalogue.kind(named: "Softmax"))
+    #expect(message { _ = try softmax.fields[0].read(Activation.relu()) } == "ReLU: there is no option dim")
+    #expect(message { _ = try softmax.fields[0].read(Linear(1, 1)) } == "Softmax: a Linear named Linear has not the fields of Softmax")
   }
 }
 

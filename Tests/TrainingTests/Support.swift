@@ -5,8 +5,6 @@ import Tensors
 import Testing
 import Training
 
-import struct Tensors.Operation
-
 /// The lines of a file in Tests/, without comments.
 func lines(of path: String) throws -> [String] {
   let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

@@ -65,7 +65,7 @@ typedef enum {
   MG_BIT_AND, MG_BIT_OR, MG_BIT_XOR,                      // integers and bool
   MG_SHIFT_LEFT, MG_SHIFT_RIGHT,                          // integers; shifts outside 0..<width give 0 (or the sign)
   // Backward of common activations in one pass: a is the gradient g, b what the forward saved.
-  MG_RELU_GRAD,      // g where y > 0, else 0         (b = y)
+  MG_RELU_GRAD,      // 0 where y ≤ 0, else g, for NaN too (b = y)
   MG_SIGMOID_GRAD,   // g · y · (1 − y)               (b = y)
   MG_TANH_GRAD,      // g · (1 − y²)                  (b = y)
   MG_BINARY_COUNT

@@ -87,7 +87,7 @@ struct Completer {
       if !methodsOnly { names.formUnion(members.properties) }
       if let module = slot.object(moduleKind), !methodsOnly {
         names.formUnion((module.parameters + module.buffers).map(\.name))
-        names.formUnion(ModuleCatalogue.kind(named: module.kind)?.fields.map(\.name) ?? [])
+        names.formUnion(ModuleCatalogue.kind(of: module)?.fields.map(\.name) ?? [])
       }
     case .string:
       try globals.read { try $0.withField("string") { if $0.type == .table { try addKeys($0) } } }

@@ -135,8 +135,8 @@ extension Tensor {
 }
 
 enum Activations {
-  static let list: [Operation] = [
-    Operation(
+  static let list: [TensorOperation] = [
+    TensorOperation(
       "softmax", "e^x / Σ e^x along a dimension.", [.input, .dim], forms: [.function, .method, .functional],
       samples: [
         [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.float(2, 3, 4), .integer(1)], [.float(), .integer(0)],
@@ -144,7 +144,7 @@ enum Activations {
       ],
       rejects: [[.float(2, 3), .integer(2)]]
     ) { .tensor(try $0.tensor(0).softmax(try $0.integer(1))) },
-    Operation(
+    TensorOperation(
       "log_softmax", "x − ln Σ e^x along a dimension.", [.input, .dim], forms: [.function, .method, .functional],
       samples: [
         [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.float(2, 3, 4), .integer(1)],
@@ -152,24 +152,24 @@ enum Activations {
       ],
       rejects: [[.float(2, 3), .integer(2)]]
     ) { .tensor(try $0.tensor(0).logSoftmax(try $0.integer(1))) },
-    Operation(
+    TensorOperation(
       "leaky_relu", "x where positive, else negative_slope · x.", [.input, .init("negative_slope", .number, default: "0.01")],
       forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(0.2)]]
     ) { .tensor(try $0.tensor(0).leakyRelu(try $0.number(1, default: 0.01))) },
-    Operation(
+    TensorOperation(
       "elu", "x where positive, else alpha · (e^x − 1).", [.input, .init("alpha", .number, default: "1")], forms: [.functional, .method],
       samples: [[.float(2, 3)], [.float(2, 3), .number(0.5)]]
     ) { .tensor(try $0.tensor(0).elu(try $0.number(1, default: 1))) },
-    Operation(
+    TensorOperation(
       "softplus", "ln(1 + e^(beta·x)) / beta.", [.input, .init("beta", .number, default: "1"), .init("threshold", .number, default: "20")],
       forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(2)], [.values([3], [-30, 5, 30])]]
     ) { .tensor(try $0.tensor(0).softplus(try $0.number(1, default: 1), try $0.number(2, default: 20))) },
-    Operation(
+    TensorOperation(
       "hardtanh", "Elements limited to min_val…max_val.",
       [.input, .init("min_val", .number, default: "-1"), .init("max_val", .number, default: "1")], forms: [.functional, .method],
       samples: [[.float(2, 3)], [.float(2, 3), .number(-0.5), .number(0.7)]]
     ) { .tensor(try $0.tensor(0).hardtanh(try $0.number(1, default: -1), try $0.number(2, default: 1))) },
-    Operation(
+    TensorOperation(
       "gelu", "x · Φ(x); approximate = \"tanh\" is faster and a little off.", [.input, .init("approximate", .string, default: "\"none\"")],
       forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .text("tanh")]], rejects: [[.float(2), .text("fast")]]
     ) { .tensor(try $0.tensor(0).gelu(approximate: try $0.string(1, default: "none"))) },

@@ -21,14 +21,14 @@ public final class Binary: Formulas, @unchecked Sendable {
   let result: ResultType
   /// The gradient beside a plain number, where PyTorch has another name for it.
   private let besideNumber: Formulas?
-  let forms: Operation.Forms
+  let forms: TensorOperation.Forms
   let aliases: [String]
   let samples: [Sample]
 
   init(
     _ name: String, _ kernel: mg_binary_op, _ summary: String, grad: String? = nil, variant: Int = 0,
     numberVariant: Int? = nil, result: ResultType = .promoted,
-    forms: Operation.Forms = .all, aliases: [String] = [], positive: Bool = false, samples: [Sample] = [],
+    forms: TensorOperation.Forms = .all, aliases: [String] = [], positive: Bool = false, samples: [Sample] = [],
     a: Rule? = nil, b: Rule? = nil
   ) {
     self.name = name
@@ -134,8 +134,8 @@ public final class Binary: Formulas, @unchecked Sendable {
     return try a.writing(name, uses: rule0?.uses ?? .nothing) { try self($0, b) }
   }
 
-  var operation: Operation {
-    Operation(
+  var operation: TensorOperation {
+    TensorOperation(
       name, summary, [.input, .other], aliases: aliases, forms: forms, samples: samples,
       rejects: [[.float(2, 3), .float(2)]]
         + (divides ? [[.integers([2], 1...2), .integers([2], 0...0)], [.integers([2], 1...2), .integer(0)]] : []),
@@ -281,7 +281,7 @@ package enum Power {
     return y.recorded("PowBackward2", x, uses: .output) { c in c[0] = try c.g * (c.y * log) }
   }
 
-  static let operation = Operation(
+  static let operation = TensorOperation(
     "pow", "Each element to the power of the exponent.", [.init("input", .operand), .init("exponent", .operand)], forms: .all,
     samples: [
       [.positive(2, 3), .float(2, 3)], [.positive(2, 3), .float(3)], [.float(2, 3), .number(2)], [.float(2, 3), .number(3)],

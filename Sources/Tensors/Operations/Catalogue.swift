@@ -1,8 +1,8 @@
 // The list of all operations that have arguments of their own: what Lua binds, help explains and the tests enumerate.
 
 /// All operations, family by family.
-public enum Catalogue {
-  public static let operations: [Operation] =
+package enum Catalogue {
+  package static let operations: [TensorOperation] =
     Unary.list.map(\.operation) + Binary.list.map(\.operation) + [Power.operation] + Comparison.list.map(\.operation)
     + Predicate.list.map(\.operation) + Selection.list + Activations.list + Reductions.list + Sorting.list + Products.list
     + Einsum.list + Views.list + Shaping.list + Joining.list + Indexing.list + Conversion.list + Losses.list

@@ -14,8 +14,8 @@ package struct Comparison: Sendable {
     try self(a, Tensor.full([], b, dtype: b.promoted(with: a.dtype)))
   }
 
-  var operation: Operation {
-    Operation(
+  var operation: TensorOperation {
+    TensorOperation(
       name, summary, [.input, .other],
       samples: [
         [.integers([2, 3], -1...1), .integers([2, 3], -1...1)], [.float(2, 3), .float(3)], [.integers([2, 3], -1...1), .number(0.5)],
@@ -53,8 +53,8 @@ package struct Predicate: Sendable {
     return y
   }
 
-  var operation: Operation {
-    Operation(
+  var operation: TensorOperation {
+    TensorOperation(
       name, summary, [.input],
       samples: [[.values([4], [0, -1.5, .infinity, .nan])], [.integers([2, 3], -1...1)], [.float(0, 2)]], differentiable: false
     ) { .tensor(try self(try $0.tensor(0))) }

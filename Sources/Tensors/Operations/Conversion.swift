@@ -56,22 +56,22 @@ extension Tensor {
 }
 
 enum Conversion {
-  static let list: [Operation] = [
-    Operation(
+  static let list: [TensorOperation] = [
+    TensorOperation(
       "clone", "A copy with the same history.", [.input], samples: [[.float(2, 3)], [.float()], [.float(0, 2)]]
     ) { .tensor(try $0.tensor(0).clone()) },
-    Operation(
+    TensorOperation(
       "contiguous", "The tensor itself when its elements lie in row-major order, else a copy that does.", [.input],
       forms: .method, samples: [[.float(2, 3)]]
     ) { .tensor(try $0.tensor(0).contiguous()) },
-    Operation(
+    TensorOperation(
       "copy_", "Overwrites the elements with those of another tensor, broadcast and converted.",
       [.input, .init("source", .tensor)], forms: .method, rejects: [[.float(2, 3), .float(2)]]
     ) { .tensor(try $0.tensor(0).copy(from: try $0.tensor(1))) },
-    Operation("fill_", "Overwrites every element with a number.", [.input, .init("value", .number)], forms: .method) {
+    TensorOperation("fill_", "Overwrites every element with a number.", [.input, .init("value", .number)], forms: .method) {
       .tensor(try $0.tensor(0).fill(try $0.number(1)))
     },
-    Operation("zero_", "Overwrites every element with 0.", [.input], forms: .method) {
+    TensorOperation("zero_", "Overwrites every element with 0.", [.input], forms: .method) {
       .tensor(try $0.tensor(0).zero())
     },
   ]

@@ -4,7 +4,8 @@
 extension Tensor {
   /// The sum of products that `equation` describes. One letter for each dimension of each operand, operands separated
   /// by commas; letters that the part behind `->` does not name are summed over. Without `->` the result has the
-  /// letters that occur once, in alphabetical order.
+  /// letters that occur once, in alphabetical order. `...` stands for the dimensions of an operand that have no letters;
+  /// those of several operands are broadcast, and come first in a result without `->`.
   public static func einsum(_ equation: String, _ operands: [Tensor]) throws -> Tensor {
     let (inputs, output) = try parse(equation, operands)
     var sizes: [Character: Int] = [:]
@@ -12,7 +13,8 @@ extension Tensor {
       for (label, size) in zip(labels, operand.shape.array) {
         let known = sizes[label] ?? size
         guard known == size || known == 1 || size == 1 else {
-          throw TensorError(.shape, "einsum", "'\(label)' stands for sizes \(known) and \(size) in \"\(equation)\"")
+          let what = label.isLetter ? "'\(label)'" : "dimension -\(label) of '...'"
+          throw TensorError(.shape, "einsum", "\(what) stands for sizes \(known) and \(size) in \"\(equation)\"")
         }
         sizes[label] = Swift.max(known, size)
       }
@@ -32,38 +34,70 @@ extension Tensor {
 
   private static func parse(_ equation: String, _ operands: [Tensor]) throws -> (inputs: [[Character]], output: [Character]) {
     let text = equation.filter { $0 != " " }
-    guard !text.contains(".") else {
-      throw TensorError(.argument, "einsum", "\"\(equation)\": name every dimension; the ellipsis is not understood")
-    }
     let arrow = text.firstIndex(of: "-")
     if let arrow, !text[arrow...].hasPrefix("->") {
       throw TensorError(.argument, "einsum", "\"\(equation)\" has a '-' that does not begin '->'")
     }
     let left = arrow.map { text[..<$0] } ?? text[...]
-    let inputs = left.split(separator: ",", omittingEmptySubsequences: false).map(Array.init)
-    guard inputs.count == operands.count else {
+    let parts = try left.split(separator: ",", omittingEmptySubsequences: false).map { try Subscripts($0, in: equation) }
+    guard parts.count == operands.count else {
       throw TensorError(
-        .argument, "einsum", "\"\(equation)\" names \(inputs.count) operands, but \(operands.count) were given")
+        .argument, "einsum", "\"\(equation)\" names \(parts.count) operands, but \(operands.count) were given")
     }
-    for (position, (labels, operand)) in zip(inputs, operands).enumerated() {
-      guard labels.allSatisfy(\.isLetter) else {
-        throw TensorError(.argument, "einsum", "\"\(equation)\" has a character that is no letter")
-      }
-      guard labels.count == operand.rank else {
+    var inputs: [[Character]] = []
+    var covered = 0
+    for (position, (part, operand)) in zip(parts, operands).enumerated() {
+      let rest = operand.rank - part.letters.count
+      guard rest == 0 || (rest > 0 && part.hasEllipsis) else {
         throw TensorError(
           .shape, "einsum",
-          "operand \(index: position) has shape \(operand.shape), but \"\(String(labels))\" names \(labels.count) dimensions")
+          "operand \(index: position) has shape \(operand.shape), but \"\(part.text)\" names \(part.letters.count) dimensions")
       }
+      inputs.append(part.labels(covering: rest))
+      covered = Swift.max(covered, rest)
     }
     guard let arrow else {
-      let all = inputs.flatMap { $0 }
-      return (inputs, Set(all).filter { label in all.count { $0 == label } == 1 }.sorted())
+      let all = parts.flatMap(\.letters)
+      let once = Set(all).filter { label in all.count { $0 == label } == 1 }.sorted()
+      return (inputs, Subscripts.ellipsis(covered) + once)
     }
-    let output = Array(text[arrow...].dropFirst(2))
-    guard output.allSatisfy(\.isLetter), Set(output).count == output.count else {
+    let output = try Subscripts(text[arrow...].dropFirst(2), in: equation)
+    guard Set(output.letters).count == output.letters.count else {
       throw TensorError(.argument, "einsum", "the result of \"\(equation)\" must name different letters")
     }
-    return (inputs, output)
+    return (inputs, output.labels(covering: covered))
+  }
+
+  /// The letters of one operand or of the result, with "..." once among them or not at all.
+  private struct Subscripts {
+    let text: Substring
+    private let before: [Character]
+    private let after: [Character]?
+
+    init(_ text: Substring, in equation: String) throws {
+      let pieces = text.split(separator: "...", omittingEmptySubsequences: false)
+      let wrong = pieces.count > 2 ? "." : pieces.joined().first { !$0.isLetter }
+      if let wrong {
+        throw TensorError(
+          .argument, "einsum",
+          "'\(wrong)' in \"\(equation)\" is neither a letter nor part of the one '...' that each operand and the result may have")
+      }
+      self.text = text
+      before = Array(pieces[0])
+      after = pieces.count == 2 ? Array(pieces[1]) : nil
+    }
+
+    var letters: [Character] { before + (after ?? []) }
+    var hasEllipsis: Bool { after != nil }
+
+    /// One for each dimension, where "..." stands for `count` of them.
+    func labels(covering count: Int) -> [Character] {
+      guard let after else { return before }
+      return before + Subscripts.ellipsis(count) + after
+    }
+
+    /// Digits stand for the dimensions that "..." covers, 1 for the last, since those of operands are aligned at their ends.
+    static func ellipsis(_ count: Int) -> [Character] { (0..<count).reversed().map { Character("\($0 + 1)") } }
   }
 
   /// A tensor and the letters of its dimensions, all different.
@@ -83,6 +117,11 @@ extension Tensor {
       while let repeated = labels.first(where: { label in labels.count { $0 == label } > 1 }) {
         let first = labels.firstIndex(of: repeated)!
         let second = labels[(first + 1)...].firstIndex(of: repeated)!
+        guard tensor.shape[first] == tensor.shape[second] else {
+          throw TensorError(
+            .shape, "einsum",
+            "'\(repeated)' is repeated for one operand, but its sizes are \(tensor.shape[first]) and \(tensor.shape[second])")
+        }
         tensor = try tensor.diagonal(0, first, second)
         labels.remove(at: second)
         labels.remove(at: first)
@@ -124,8 +163,8 @@ extension Tensor {
 }
 
 enum Einsum {
-  static let list: [Operation] = [
-    Operation(
+  static let list: [TensorOperation] = [
+    TensorOperation(
       "einsum", "The sum of products that Einstein's notation describes, \"ij,jk->ik\".",
       [.init("equation", .string), .init("operands", .tensors)], forms: .function,
       samples: [
@@ -133,8 +172,18 @@ enum Einsum {
         [.text("ii->i"), .tensors([.float(3, 3)])], [.text("ij,j"), .tensors([.float(2, 3), .float(3)])],
         [.text("bij,bjk->bik"), .tensors([.float(2, 2, 3), .float(2, 3, 2)])], [.text("i,j->ij"), .tensors([.float(2), .float(3)])],
         [.text("ij,jk,kl->il"), .tensors([.float(2, 3), .float(3, 2), .float(2, 2)])], [.text("ij->"), .tensors([.float(2, 3)])],
+        [.text("...ij,...jk->...ik"), .tensors([.float(2, 1, 2, 3), .float(2, 3, 2)])],
+        [.text("b...i,i"), .tensors([.float(2, 3, 2), .float(2)])], [.text("...i->i"), .tensors([.float(2, 2, 3)])],
+        [.text("...ii->i..."), .tensors([.float(2, 3, 3)])], [.text("i...,...->i..."), .tensors([.float(2, 3), .float()])],
+        [.text("...i,...j"), .tensors([.float(2, 3), .float(2, 2)])], [.text("ij->...j"), .tensors([.float(2, 3)])],
       ],
-      rejects: [[.text("ij,jk->ik"), .tensors([.float(2, 3), .float(2, 4)])], [.text("ij->k"), .tensors([.float(2, 3)])]]
+      rejects: [
+        [.text("ij,jk->ik"), .tensors([.float(2, 3), .float(2, 4)])], [.text("ij->k"), .tensors([.float(2, 3)])],
+        [.text("ii"), .tensors([.float(1, 3)])], [.text("1i->i"), .tensors([.float(2, 3)])],
+        [.text("i..j->ij"), .tensors([.float(2, 3)])], [.text("...i...->i"), .tensors([.float(2, 3)])],
+        [.text("...ijk->i"), .tensors([.float(2, 3)])], [.text("...i->......"), .tensors([.float(2, 3)])],
+        [.text("...i,...i->..."), .tensors([.float(2, 3), .float(4, 3)])],
+      ]
     ) { .tensor(try Tensor.einsum(try $0.string(0, default: ""), try $0.tensors(1))) }
   ]
 }

@@ -365,23 +365,23 @@ extension Tensor {
 enum Indexing {
   private static let index = Parameter("index", .indices)
 
-  static let list: [Operation] = [
-    Operation(
+  static let list: [TensorOperation] = [
+    TensorOperation(
       "index_select", "Positions along a dimension, by a vector of them.", [.input, .dim, index],
       samples: [[.float(4, 3), .integer(0), .positions([5], 0...3)], [.float(2, 3), .integer(1), .positions([2], 0...2)]],
       rejects: [[.float(4, 3), .integer(0), .positions([1], 4...4)], [.float(4, 3), .integer(0), .float(1)]]
     ) { .tensor(try $0.tensor(0).indexSelect(try $0.integer(1), try $0.tensor(2))) },
-    Operation(
+    TensorOperation(
       "index_add", "A copy with source added at positions along a dimension.", [.input, .dim, index, .init("source", .tensor)],
       forms: .all, samples: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(5, 3)]],
       rejects: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(4, 3)]]
     ) { .tensor(try $0.tensor(0).indexAdd(try $0.integer(1), try $0.tensor(2), try $0.tensor(3))) },
-    Operation(
+    TensorOperation(
       "gather", "Elements by an index tensor along a dimension: y[i][j] = x[index[i][j]][j] for the first.", [.input, .dim, index],
       samples: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2)], [.float(3, 4), .integer(1), .positions([3, 2], 0...3)]],
       rejects: [[.float(3, 4), .integer(0), .positions([2, 5], 0...2)], [.float(3, 4), .integer(0), .positions([2], 0...2)]]
     ) { .tensor(try $0.tensor(0).gather(try $0.integer(1), try $0.tensor(2))) },
-    Operation(
+    TensorOperation(
       "scatter", "A copy with elements of src (or a number) written by an index tensor along a dimension.",
       [.input, .dim, index, .init("src", .operand)], forms: .all,
       samples: [
@@ -395,7 +395,7 @@ enum Indexing {
       }
       return .tensor(try x.scatter(try arguments.integer(1), try arguments.tensor(2), try arguments.tensor(3)))
     },
-    Operation(
+    TensorOperation(
       "scatter_add", "A copy with elements of src added by an index tensor along a dimension.",
       [.input, .dim, index, .init("src", .tensor)], forms: .all,
       samples: [
@@ -404,12 +404,12 @@ enum Indexing {
       ],
       rejects: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2), .float(1, 4)]]
     ) { .tensor(try $0.tensor(0).scatterAdd(try $0.integer(1), try $0.tensor(2), try $0.tensor(3))) },
-    Operation(
+    TensorOperation(
       "masked_select", "The elements where the mask holds, as a vector.", [.input, .init("mask", .tensor)],
       samples: [[.float(2, 3), .booleans([2, 3])], [.float(2, 3), .booleans([3])]],
       rejects: [[.float(2, 3), .float(2, 3)], [.float(2, 3), .booleans([2])]]
     ) { .tensor(try $0.tensor(0).maskedSelect(try $0.tensor(1))) },
-    Operation(
+    TensorOperation(
       "nonzero", "The positions of nonzero elements, a row each.", [.input], aliases: ["argwhere"],
       samples: [[.integers([2, 3], -1...1)], [.booleans([4])]], differentiable: false
     ) { .indices(try $0.tensor(0).nonzero()) },

@@ -361,16 +361,16 @@ enum Loss {
     [[a, b], [a, b, .text("sum")], [a, b, .text("none")]]
   }
 
-  static let list: [Operation] = [
-    Operation(
+  static let list: [TensorOperation] = [
+    TensorOperation(
       "mse_loss", "(input − target)², reduced.", [.input, target, reduction], forms: .functional,
       samples: elementwise(.float(2, 3), .float(2, 3)), rejects: [[.float(2, 1), .float(2)], [.float(2), .float(2), .text("max")]]
     ) { .tensor(try $0.tensor(0).mseLoss(try $0.tensor(1), reduction: Reduction(named: try $0.string(2, default: "mean"), "mse_loss"))) },
-    Operation(
+    TensorOperation(
       "l1_loss", "|input − target|, reduced.", [.input, target, reduction], forms: .functional,
       samples: elementwise(.float(2, 3), .float(2, 3))
     ) { .tensor(try $0.tensor(0).l1Loss(try $0.tensor(1), reduction: Reduction(named: try $0.string(2, default: "mean"), "l1_loss"))) },
-    Operation(
+    TensorOperation(
       "cross_entropy", "−log-probability of the target class, from logits (batch, classes).",
       [
         .input, .init("target", .labels), .init("weight", .tensor, optional: true), .init("ignore_index", .index, default: "-100"),
@@ -391,7 +391,7 @@ enum Loss {
           try $0.tensor(1), weight: try $0.optionalTensor(2), ignoring: try $0.integer(3, default: -100),
           reduction: Reduction(named: try $0.string(4, default: "mean"), "cross_entropy"), smoothing: try $0.number(5, default: 0)))
     },
-    Operation(
+    TensorOperation(
       "nll_loss", "−input at the target class, for log-probabilities.",
       [
         .input, .init("target", .labels), .init("weight", .tensor, optional: true), .init("ignore_index", .index, default: "-100"),
@@ -409,7 +409,7 @@ enum Loss {
           try $0.tensor(1), weight: try $0.optionalTensor(2), ignoring: try $0.integer(3, default: -100),
           reduction: Reduction(named: try $0.string(4, default: "mean"), "nll_loss")))
     },
-    Operation(
+    TensorOperation(
       "binary_cross_entropy", "−(t·ln x + (1−t)·ln(1−x)) of probabilities.",
       [.input, target, .init("weight", .tensor, optional: true), reduction],
       forms: .functional,
@@ -423,7 +423,7 @@ enum Loss {
           try $0.tensor(1), weight: try $0.optionalTensor(2),
           reduction: Reduction(named: try $0.string(3, default: "mean"), "binary_cross_entropy")))
     },
-    Operation(
+    TensorOperation(
       "binary_cross_entropy_with_logits", "Binary cross-entropy of sigmoid(input), without overflow.",
       [.input, target, .init("weight", .tensor, optional: true), reduction, .init("pos_weight", .tensor, optional: true)],
       forms: .functional,
@@ -438,7 +438,7 @@ enum Loss {
           try $0.tensor(1), weight: try $0.optionalTensor(2), positiveWeight: try $0.optionalTensor(4),
           reduction: Reduction(named: try $0.string(3, default: "mean"), "binary_cross_entropy_with_logits")))
     },
-    Operation(
+    TensorOperation(
       "smooth_l1_loss", "½d²/beta near 0, |d| − ½beta beyond.", [.input, target, reduction, .init("beta", .number, default: "1")],
       forms: .functional,
       samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
@@ -448,7 +448,7 @@ enum Loss {
           try $0.tensor(1), beta: try $0.number(3, default: 1),
           reduction: Reduction(named: try $0.string(2, default: "mean"), "smooth_l1_loss")))
     },
-    Operation(
+    TensorOperation(
       "huber_loss", "½d² near 0, delta·(|d| − ½delta) beyond.", [.input, target, reduction, .init("delta", .number, default: "1")],
       forms: .functional,
       samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]

@@ -348,29 +348,29 @@ enum Product {
     [.float(2, 3), .float(3, 4)], [.float(1, 3), .float(3, 1)], [.float(0, 3), .float(3, 2)], [.float(2, 0), .float(0, 3)],
   ]
 
-  static let list: [Operation] = [
-    Operation(
+  static let list: [TensorOperation] = [
+    TensorOperation(
       "mm", "The product of two matrices.", [.input, .init("mat2", .tensor)], samples: matrices,
       rejects: [[.float(2, 3), .float(4, 5)], [.float(2, 3), .float(3)]]
     ) { .tensor(try $0.tensor(0).mm(try $0.tensor(1))) },
-    Operation(
+    TensorOperation(
       "bmm", "The products of two batches of matrices.", [.input, .init("mat2", .tensor)],
       samples: [[.float(2, 3, 4), .float(2, 4, 2)]], rejects: [[.float(2, 3, 4), .float(3, 4, 2)]]
     ) { .tensor(try $0.tensor(0).bmm(try $0.tensor(1))) },
-    Operation(
+    TensorOperation(
       "mv", "The product of a matrix and a vector.", [.input, .init("vec", .tensor)], samples: [[.float(2, 3), .float(3)]],
       rejects: [[.float(2, 3), .float(2)]]
     ) { .tensor(try $0.tensor(0).mv(try $0.tensor(1))) },
-    Operation(
+    TensorOperation(
       "dot", "The inner product of two vectors.", [.input, .init("tensor", .tensor)], aliases: ["inner"],
       samples: [[.float(4), .float(4)]],
       rejects: [[.float(4), .float(3)]]
     ) { .tensor(try $0.tensor(0).dot(try $0.tensor(1))) },
-    Operation(
+    TensorOperation(
       "outer", "The outer product of two vectors.", [.input, .init("vec2", .tensor)], aliases: ["ger"], samples: [[.float(2), .float(3)]],
       rejects: [[.float(2, 2), .float(3)]]
     ) { .tensor(try $0.tensor(0).outer(try $0.tensor(1))) },
-    Operation(
+    TensorOperation(
       "matmul", "The product of the last two dimensions; the others broadcast, vectors count as row or column.",
       [.input, .init("other", .tensor)],
       samples: matrices + [
@@ -380,7 +380,7 @@ enum Product {
       ],
       rejects: [[.float(2, 3), .float(4, 5)], [.float(), .float(2)]]
     ) { .tensor(try $0.tensor(0).matmul(try $0.tensor(1))) },
-    Operation(
+    TensorOperation(
       "addmm", "beta · input + alpha · mat1 · mat2.",
       [
         .input, .init("mat1", .tensor), .init("mat2", .tensor), .init("beta", .number, default: "1"), .init("alpha", .number, default: "1"),
@@ -391,7 +391,7 @@ enum Product {
       .tensor(
         try $0.tensor(0).addmm(try $0.tensor(1), try $0.tensor(2), beta: try $0.number(3, default: 1), alpha: try $0.number(4, default: 1)))
     },
-    Operation(
+    TensorOperation(
       "linear", "input · weightᵀ + bias; input (…, in), weight (out, in), bias (out).",
       [.input, .init("weight", .tensor), .init("bias", .tensor, optional: true)], forms: .functional,
       samples: [

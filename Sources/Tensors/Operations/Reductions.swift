@@ -336,16 +336,16 @@ enum Reductions {
   ]
   private static let beyond: [Sample] = [[.float(2, 3), .integer(2)]]
 
-  static let list: [Operation] = [
-    Operation(
+  static let list: [TensorOperation] = [
+    TensorOperation(
       "sum", "The sum over dimensions, or of all elements.", [.input, dims, .keepdim, .dtype],
       samples: samples + [[.float(0, 3), .integer(0)], [.integers([2, 3], -5...5)], [.booleans([5])]], rejects: beyond
     ) { .tensor(try $0.tensor(0).sum(try $0.optionalIntegers(1), keepdim: try $0.boolean(2), dtype: try $0.dtype(3))) },
-    Operation(
+    TensorOperation(
       "mean", "The mean over dimensions, or of all elements.", [.input, dims, .keepdim, .dtype], samples: samples,
       rejects: beyond + [[.integers([3], 0...3)]]
     ) { .tensor(try $0.tensor(0).mean(try $0.optionalIntegers(1), keepdim: try $0.boolean(2), dtype: try $0.dtype(3))) },
-    Operation(
+    TensorOperation(
       "prod", "The product over one dimension, or of all elements.", [.input, optionalDim, .keepdim],
       samples: [
         [.float(2, 3)], [.float(2, 3), .integer(1)], [.values([4], [1, 0, 2, 3])], [.values([2, 2], [0, 0, 2, 3]), .integer(1)], [.float()],
@@ -355,40 +355,40 @@ enum Reductions {
     ) { .tensor(try $0.tensor(0).prod(try $0.optionalInteger(1), keepdim: try $0.boolean(2))) },
     extreme("max", "The largest element of all, or along a dimension with its position.", Binary.maximum),
     extreme("min", "The smallest element of all, or along a dimension with its position.", Binary.minimum),
-    Operation(
+    TensorOperation(
       "amax", "The largest element over dimensions; ties share the gradient.", [.input, dims, .keepdim], samples: samples,
       rejects: beyond + [[.float(0, 3), .integer(0)]]
     ) {
       .tensor(try $0.tensor(0).extreme(MG_MAX, try $0.optionalIntegers(1), keepdim: try $0.boolean(2), name: "amax", grad: "AmaxBackward0"))
     },
-    Operation(
+    TensorOperation(
       "amin", "The smallest element over dimensions; ties share the gradient.", [.input, dims, .keepdim], samples: samples,
       rejects: beyond + [[.float(0, 3), .integer(0)]]
     ) {
       .tensor(try $0.tensor(0).extreme(MG_MIN, try $0.optionalIntegers(1), keepdim: try $0.boolean(2), name: "amin", grad: "AminBackward0"))
     },
-    Operation(
+    TensorOperation(
       "argmax", "The position of the largest element along a dimension, or among all elements.", [.input, optionalDim, .keepdim],
       samples: [[.float(2, 3)], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)]],
       rejects: beyond + [[.float(0)]], differentiable: false
     ) { .indices(try $0.tensor(0).argmax(try $0.optionalInteger(1), keepdim: try $0.boolean(2))) },
-    Operation(
+    TensorOperation(
       "argmin", "The position of the smallest element along a dimension, or among all elements.", [.input, optionalDim, .keepdim],
       samples: [[.float(2, 3)], [.float(2, 3), .integer(1)]], rejects: beyond + [[.float(0)]], differentiable: false
     ) { .indices(try $0.tensor(0).argmin(try $0.optionalInteger(1), keepdim: try $0.boolean(2))) },
-    Operation(
+    TensorOperation(
       "var", "The variance over dimensions, divided by n − correction.",
       [.input, dims, .init("correction", .number, default: "1"), .keepdim],
       samples: [[.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .list([0, 2]), .number(0), .flag(true)]], rejects: beyond
     ) {
       .tensor(try $0.tensor(0).variance(try $0.optionalIntegers(1), correction: try $0.number(2, default: 1), keepdim: try $0.boolean(3)))
     },
-    Operation(
+    TensorOperation(
       "std", "The standard deviation over dimensions, divided by n − correction.",
       [.input, dims, .init("correction", .number, default: "1"), .keepdim],
       samples: [[.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3), .list([0]), .number(0), .flag(true)]], rejects: beyond
     ) { .tensor(try $0.tensor(0).std(try $0.optionalIntegers(1), correction: try $0.number(2, default: 1), keepdim: try $0.boolean(3))) },
-    Operation(
+    TensorOperation(
       "norm", "(Σ|x|^p)^(1/p) over dimensions.", [.input, .init("p", .number, default: "2"), dims, .keepdim],
       samples: [
         [.float(2, 3)], [.float(2, 3), .number(1)], [.float(2, 3), .number(3), .integer(1)],
@@ -396,34 +396,34 @@ enum Reductions {
       ],
       rejects: [[.integers([2], 1...2)]]
     ) { .tensor(try $0.tensor(0).norm(try $0.number(1, default: 2), try $0.optionalIntegers(2), keepdim: try $0.boolean(3))) },
-    Operation(
+    TensorOperation(
       "logsumexp", "The logarithm of the sum of exponentials over dimensions, without overflow.",
       [.input, .init("dim", .dimensions), .keepdim],
       samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .list([0, 1])], [.values([2], [1000, 1001]), .integer(0)]],
       rejects: beyond
     ) { .tensor(try $0.tensor(0).logsumexp(try $0.integers(1), keepdim: try $0.boolean(2))) },
-    Operation(
+    TensorOperation(
       "any", "Whether any element is nonzero, over dimensions.", [.input, dims, .keepdim],
       samples: [[.booleans([2, 3])], [.integers([2, 3], 0...1), .integer(1)], [.booleans([0])]], differentiable: false
     ) { .tensor(try $0.tensor(0).any(try $0.optionalIntegers(1), keepdim: try $0.boolean(2))) },
-    Operation(
+    TensorOperation(
       "all", "Whether all elements are nonzero, over dimensions.", [.input, dims, .keepdim],
       samples: [[.booleans([2, 3])], [.integers([2, 3], 0...1), .integer(1)], [.booleans([0])]], differentiable: false
     ) { .tensor(try $0.tensor(0).all(try $0.optionalIntegers(1), keepdim: try $0.boolean(2))) },
-    Operation(
+    TensorOperation(
       "cumsum", "Running sums along a dimension.", [.input, .dim],
       samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.integers([4], 1...4), .integer(0)]],
       rejects: beyond
     ) { .tensor(try $0.tensor(0).cumsum(try $0.integer(1))) },
-    Operation(
+    TensorOperation(
       "cumprod", "Running products along a dimension.", [.input, .dim],
       samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.values([4], [1, 0, 2, 3]), .integer(0)]], rejects: beyond
     ) { .tensor(try $0.tensor(0).cumprod(try $0.integer(1))) },
   ]
 
   /// `max` and `min`: of all, along a dimension, or of two tensors.
-  private static func extreme(_ name: String, _ summary: String, _ pairwise: Binary) -> Operation {
-    Operation(
+  private static func extreme(_ name: String, _ summary: String, _ pairwise: Binary) -> TensorOperation {
+    TensorOperation(
       name, summary, [.input, Parameter("dim", .dimension, optional: true), .keepdim],
       samples: [
         [.float(2, 3)], [.values([4], [2, 1, 2, 0])], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)], [.float()],

@@ -6,7 +6,7 @@ extension Sample {
   /// Element i of tensor k lies at the fractional part of (i + 1)·φ + k·√2 of its range: spread over it in no order, with no
   /// repeats within a tensor or between tensors. Floats are exact in float32 whatever the dtype, so that one expected
   /// value serves both, and keep away from whole numbers and halves, where many functions have their kinks.
-  package func arguments(for operation: Operation, dtype: DType = .float32) throws -> Arguments {
+  package func arguments(for operation: TensorOperation, dtype: DType = .float32) throws -> Arguments {
     var tensors = 0
     return Arguments(
       operation.name,

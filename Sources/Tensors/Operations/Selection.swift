@@ -112,8 +112,8 @@ extension Binary {
 }
 
 enum Selection {
-  static let list: [Operation] = [
-    Operation(
+  static let list: [TensorOperation] = [
+    TensorOperation(
       "where", "input where the condition holds, else other; all broadcast.",
       [.init("condition", .tensor), .init("input", .operand), .init("other", .operand)], forms: .both,
       samples: [
@@ -122,12 +122,12 @@ enum Selection {
       ],
       rejects: [[.float(2), .float(2), .float(2)], [.booleans([2]), .float(3), .float(3)]]
     ) { .tensor(try $0.tensor(0).choosing(try operand($0, 1), else: try operand($0, 2))) },
-    Operation(
+    TensorOperation(
       "masked_fill", "A copy with a number where the mask holds.", [.input, .init("mask", .tensor), .init("value", .number)], forms: .all,
       samples: [[.float(2, 3), .booleans([2, 3]), .number(1.5)], [.float(2, 3), .booleans([3]), .number(0)]],
       rejects: [[.float(2, 3), .float(2, 3), .number(1)], [.float(2, 3), .booleans([2]), .number(1)]]
     ) { .tensor(try $0.tensor(0).maskedFill(try $0.tensor(1), try $0.number(2))) },
-    Operation(
+    TensorOperation(
       "clamp", "Elements limited to min…max; the gradient is 0 at the bounds.",
       [.input, .init("min", .number, optional: true), .init("max", .number, optional: true)], aliases: ["clip"], forms: .all,
       samples: [
@@ -136,19 +136,19 @@ enum Selection {
       ],
       rejects: [[.float(2)]]
     ) { .tensor(try $0.tensor(0).clamp(try $0.optionalNumber(1), try $0.optionalNumber(2))) },
-    Operation(
+    TensorOperation(
       "addcmul", "input + value · tensor1 · tensor2.",
       [.input, .init("tensor1", .tensor), .init("tensor2", .tensor), .init("value", .number, default: "1")], forms: .all,
       samples: [[.float(2, 3), .float(2, 3), .float(2, 3)], [.float(2, 3), .float(3), .float(2, 1), .number(0.5)]],
       rejects: [[.float(2), .float(3), .float(2)]]
     ) { .tensor(try $0.tensor(0).addcmul(try $0.tensor(1), try $0.tensor(2), try $0.number(3, default: 1))) },
-    Operation(
+    TensorOperation(
       "addcdiv", "input + value · tensor1 / tensor2.",
       [.input, .init("tensor1", .tensor), .init("tensor2", .tensor), .init("value", .number, default: "1")], forms: .all,
       samples: [[.float(2, 3), .float(2, 3), .positive(2, 3)], [.float(2, 3), .float(3), .positive(2, 1), .number(0.5)]],
       rejects: [[.float(2), .float(3), .float(2)]]
     ) { .tensor(try $0.tensor(0).addcdiv(try $0.tensor(1), try $0.tensor(2), try $0.number(3, default: 1))) },
-    Operation(
+    TensorOperation(
       "lerp", "input + weight · (end − input).", [.input, .init("end", .tensor), .init("weight", .operand)], forms: .all,
       samples: [[.float(2, 3), .float(2, 3), .number(0.3)], [.float(2, 3), .float(3), .float(2, 3)]],
       rejects: [[.float(2), .float(3), .number(0.5)]]

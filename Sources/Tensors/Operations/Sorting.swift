@@ -96,8 +96,8 @@ extension Tensor {
 enum Sorting {
   private static let lastDim = Parameter("dim", .dimension, default: "-1")
 
-  static let list: [Operation] = [
-    Operation(
+  static let list: [TensorOperation] = [
+    TensorOperation(
       "sort", "Elements in order along a dimension (stable), and where each came from.",
       [.input, lastDim, .init("descending", .boolean, default: "false")],
       samples: [[.float(2, 4)], [.float(4, 2), .integer(0), .flag(true)], [.values([5], [2, 1, 2, 1, 3])]],
@@ -106,11 +106,11 @@ enum Sorting {
       let (values, indices) = try $0.tensor(0).sort(try $0.integer(1, default: -1), descending: try $0.boolean(2))
       return .several([.tensor(values), .indices(indices)])
     },
-    Operation(
+    TensorOperation(
       "argsort", "Where each element of the sorted tensor came from.", [.input, lastDim, .init("descending", .boolean, default: "false")],
       samples: [[.float(2, 4)], [.float(4, 2), .integer(0), .flag(true)]], differentiable: false
     ) { .indices(try $0.tensor(0).sort(try $0.integer(1, default: -1), descending: try $0.boolean(2)).indices) },
-    Operation(
+    TensorOperation(
       "topk", "The k largest (or smallest) elements along a dimension in order, and their positions.",
       [.input, .init("k", .integer), lastDim, .init("largest", .boolean, default: "true")],
       samples: [[.float(2, 4), .integer(2)], [.float(4, 2), .integer(3), .integer(0), .flag(false)]], rejects: [[.float(3), .integer(4)]]
@@ -119,14 +119,14 @@ enum Sorting {
         try $0.integer(1), try $0.integer(2, default: -1), largest: try $0.boolean(3, default: true))
       return .several([.tensor(values), .indices(indices)])
     },
-    Operation(
+    TensorOperation(
       "kthvalue", "The k-th smallest element along a dimension and its position.", [.input, .init("k", .integer), lastDim, .keepdim],
       samples: [[.float(2, 4), .integer(2)], [.float(4, 2), .integer(1), .integer(0), .flag(true)]], rejects: [[.float(3), .integer(0)]]
     ) {
       let (values, indices) = try $0.tensor(0).kthvalue(try $0.integer(1), try $0.integer(2, default: -1), keepdim: try $0.boolean(3))
       return .several([.tensor(values), .indices(indices)])
     },
-    Operation(
+    TensorOperation(
       "median", "The lower median of all elements, or along a dimension with its position.",
       [.input, Parameter("dim", .dimension, optional: true), .keepdim],
       samples: [[.float(2, 3)], [.float(2, 4), .integer(1)], [.float(3, 2), .integer(0), .flag(true)], [.values([4], [1, 1, 1, 2])]]

@@ -12,12 +12,12 @@ public final class Unary: Formulas, @unchecked Sendable {
   let floats: Bool
   /// The fused backward for the usual case; the formula serves when the gradient is itself differentiated.
   let fused: mg_binary_op?
-  let forms: Operation.Forms
+  let forms: TensorOperation.Forms
   let aliases: [String]
 
   init(
     _ name: String, _ kernel: mg_unary_op, _ summary: String, grad: String? = nil, in domain: ClosedRange<Double> = -2...2,
-    floats: Bool = true, fused: mg_binary_op? = nil, forms: Operation.Forms = .all, aliases: [String] = [],
+    floats: Bool = true, fused: mg_binary_op? = nil, forms: TensorOperation.Forms = .all, aliases: [String] = [],
     _ rule: Rule?
   ) {
     self.name = name
@@ -73,10 +73,10 @@ public final class Unary: Formulas, @unchecked Sendable {
     }
   }
 
-  var operation: Operation {
+  var operation: TensorOperation {
     var samples: [Sample] = [[.float([2, 3], domain)], [.float([], domain)], [.float([0, 3], domain)], [.float([4, 1, 3], domain)]]
     if !floats { samples.append([.integers([2, 3], -3...3)]) }
-    return Operation(
+    return TensorOperation(
       name, summary, [.input], aliases: aliases, forms: forms, samples: samples, differentiable: rule0 != nil, unary: self
     ) { .tensor(try self(try $0.tensor(0))) }
   }
@@ -140,7 +140,11 @@ extension Unary {
 
   package static let relu = Unary(
     "relu", MG_RELU, "The element where it is positive, else 0.", floats: false, fused: MG_RELU_GRAD,
-    forms: [.function, .method, .inPlace, .functional], .uses(.output) { c in try c.g * c.y.gt(0).to(c.g.dtype) })
+    forms: [.function, .method, .inPlace, .functional],
+    .uses(.output) { c in
+      // Where y is NaN the gradient passes on, as PyTorch's does; and 0 stays 0 beside an infinite gradient.
+      try c.g.maskedFill(c.y.le(0), .integer(0))
+    })
   package static let sigmoid = Unary(
     "sigmoid", MG_SIGMOID, "1 / (1 + e^−x).", fused: MG_SIGMOID_GRAD, forms: [.function, .method, .inPlace, .functional],
     .uses(.output) { c in try c.g * (c.y * (1.0 - c.y)) })

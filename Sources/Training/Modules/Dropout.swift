@@ -49,14 +49,14 @@ public final class Dropout: Module {
 
   static let kinds = [
     ModuleKind(
-      "Dropout", "While training, sets elements to 0 with probability p and scales the others by 1/(1−p).",
+      "Dropout", "While training, sets elements to 0 with probability p and scales the others by 1/(1−p).", of: Dropout.self,
       [.init("p", .number, default: "0.5"), .init("inplace", .boolean, default: "false")],
-      fields: [("p", { .number(($0 as! Dropout).p) }), ("inplace", { .boolean(($0 as! Dropout).inPlace) })],
+      fields: [("p", { .number($0.p) }), ("inplace", { .boolean($0.inPlace) })],
       writers: [
         "p": { module, value in
           switch value {
-          case .number(let p): try (module as! Dropout).setProbability(p)
-          case .integer(let p): try (module as! Dropout).setProbability(Double(p))
+          case .number(let p): try module.setProbability(p)
+          case .integer(let p): try module.setProbability(Double(p))
           default: throw TensorError(.argument, "Dropout", "p must be a number, got \(value.text(indexBase: 0))")
           }
         },
@@ -64,7 +64,7 @@ public final class Dropout: Module {
           guard case .boolean(let flag) = value else {
             throw TensorError(.argument, "Dropout", "inplace must be true or false, got \(value.text(indexBase: 0))")
           }
-          (module as! Dropout).inPlace = flag
+          module.inPlace = flag
         },
       ],
       samples: [ModuleSample([], [.float(4, 8)]), ModuleSample([.number(0.25)], [.float(4, 8)])]

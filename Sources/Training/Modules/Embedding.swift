@@ -62,13 +62,13 @@ public final class Embedding: Module {
 
   static let kinds = [
     ModuleKind(
-      "Embedding", "A table of num_embeddings vectors of size embedding_dim, looked up by whole numbers.",
+      "Embedding", "A table of num_embeddings vectors of size embedding_dim, looked up by whole numbers.", of: Embedding.self,
       [
         .init("num_embeddings", .integer), .init("embedding_dim", .integer), .init("padding_idx", .index, optional: true), .dtype,
       ],
       fields: [
-        ("num_embeddings", { .integer(($0 as! Embedding).entries) }), ("embedding_dim", { .integer(($0 as! Embedding).width) }),
-        ("padding_idx", { ($0 as! Embedding).padding.map { .index($0) } ?? .none }),
+        ("num_embeddings", { .integer($0.entries) }), ("embedding_dim", { .integer($0.width) }),
+        ("padding_idx", { $0.padding.map { .index($0) } ?? .none }),
       ],
       samples: [
         ModuleSample([.integer(5), .integer(3)], [.positions([4], 0...4)]),

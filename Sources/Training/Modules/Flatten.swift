@@ -22,9 +22,9 @@ public final class Flatten: Module {
 
   static let kinds = [
     ModuleKind(
-      "Flatten", "Merges the dimensions from start_dim through end_dim into one; by default all but the first.",
+      "Flatten", "Merges the dimensions from start_dim through end_dim into one; by default all but the first.", of: Flatten.self,
       [.init("start_dim", .dimension, default: "1"), .init("end_dim", .dimension, default: "-1")],
-      fields: [("start_dim", { .index(($0 as! Flatten).start) }), ("end_dim", { .index(($0 as! Flatten).end) })],
+      fields: [("start_dim", { .index($0.start) }), ("end_dim", { .index($0.end) })],
       samples: [ModuleSample([], [.float(2, 3, 4)]), ModuleSample([.integer(0), .integer(1)], [.float(2, 3, 4)])]
     ) { Flatten(start: try $0.integer(0, default: 1), end: try $0.integer(1, default: -1)) }
   ]

@@ -64,18 +64,18 @@ public final class Identity: Module {
 extension Linear {
   static let kinds = [
     ModuleKind(
-      "Linear", "y = x · weightᵀ + bias, from (…, in_features) to (…, out_features).",
+      "Linear", "y = x · weightᵀ + bias, from (…, in_features) to (…, out_features).", of: Linear.self,
       [
         .init("in_features", .integer), .init("out_features", .integer), .init("bias", .boolean, default: "true"), .dtype,
       ],
       fields: [
-        ("in_features", { .integer(($0 as! Linear).inFeatures) }), ("out_features", { .integer(($0 as! Linear).outFeatures) }),
+        ("in_features", { .integer($0.inFeatures) }), ("out_features", { .integer($0.outFeatures) }),
       ],
       samples: [
         ModuleSample([.integer(3), .integer(2)], [.float(5, 3)]), ModuleSample([.integer(3), .integer(2), .flag(false)], [.float(3)]),
         ModuleSample([.integer(3), .integer(2)], [.float(2, 4, 3)]),
       ]
     ) { try Linear(try $0.integer(0), try $0.integer(1), bias: try $0.boolean(2, default: true), dtype: try $0.dtype(3)) },
-    ModuleKind("Identity", "Returns its input.", samples: [ModuleSample([], [.float(2, 3)])]) { _ in Identity() },
+    ModuleKind("Identity", "Returns its input.", of: Identity.self, samples: [ModuleSample([], [.float(2, 3)])]) { _ in Identity() },
   ]
 }

@@ -7,6 +7,11 @@ public enum ModuleCatalogue {
   public static let kinds: [ModuleKind] =
     Linear.kinds + Flatten.kinds + Embedding.kinds + Dropout.kinds + Activation.kinds + Loss.kinds
 
+  /// The module's class; nil for a class of the host's own, whatever its name.
+  public static func kind(of module: Module) -> ModuleKind? {
+    kind(named: module.kind).flatMap { $0.describes(module) ? $0 : nil }
+  }
+
   /// The class of that name.
   public static func kind(named name: String) -> ModuleKind? { byName[name] }
 

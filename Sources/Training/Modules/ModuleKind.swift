@@ -11,28 +11,42 @@ public struct ModuleKind: @unchecked Sendable {
   public let summary: String
   /// The constructor's arguments, in PyTorch's order.
   public let parameters: [Parameter]
-  /// What can be read of a module of this class: `in_features`, `p`.
-  public let fields: [(name: String, read: (Module) -> ModuleField)]
-  /// The fields that can be assigned to, and how. Throws for a value of the wrong kind or out of range.
+  /// What can be read of a module of this class: `in_features`, `p`. Throws for a module of another class.
+  public let fields: [(name: String, read: (Module) throws -> ModuleField)]
+  /// The fields that can be assigned to, and how. Throws for a value of the wrong kind or out of range, and for a module
+  /// of another class.
   public let writers: [String: (Module, ModuleField) throws -> Void]
   public let samples: [ModuleSample]
   /// Makes a module from decoded arguments; indices and dimensions count from 0.
   public let make: (Arguments) throws -> Module
+  private let swiftClass: Module.Type
 
-  init(
-    _ name: String, _ summary: String, _ parameters: [Parameter] = [],
-    fields: [(name: String, read: (Module) -> ModuleField)] = [],
-    writers: [String: (Module, ModuleField) throws -> Void] = [:], samples: [ModuleSample],
-    make: @escaping (Arguments) throws -> Module
+  /// `Class` ties the fields to what `make` makes.
+  init<Class: Module>(
+    _ name: String, _ summary: String, of swiftClass: Class.Type, _ parameters: [Parameter] = [],
+    fields: [(name: String, read: (Class) throws -> ModuleField)] = [],
+    writers: [String: (Class, ModuleField) throws -> Void] = [:], samples: [ModuleSample],
+    make: @escaping (Arguments) throws -> Class
   ) {
+    // A host may give its own class any name, so a module found by its kind can be of another class.
+    func own(_ module: Module) throws -> Class {
+      guard let module = module as? Class else {
+        throw TensorError(.argument, name, "a \(type(of: module)) named \(module.kind) has not the fields of \(name)")
+      }
+      return module
+    }
     self.name = name
     self.summary = summary
     self.parameters = parameters
-    self.fields = fields
-    self.writers = writers
+    self.swiftClass = swiftClass
+    self.fields = fields.map { field in (field.name, { try field.read(own($0)) }) }
+    self.writers = writers.mapValues { write in { try write(own($0), $1) } }
     self.samples = samples
     self.make = make
   }
+
+  /// Whether the module is of this class, not only of its name.
+  func describes(_ module: Module) -> Bool { module.kind == name && type(of: module) == swiftClass }
 }
 
 /// The value of a module's field.
@@ -68,7 +82,7 @@ public struct ModuleSample: Sendable {
   package func decoded(for kind: ModuleKind, dtype: DType = .float32) throws -> ([Argument], [Tensor]) {
     // Arguments and inputs are made together, so that no values repeat among them.
     let parameters = kind.parameters.prefix(arguments.values.count)
-    let signature = Operation(kind.name, "", parameters + inputs.values.map { _ in .input }) { _ in .list([]) }
+    let signature = TensorOperation(kind.name, "", parameters + inputs.values.map { _ in .input }) { _ in .list([]) }
     let values = try Sample(arguments.values + inputs.values).arguments(for: signature, dtype: dtype).values
     let tensors = values.dropFirst(parameters.count).compactMap { if case .tensor(let tensor) = $0 { tensor } else { nil } }
     return (Array(values.prefix(parameters.count)), tensors)

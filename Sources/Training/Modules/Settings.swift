@@ -45,13 +45,18 @@ struct Settings {
     }
   }
 
-  subscript(name: String) -> ModuleField? {
-    parameters.firstIndex { $0.name == name }.map { values[$0] }
+  private func position(_ name: String) throws -> Int {
+    guard let position = parameters.firstIndex(where: { $0.name == name }) else {
+      throw TensorError(.argument, kind, "there is no option \(name)")
+    }
+    return position
   }
+
+  func value(_ name: String) throws -> ModuleField { values[try position(name)] }
 
   /// Changes a value to another of its kind; none stands for an absent dimension or tensor.
   mutating func set(_ name: String, _ value: ModuleField) throws {
-    let position = parameters.firstIndex { $0.name == name }!
+    let position = try position(name)
     switch (parameters[position].kind, value) {
     case (.number, .number), (.number, .integer), (.integer, .integer), (.dimension, .index), (.index, .index),
       (.boolean, .boolean), (.string, .string), (.tensor, .tensor):

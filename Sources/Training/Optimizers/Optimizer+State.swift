@@ -81,7 +81,7 @@ extension Optimizer {
     }
     let options = try state.groups.map { try kind.values(Dictionary($0.options.map { ($0.name, $0.value) }) { $1 }, over: defaults) }
     for (index, group) in groups.enumerated() {
-      try group.replace(options[index], at: index)
+      try group.replace(options[index])
       group.slots = slots[index]
     }
   }

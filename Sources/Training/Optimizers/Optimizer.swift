@@ -6,11 +6,11 @@ import Tensors
 /// Moves parameters along their gradients.
 ///
 /// A step touches only parameters that require grad and have a gradient: a frozen one keeps its bits, whatever its
-/// gradient, moments or weight decay. Subclasses decode their options in `configure` and move one parameter in
-/// `update`.
-open class Optimizer {
+/// gradient, moments or weight decay. How it moves the others is its method's part, see Method.swift; it is
+/// made by its kind.
+public final class Optimizer {
   public let kind: OptimizerKind
-  // Unchecked here and in the subclasses: a step reads these for every parameter, and runs no code but its own.
+  // Unchecked here and in the groups: a step reads these for every parameter, and runs no code but its own.
   @exclusivity(unchecked) public internal(set) var groups: [Group] = []
   let defaults: [OptionValue]
 
@@ -41,40 +41,32 @@ open class Optimizer {
         throw TensorError(.dtype, kind.name, "parameter \(index: position) is a tensor of \(parameter.dtype); float32 or float64 is needed")
       }
     }
-    try configure(Options(kind, values), group: groups.count)
-    groups.append(Group(self, parameters, values))
+    groups.append(try Group(kind, parameters, values))
   }
-
-  // MARK: What subclasses do
-
-  /// Decodes and checks the options of a group that is about to be added, or whose options changed.
-  func configure(_ options: Options, group: Int) throws {}
-
-  /// Moves one parameter, as the `slot.steps`th update of it.
-  func update(_ target: Target, _ slot: inout Slot, group: Int) throws {}
 
   // MARK: Steps
 
   /// Moves every parameter that requires grad and has a gradient. Outside the graph; counts as a write to each.
-  open func step() throws {
+  public func step() throws {
     for index in groups.indices {
       let group = groups[index]
       if let problem = group.problem { throw problem }
+      let method = group.method
       try group.forEachSlot { parameter, slot in
         guard parameter.requiresGrad, let gradient = parameter.grad else { return }
         if let target = Target(parameter, gradient) {
           slot.steps += 1
-          try update(target, &slot, group: index)
+          try method.update(target, &slot, of: group)
           parameter.bumpVersion()
         } else {
-          try updateApart(parameter, gradient, &slot, group: index)
+          try updateApart(parameter, gradient, &slot, group)
         }
       }
     }
   }
 
   /// The same for tensors whose elements lie apart: packed copies are updated, and the result copied back.
-  private func updateApart(_ parameter: Tensor, _ gradient: Tensor, _ slot: inout Slot, group: Int) throws {
+  private func updateApart(_ parameter: Tensor, _ gradient: Tensor, _ slot: inout Slot, _ group: Group) throws {
     guard gradient.shape == parameter.shape else {
       throw TensorError(
         .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) has a gradient of shape \(gradient.shape)")
@@ -86,7 +78,7 @@ open class Optimizer {
     }
     let (packed, copy) = (try parameter.packed(), try gradient.copied())
     slot.steps += 1
-    try withExtendedLifetime((packed, copy)) { try update(Target(packed, copy)!, &slot, group: group) }
+    try withExtendedLifetime((packed, copy)) { try group.method.update(Target(packed, copy)!, &slot, of: group) }
     if packed === parameter { parameter.bumpVersion() } else { try parameter.assign(packed) }
   }
 
@@ -104,13 +96,14 @@ extension Optimizer {
     public let kind: OptimizerKind
     @exclusivity(unchecked) public internal(set) var slots: [Slot]
     private var values: [OptionValue]
-    private weak var owner: Optimizer?
+    /// Made from the values.
+    @exclusivity(unchecked) fileprivate var method: any Method
     /// What was wrong with an option that was assigned; the next step throws it.
     @exclusivity(unchecked) fileprivate var problem: TensorError?
 
-    init(_ owner: Optimizer, _ parameters: [Tensor], _ values: [OptionValue]) {
-      self.owner = owner
-      kind = owner.kind
+    init(_ kind: OptimizerKind, _ parameters: [Tensor], _ values: [OptionValue]) throws {
+      self.kind = kind
+      method = try kind.method(values)
       slots = parameters.map { Slot($0) }
       self.values = values
     }
@@ -133,8 +126,7 @@ extension Optimizer {
     public func set(_ option: String, _ value: OptionValue) throws {
       var changed = values
       changed[try kind.checkedPosition(of: option)] = value
-      guard let owner, let index = owner.groups.firstIndex(where: { $0 === self }) else { return values = changed }
-      try replace(changed, at: index)
+      try replace(changed)
     }
 
     /// Calls `body` with every parameter and its slot. The slots keep the parameters alive, so this does not count
@@ -148,10 +140,28 @@ extension Optimizer {
       }
     }
 
-    func replace(_ changed: [OptionValue], at index: Int) throws {
-      try owner?.configure(Options(kind, changed), group: index)
+    func replace(_ changed: [OptionValue]) throws {
+      method = try kind.method(changed)
       values = changed
       problem = nil
+    }
+
+    /// The buffer of a parameter's moment: the one at hand, or a new one filled with `value`. Throws when the parameter
+    /// has changed its size since that was made.
+    @inline(__always)
+    func moment(_ buffer: inout Tensor?, _ parameter: Tensor, filledWith value: Double = 0) throws -> UnsafeMutableRawPointer {
+      if let buffer, buffer.count == parameter.count { return buffer.data }
+      return try freshMoment(&buffer, parameter, value)
+    }
+
+    private func freshMoment(_ buffer: inout Tensor?, _ parameter: Tensor, _ value: Double) throws -> UnsafeMutableRawPointer {
+      if let buffer {
+        throw TensorError(
+          .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) had shape \(buffer.shape) when its moments were made")
+      }
+      let made = try Tensor.full(parameter.shape, .real(value), dtype: parameter.dtype)
+      buffer = made
+      return made.data
     }
   }
 
@@ -168,24 +178,6 @@ extension Optimizer {
     public internal(set) var number = 1.0
 
     init(_ parameter: Tensor) { self.parameter = parameter }
-  }
-
-  /// The buffer of a parameter's moment: the one at hand, or a new one filled with `value`. Throws when the parameter
-  /// has changed its size since that was made.
-  @inline(__always)
-  final func moment(_ buffer: inout Tensor?, _ parameter: Tensor, filledWith value: Double = 0) throws -> UnsafeMutableRawPointer {
-    if let buffer, buffer.count == parameter.count { return buffer.data }
-    return try freshMoment(&buffer, parameter, value)
-  }
-
-  private func freshMoment(_ buffer: inout Tensor?, _ parameter: Tensor, _ value: Double) throws -> UnsafeMutableRawPointer {
-    if let buffer {
-      throw TensorError(
-        .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) had shape \(buffer.shape) when its moments were made")
-    }
-    let made = try Tensor.full(parameter.shape, .real(value), dtype: parameter.dtype)
-    buffer = made
-    return made.data
   }
 
   /// A parameter and its gradient as a kernel sees them: contiguous, of one shape and dtype, apart in memory.

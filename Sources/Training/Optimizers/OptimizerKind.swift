@@ -16,11 +16,11 @@ public struct OptimizerKind: @unchecked Sendable {
   let countsSteps: Bool
   /// PyTorch's name of the running number kept for each parameter, if there is one.
   public let numberName: String?
-  private let build: (OptimizerKind, [String: OptionValue]) throws -> Optimizer
+  private let method: any Method.Type
 
   init(
-    _ name: String, _ summary: String, _ options: [Option], state: [String], number: String? = nil, countsSteps: Bool = true,
-    _ build: @escaping (OptimizerKind, [String: OptionValue]) throws -> Optimizer
+    _ name: String, _ summary: String, by method: any Method.Type, _ options: [Option], state: [String], number: String? = nil,
+    countsSteps: Bool = true
   ) {
     self.name = name
     self.summary = summary
@@ -28,18 +28,21 @@ public struct OptimizerKind: @unchecked Sendable {
     stateNames = state
     numberName = number
     self.countsSteps = countsSteps
-    self.build = build
+    self.method = method
   }
 
   /// Makes an optimizer of groups of parameters with options of their own, and options for all of them.
   ///
   /// Throws for options that are unknown or impossible and for what `Optimizer.addGroup` refuses.
   public func make(_ groups: [([Tensor], [String: OptionValue])], _ options: [String: OptionValue]) throws -> Optimizer {
-    let optimizer = try build(self, options)
+    let optimizer = try Optimizer(self, options)
     guard !groups.isEmpty else { throw TensorError(.argument, name, "the list of parameters is empty") }
     for (parameters, own) in groups { try optimizer.addGroup(parameters, own) }
     return optimizer
   }
+
+  /// The method with the options of a group. Throws when one is impossible.
+  func method(_ values: [OptionValue]) throws -> any Method { try method.init(Options(self, values)) }
 
   func position(of option: String) -> Int? { options.firstIndex { $0.name == option } }
 
@@ -78,6 +81,9 @@ struct Option {
   }
   static func decay(_ value: Double) -> Option {
     Option("weight_decay", .number(value), "times the parameter, added to its gradient")
+  }
+  static func decoupled(_ flag: Bool) -> Option {
+    Option("decoupled_weight_decay", .boolean(flag), "let weight decay shrink the parameter instead of joining its gradient")
   }
   static let betas = Option(
     "betas", .pair(0.9, 0.999), "how much is kept at each step of the mean gradient and of the mean square")

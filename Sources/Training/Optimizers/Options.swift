@@ -37,6 +37,17 @@ struct Options {
     }
   }
 
+  /// The name of the method, for errors.
+  var method: String { kind.name }
+
+  // Those that several methods share; OptimizerKind.swift declares them.
+  var rate: Double { get throws { try number("lr") } }
+  var epsilon: Double { get throws { try number("eps") } }
+  var decay: Double { get throws { try number("weight_decay") } }
+  var betas: (Double, Double) { get throws { try fractions("betas") } }
+  var isDecoupled: Bool { get throws { try boolean("decoupled_weight_decay") } }
+  var maximize: Bool { get throws { try boolean("maximize") } }
+
   private func value(_ name: String) -> OptionValue { values[kind.position(of: name)!] }
 
   private func wrong(_ name: String, _ expected: String) -> TensorError {
@@ -69,12 +80,5 @@ struct Options {
       throw wrong(name, "two numbers from 0 up to, not including, 1")
     }
     return (a, b)
-  }
-}
-
-extension Array {
-  /// Replaces the element at `position`, or appends it there.
-  mutating func put(_ element: Element, at position: Int) {
-    if position < count { self[position] = element } else { append(element) }
   }
 }

@@ -4,44 +4,37 @@ import CKernels
 import Tensors
 
 /// p −= lr · g, where g may include weight decay and a running mean of past gradients.
-public final class SGD: Optimizer {
-  private struct Settings {
-    var rate, momentum, dampening, decay: Double
-    var nesterov, maximize: Bool
-  }
+struct SGD: Method {
+  let rate, decay, momentum, dampening: Double
+  let nesterov, maximize: Bool
 
-  @exclusivity(unchecked) private var settings: [Settings] = []
-
-  override func configure(_ options: Options, group: Int) throws {
-    let new = Settings(
-      rate: try options.number("lr"), momentum: try options.number("momentum"), dampening: try options.anyNumber("dampening"),
-      decay: try options.number("weight_decay"), nesterov: try options.boolean("nesterov"), maximize: try options.boolean("maximize"))
-    guard !new.nesterov || (new.momentum > 0 && new.dampening == 0) else {
+  init(_ options: Options) throws {
+    (rate, decay, maximize) = try (options.rate, options.decay, options.maximize)
+    (momentum, dampening) = try (options.number("momentum"), options.anyNumber("dampening"))
+    nesterov = try options.boolean("nesterov")
+    guard !nesterov || (momentum > 0 && dampening == 0) else {
       throw TensorError(
-        .argument, kind.name,
-        "nesterov needs a momentum above 0 and no dampening, got momentum = \(pythonNumber(new.momentum)) and dampening = \(pythonNumber(new.dampening))"
+        .argument, options.method,
+        "nesterov needs a momentum above 0 and no dampening, got momentum = \(pythonNumber(momentum)) and dampening = \(pythonNumber(dampening))"
       )
     }
-    settings.put(new, at: group)
   }
 
-  override func update(_ target: Target, _ slot: inout Slot, group: Int) throws {
-    let set = settings[group]
+  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
     let first = slot.first == nil
-    let buffer = set.momentum == 0 ? nil : try moment(&slot.first, slot.parameter)
+    let buffer = momentum == 0 ? nil : try group.moment(&slot.first, slot.parameter)
     mg_sgd(
-      target.dtype, target.count, target.parameter, target.gradient, buffer, set.rate, set.momentum, set.dampening, set.decay,
-      set.nesterov, set.maximize, first)
+      target.dtype, target.count, target.parameter, target.gradient, buffer, rate, momentum, dampening, decay, nesterov, maximize,
+      first)
   }
 
   static let kinds = [
     OptimizerKind(
-      "SGD", "Stochastic gradient descent, with momentum and Nesterov's variant.",
+      "SGD", "Stochastic gradient descent, with momentum and Nesterov's variant.", by: SGD.self,
       [
         .rate(1e-3), .decay(0), .maximize, .fused, Option("momentum", .number(0), "how much of the past gradients' mean is kept"),
         Option("dampening", .number(0), "how much of the new gradient is left out of the mean"),
         Option("nesterov", .boolean(false), "look ahead along the mean (Nesterov)"),
-      ], state: ["momentum_buffer"], countsSteps: false
-    ) { try SGD($0, $1) }
+      ], state: ["momentum_buffer"], countsSteps: false)
   ]
 }

@@ -123,6 +123,8 @@ mistakes("0 is no position, and what lies outside", {
   { "F.softmax(x, 0)", "softmax: index 0 is out of range: dimensions start at 1 (and -1 is the last)" },
   { "F.cross_entropy(x, mg.tensor{ 0, 1 })", "cross_entropy: index 0 is out of range: class labels start at 1" },
   { "nn.CrossEntropyLoss()(x, mg.tensor{ 0, 1 })", "CrossEntropyLoss: index 0 is out of range: class labels start at 1" },
+  { "F.one_hot(mg.tensor{ 1, 4 }, 3)", "one_hot: label 4 is not one of the 3 classes" },
+  { "F.one_hot(mg.tensor{ 1, -1 }, 3)", "one_hot: label -1 is not one of the 3 classes" },
   { "nn.Softmax(0)", "Softmax: index 0 is out of range: dimensions start at 1 (and -1 is the last)" },
   { "return x[3]", "select: index 3 is out of range for dimension 1 of size 2" },
   { "return x[-3]", "select: index -3 is out of range for dimension 1 of size 2" },

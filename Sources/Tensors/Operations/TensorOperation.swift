@@ -1,40 +1,40 @@
 // What an operation declares about itself. The Lua functions and methods, help, completion and the test suite are
 // all walks over the list of these (see Catalogue.swift), so adding an operation edits one file: its own.
 
-/// One operation: names, parameters, text, samples, and how to run it.
-public struct Operation: @unchecked Sendable {
-  public struct Forms: OptionSet, Sendable {
-    public let rawValue: Int
-    public init(rawValue: Int) { self.rawValue = rawValue }
+/// One operation: names, parameters, text, samples, and how to run it. Not `Operation`, which hosts know from Foundation.
+package struct TensorOperation: @unchecked Sendable {
+  package struct Forms: OptionSet, Sendable {
+    package let rawValue: Int
+    package init(rawValue: Int) { self.rawValue = rawValue }
     /// `mg.name(x)`.
-    public static let function = Forms(rawValue: 1)
+    package static let function = Forms(rawValue: 1)
     /// `x:name()`.
-    public static let method = Forms(rawValue: 2)
+    package static let method = Forms(rawValue: 2)
     /// `x:name_()`, writing the result into x.
-    public static let inPlace = Forms(rawValue: 4)
+    package static let inPlace = Forms(rawValue: 4)
     /// `F.name(x)`.
-    public static let functional = Forms(rawValue: 8)
-    public static let both: Forms = [.function, .method]
-    public static let all: Forms = [.function, .method, .inPlace]
+    package static let functional = Forms(rawValue: 8)
+    package static let both: Forms = [.function, .method]
+    package static let all: Forms = [.function, .method, .inPlace]
   }
 
-  public let name: String
-  public let aliases: [String]
+  package let name: String
+  package let aliases: [String]
   /// One sentence.
-  public let summary: String
-  public let parameters: [Parameter]
-  public let forms: Forms
-  public let samples: [Sample]
+  package let summary: String
+  package let parameters: [Parameter]
+  package let forms: Forms
+  package let samples: [Sample]
   /// Arguments that must be refused.
-  public let rejects: [Sample]
+  package let rejects: [Sample]
   /// The families' direct way in, for callers that want no argument list.
-  public let unary: Unary?
-  public let binary: Binary?
+  package let unary: Unary?
+  package let binary: Binary?
   /// Whether second derivatives exist (false: piecewise constant or not differentiable at all).
-  public let isDifferentiable: Bool
-  public let run: (Arguments) throws -> Output
+  package let isDifferentiable: Bool
+  package let run: (Arguments) throws -> Output
 
-  public init(
+  package init(
     _ name: String, _ summary: String, _ parameters: [Parameter], aliases: [String] = [], forms: Forms = .both,
     samples: [Sample] = [], rejects: [Sample] = [], differentiable: Bool = true, unary: Unary? = nil, binary: Binary? = nil,
     _ run: @escaping (Arguments) throws -> Output
@@ -212,7 +212,7 @@ public struct Arguments {
 }
 
 /// What an operation gives back.
-public enum Output {
+package enum Output {
   case tensor(Tensor)
   /// A tensor of positions, which Lua shows from 1.
   case indices(Tensor)
