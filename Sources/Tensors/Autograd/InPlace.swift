@@ -169,8 +169,8 @@ extension Tensor {
     TensorError(
       .autograd, "",
       flags.contains(.viewWithoutGrad)
-        ? "a view of shape \(shape) that was made under no_grad is used after its base was written to while gradients were recorded\(Site.phrase(storage.writtenAt, ", last at")); make the view again"
-        : "a view of shape \(shape) that was returned together with others, as by split() or unbind(), is used after its base or another view of it was written to\(Site.phrase(storage.writtenAt, ", last at")); make the views again"
+        ? "a view of shape \(shape) that was made under no_grad is used after its base was written to while gradients were recorded\(Site.phrase(storage.writtenAt, "last at")); make the view again"
+        : "a view of shape \(shape) that was returned together with others, as by split() or unbind(), is used after its base or another view of it was written to\(Site.phrase(storage.writtenAt, "last at")); make the views again"
     )
   }
 }
