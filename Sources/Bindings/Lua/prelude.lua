@@ -97,6 +97,13 @@ function mg.save_npy(t, path)
   end
 end
 
+-- What a dotted name such as "autograd.functional.jacobian" leads to, or nil.
+local function known_as(name)
+  local value = mg
+  for part in name:gmatch "[^.]+" do value = type(value) == "table" and rawget(value, part) or nil end
+  return value
+end
+
 -- mg.help("sum"), mg.help(x.sum), mg.help(nn.Linear): prints the reference text; mg.help() lists the topics.
 function mg.help(topic)
   local names = native.help_names()
@@ -104,10 +111,8 @@ function mg.help(topic)
   if type(topic) == "function" then
     local sample = mg.zeros(1)
     for _, name in ipairs(names) do
-      local library, bare = name:match "^(%a+)%.(.+)$"
-      local known = library and rawget(mg[library], bare) or not library and (rawget(mg, name) == topic and topic or rawget(F, name))
-      if known == topic then topic = name break end
-      if not library then
+      if known_as(name) == topic or rawget(F, name) == topic then topic = name break end
+      if not name:find(".", 1, true) then
         local ok, method = pcall(function() return sample[name] end)
         if ok and method == topic then topic = name break end
       end
@@ -119,6 +124,9 @@ function mg.help(topic)
   error(("help: nothing is known about %s%s"):format(type(topic) == "string" and ("'%s'"):format(topic) or "this " .. type(topic),
     hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
 end
+
+-- To be filled by functional.lua and func.lua.
+mg.autograd.functional, mg.func = {}, {}
 
 -- A name that does not exist is an error that names the nearest one.
 local function strict(library, name)
@@ -135,3 +143,5 @@ strict(optim, "optim")
 strict(F, "nn.functional")
 strict(nn.init, "nn.init")
 strict(mg.autograd, "autograd")
+strict(mg.autograd.functional, "autograd.functional")
+strict(mg.func, "func")
