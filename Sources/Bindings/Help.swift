@@ -9,12 +9,18 @@ public enum Help {
   /// Everything that has a text, sorted.
   public static var names: [String] {
     let operations = (Catalogue.operations + Construction.list).flatMap { [$0.name] + $0.aliases }
-    return Set(operations + ModuleCatalogue.kinds.map { "nn." + $0.name } + OptimizerCatalogue.kinds.map { "optim." + $0.name }).sorted()
+    let kinds = ModuleCatalogue.kinds.map { "nn." + $0.name } + OptimizerCatalogue.kinds.map { "optim." + $0.name }
+    return Set(operations + kinds + scripted.map(\.name)).sorted()
   }
 
-  /// The text for `sum`, `nn.Linear`, `optim.SGD`; nil when nothing has that name.
+  /// The text for `sum`, `mg.sum`, `x:sum`, `nn.Linear`, `optim.SGD`, `autograd.gradcheck`; nil when nothing has that name.
+  ///
+  /// A name without its table means everything that ends in it: `vjp` is one function of `func` and one of `functional`.
   public static func text(for name: String) -> String? {
-    let bare = name.split(separator: ".").last.map(String.init) ?? name
+    let parts = name.split { $0 == "." || $0 == ":" }.map(String.init)
+    let bare = parts.last ?? name
+    let path = (parts.first == "mg" ? Array(parts.dropFirst()) : parts).joined(separator: ".")
+    if let entry = scripted.first(where: { $0.name == path }) { return entry.text }
     if let operation = (Catalogue.operations + Construction.list).first(where: { $0.name == bare || $0.aliases.contains(bare) }) {
       return text(operation)
     }
@@ -36,8 +42,27 @@ public enum Help {
         \(options)
         """
     }
-    return nil
+    let texts = scripted.filter { $0.name.hasSuffix("." + path) }.map(\.text)
+    return texts.isEmpty ? nil : texts.joined(separator: "\n\n")
   }
+
+  /// What functions written in Lua say about themselves, in their sources: each comment from `--[=[ mg.name(` to a line `]=]`.
+  private static let scripted: [(name: String, text: String)] = {
+    var entries: [(name: String, text: String)] = []
+    let resources = [
+      PackageResources.autograd_lua, PackageResources.prelude_lua, PackageResources.functional_lua, PackageResources.gradcheck_lua,
+      PackageResources.func_lua,
+    ]
+    for resource in resources {
+      for comment in Help.text(of: resource).pieces(from: "\n--[=[ mg.", to: "\n]=]\n") {
+        entries.append((name: String(comment.prefix { $0 != "(" }), text: "mg.\(comment)"))
+      }
+    }
+    return entries
+  }()
+
+  /// A source as it was embedded.
+  static func text(of resource: [UInt8]) -> String { String(decoding: resource, as: UTF8.self) }
 
   private static func text(_ operation: TensorOperation) -> String {
     var forms: [String] = []
@@ -73,5 +98,18 @@ public enum Help {
     case .pair(let a, let b): "{ \(a), \(b) }"
     case .none: "nil"
     }
+  }
+}
+
+extension String {
+  /// What stands between each `opening` and the `closing` that follows it.
+  fileprivate func pieces(from opening: String, to closing: String) -> [Substring] {
+    var found: [Substring] = []
+    var rest = self[...]
+    while let start = rest.firstRange(of: opening), let end = rest[start.upperBound...].firstRange(of: closing) {
+      found.append(rest[start.upperBound..<end.lowerBound])
+      rest = rest[end.upperBound...]
+    }
+    return found
   }
 }

@@ -51,17 +51,21 @@ public enum Library {
       throw LuaError("the library could not be registered")
     }
     let primitiveTable = Value.record(native.mapValues(Value.native))
-    func run(_ name: String, _ bytes: [UInt8]) throws -> [Value] {
-      try state.run(
-        source: String(decoding: bytes, as: UTF8.self), chunkName: State.Configuration.internalPrefix + name,
-        arguments: [primitiveTable, .table(mg), .table(nnTable)])
+    @discardableResult
+    func run(_ name: String, _ resource: [UInt8], _ more: Value...) throws -> [Value] {
+      let arguments = [primitiveTable, .table(mg), .table(nnTable)] + more
+      return try state.run(source: Help.text(of: resource), chunkName: State.Configuration.internalPrefix + name, arguments: arguments)
     }
     let scripted = try run("modules", PackageResources.modules_lua)
-    _ = try run("autograd", PackageResources.autograd_lua)
-    _ = try run("prelude", PackageResources.prelude_lua)
+    try run("autograd", PackageResources.autograd_lua)
+    try run("prelude", PackageResources.prelude_lua)
+    let helpers = try run("functional", PackageResources.functional_lua)
     guard scripted.count == 2, case .table(let methods) = scripted[0], case .function(let runHooked) = scripted[1] else {
       throw LuaError("modules.lua returned no methods")
     }
+    guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
+    try run("gradcheck", PackageResources.gradcheck_lua, shared)
+    try run("func", PackageResources.func_lua, shared)
     try state.define(moduleKind, Modules.members(try functions(of: methods), runHooked: runHooked))
   }
 
@@ -75,7 +79,7 @@ public enum Library {
     return functions
   }
 
-  /// What prelude.lua and modules.lua are built on, beside `Modules.primitives`.
+  /// What the chunks in Lua/ are built on, beside `Modules.primitives`.
   private static var primitives: [String: NativeFunction] {
     [
       "is_terminal": NativeFunction("is_terminal") { call in call.returns(isatty(2) == 1) },

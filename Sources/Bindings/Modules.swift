@@ -130,7 +130,7 @@ enum Modules {
     try writer(module, value)
   }
 
-  /// What modules.lua is built on.
+  /// What modules.lua and func.lua are built on.
   static var primitives: [String: NativeFunction] {
     [
       // own(module): names and tensors of its parameters, then of its buffers, in two lists {name, tensor, name, tensor, …}.
@@ -155,12 +155,33 @@ enum Modules {
           call.returnsNil()
         }
       },
+      // set_tensor(module, name, tensor): puts any tensor, one with a history too, into the place of a parameter or buffer
+      // that is there, and returns the one that was. Its shape and whether it is a parameter are not checked.
+      "set_tensor": native("set_tensor") { call in
+        let module = try call.module("set_tensor")
+        guard let name = call.string(2), let tensor = call.object(3, tensorKind) else {
+          throw ArgumentError("set_tensor: expected a name and a tensor, got \(Decoder.found(call[2])) and \(Decoder.found(call[3]))")
+        }
+        if let entry = module.parameters.first(where: { $0.name == name }) {
+          try module.set(parameter: name, tensor)
+          call.returns(tensor: entry.tensor)
+        } else if let entry = module.buffers.first(where: { $0.name == name }),
+          let write = ModuleCatalogue.kind(named: module.kind)?.writers[name]
+        {
+          try write(module, .tensor(tensor))
+          call.returns(tensor: entry.tensor)
+        } else {
+          throw ArgumentError("set_tensor: \(module.kind) has no parameter or buffer '\(name)' that can be replaced")
+        }
+      },
       // identity(handle): a number that is equal for handles of one object.
       "identity": NativeFunction("identity") { call in
         if let tensor = call.object(1, tensorKind) {
           call.returns(Int(bitPattern: ObjectIdentifier(tensor)))
         } else if let module = call.object(1, moduleKind) {
           call.returns(Int(bitPattern: ObjectIdentifier(module)))
+        } else if let node = call.object(1, nodeKind) {
+          call.returns(Int(bitPattern: ObjectIdentifier(node)))
         } else {
           call.returnsNil()
         }

@@ -54,6 +54,8 @@ void ml_warn(void *ud, const char *message, int tocont);
 
 // sites.c: to be called once for every new state.
 void ml_sites_open(lua_State *L);
+// Whether a chunk with that source is a library's own.
+bool ml_is_internal(const ml_state *s, const char *source);
 
 // protected.c
 int ml_protect(lua_State *L, lua_CFunction f, void *argument, int arguments, int results);

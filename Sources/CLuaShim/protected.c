@@ -251,8 +251,15 @@ void ml_unref(ml_state *s, int reference) {
 size_t ml_where(lua_State *L, int level, char *buffer, size_t size) {
   lua_Debug ar;
   buffer[0] = 0;
-  if (!lua_getstack(L, level, &ar)) return 0;
-  lua_getinfo(L, "Sl", &ar);  // these two options push and allocate nothing
+  // What a library's own chunks call is done for the script that called them, as in sites.c.
+  for (bool within = false;; level++) {
+    if (!lua_getstack(L, level, &ar)) return 0;
+    lua_getinfo(L, "Sl", &ar);  // these two options push and allocate nothing
+    if (ml_is_internal(ml_of(L), ar.source))
+      within = true;
+    else if (!within || ar.currentline > 0)
+      break;
+  }
   if (ar.currentline <= 0) return 0;
   int n = snprintf(buffer, size, "%s:%d: ", ar.short_src, ar.currentline);
   return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;

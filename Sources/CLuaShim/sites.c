@@ -143,7 +143,7 @@ void ml_sites_open(lua_State *L) {
 
 // MARK: The question
 
-static bool is_internal(const ml_state *s, const char *source) {
+bool ml_is_internal(const ml_state *s, const char *source) {
   const char *prefix = s->config.internal;
   return prefix != NULL && strncmp(source, prefix, strlen(prefix)) == 0;
 }
@@ -151,7 +151,7 @@ static bool is_internal(const ml_state *s, const char *source) {
 // The line by lua_getinfo; 0 for what is no script's line.
 static ml_cold uint32_t ask(lua_State *L, ml_state *s, lua_Debug *ar) {
   lua_getinfo(L, "Sl", ar);  // these two options push and allocate nothing
-  if (ar->currentline <= 0 || is_internal(s, ar->source)) return 0;
+  if (ar->currentline <= 0 || ml_is_internal(s, ar->source)) return 0;
   return number_of(ar->short_src, ar->currentline);
 }
 

@@ -7,8 +7,8 @@ public enum Reference {
   /// Everything that has a text.
   public static var names: [String] { Help.names }
 
-  /// The text for `sum`, `mg.sum`, `x:sum`, `nn.Linear`, `Linear`, `optim.SGD`; nil when nothing has that name.
-  public static func text(for name: String) -> String? { Help.text(for: bare(name)) }
+  /// The text for `sum`, `mg.sum`, `x:sum`, `nn.Linear`, `Linear`, `optim.SGD`, `func.grad`; nil when nothing has that name.
+  public static func text(for name: String) -> String? { Help.text(for: name) }
 
   /// The known name that was probably meant.
   public static func nearest(to name: String) -> String? {

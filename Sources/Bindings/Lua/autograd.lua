@@ -151,7 +151,32 @@ end
 
 local known = { forward = "function", backward = "function", once_differentiable = "boolean" }
 
--- autograd.Function("Square", { forward = function(ctx, x) … end, backward = function(ctx, g) … end })
+--[=[ mg.autograd.Function(name, { forward, backward, once_differentiable = false })
+
+A function whose gradient you write. Call what this returns: Square(x).
+
+forward(ctx, …) gets the arguments, of any kind, and computes without recording; its tensors become the results, with
+grad_fn <nameBackward>. backward(ctx, g1, …) gets a gradient for each tensor that forward returned and returns one for each
+argument of forward, nil where there is none (for numbers, or what needs none).
+
+  ctx:save_for_backward(…)         tensors for backward; ctx:saved_tensors() gives them back there
+  ctx.needs_input_grad             which arguments want a gradient, as a list of booleans
+  ctx:mark_dirty(…)                inputs that forward wrote to, and returns
+  ctx:mark_non_differentiable(…)   results without a gradient
+  ctx:set_materialize_grads(false) outputs that nothing came back to get nil rather than zeros
+  ctx.anything = value             whatever else backward needs; tensors belong in save_for_backward
+
+backward may be differentiated itself if it is made of differentiable operations; once_differentiable = true forbids it.
+
+Example:
+  local Square = mg.autograd.Function("Square", {
+    forward = function(ctx, x) ctx:save_for_backward(x) return x * x end,
+    backward = function(ctx, g) local x = ctx:saved_tensors() return g * 2 * x end,
+  })
+  local x = mg.tensor(3.0, { requires_grad = true })
+  Square(x):backward()
+  print(x.grad)   -- tensor(6.)
+]=]
 function autograd.Function(name, definition)
   if type(name) ~= "string" then
     error("Function: argument 1: expected a name, as in  autograd.Function(\"Square\", { forward = …, backward = … })", 2)
@@ -177,6 +202,18 @@ end
 
 -- Scopes ---------------------------------------------------------------------------------------------------------
 
+--[=[ mg.autograd.detect_anomaly([f, …])
+
+Makes backward raise where a gradient becomes NaN or infinite, naming the operation and the script line of its forward call.
+
+With f, runs f in this mode and returns what it returns; without, the mode lasts until the block of
+`local _ <close> = mg.autograd.detect_anomaly()` ends. mg.autograd.set_detect_anomaly(true) switches it on to stay.
+Slows backward down: every gradient is looked at.
+
+Example:
+  local x = mg.tensor({ -1.0 }, { requires_grad = true })
+  print(pcall(mg.autograd.detect_anomaly, function() x:sqrt():sum():backward() end))
+]=]
 local detect_anomaly = autograd.detect_anomaly
 function autograd.detect_anomaly(f, ...)
   if f == nil then return detect_anomaly() end
@@ -193,6 +230,19 @@ function autograd.set_detect_anomaly(flag, f, ...)
   return f(...)
 end
 
+--[=[ mg.autograd.saved_tensors_hooks(pack, unpack, [f, …])
+
+Functions in the place of what operations save for backward: pack(x) sees each tensor that is saved and returns what to keep,
+unpack(kept) gets that during backward and returns the tensor, of the same shape and dtype.
+
+With f, they are in force while f runs; without, until the block of `local _ <close> = …` ends.
+
+Example:
+  local x = mg.tensor({ 1.0, 2.0 }, { requires_grad = true })
+  local y = mg.autograd.saved_tensors_hooks(function(t) return t:tolist() end, mg.tensor, function() return (x * x):sum() end)
+  y:backward()
+  print(x.grad)   -- tensor([2., 4.])
+]=]
 local saved_tensors_hooks = autograd.saved_tensors_hooks
 function autograd.saved_tensors_hooks(pack, unpack, f, ...)
   for i, hook in ipairs { pack or false, unpack or false } do
@@ -205,7 +255,15 @@ end
 
 -- Checkpointing --------------------------------------------------------------------------------------------------
 
--- mg.checkpoint(f, …): what f returns, keeping of its values only the arguments: backward runs f again for the rest.
+--[=[ mg.checkpoint(f, …)
+
+f(…), a function or a module, without keeping the values in between for backward, which runs f again to get them: less memory
+for more time. Random numbers are drawn again as they were. f must do the same each time it runs.
+
+Example:
+  local net = mg.nn.Sequential(mg.nn.Linear(4, 8), mg.nn.Tanh(), mg.nn.Linear(8, 1))
+  mg.checkpoint(net, mg.randn(3, 4)):sum():backward()
+]=]
 -- The hooks put a number in the place of each value that f's operations save; the first one asked for computes them all.
 function mg.checkpoint(f, ...)
   if type(f) ~= "function" and not (getmetatable(f) and getmetatable(f).__call) then
@@ -295,7 +353,20 @@ local function svg(dot)
   return result
 end
 
--- mg.graph(e, { format = "text" | "dot" | "svg", file = path, names = { a = a, net = net }, max_nodes = 200 })
+--[=[ mg.graph(root, { format = "text", file, names, max_nodes = 200 })
+
+A drawing of the graph that computed a tensor, as a string: its operations with their script lines and saved values, down to
+the leaves with data, grad, grad_fn, is_leaf and requires_grad.
+
+  format     "text", a tree; "dot", for graphviz; "svg", drawn by graphviz' program dot, which must be installed
+  file       where to write it too; a name that ends in .dot or .svg chooses the format
+  names      what to call tensors, and modules whose parameters to name: { a = a, net = net }
+  max_nodes  the most operations to draw
+
+Example:
+  local a, b = mg.tensor(2.0, { requires_grad = true }), mg.tensor(3.0)
+  print(mg.graph(a * b, { names = { a = a, b = b } }))
+]=]
 function mg.graph(root, options)
   if not is_tensor(root) then error("graph: argument 1: expected a tensor, got " .. typed(root), 2) end
   if options ~= nil and type(options) ~= "table" then error("graph: argument 2: expected options, got " .. typed(options), 2) end

@@ -79,8 +79,17 @@ function mg.Variable(value, options)
   return t
 end
 
--- mg.save_npy(t, "t.npy"): a file that numpy.load reads. It takes its place when it is whole, so that a failure leaves
--- what was there.
+--[=[ mg.save_npy(t, path)
+
+Writes a tensor of any shape and dtype to a file that numpy.load reads. A tensor that requires grad raises: detach() it first.
+A failure leaves the file that was there.
+
+Example:
+  local path = os.tmpname()
+  mg.save_npy(mg.arange(6):view(2, 3), path)
+  os.remove(path)
+]=]
+-- The file takes its place when it is whole.
 function mg.save_npy(t, path)
   local ok, bytes = pcall(native.npy, t)
   if not ok then error(bytes, 2) end
@@ -97,6 +106,13 @@ function mg.save_npy(t, path)
   end
 end
 
+-- What a dotted name such as "autograd.functional.jacobian" leads to, or nil.
+local function known_as(name)
+  local value = mg
+  for part in name:gmatch "[^.]+" do value = type(value) == "table" and rawget(value, part) or nil end
+  return value
+end
+
 -- mg.help("sum"), mg.help(x.sum), mg.help(nn.Linear): prints the reference text; mg.help() lists the topics.
 function mg.help(topic)
   local names = native.help_names()
@@ -104,10 +120,8 @@ function mg.help(topic)
   if type(topic) == "function" then
     local sample = mg.zeros(1)
     for _, name in ipairs(names) do
-      local library, bare = name:match "^(%a+)%.(.+)$"
-      local known = library and rawget(mg[library], bare) or not library and (rawget(mg, name) == topic and topic or rawget(F, name))
-      if known == topic then topic = name break end
-      if not library then
+      if known_as(name) == topic or rawget(F, name) == topic then topic = name break end
+      if not name:find(".", 1, true) then
         local ok, method = pcall(function() return sample[name] end)
         if ok and method == topic then topic = name break end
       end
@@ -119,6 +133,9 @@ function mg.help(topic)
   error(("help: nothing is known about %s%s"):format(type(topic) == "string" and ("'%s'"):format(topic) or "this " .. type(topic),
     hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
 end
+
+-- To be filled by functional.lua and func.lua.
+mg.autograd.functional, mg.func = {}, {}
 
 -- A name that does not exist is an error that names the nearest one.
 local function strict(library, name)
@@ -135,3 +152,5 @@ strict(optim, "optim")
 strict(F, "nn.functional")
 strict(nn.init, "nn.init")
 strict(mg.autograd, "autograd")
+strict(mg.autograd.functional, "autograd.functional")
+strict(mg.func, "func")

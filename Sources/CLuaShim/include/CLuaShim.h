@@ -326,7 +326,8 @@ int ml_raw_field(ml_state *s, lua_State *L, int table, const char *name, size_t 
 static inline bool ml_next(lua_State *L, int table) { return lua_next(L, table) != 0; }
 // Pushes a traceback of L.
 int ml_traceback(ml_state *s, lua_State *L, const char *message, int level);
-// "chunk:line: " of the function that called the running native function, as luaL_where; never raises.
+// "chunk:line: " of the function that called the running native function, as luaL_where, but passing over a library's
+// own chunks; never raises.
 size_t ml_where(lua_State *L, int level, char *buffer, size_t size);
 
 // The line of the script that made the native call under way, as a number that is valid in the whole process;
