@@ -3,7 +3,10 @@
 import CKernels
 
 /// One node's turn: the gradient that arrived, and where the formula puts the inputs' gradients.
-package struct Backward {
+///
+/// Not copyable, since a copy would count five references for nothing, and would keep the gradient's buffer from being
+/// used again.
+package struct Backward: ~Copyable {
   package let node: Node
   /// The gradient of output 0, until the formulas have run or one of them has taken its buffer over.
   private var arrived: Tensor?

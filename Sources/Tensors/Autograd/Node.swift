@@ -399,7 +399,8 @@ package struct Edges {
   private var e0 = Edge.none
   private var e1 = Edge.none
   private var e2 = Edge.none
-  private var more: [Edge] = []
+  /// Absent rather than empty: nodes come and go by the million, and an empty array is released like any other.
+  private var more: EdgeList?
 
   @inline(__always)
   init() {}
@@ -430,7 +431,7 @@ package struct Edges {
     if count > 0 { e0 = list[0] }
     if count > 1 { e1 = list[1] }
     if count > 2 { e2 = list[2] }
-    if count > 3 { more = Array(list[3...]) }
+    if count > 3 { more = EdgeList(list[3...]) }
   }
 
   @inline(__always)
@@ -439,9 +440,14 @@ package struct Edges {
     case 0: e0
     case 1: e1
     case 2: e2
-    default: more[index - 3]
+    default: more.unsafelyUnwrapped.edges[index - 3]
     }
   }
+}
+
+private final class EdgeList {
+  let edges: [Edge]
+  init(_ edges: ArraySlice<Edge>) { self.edges = Array(edges) }
 }
 
 /// What few nodes have of saved values and of gradients that wait: more than fit inline.

@@ -56,7 +56,7 @@ enum Joining {
     }.withForms(tensors)
   }
 
-  private static func tensorCount(_ c: Backward) -> Int { c.node.edges.count }
+  private static func tensorCount(_ c: borrowing Backward) -> Int { c.node.edges.count }
 
   static let list: [TensorOperation] = [
     TensorOperation(
