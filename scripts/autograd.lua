@@ -127,6 +127,9 @@ print("saved", e.grad_fn.saved_self:item(), e.grad_fn.saved_other:item())
 -- With one side constant, only the other's value is kept.
 print("saved of a · 3", (a * mg.tensor(3.0)).grad_fn.saved_self, (a * mg.tensor(3.0)).grad_fn.saved_other)
 
+-- All of it in one picture; { format = "svg" } draws it with graphviz.
+print(mg.graph(e, { names = { a = a, b = b, d = d, e = e } }))
+
 e:backward()
 for _, box in ipairs{ { "a", a }, { "b", b }, { "c", c }, { "d", d }, { "e", e } } do show(table.unpack(box)) end
 print(("de/da = b·d = %g, de/db = a·d = %g, de/dd = a·b = %g"):format(a.grad:item(), b.grad:item(), d.grad:item()))

@@ -65,7 +65,7 @@ train(net, 40, learn.pixels, learn.labels)
 print(net)
 print(("trained on %d pictures: %.1f %% of them right, and %.1f %% of %d held-out ones"):format(
   #learn.pixels, 100 * accuracy(net, learn.pixels, learn.labels), 100 * accuracy(net, test.pixels, test.labels), held_out))
-io.stderr:write(("(%.1f s)\n"):format(mg.clock() - started))
+io.stderr:write(("(%.2f s)\n"):format(mg.clock() - started))
 
 -- 2. Transfer. The labels of one half of the digits count from 1 again.
 local function digits(set, first, last)

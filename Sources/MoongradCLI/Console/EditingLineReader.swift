@@ -50,14 +50,16 @@ final class EditingLineReader: LineReader {
     if let historyPath { write_history(historyPath) }
   }
 
-  private nonisolated(unsafe) static var original = termios()
+  /// The terminal as it was found. Not a global of its own, which the compiler lays out without the padding inside the C
+  /// struct, 3 bytes too small for tcgetattr (found by the address sanitizer).
+  private nonisolated(unsafe) static let original = UnsafeMutablePointer<termios>.allocate(capacity: 1)
 
   /// A signal that ends the process at the prompt must not leave the terminal without echo.
   private static func restoreTerminalWhenKilled() {
-    tcgetattr(STDIN_FILENO, &original)
+    guard tcgetattr(STDIN_FILENO, original) == 0 else { return }
     for number in [SIGTERM, SIGHUP] {
       signal(number) { number in
-        tcsetattr(STDIN_FILENO, TCSANOW, &EditingLineReader.original)
+        tcsetattr(STDIN_FILENO, TCSANOW, EditingLineReader.original)
         signal(number, SIG_DFL)
         raise(number)
       }
