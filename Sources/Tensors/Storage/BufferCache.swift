@@ -77,10 +77,10 @@ package enum BufferCache {
     let thread = mg_thread()
     var made: UnsafeMutableRawPointer?
     if thread.pointee.live_bytes <= limit {
-      made = aligned_alloc(64, size)
-      if made == nil {
+      // Not aligned_alloc, whose sizes must be multiples of the alignment.
+      if posix_memalign(&made, 64, size) != 0 {
         release()
-        made = aligned_alloc(64, size)
+        if posix_memalign(&made, 64, size) != 0 { made = nil }
       }
     }
     guard let made else {
