@@ -3,21 +3,6 @@
 
 import CKernels
 
-/// Where a node sends a gradient.
-package enum Edge {
-  /// Nowhere: that input is frozen or not differentiable.
-  case none
-  /// To output `index` of a node.
-  case node(Node, Int32)
-  /// Into a leaf's `.grad`.
-  case leaf(Tensor)
-
-  @inline(__always)
-  var isNone: Bool {
-    if case .none = self { true } else { false }
-  }
-}
-
 /// What a formula needs of the forward pass: inputs by number, or the output.
 package struct Uses: OptionSet, Sendable {
   package let rawValue: UInt8
@@ -393,63 +378,6 @@ private enum Graveyard {
   }
 }
 
-/// A node's edges: three inline, more in an array.
-package struct Edges {
-  package private(set) var count = 0
-  private var e0 = Edge.none
-  private var e1 = Edge.none
-  private var e2 = Edge.none
-  /// Absent rather than empty: nodes come and go by the million, and an empty array is released like any other.
-  private var more: EdgeList?
-
-  @inline(__always)
-  init() {}
-
-  @inline(__always)
-  init(_ a: Edge) {
-    e0 = a
-    count = 1
-  }
-
-  @inline(__always)
-  init(_ a: Edge, _ b: Edge) {
-    e0 = a
-    e1 = b
-    count = 2
-  }
-
-  @inline(__always)
-  init(_ a: Edge, _ b: Edge, _ c: Edge) {
-    e0 = a
-    e1 = b
-    e2 = c
-    count = 3
-  }
-
-  init(_ list: [Edge]) {
-    count = list.count
-    if count > 0 { e0 = list[0] }
-    if count > 1 { e1 = list[1] }
-    if count > 2 { e2 = list[2] }
-    if count > 3 { more = EdgeList(list[3...]) }
-  }
-
-  @inline(__always)
-  package subscript(index: Int) -> Edge {
-    switch index {
-    case 0: e0
-    case 1: e1
-    case 2: e2
-    default: more.unsafelyUnwrapped.edges[index - 3]
-    }
-  }
-}
-
-private final class EdgeList {
-  let edges: [Edge]
-  init(_ edges: ArraySlice<Edge>) { self.edges = Array(edges) }
-}
-
 /// What few nodes have of saved values and of gradients that wait: more than fit inline.
 private final class NodeOverflow {
   var saved: [SavedTensor] = []
@@ -470,36 +398,4 @@ private final class NodeOverflow {
 final class InputForms {
   let forms: [(shape: Shape, dtype: DType)]
   init(_ inputs: [Tensor]) { forms = inputs.map { ($0.shape, $0.dtype) } }
-}
-
-/// What few nodes have.
-package final class NodeExtras {
-  package init() {}
-  /// The leaf of an `AccumulateGrad`.
-  var variable: Tensor?
-  /// Hooks on output `index`'s gradient, in the order of registration.
-  package var outputHooks: [(index: Int32, hook: Hook)] = []
-  /// Tensors that retain their gradient.
-  var retaining: [(index: Int32, tensor: WeakTensor)] = []
-  var hooks = NodeHooks()
-}
-
-/// Functions that run when backward reaches a node, in the order of registration.
-package struct NodeHooks {
-  /// See the gradients of the outputs before the formula runs, and may replace them.
-  var before: [NodeHook] = []
-  /// See the gradients of the inputs, then those of the outputs, after it ran, and may replace the former.
-  var after: [NodeHook] = []
-
-  var isEmpty: Bool { before.isEmpty && after.isEmpty }
-}
-
-/// A hook on a node; lists have nil where nothing arrived.
-package final class NodeHook {
-  package let body: ([Tensor?], [Tensor?]) throws -> [Tensor?]?
-  package init(_ body: @escaping ([Tensor?], [Tensor?]) throws -> [Tensor?]?) { self.body = body }
-}
-
-struct WeakTensor {
-  weak var tensor: Tensor?
 }

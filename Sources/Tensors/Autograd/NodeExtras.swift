@@ -1,0 +1,33 @@
+// What few nodes have beside their formula: hooks, and tensors that retain their gradient.
+
+/// What few nodes have.
+package final class NodeExtras {
+  package init() {}
+  /// The leaf of an `AccumulateGrad`.
+  var variable: Tensor?
+  /// Hooks on output `index`'s gradient, in the order of registration.
+  package var outputHooks: [(index: Int32, hook: Hook)] = []
+  /// Tensors that retain their gradient.
+  var retaining: [(index: Int32, tensor: WeakTensor)] = []
+  var hooks = NodeHooks()
+}
+
+/// Functions that run when backward reaches a node, in the order of registration.
+package struct NodeHooks {
+  /// See the gradients of the outputs before the formula runs, and may replace them.
+  var before: [NodeHook] = []
+  /// See the gradients of the inputs, then those of the outputs, after it ran, and may replace the former.
+  var after: [NodeHook] = []
+
+  var isEmpty: Bool { before.isEmpty && after.isEmpty }
+}
+
+/// A hook on a node; lists have nil where nothing arrived.
+package final class NodeHook {
+  package let body: ([Tensor?], [Tensor?]) throws -> [Tensor?]?
+  package init(_ body: @escaping ([Tensor?], [Tensor?]) throws -> [Tensor?]?) { self.body = body }
+}
+
+struct WeakTensor {
+  weak var tensor: Tensor?
+}
