@@ -58,8 +58,10 @@ edges("extremes", {
   { "max of NaN shares among NaN", { 1.0, nan, nan }, function(x) return x:max() end, { 0, .5, .5 } },
   { "topk takes the first", { 2.0, 2.0, 2.0 }, function(x) return x:topk(2) * plain{ 1.0, 10.0 } end, { 1, 10, 0 } },
   { "sort is stable", { 2.0, 1.0, 2.0 }, function(x) return x:sort() * plain{ 1.0, 10.0, 100.0 } end, { 10, 1, 100 } },
-  { "maximum halves a tie", { 1.0, 3.0, 1.0 }, function(x) return mg.maximum(x, plain{ 1.0, 2.0, 3.0 }) end, { .5, 1, 0 } },
-  { "minimum halves a tie", { 1.0, 3.0, 1.0 }, function(x) return mg.minimum(x, plain{ 1.0, 2.0, 3.0 }) end, { .5, 0, 1 } },
+  { "maximum halves a tie", { 1.0, 3.0, 1.0 },
+    function(x) return mg.maximum(x, plain{ 1.0, 2.0, 3.0 }) end, { .5, 1, 0 } },
+  { "minimum halves a tie", { 1.0, 3.0, 1.0 },
+    function(x) return mg.minimum(x, plain{ 1.0, 2.0, 3.0 }) end, { .5, 0, 1 } },
 })
 
 edges("corners", {
@@ -206,7 +208,8 @@ check.case("what cannot have gradients does not require them", function()
   local results = {
     argmax = x:argmax(), argmin = x:argmin(), argsort = x:argsort(), max = select(2, x:max(1)),
     min = select(2, x:min(1)), sort = select(2, x:sort()), topk = select(2, x:topk(1)),
-    median = select(2, x:median(1)), gt = x:gt(1), eq = x:eq(1), long = x:long(), int = x:int(), bool = x:bool(), isnan = x:isnan(), nonzero = x:nonzero(),
+    median = select(2, x:median(1)), gt = x:gt(1), eq = x:eq(1), long = x:long(),
+    int = x:int(), bool = x:bool(), isnan = x:isnan(), nonzero = x:nonzero(),
     count_nonzero = x:count_nonzero(), all = x:all(), any = x:any(),
   }
   for name, result in pairs(results) do

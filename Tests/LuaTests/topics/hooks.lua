@@ -724,7 +724,8 @@ for _, entry in ipairs(kinds) do
   case("hooks must be functions", function()
     local m = make()
     for _, name in ipairs {
-      "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook", "register_full_backward_pre_hook",
+      "register_forward_hook", "register_forward_pre_hook",
+      "register_full_backward_hook", "register_full_backward_pre_hook",
     } do
       check.raises(name .. ": expected a function, got number", function() m[name](m, 3) end)
     end
