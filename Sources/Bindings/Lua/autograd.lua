@@ -69,9 +69,10 @@ local function gradient_of(name, definition, ctx, arity, positions, places)
     if not definition.backward then error(name .. " has no backward, so nothing that needs a gradient can go through it", 0) end
     local unpacked = { n = places.n }
     for i = 1, places.n do unpacked[i] = saved[places[i]] end
+    local outer = rawget(ctx, "__saved")  -- of a run through this node that this one is inside of
     rawset(ctx, "__saved", unpacked)
     local gradients = table.pack(pcall(definition.backward, ctx, ...))
-    rawset(ctx, "__saved", nil)
+    rawset(ctx, "__saved", outer)
     if not gradients[1] then error(gradients[2], 0) end
     local count = gradients.n - 1
     for i = count, arity + 1, -1 do
