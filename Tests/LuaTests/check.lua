@@ -8,7 +8,7 @@
 local mg = require "moongrad"
 
 local check = {}
-local cases, failures = 0, {}
+local cases, failed, failures = 0, 0, {}
 local case                                          -- the running case's name
 
 -- The script's line that is being run, looked up from a check function's caller.
@@ -33,7 +33,9 @@ function check.fail(message) fail("%s", message) end
 -- Runs a case. An error in it is a failure, and the cases after it still run.
 function check.case(name, body)
   cases, case = cases + 1, name
+  local before = #failures
   xpcall(body, function(message) fail("raised %s", debug.traceback(tostring(message), 2)) end)
+  if #failures > before then failed = failed + 1 end
   case = nil
 end
 
@@ -139,7 +141,7 @@ check.here = arg[0]:match "^.*/" or "./"
 
 function check.done()
   if #failures > 0 then
-    error(("%d of %d cases failed:\n  %s"):format(#failures, cases, table.concat(failures, "\n  ")), 0)
+    error(("%d of %d cases failed:\n  %s"):format(failed, cases, table.concat(failures, "\n  ")), 0)
   end
   return cases
 end

@@ -69,9 +69,10 @@ local function gradient_of(name, definition, ctx, arity, positions, places)
     if not definition.backward then error(name .. " has no backward, so nothing that needs a gradient can go through it", 0) end
     local unpacked = { n = places.n }
     for i = 1, places.n do unpacked[i] = saved[places[i]] end
+    local outer = rawget(ctx, "__saved")  -- of a run through this node that this one is inside of
     rawset(ctx, "__saved", unpacked)
     local gradients = table.pack(pcall(definition.backward, ctx, ...))
-    rawset(ctx, "__saved", nil)
+    rawset(ctx, "__saved", outer)
     if not gradients[1] then error(gradients[2], 0) end
     local count = gradients.n - 1
     for i = count, arity + 1, -1 do
@@ -249,6 +250,9 @@ function autograd.saved_tensors_hooks(pack, unpack, f, ...)
     if type(hook) ~= "function" then error(("saved_tensors_hooks: argument %d: expected a function, got %s"):format(i, typed(hook or nil)), 2) end
   end
   if f == nil then return saved_tensors_hooks(pack, unpack) end
+  if type(f) ~= "function" and not (getmetatable(f) and getmetatable(f).__call) then
+    error("saved_tensors_hooks: argument 3: expected a function to run, or nothing, got " .. typed(f), 2)
+  end
   local _ <close> = saved_tensors_hooks(pack, unpack)
   return f(...)
 end
@@ -272,8 +276,15 @@ function mg.checkpoint(f, ...)
   local arguments = table.pack(...)
   local random = native.random_state()
   local count, values = 0, nil
+  local versions = {}                  -- of the arguments when f returned: f may write to them, and nobody else
 
   local function again()
+    for i, version in pairs(versions) do
+      if arguments[i]._version ~= version then
+        error(("checkpoint: argument %d of shape [%s] was written to after the function's first run, so that backward cannot "
+          .. "run it again; clone() it first"):format(i, table.concat(arguments[i].shape, ", ")), 0)
+      end
+    end
     local before = native.random_state()
     native.random_state(random)
     local list = {}
@@ -308,7 +319,11 @@ function mg.checkpoint(f, ...)
     if next(values) == nil then values = nil end
     return value
   end)
-  return f(table.unpack(arguments, 1, arguments.n))
+  local results = table.pack(f(table.unpack(arguments, 1, arguments.n)))
+  for i = 1, arguments.n do
+    if is_tensor(arguments[i]) then versions[i] = arguments[i]._version end
+  end
+  return table.unpack(results, 1, results.n)
 end
 
 -- Drawing --------------------------------------------------------------------------------------------------------

@@ -92,15 +92,33 @@ local function gated(values, see)
 end
 
 -- What a backward hook returned in the place of gradients: a list, or a tensor where there is one.
-local function replaced_by(hook_result, gradients, what)
+local function replaced_by(hook_result, gradients, what, module)
   if hook_result == nil then return gradients end
-  if gradients.n == 1 and type(hook_result) ~= "table" then hook_result = { hook_result } end
+  local function refuse(message, ...) error(("%s of %s: "):format(what, class_name(module)) .. message:format(...), 0) end
+  if gradients.n == 1 and kind_of(hook_result) then hook_result = { hook_result } end
   if type(hook_result) ~= "table" then
-    error(("%s: expected a list of %d gradients, got %s"):format(what, gradients.n, type(hook_result)), 0)
+    refuse("expected a list of %d gradient%s, got a %s", gradients.n, gradients.n == 1 and "" or "s", type(hook_result))
   end
-  hook_result.n = gradients.n
-  return hook_result
+  for position in pairs(hook_result) do
+    if math.type(position) == "integer" and position > gradients.n then
+      refuse("a hook returned at least %d gradients where there are %d", position, gradients.n)
+    end
+  end
+  local list = { n = gradients.n }
+  for i = 1, gradients.n do
+    local new, old = hook_result[i], gradients[i]
+    if new ~= nil and not kind_of(new) then refuse("a hook returned a %s as gradient %d, expected a tensor or nil", type(new), i) end
+    if new and old and table.concat(new.shape, ", ") ~= table.concat(old.shape, ", ") then
+      refuse("a hook returned a gradient of shape [%s] for one of shape [%s]", table.concat(new.shape, ", "),
+        table.concat(old.shape, ", "))
+    end
+    list[i] = new
+  end
+  return list
 end
+
+-- The hooks of a list as they are now, since a hook may remove itself or others while they run.
+local function settled(list) return table.move(list, 1, #list, 1, {}) end
 
 local function any_requires_grad(values)
   for i = 1, values.n do
@@ -109,19 +127,21 @@ local function any_requires_grad(values)
   return false
 end
 
--- A call of a module that has hooks: forward-pre, forward, forward hooks; the gates of the backward hooks around them.
+-- A call of a module that has hooks: forward-pre, forward, forward hooks; the gates of the backward hooks around them,
+-- which will run those that are registered now.
 local function run_hooks(self, set, forward, ...)
   local inputs = table.pack(...)
-  for _, hook in ipairs(set.pre) do
+  local backward, backward_pre = settled(set.backward), settled(set.backward_pre)
+  for _, hook in ipairs(settled(set.pre)) do
     local changed = table.pack(hook.body(self, table.unpack(inputs, 1, inputs.n)))
     if changed.n > 0 and changed[1] ~= nil then inputs = changed end
   end
 
-  local watched = #set.backward + #set.backward_pre > 0 and mg.is_grad_enabled()
+  local watched = #backward + #backward_pre > 0 and mg.is_grad_enabled()
   local grad_outputs
   local function finish(gradients)
-    for _, hook in ipairs(set.backward) do
-      gradients = replaced_by(hook.body(self, gradients, grad_outputs), gradients, "full backward hook")
+    for _, hook in ipairs(backward) do
+      gradients = replaced_by(hook.body(self, gradients, grad_outputs), gradients, "full backward hook", self)
     end
     return gradients
   end
@@ -129,19 +149,26 @@ local function run_hooks(self, set, forward, ...)
   if enters then inputs = gated(inputs, finish) end
 
   local outputs = table.pack(forward(self, table.unpack(inputs, 1, inputs.n)))
-  for _, hook in ipairs(set.post) do
+  for _, hook in ipairs(settled(set.post)) do
     local changed = table.pack(hook.body(self, inputs, table.unpack(outputs, 1, outputs.n)))
     if changed.n > 0 and changed[1] ~= nil then outputs = changed end
   end
 
   if watched and any_requires_grad(outputs) then
     outputs = gated(outputs, function(gradients)
-      for _, hook in ipairs(set.backward_pre) do
-        gradients = replaced_by(hook.body(self, gradients), gradients, "full backward pre-hook")
+      for _, hook in ipairs(backward_pre) do
+        gradients = replaced_by(hook.body(self, gradients), gradients, "full backward pre-hook", self)
       end
       grad_outputs = gradients
-      -- Where no input takes a gradient there is no gate to wait for.
-      if not enters then finish({ n = inputs.n }) end
+      -- Where no input takes a gradient there is no gate to wait for, and nothing to replace.
+      if not enters then
+        local replaced = finish({ n = inputs.n })
+        for i = 1, replaced.n do
+          if replaced[i] ~= nil then
+            error(("full backward hook of %s: a hook returned a gradient, but no input requires grad"):format(class_name(self)), 0)
+          end
+        end
+      end
       return gradients
     end)
   end
@@ -476,7 +503,8 @@ local function add_hook(self, where, what, body)
   table.insert(set[where], hook)
   return { remove = function()
     for i, other in ipairs(set[where]) do if other == hook then table.remove(set[where], i) break end end
-    if #set.pre + #set.post + #set.backward + #set.backward_pre == 0 then set_hooks(self, nil) end
+    -- Modules without hooks are called directly; after that, this module may have got another set.
+    if hooks_of(self) == set and #set.pre + #set.post + #set.backward + #set.backward_pre == 0 then set_hooks(self, nil) end
   end }
 end
 
