@@ -42,11 +42,11 @@ enum Autograd {
     var create = false
     var flags: [String: Bool] = [:]
     var tensors: [String: [Tensor]] = [:]
-    var gradients: [Tensor?] = []
+    var gradients: [Tensor?]?
 
     var backward: BackwardOptions { BackwardOptions(retainGraph: retain, createGraph: create) }
 
-    init(_ call: borrowing Call, from first: Int, _ name: String, allowing extra: [String]) throws {
+    init(_ call: borrowing Call, from first: Int, _ name: String, allowing extra: [String], outputs: Int = 1) throws {
       var order = ["retain_graph", "create_graph"][...]
       var position = first
       while position <= call.count {
@@ -66,6 +66,8 @@ enum Autograd {
               found.append((option, flag))
             } else if let tensor = value.object(tensorKind) {
               found.append((option, [tensor]))
+            } else if option == "grad_outputs" || option == "grad_tensors", value.type == .table {
+              gradients = try Autograd.gradients(value, count: outputs, "\(name): option '\(option)'")
             } else if value.type == .table {
               found.append((option, try Autograd.tensors(value, "\(name): option '\(option)'")))
             } else {
@@ -92,6 +94,7 @@ enum Autograd {
       case ("retain_graph", let flag as Bool): retain = flag
       case ("create_graph", let flag as Bool): create = flag
       case (_, let flag as Bool): flags[option] = flag
+      case ("grad_outputs", let list as [Tensor]), ("grad_tensors", let list as [Tensor]): gradients = list
       case (_, let list as [Tensor]): tensors[option] = list
       default: throw ArgumentError("\(name): option '\(option)' has a value of the wrong kind")
       }
@@ -112,20 +115,49 @@ enum Autograd {
     return list
   }
 
+  /// Gradients of `count` tensors: one for a single tensor, or a list in which nil stands for an implied one.
+  private static func gradients(_ slot: Slot, count: Int, _ place: String) throws -> [Tensor?] {
+    if slot.type != .table { return try tensors(slot, place) }
+    var list: [Tensor?] = []
+    var highest = 0
+    try slot.forEachPair { key, _ in
+      guard let position = key.integer, position > 0 else { throw ArgumentError("\(place): expected a list of gradients") }
+      highest = max(highest, position)
+    }
+    for position in stride(from: 1, through: max(min(highest, count + 1), count), by: 1) {
+      try slot.withElement(position) { element in
+        guard !element.isNil else { return list.append(nil) }
+        guard let tensor = element.object(tensorKind) else {
+          throw ArgumentError("\(place): element \(position) is not a tensor but \(Decoder.found(element))")
+        }
+        list.append(tensor)
+      }
+    }
+    return list
+  }
+
+  /// Whether an argument is a list of gradients rather than options: options have names.
+  private static func isList(_ slot: Slot) -> Bool {
+    guard slot.type == .table else { return false }
+    var isList = false
+    try? slot.forEachPair { key, _ in isList = isList || key.type == .number }
+    return isList
+  }
+
   static var functions: [String: NativeFunction] {
     [
       "backward": native("backward") { call in
         let roots = try tensors(call[1], "backward: argument 1 (tensors)")
         var gradients = [Tensor?](repeating: nil, count: roots.count)
         var position = 2
-        if call.object(2, tensorKind) != nil || (call.type(2) == .table && call[2].rawLength > 0) {
-          gradients = try tensors(call[2], "backward: argument 2 (grad_tensors)")
+        if call.object(2, tensorKind) != nil || isList(call[2]) {
+          gradients = try Autograd.gradients(call[2], count: roots.count, "backward: argument 2 (grad_tensors)")
           position = 3
         } else if call.isNil(2) {
           position = 3
         }
-        let options = try Options(call, from: position, "backward", allowing: ["inputs", "grad_tensors"])
-        if let given = options.tensors["grad_tensors"] { gradients = given }
+        let options = try Options(call, from: position, "backward", allowing: ["inputs", "grad_tensors"], outputs: roots.count)
+        if let given = options.gradients { gradients = given }
         try reporting(call) {
           try Tape.backward(roots, gradients, inputs: options.tensors["inputs"], options: options.backward)
         }
@@ -144,17 +176,20 @@ enum Autograd {
         let inputs = try tensors(call[2], "grad: argument 2 (inputs)")
         var gradients = [Tensor?](repeating: nil, count: outputs.count)
         var position = 3
-        if call.object(3, tensorKind) != nil || (call.type(3) == .table && call[3].rawLength > 0) {
-          gradients = try tensors(call[3], "grad: argument 3 (grad_outputs)")
+        if call.object(3, tensorKind) != nil || isList(call[3]) {
+          gradients = try Autograd.gradients(call[3], count: outputs.count, "grad: argument 3 (grad_outputs)")
           position = 4
         } else if call.isNil(3) {
           position = 4
         }
         let options = try Options(
-          call, from: position, "grad", allowing: ["grad_outputs", "allow_unused", "materialize_grads"])
-        if let given = options.tensors["grad_outputs"] { gradients = given }
-        let results = try Tape.gradients(of: outputs, gradients, inputs: inputs, options: options.backward)
+          call, from: position, "grad", allowing: ["grad_outputs", "allow_unused", "materialize_grads"], outputs: outputs.count)
+        if let given = options.gradients { gradients = given }
         let materialize = options.flags["materialize_grads"] ?? false
+        guard !materialize || options.flags["allow_unused"] != false else {
+          throw ArgumentError("grad: materialize_grads = true gives zeros for unused inputs, which allow_unused = false forbids")
+        }
+        let results = try Tape.gradients(of: outputs, gradients, inputs: inputs, options: options.backward)
         for (index, result) in results.enumerated() {
           if let result {
             call.returns(tensor: result)
@@ -178,7 +213,7 @@ enum Autograd {
   static var modes: [String: NativeFunction] {
     [
       "no_grad": enter("no_grad") { _, bits in bits | GradMode.noGrad },
-      "enable_grad": enter("enable_grad") { _, bits in bits & ~(GradMode.noGrad | GradMode.inference) },
+      "enable_grad": enter("enable_grad") { _, bits in bits & ~GradMode.noGrad },
       "inference_mode": enter("inference_mode") { call, bits in
         call.boolean(1) == false ? bits & ~GradMode.inference : bits | GradMode.inference
       },

@@ -50,6 +50,10 @@ enum Hooks {
     guard case .table(let table) = value else {
       throw ArgumentError("\(name): a hook must return a list of \(count) gradients or nothing")
     }
+    guard try table.get(.integer(count + 1)).isNil else {
+      throw ArgumentError(
+        "\(name): a hook returned \(try table.rawLength()) gradients where there \(count == 1 ? "is 1" : "are \(count)")")
+    }
     return try (1...max(count, 1)).map { index in
       let element = try table.get(.integer(index))
       if element.isNil { return nil }
@@ -64,7 +68,7 @@ enum Hooks {
     native("saved_tensors_hooks") { call in
       let pack = try ScriptFunction("saved_tensors_hooks", call, 1, what: "a function that packs")
       let unpack = try ScriptFunction("saved_tensors_hooks", call, 2, what: "a function that unpacks")
-      let hooks = SavedTensorHooks.begin { tensor in
+      let hooks = SavedTensorHooks { tensor in
         let kept = try pack.call([.tensor(tensor)]).first ?? .nil
         // Not the tensor itself, which may be what was to be let go of.
         let (shape, dtype) = (tensor.shape, tensor.dtype)
@@ -80,7 +84,14 @@ enum Hooks {
           return found
         }
       }
-      call.returns(Scope("autograd.saved_tensors_hooks") { _ in hooks.end() }, scopeKind)
+      let before = call.word
+      call.word = UInt64(hooks.inForce(UInt32(truncatingIfNeeded: before)))
+      // The scope keeps the hooks alive, whose number alone is in the word.
+      call.returns(
+        Scope("autograd.saved_tensors_hooks") { call in
+          call.word = before
+          withExtendedLifetime(hooks) {}
+        }, scopeKind)
     }
   }
 

@@ -1,6 +1,7 @@
 // The tensor: elements under a layout, and its place in the graph.
 
 import CKernels
+import Synchronization
 
 /// An n-dimensional array of one dtype that remembers how it was computed.
 ///
@@ -26,6 +27,10 @@ public final class Tensor {
     static let madeWithoutGrad = Flags(rawValue: 128)
     static let detached = Flags(rawValue: 256)
     static let madeInteger = Flags(rawValue: 512)
+    /// A custom function's result that is one of its inputs, or a view of one.
+    static let sharesInput = Flags(rawValue: 1024)
+    /// Those of the flags that say why there is no history.
+    static let cut: Flags = [.madeWithoutGrad, .detached, .madeInteger]
   }
 
   // Unchecked: these are read by every operation, and no access of theirs ever spans a call that could overlap it.
@@ -216,6 +221,17 @@ package final class TensorExtras {
   package var postAccumulateHooks: [Hook] = []
   /// Hooks on the leaf's `AccumulateGrad`.
   var nodeHooks = NodeHooks()
+
+  var hasHooks: Bool { !hooks.isEmpty || !postAccumulateHooks.isEmpty || !nodeHooks.isEmpty }
+}
+
+/// Whether any leaf of the process has ever had a hook.
+enum LeafHooks {
+  private static let registered = Atomic<Bool>(false)
+
+  static var areInUse: Bool { registered.load(ordering: .relaxed) }
+
+  static func note() { registered.store(true, ordering: .relaxed) }
 }
 
 /// A hook on a gradient: sees it and may return another one.

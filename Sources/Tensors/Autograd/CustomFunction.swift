@@ -42,8 +42,12 @@ package enum CustomFunction {
       try output.checkWritable(name)
     }
     guard GradMode.isEnabled, inputs.contains(where: \.requiresGrad) else {
-      if inputs.contains(where: \.requiresGrad) { for (output, _) in outputs { output.noteCut(.madeWithoutGrad) } }
-      return outputs.map(\.tensor)
+      return outputs.map { output, role in
+        // Another object than the input, which keeps its own history.
+        let result = role != .dirty && inputs.contains { $0 === output } ? output.alias() : output
+        if role != .dirty, inputs.contains(where: \.requiresGrad) { result.noteCut(.madeWithoutGrad) }
+        return result
+      }
     }
 
     let forms = inputs.map { (shape: $0.shape, dtype: $0.dtype) }
@@ -69,7 +73,7 @@ package enum CustomFunction {
         pass[index] = once && pass.createsGraph ? undifferentiable(fitted, node, name) : fitted
       }
     }
-    if outputs.count > 1 { node.setMultipleOutputs() }
+    if outputs.count > 1 { node.setOutputs(outputs.count) }
     try node.keep(
       saved.map { tensor in
         // A dirty tensor is saved as it was left: as a result.
@@ -80,20 +84,21 @@ package enum CustomFunction {
         return (tensor, .between)
       })
     return try outputs.enumerated().map { index, output in
-      try attach(output.tensor, output.role, to: node, Int32(index), isInput: inputs.contains { $0 === output.tensor })
+      try attach(output.tensor, output.role, to: node, Int32(index), inputs)
     }
   }
 
-  private static func attach(_ output: Tensor, _ role: Role, to node: Node, _ index: Int32, isInput: Bool) throws -> Tensor {
+  private static func attach(_ output: Tensor, _ role: Role, to node: Node, _ index: Int32, _ inputs: [Tensor]) throws -> Tensor {
     if role == .dirty {
       try output.rebase(onto: node, index: index)
       return output
     }
     // A result that has a place in the graph already keeps it; the new history is another object's.
-    let isTaken = isInput || output.node != nil || output.base != nil || output.requiresGrad
+    let isTaken = inputs.contains { $0 === output } || output.node != nil || output.base != nil || output.requiresGrad
     guard role == .differentiable, output.dtype.isFloating else { return isTaken ? output.detach() : output }
     let result = isTaken ? output.alias() : output
-    result.flags = []
+    // A write to a result that is an input's memory would change that behind its history.
+    result.flags = inputs.contains { $0.storage === output.storage } ? [.sharesInput] : []
     result.node = node
     result.outputIndex = index
     return result

@@ -9,6 +9,12 @@ public enum GradMode {
   package static let noGrad: UInt32 = 1
   package static let inference: UInt32 = 2
   package static let anomaly: UInt32 = 4
+  /// The bits above the modes proper number the hooks on saved values that are in force (see SavedTensorHooks).
+  package static let width: UInt32 = 8
+  static let mask: UInt32 = 0xff
+
+  @inline(__always)
+  static var hasSavedTensorHooks: Bool { bits > mask }
 
   @inline(__always)
   package static var bits: UInt32 {

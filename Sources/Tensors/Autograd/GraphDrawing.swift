@@ -5,8 +5,20 @@
 public struct GraphDrawing {
   private struct Item {
     let node: Node
-    /// The items that it feeds, by number; nil for what is constant or frozen.
-    var next: [Int?] = []
+    var next: [Target] = []
+  }
+
+  /// Where an operation's edge leads.
+  private enum Target {
+    case item(Int)
+    /// To nothing: that input is constant or frozen.
+    case constant
+    /// To what was left out.
+    case beyond
+
+    var number: Int? {
+      if case .item(let number) = self { number } else { nil }
+    }
   }
 
   private let root: Tensor
@@ -29,7 +41,7 @@ public struct GraphDrawing {
       let number = items.count
       numbers[ObjectIdentifier(node)] = number
       let next = node.nextFunctions
-      items.append(Item(node: node, next: Array(repeating: nil, count: next.count)))
+      items.append(Item(node: node, next: next.map { $0.node == nil ? .constant : .beyond }))
       for (position, target) in next.enumerated().reversed() {
         if let target = target.node { stack.append((target, number, position)) }
       }
@@ -41,7 +53,7 @@ public struct GraphDrawing {
         isCut = true
         continue
       }
-      items[from].next[position] = visit(node)
+      items[from].next[position] = .item(visit(node))
     }
   }
 
@@ -73,12 +85,12 @@ public struct GraphDrawing {
     guard !items.isEmpty else { return lines[0] + "\n(no graph)" }
     var drawn = Set<Int>()
     let shared = sharedItems
-    var stack: [(number: Int?, prefix: String, isLast: Bool)] = [(0, "", true)]
-    while let (number, prefix, isLast) = stack.popLast() {
+    var stack: [(target: Target, prefix: String, isLast: Bool)] = [(.item(0), "", true)]
+    while let (target, prefix, isLast) = stack.popLast() {
       let isRoot = lines.count == 1
       let branch = isRoot ? "" : isLast ? "└─ " : "├─ "
-      guard let number else {
-        lines.append(prefix + branch + "constant")
+      guard let number = target.number else {
+        if case .constant = target { lines.append(prefix + branch + "constant") } else { lines.append(prefix + branch + "…") }
         continue
       }
       let mark = shared.contains(number) ? "#\(number + 1) " : ""
@@ -89,7 +101,8 @@ public struct GraphDrawing {
       }
       let leaf = item.node.variable.map { "  " + facts($0, separator: "  ") } ?? ""
       lines.append(prefix + branch + mark + headline(item.node) + leaf)
-      let deeper = isRoot ? "" : prefix + (isLast ? "   " : "│  ")
+      // A long chain is not drawn to the right for ever.
+      let deeper = isRoot ? "" : prefix.count > 120 ? prefix : prefix + (isLast ? "   " : "│  ")
       for (position, next) in item.next.enumerated().reversed() {
         stack.append((next, deeper, position == item.next.count - 1))
       }
@@ -100,7 +113,7 @@ public struct GraphDrawing {
 
   private var sharedItems: Set<Int> {
     var counts = [Int](repeating: 0, count: items.count)
-    for item in items { for case let next? in item.next { counts[next] += 1 } }
+    for item in items { for target in item.next { if let next = target.number { counts[next] += 1 } } }
     return Set(counts.indices.filter { counts[$0] > 1 })
   }
 
@@ -126,7 +139,12 @@ public struct GraphDrawing {
     if !items.isEmpty { lines.append("  root -> n0;") }
     for (number, item) in items.enumerated() {
       for (position, next) in item.next.enumerated() {
-        if let next { lines.append("  n\(number) -> n\(next)\(item.next.count > 1 ? " [label=\"\(position + 1)\"]" : "");") }
+        let label = item.next.count > 1 ? " [label=\"\(position + 1)\"]" : ""
+        switch next {
+        case .item(let next): lines.append("  n\(number) -> n\(next)\(label);")
+        case .beyond: lines.append("  n\(number) -> more\(label);")
+        case .constant: break
+        }
       }
     }
     if isCut { lines.append("  more [label=\"… and more\", shape=plaintext];") }

@@ -13,8 +13,12 @@ enum GrowingHistory {
   /// Looks at an addition of numbers that was just recorded.
   @inline(__always)
   static func look(at node: Node, _ a: Tensor, _ b: Tensor) {
-    guard let sum = a.node, node.site != 0, sum.site == node.site, sum.name == node.name else { return }
-    count(node.site, isUsedUp: isUsedUp(b.node))
+    guard node.site != 0 else { return }
+    if let sum = a.node, sum.site == node.site, sum.name == node.name {
+      count(node.site, isUsedUp: isUsedUp(b.node))
+    } else if let sum = b.node, sum.site == node.site, sum.name == node.name {
+      count(node.site, isUsedUp: isUsedUp(a.node))
+    }
   }
 
   /// Whether a backward run has been there, by the first of the last few nodes that had something to free.

@@ -28,6 +28,11 @@ extension Tensor {
         "a tensor that was made in inference_mode cannot be written in place outside of it; clone() it first")
     }
     guard GradMode.isEnabled else { return }
+    guard !flags.contains(.sharesInput) else {
+      throw TensorError(
+        .autograd, operation + "_",
+        "a custom function's result that shares its input's elements cannot be written in place; clone() it in forward, or mark it dirty")
+    }
     if let base, requiresGrad || base.requiresGrad { try checkRecordedWrite(operation) }
     if node == nil, flags.contains(.requiresGrad) {
       throw TensorError(

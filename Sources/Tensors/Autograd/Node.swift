@@ -128,7 +128,7 @@ public final class Node {
   /// Keeps an input. The object itself is held, no copy: see `Tensor.rebase` for how that stays free of cycles.
   @inline(__always)
   func save(_ tensor: Tensor, slot: UInt8) {
-    if mg_thread().pointee.saving != nil || tensor.storage.isInference { return saveSpecially(tensor, slot) }
+    if GradMode.hasSavedTensorHooks || tensor.storage.isInference { return saveSpecially(tensor, slot) }
     tensor.storage.isSaved = true
     store(SavedTensor(tensor: tensor, version: tensor.storage.version, slot: slot))
   }
@@ -136,7 +136,7 @@ public final class Node {
   /// Keeps the output, under another object since a node must not hold its own output.
   @inline(__always)
   func saveOutput(_ tensor: Tensor) {
-    if mg_thread().pointee.saving != nil { return saveSpecially(tensor, 7) }
+    if GradMode.hasSavedTensorHooks { return saveSpecially(tensor, 7) }
     tensor.storage.isSaved = true
     store(SavedTensor(tensor: tensor.alias(), version: tensor.storage.version, slot: 7))
   }
@@ -319,7 +319,13 @@ public final class Node {
 
   func setFused() { flags.insert(.fused) }
 
-  func setMultipleOutputs() { flags.insert(.multipleOutputs) }
+  /// Says that there are several outputs.
+  func setOutputs(_ count: Int) {
+    flags.insert(.multipleOutputs)
+    overflowing.outputCount = count
+  }
+
+  var outputCount: Int { overflow?.outputCount ?? 1 }
 
   // MARK: Freeing
 
@@ -384,6 +390,7 @@ private final class NodeOverflow {
   var packed: [PackedTensor] = []
   var kept: [KeptTensor] = []
   var pending: [Tensor?] = []
+  var outputCount = 1
 
   var keepsAnything: Bool { !saved.isEmpty || !packed.isEmpty || !kept.isEmpty }
 

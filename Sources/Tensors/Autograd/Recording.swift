@@ -67,11 +67,33 @@ public class Formulas: @unchecked Sendable {
 }
 
 extension Tensor {
-  /// This tensor without history. Where an input had one, it remembers why.
+  /// This tensor without history. Where an input had one, it remembers why; where an input remembers that, so does it.
   @inline(__always)
-  private func unrecorded(_ hadHistory: Bool) -> Tensor {
-    if hadHistory { noteCut(GradMode.isEnabled ? .madeInteger : .madeWithoutGrad) }
+  private func unrecorded(_ hadHistory: Bool, _ a: Tensor, _ b: Tensor? = nil) -> Tensor {
+    if hadHistory {
+      noteCut(GradMode.isEnabled ? .madeInteger : .madeWithoutGrad)
+    } else if !a.flags.isDisjoint(with: .cut) {
+      takeCut(of: a)
+    } else if let b, !b.flags.isDisjoint(with: .cut) {
+      takeCut(of: b)
+    }
     return self
+  }
+
+  private func takeCut(of input: Tensor) {
+    flags.formUnion(input.flags.intersection(.cut))
+    cutAt = input.cutAt
+  }
+
+  /// These values as a function of `x` too, which they depend on in steps only: its derivative is 0, and there. A gradient
+  /// made of comparisons with x can so be differentiated by x, as users expect who do not know which of them are flat.
+  func flat(in x: Tensor) throws -> Tensor {
+    guard GradMode.isEnabled, x.requiresGrad else { return self }
+    let (shape, dtype) = (x.shape, x.dtype)
+    return alias().recorded("FlatBackward", [self, x]) { c in
+      if c.needs(0) { c[0] = c.g }
+      if c.needs(1) { c[1] = try Tensor.zeros(shape, dtype: dtype) }
+    }
   }
 
   /// Records an operation with one input by a closure. The closure may hold numbers and shapes freely; when it holds
@@ -80,7 +102,7 @@ extension Tensor {
   package func recorded(
     _ name: String, _ x: Tensor, uses: Uses = .nothing, holdsTensors: Bool = false, _ gradient: @escaping Node.Gradient
   ) -> Tensor {
-    guard GradMode.isEnabled, x.requiresGrad, dtype.isFloating else { return unrecorded(x.requiresGrad) }
+    guard GradMode.isEnabled, x.requiresGrad, dtype.isFloating else { return unrecorded(x.requiresGrad, x) }
     let node = Node(name, edges: Edges(x.edge), holdsTensors: holdsTensors, gradient)
     if uses.contains(.a) { node.save(x, slot: 0) }
     if uses.contains(.output) { node.saveOutput(self) }
@@ -95,7 +117,7 @@ extension Tensor {
     _ gradient: @escaping Node.Gradient
   ) -> Tensor {
     guard GradMode.isEnabled, dtype.isFloating, inputs.contains(where: \.requiresGrad) else {
-      return unrecorded(inputs.contains(where: \.requiresGrad))
+      return unrecorded(inputs.contains(where: \.requiresGrad), inputs[0], inputs.last)
     }
     let node = Node(name, edges: Edges(inputs.map(\.edge)), holdsTensors: holdsTensors, gradient)
     var needed = Uses.nothing
@@ -120,7 +142,7 @@ extension Tensor {
       return
     }
     let node = Node(name, edges: Edges(inputs.map(\.edge)), holdsTensors: holdsTensors, gradient)
-    node.setMultipleOutputs()
+    node.setOutputs(outputs.count)
     for (index, output) in outputs.enumerated() where output.dtype.isFloating {
       output.node = node
       output.outputIndex = Int32(index)
@@ -130,7 +152,7 @@ extension Tensor {
   /// Records a table-driven operation with one input.
   @inline(__always)
   func recorded(_ formulas: Formulas, _ x: Tensor) -> Tensor {
-    guard GradMode.isEnabled, x.requiresGrad, dtype.isFloating else { return unrecorded(x.requiresGrad) }
+    guard GradMode.isEnabled, x.requiresGrad, dtype.isFloating else { return unrecorded(x.requiresGrad, x) }
     let node = Node(formulas, edges: Edges(x.edge))
     if let uses = formulas.rule0?.uses, uses != .nothing {
       if uses.contains(.a) { node.save(x, slot: 0) }
@@ -143,7 +165,7 @@ extension Tensor {
   /// Records a table-driven operation with two inputs.
   @inline(__always)
   func recorded(_ formulas: Formulas, _ a: Tensor, _ b: Tensor) -> Tensor {
-    guard GradMode.isEnabled, dtype.isFloating else { return unrecorded(a.requiresGrad || b.requiresGrad) }
+    guard GradMode.isEnabled, dtype.isFloating else { return unrecorded(a.requiresGrad || b.requiresGrad, a, b) }
     let wantsA = a.requiresGrad
     let wantsB = b.requiresGrad
     guard wantsA || wantsB else { return self }
@@ -156,14 +178,14 @@ extension Tensor {
     if uses.contains(.output) { node.saveOutput(self) }
     if a.shape != shape || b.shape != shape || a.dtype != dtype || b.dtype != dtype { node.forms = InputForms([a, b]) }
     self.node = node
-    if rank == 0, formulas === Binary.add { GrowingHistory.look(at: node, a, b) }
+    if count == 1, formulas === Binary.add { GrowingHistory.look(at: node, a, b) }
     return self
   }
 
   /// Records a table-driven operation whose second input is a plain number.
   @inline(__always)
   func recorded(_ formulas: Formulas, _ a: Tensor, number: Scalar, name: String? = nil) -> Tensor {
-    guard GradMode.isEnabled, a.requiresGrad, dtype.isFloating else { return unrecorded(a.requiresGrad) }
+    guard GradMode.isEnabled, a.requiresGrad, dtype.isFloating else { return unrecorded(a.requiresGrad, a) }
     let node = Node(formulas, edges: Edges(a.edge, .none))
     node.number = number
     if let uses = formulas.rule0?.uses {

@@ -18,8 +18,10 @@ struct Run {
   private var captureLeaves: [ObjectIdentifier: [Int]] = [:]
   private var accumulating = true
   private(set) var captured: [Tensor?] = []
-  /// Leaves whose hooks wait for the sum of what arrives.
+  /// Leaves whose hooks wait for the sum of what arrives, or that are captured.
   private var hooked: [(leaf: Tensor, gradient: Tensor)] = []
+  /// How many gradients hooked leaves may still get: their hooks run when the last one has come.
+  private var expected: [ObjectIdentifier: Int] = [:]
   /// An outer run's pending gradients on nodes that this (reentrant) run visits.
   private var displaced: [(node: Node, run: UInt32, pending: Tensor?, more: [Tensor?])] = []
   private var detectsAnomaly = false
@@ -73,6 +75,9 @@ struct Run {
 
   /// Confines the run to what leads from the roots to `inputs`.
   mutating func restrict(to inputs: [Tensor], roots: [Tensor], accumulating: Bool) throws {
+    guard !inputs.isEmpty else {
+      throw TensorError(.argument, accumulating ? "backward" : "grad", "the list of inputs is empty")
+    }
     self.accumulating = accumulating
     captured = Array(repeating: nil, count: inputs.count)
     for (position, input) in inputs.enumerated() {
@@ -132,12 +137,15 @@ struct Run {
       restoreDisplaced()
     }
     try seed(roots, gradients, operation)
+    if LeafHooks.areInUse { expectArrivals() }
     detectsAnomaly = saved & GradMode.anomaly != 0
     GradMode.setEnabled(options.createGraph)
     // What formulas compute is nobody's line, and need not look for one, unless it is recorded.
     if !options.createGraph { mg_thread().pointee.caller = nil }
     do {
+      for root in self.roots where !expected.isEmpty { try countArrival(root) }
       while let node = pending.pop() { try turn(node) }
+      // Those that expected more than came.
       for (leaf, gradient) in hooked { try finish(leaf, gradient) }
     } catch {
       throw explained(error)
@@ -165,6 +173,7 @@ struct Run {
       if let forms = node.forms { gradient = try fitted(gradient, to: forms.forms[index]) }
       try deliver(&gradient, to: node.edges[index])
     }
+    if !expected.isEmpty { try countArrivals(from: node) }
   }
 
   /// Undoes broadcasting and promotion.
@@ -177,6 +186,7 @@ struct Run {
     var gradients = [node.pending] + node.pendingMore
     node.pending = nil
     node.pendingMore = []
+    while gradients.count < node.outputCount { gradients.append(nil) }
     let wanted = wantedInputs(of: node)
     // As in PyTorch, asked-for gradients are those before the hooks where the run goes on from the node, and those after
     // them where it ends there.
@@ -266,6 +276,36 @@ struct Run {
     } else {
       hooked.append((leaf, gradient))
     }
+  }
+
+  /// Counts the edges that lead into leaves with hooks. Done only where some leaf has ever had a hook, since it walks the
+  /// whole graph.
+  private mutating func expectArrivals() {
+    var seen = Set<ObjectIdentifier>()
+    var stack = roots
+    while let edge = stack.popLast() {
+      switch edge {
+      case .none: break
+      case .leaf(let leaf):
+        if leaf.extras?.hasHooks ?? false { expected[ObjectIdentifier(leaf), default: 0] += 1 }
+      case .node(let node, _):
+        guard seen.insert(ObjectIdentifier(node)).inserted, relevant?.contains(ObjectIdentifier(node)) ?? true else { continue }
+        for index in 0..<node.edges.count { stack.append(node.edges[index]) }
+      }
+    }
+  }
+
+  private mutating func countArrivals(from node: Node) throws {
+    for index in 0..<node.edges.count { try countArrival(node.edges[index]) }
+  }
+
+  /// Notes that an edge has given what it had to give, if only nothing.
+  private mutating func countArrival(_ edge: Edge) throws {
+    guard case .leaf(let leaf) = edge, let count = expected[ObjectIdentifier(leaf)] else { return }
+    expected[ObjectIdentifier(leaf)] = count == 1 ? nil : count - 1
+    guard count == 1, let position = hooked.firstIndex(where: { $0.leaf === leaf }) else { return }
+    let gradient = hooked.remove(at: position).gradient
+    try finish(leaf, gradient)
   }
 
   private mutating func finish(_ leaf: Tensor, _ gradient: Tensor) throws {

@@ -2,6 +2,7 @@
 // place (to offload it, or to compute it anew).
 
 import CKernels
+import Synchronization
 
 /// A value kept for backward, and the storage's version when it was kept.
 struct SavedTensor {
@@ -41,39 +42,48 @@ struct KeptTensor {
 }
 
 /// Functions that see each value which is saved for backward while they are in force, and keep it in their own way.
+///
+/// Which are in force is part of the executing coroutine's modes, by a number: they come and go with `no_grad` and the
+/// like, and do not reach from one coroutine into another. They must be kept alive by whoever put them into force.
 public final class SavedTensorHooks {
   /// Is given the value, without history; returns what gives it back.
   package let pack: (Tensor) throws -> (() throws -> Tensor)
-  private let outer: SavedTensorHooks?
+  /// From 1, in the bits above the modes proper.
+  private let number: UInt32
 
-  /// Puts hooks into force on this thread until `end`.
-  package static func begin(_ pack: @escaping (Tensor) throws -> (() throws -> Tensor)) -> SavedTensorHooks {
-    let hooks = SavedTensorHooks(pack, outer: current)
-    mg_thread().pointee.saving = Unmanaged.passRetained(hooks).toOpaque()
-    return hooks
-  }
-
-  private init(_ pack: @escaping (Tensor) throws -> (() throws -> Tensor), outer: SavedTensorHooks?) {
+  package init(_ pack: @escaping (Tensor) throws -> (() throws -> Tensor)) {
     self.pack = pack
-    self.outer = outer
+    number = Registry.take()
+    Registry.hooks.withLock { $0[number] = Registry.Entry(hooks: self) }
   }
 
-  /// Takes these hooks, and any begun after them, out of force. Does nothing the second time.
-  package func end() {
-    var hooks = SavedTensorHooks.current
-    while let inner = hooks, inner !== self { hooks = inner.outer }
-    guard hooks != nil else { return }
-    while let inner = SavedTensorHooks.current {
-      mg_thread().pointee.saving = inner.outer.map { Unmanaged.passUnretained($0).toOpaque() }
-      let isLast = inner === self
-      Unmanaged.passUnretained(inner).release()
-      if isLast { break }
-    }
+  deinit {
+    Registry.hooks.withLock { $0[number] = nil }
   }
 
-  /// The hooks in force on this thread.
+  /// The modes with these hooks in force.
+  package func inForce(_ modes: UInt32) -> UInt32 { modes & GradMode.mask | number << GradMode.width }
+
+  /// The hooks in force.
   static var current: SavedTensorHooks? {
-    mg_thread().pointee.saving.map { Unmanaged<SavedTensorHooks>.fromOpaque($0).takeUnretainedValue() }
+    let number = GradMode.bits >> GradMode.width
+    return number == 0 ? nil : Registry.hooks.withLock { $0[number]?.hooks }
+  }
+
+  private enum Registry {
+    struct Entry: @unchecked Sendable {
+      weak var hooks: SavedTensorHooks?
+    }
+    static let hooks = Mutex<[UInt32: Entry]>([:])
+    private static let last = Atomic<UInt32>(0)
+
+    /// A number that no hooks have.
+    static func take() -> UInt32 {
+      while true {
+        let number = last.wrappingAdd(1, ordering: .relaxed).newValue & (.max >> GradMode.width)
+        if number != 0, hooks.withLock({ $0[number] == nil }) { return number }
+      }
+    }
   }
 }
 

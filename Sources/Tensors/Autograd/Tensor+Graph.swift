@@ -41,6 +41,7 @@ extension Tensor {
     let extras = self.extras ?? TensorExtras()
     self.extras = extras
     extras.hooks.append(hook)
+    LeafHooks.note()
     return { [weak extras] in extras?.hooks.removeAll { $0 === hook } }
   }
 
@@ -52,6 +53,7 @@ extension Tensor {
     let extras = self.extras ?? TensorExtras()
     self.extras = extras
     extras.postAccumulateHooks.append(hook)
+    LeafHooks.note()
     return { [weak extras] in extras?.postAccumulateHooks.removeAll { $0 === hook } }
   }
 
@@ -96,6 +98,7 @@ extension Node {
       let extras = leaf.extras ?? TensorExtras()
       leaf.extras = extras
       extras.nodeHooks[keyPath: list].append(hook)
+      LeafHooks.note()
       return { [weak extras] in extras?.nodeHooks[keyPath: list].removeAll { $0 === hook } }
     }
     let extras = self.extras ?? NodeExtras()

@@ -258,12 +258,11 @@ package enum Power {
     case 0.5 where dtype == x.dtype: y = try Elementwise.unary(MG_SQRT, x)
     default: y = try Elementwise.binary(MG_POW, x, exponent, dtype)
     }
-    let isLinear = exponent.real == 0 || exponent.real == 1
-    return y.recorded("PowBackward0", x, uses: isLinear ? .nothing : .a) { c in
+    return y.recorded("PowBackward0", x, uses: exponent.real == 0 ? .nothing : .a) { c in
       let n = exponent.real
       switch n {
       case 0: c[0] = try Tensor.zeros(like: c.g)
-      case 1: c[0] = c.g
+      case 1: c[0] = try c.createsGraph ? c.g.flat(in: c.a) : c.g
       case 2: c[0] = try c.g * (c.a * 2.0)
       default: c[0] = try c.g * (c.a.power(.real(n - 1)) * n)
       }
@@ -277,8 +276,12 @@ package enum Power {
     var element = base.element(dtype)
     var loop = mg_loop(y.shape, y.layout, Layout(Shape()).stretched(to: y.shape), converted.layout)
     mg_binary_nd(MG_POW, dtype.kernel, &loop, &element, converted.data, y.data)
-    let log = base.real == 0 ? 0 : Glibc.log(base.real)
-    return y.recorded("PowBackward2", x, uses: .output) { c in c[0] = try c.g * (c.y * log) }
+    let log = Glibc.log(base.real)
+    guard base.real == 0 else { return y.recorded("PowBackward2", x, uses: .output) { c in c[0] = try c.g * (c.y * log) } }
+    // 0^x is flat for x ≥ 0, and falls without bound from infinity before.
+    return y.recorded("PowBackward2", x, uses: [.a, .output]) { c in
+      c[0] = try c.g * (c.y * log).maskedFill(c.a.ge(0), .real(0))
+    }
   }
 
   static let operation = TensorOperation(

@@ -112,7 +112,10 @@ extension Tensor {
     let whole = shape
     let kept = plan.kept
     return y.recorded(grad, self, uses: [.a, .output]) { c in
-      let hit = try c.a.detach().eq(c.y.detach().restored(kept, to: whole)).to(c.g.dtype)
+      let (a, y) = (try c.a.detach(), try c.y.detach().restored(kept, to: whole))
+      // Of all elements together, several NaN share the gradient as several largest do.
+      let same = try dimensions == nil ? Comparison.or(a.eq(y), Comparison.and(Comparison.ne(a, a), Comparison.ne(y, y))) : a.eq(y)
+      let hit = try same.to(c.g.dtype)
       let share = try hit / hit.sum(axes, keepdim: true)
       c[0] = try share * c.g.restored(kept, to: whole)
     }

@@ -143,7 +143,7 @@ extension Unary {
     forms: [.function, .method, .inPlace, .functional],
     .uses(.output) { c in
       // Where y is NaN the gradient passes on, as PyTorch's does; and 0 stays 0 beside an infinite gradient.
-      try c.g.maskedFill(c.y.le(0), .integer(0))
+      try c.g.maskedFill(c.y.le(0), .integer(0)).flat(in: c.y)
     })
   package static let sigmoid = Unary(
     "sigmoid", MG_SIGMOID, "1 / (1 + e^−x).", fused: MG_SIGMOID_GRAD, forms: [.function, .method, .inPlace, .functional],
