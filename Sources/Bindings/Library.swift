@@ -17,6 +17,8 @@ public enum Library {
     // Recorded operations remember the script's line.
     mg_locate_by(State.site)
     Site.describe { State.line(of: $0) }
+    // What an earlier session of this thread ran is nothing that a new one's why() should speak of.
+    mg_thread().pointee.backward_site = 0
     let operations = OperationFunctions(Catalogue.operations + Construction.list)
     try state.define(tensorKind, TensorMembers.members(operations))
     try state.define(nodeKind, NodeMembers.members)
