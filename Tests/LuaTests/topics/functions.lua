@@ -787,7 +787,8 @@ end)
 
 -- Size -----------------------------------------------------------------------------------------------------------
 
-check.case("a chain of 150,000 steps is built, run backward and freed, in less than 10 s", function()
+-- 3 s in a release build; the limit is for what grows with the square of the length, also in a debug build on a busy machine.
+check.case("a chain of 150,000 steps is built, run backward and freed", function()
   local start = mg.clock()
   local x = leaf(1.0)
   local y = x
@@ -797,7 +798,7 @@ check.case("a chain of 150,000 steps is built, run backward and freed, in less t
   y = nil
   collectgarbage()
   local took = mg.clock() - start
-  if took > 10 then check.fail(("took %.1f s"):format(took)) end
+  if took > 120 then check.fail(("took %.1f s"):format(took)) end
 end)
 
 check.case("a chain whose values are saved is freed as well", function()
