@@ -58,10 +58,11 @@ check.case("the line of an operation is its script's, also inside of modules and
   mentions(y.grad_fn.site, line)
 end)
 
-check.case("the line of a node is found as quickly the 20,000th time as the first", function()
+-- It once went through one more closure at each reading, until the stack overflowed.
+check.case("the line of a node can be asked for as often as one likes", function()
   local node = (leaf(1.0) * 2).grad_fn
   local start = mg.clock()
-  for _ = 1, 20000 do local _ = node.site end
+  for _ = 1, 200000 do local _ = node.site end
   if mg.clock() - start > 20 then check.fail(("took %.1f s"):format(mg.clock() - start)) end
 end)
 
