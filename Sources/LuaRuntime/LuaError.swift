@@ -85,12 +85,15 @@ struct Traveller {
   }
   var key: Key
   var error: any Error
+  /// Counts up; see `travellersBefore`.
+  var number: Int
 }
 
 extension State {
   func remember(_ error: any Error, as key: Traveller.Key) {
     if travellers.count >= 8 { travellers.removeFirst() }
-    travellers.append(Traveller(key: key, error: error))
+    travellerCount += 1
+    travellers.append(Traveller(key: key, error: error, number: travellerCount))
   }
 
   /// Makes a Swift error of the Lua error value on top of the stack.
@@ -114,7 +117,9 @@ extension State {
       if let killed = killError() { return killed }  // __tostring is Lua code, and may run into a limit
       error.value = try? value(at: slot.index, lua)
     }
-    if let key, let found = travellers.last(where: { $0.key == key })?.error {
+    // Only what was raised inside the host call that fails now: an earlier error with the same words, which a script has
+    // caught, is not the reason for this one.
+    if let key, let found = travellers.last(where: { $0.key == key && $0.number > travellersBefore })?.error {
       if let inner = found as? LuaError {
         error.kind = inner.kind
         error.cause = inner.cause

@@ -66,6 +66,9 @@ public final class State {
   let configuration: Configuration
   /// Swift errors on their way through Lua, newest last; see `LuaError.cause`.
   var travellers: [Traveller] = []
+  /// How many there have been, and how many before the innermost host call under way.
+  var travellerCount = 0
+  var travellersBefore = 0
 
   /// Opens a state with the standard libraries.
   public init(_ configuration: Configuration = Configuration()) throws {
@@ -151,7 +154,10 @@ public final class State {
   func withLua<Result>(_ body: (OpaquePointer) throws -> Result) throws -> Result {
     guard let lua = ml_enter(pointer) else { throw LuaError.unavailable }
     let top = lua_gettop(lua)
+    let before = travellersBefore
+    travellersBefore = travellerCount
     defer {
+      travellersBefore = before
       ml_leave(pointer, lua, top)
       if pointer.pointee.depth == 0 { travellers.removeAll(keepingCapacity: true) }
     }

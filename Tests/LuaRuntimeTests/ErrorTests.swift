@@ -73,6 +73,24 @@ import Testing
     #expect(try state.failure("error('test.lua:1: failure 4')").cause == nil)  // nothing remembered between runs
   }
 
+  /// An error that a script has caught is not the reason for a later one with the same words; taken for it, it would hand
+  /// its traceback on, which would grow with every error.
+  @Test func anErrorWithTheSameWordsIsAnother() throws {
+    let state = try makeState(counter)
+    var length: [Int] = []
+    let call = NativeFunction("call") { call in
+      guard case .function(let function) = try call.value(1) else { throw LuaError("call: expected a function") }
+      do { try function.call() } catch let error as LuaError {
+        length.append(error.traceback?.count ?? 0)
+        throw error
+      }
+    }
+    try state.setGlobal("call", .native(call))
+    try state.run(source: "for i = 1, 50 do pcall(call, function() error('x', 0) end) end")
+    #expect(length.count == 50)
+    #expect(Set(length).count == 1)
+  }
+
   @Test func errorValuesSurvive() throws {
     let state = try makeState(counter)
     let error = try state.failure("error({code = 5})")
