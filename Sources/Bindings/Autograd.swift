@@ -21,7 +21,8 @@ enum Autograd {
     let options = try Options(call, from: position, "backward", allowing: ["gradient", "inputs"])
     if let named = options.tensors["gradient"] { gradient = named.first }
     try reporting(call) {
-      try Tape.backward([root], [gradient], inputs: options.tensors["inputs"], options: options.backward)
+      guard let inputs = options.tensors["inputs"] else { return try root.backward(gradient, options: options.backward) }
+      try Tape.backward([root], [gradient], inputs: inputs, options: options.backward)
     }
   }
 

@@ -11,7 +11,8 @@ struct Run {
   private let site: UInt32
   private var pending = PendingNodes()
   /// What keeps the graph alive while it is walked, whatever hooks do to the roots.
-  private var roots: [Edge] = []
+  private var root = Edge.none
+  private var moreRoots: [Edge] = []
   /// With given inputs: which nodes lead to one, which outputs and leaves are captured, and what was.
   private var relevant: Set<ObjectIdentifier>?
   private var captureNodes: [CaptureKey: [Int]] = [:]
@@ -42,35 +43,30 @@ struct Run {
 
   // MARK: Starting
 
-  private mutating func seed(_ roots: [Tensor], _ gradients: [Tensor?], _ operation: String) throws {
-    guard gradients.count == roots.count else {
-      throw TensorError(.argument, operation, "\(roots.count) tensors but \(gradients.count) gradients were given")
+  /// Gives a root its gradient, 1 where none is given.
+  private mutating func seed(_ root: Tensor, _ given: Tensor?, at position: Int = 0, _ operation: String) throws {
+    guard root.requiresGrad else {
+      throw TensorError(.autograd, "", "element \(position) of tensors does not require grad and does not have a grad_fn")
     }
-    for (position, root) in roots.enumerated() {
-      guard root.requiresGrad else {
+    var gradient: Tensor
+    if let given {
+      guard given.shape == root.shape else {
         throw TensorError(
-          .autograd, "", "element \(position) of tensors does not require grad and does not have a grad_fn")
+          .shape, operation, "the gradient has shape \(given.shape), but the tensor has shape \(root.shape)")
       }
-      var gradient: Tensor
-      if let given = gradients[position] {
-        guard given.shape == root.shape else {
-          throw TensorError(
-            .shape, operation, "the gradient has shape \(given.shape), but the tensor has shape \(root.shape)")
-        }
-        gradient = given.dtype == root.dtype ? given : try given.to(root.dtype)
-      } else {
-        guard root.count == 1 else {
-          throw TensorError(
-            .shape, operation,
-            "a gradient can be implied only for a tensor of one element, this one has shape \(root.shape); pass a gradient of that shape, or reduce it by sum() or mean() first"
-          )
-        }
-        gradient = try Tensor.full(root.shape, .real(1), dtype: root.dtype)
+      gradient = given.dtype == root.dtype ? given : try given.to(root.dtype)
+    } else {
+      guard root.count == 1 else {
+        throw TensorError(
+          .shape, operation,
+          "a gradient can be implied only for a tensor of one element, this one has shape \(root.shape); pass a gradient of that shape, or reduce it by sum() or mean() first"
+        )
       }
-      let edge = root.edge
-      self.roots.append(edge)
-      try deliver(&gradient, to: edge)
+      gradient = try Tensor.full(root.shape, .real(1), dtype: root.dtype)
     }
+    let edge = root.edge
+    if position == 0 { self.root = edge } else { moreRoots.append(edge) }
+    try deliver(&gradient, to: edge)
   }
 
   /// Confines the run to what leads from the roots to `inputs`.
@@ -128,7 +124,24 @@ struct Run {
 
   // MARK: Walking
 
+  /// Runs backward from several roots.
   mutating func execute(_ roots: [Tensor], _ gradients: [Tensor?], _ operation: String) throws {
+    guard gradients.count == roots.count else {
+      throw TensorError(.argument, operation, "\(roots.count) tensors but \(gradients.count) gradients were given")
+    }
+    try execute { run in
+      for (position, root) in roots.enumerated() { try run.seed(root, gradients[position], at: position, operation) }
+    }
+  }
+
+  /// The same from one, as every training step does.
+  @inline(__always)
+  mutating func execute(_ root: Tensor, _ gradient: Tensor?) throws {
+    try execute { try $0.seed(root, gradient, "backward") }
+  }
+
+  @inline(__always)
+  private mutating func execute(seeding seed: (inout Run) throws -> Void) throws {
     let saved = GradMode.bits
     let caller = mg_thread().pointee.caller
     defer {
@@ -136,14 +149,14 @@ struct Run {
       mg_thread().pointee.caller = caller
       restoreDisplaced()
     }
-    try seed(roots, gradients, operation)
+    try seed(&self)
     if LeafHooks.areInUse { expectArrivals() }
     detectsAnomaly = saved & GradMode.anomaly != 0
     GradMode.setEnabled(options.createGraph)
     // What formulas compute is nobody's line, and need not look for one, unless it is recorded.
     if !options.createGraph { mg_thread().pointee.caller = nil }
     do {
-      for root in self.roots where !expected.isEmpty { try countArrival(root) }
+      if !expected.isEmpty { for root in [root] + moreRoots { try countArrival(root) } }
       while let node = pending.pop() { try turn(node) }
       // Those that expected more than came.
       for (leaf, gradient) in hooked { try finish(leaf, gradient) }
@@ -282,7 +295,7 @@ struct Run {
   /// whole graph.
   private mutating func expectArrivals() {
     var seen = Set<ObjectIdentifier>()
-    var stack = roots
+    var stack = [root] + moreRoots
     while let edge = stack.popLast() {
       switch edge {
       case .none: break
@@ -450,7 +463,7 @@ struct Run {
   private func reachedLeaves() -> [Tensor] {
     var leaves: [Tensor] = []
     var seen = Set<ObjectIdentifier>()
-    var stack = roots
+    var stack = [root] + moreRoots
     while let edge = stack.popLast() {
       switch edge {
       case .none: break

@@ -20,7 +20,8 @@ extension Tensor {
   ///
   /// - Parameter gradient: the gradient of this tensor, of its shape; may be absent when it has one element (then 1).
   public func backward(_ gradient: Tensor? = nil, options: BackwardOptions = BackwardOptions()) throws {
-    try Tape.backward([self], [gradient], options: options)
+    var run = Run(options)
+    try run.execute(self, gradient)
   }
 }
 

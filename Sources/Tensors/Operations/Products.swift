@@ -109,7 +109,7 @@ extension Tensor {
   public func mm(_ other: Tensor) throws -> Tensor {
     try checkMatrices(other, "mm")
     let (m, n, k) = (shape[0], other.shape[1], shape[1])
-    let y = try Tensor(uninitialized: [m, n], dtype)
+    let y = try Tensor(uninitialized: Shape(rows: m, columns: n), dtype)
     try Gemm.run(dtype, m, n, k, Gemm.Operand(self), Gemm.Operand(other), into: y.data)
     return y.recorded(Product.mm, self, other)
   }
@@ -139,7 +139,7 @@ extension Tensor {
     guard rank == 2, vector.rank == 1, shape[1] == vector.shape[0] else {
       throw TensorError(.shape, "mv", "a matrix (n, k) and a vector (k) are needed, got shapes \(shape) and \(vector.shape)")
     }
-    let y = try Tensor(uninitialized: [shape[0]], dtype)
+    let y = try Tensor(uninitialized: Shape(size: shape[0]), dtype)
     let packed = try vector.packed()
     let column = Tensor(
       storage: packed.storage, layout: Layout([shape[1], 1]).moved(by: packed.layout.offset), dtype: dtype)
@@ -332,12 +332,12 @@ enum Product {
       if pass.needs(1) {
         let x = try pass.a.packed()
         let k = x.shape[x.rank - 1]
-        let dw = try Tensor(uninitialized: [n, k], dtype)
+        let dw = try Tensor(uninitialized: Shape(rows: n, columns: k), dtype)
         try Gemm.run(dtype, n, k, rows, packed.data, Swift.max(n, 1), true, x.data, Swift.max(k, 1), false, into: dw.data)
         pass[1] = dw
       }
       if pass.node.edges.count == 3, pass.needs(2) {
-        let db = try Tensor(uninitialized: [n], dtype)
+        let db = try Tensor(uninitialized: Shape(size: n), dtype)
         mg_reduce(MG_SUM, dtype.kernel, 1, Int64(rows), Int64(n), packed.data, db.data)
         pass[2] = db
       }

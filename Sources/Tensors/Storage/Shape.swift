@@ -45,6 +45,20 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
     for size in elements { append(size) }
   }
 
+  /// One size, and two, of a tensor that exists: a literal would make an array first, which every step pays for.
+  @inline(__always)
+  package init(size: Int) {
+    self.init()
+    append(size)
+  }
+
+  @inline(__always)
+  package init(rows: Int, columns: Int) {
+    self.init()
+    append(rows)
+    append(columns)
+  }
+
   @inline(__always)
   package mutating func append(_ size: Int) {
     sizes[rank] = size
