@@ -27,14 +27,15 @@ let package = Package(
 
     // The roof.
     .target(
-      name: "Bindings", dependencies: ["LuaRuntime", "Tensors", "Training"],
+      name: "Bindings", dependencies: ["LuaRuntime", "Tensors", "Training", "CKernels"],
       resources: [.embedInCode("Lua")]),
-    .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training"]),
+    .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training", "CKernels"]),
     .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
     // mimalloc takes the place of malloc in the command: a recorded operation makes three small objects, and a training
     // step of small tensors runs 10 % faster by it. Hosts keep the allocator that they chose.
     .executableTarget(
-      name: "MoongradCLI", dependencies: ["Moongrad", "LuaRuntime", "CEdit"], linkerSettings: [.linkedLibrary("mimalloc")]),
+      name: "MoongradCLI", dependencies: ["Moongrad", "Bindings", "LuaRuntime", "Tensors", "CEdit"],
+      linkerSettings: [.linkedLibrary("mimalloc")]),
 
     .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], exclude: ["Fixtures"]),

@@ -1,6 +1,5 @@
 // The graph in scripts: backward, grad, grad_fn nodes, hooks and modes.
 
-import CKernels
 import LuaRuntime
 import Tensors
 
@@ -94,10 +93,12 @@ enum Autograd {
       switch (option, value) {
       case ("retain_graph", let flag as Bool): retain = flag
       case ("create_graph", let flag as Bool): create = flag
-      case (_, let flag as Bool): flags[option] = flag
+      case ("allow_unused", let flag as Bool), ("materialize_grads", let flag as Bool): flags[option] = flag
       case ("grad_outputs", let list as [Tensor]), ("grad_tensors", let list as [Tensor]): gradients = list
-      case (_, let list as [Tensor]): tensors[option] = list
-      default: throw ArgumentError("\(name): option '\(option)' has a value of the wrong kind")
+      case ("gradient", let list as [Tensor]), ("inputs", let list as [Tensor]): tensors[option] = list
+      default:
+        let expected = value is Bool ? "a tensor or a list of tensors, got \(value)" : "true or false, got tensors"
+        throw ArgumentError("\(name): option '\(option)': expected \(expected)")
       }
     }
   }
@@ -122,6 +123,8 @@ enum Autograd {
     var list: [Tensor?] = []
     var highest = 0
     try slot.forEachPair { key, _ in
+      // The lists that hooks get say their length.
+      if key.string == "n" { return }
       guard let position = key.integer, position > 0 else { throw ArgumentError("\(place): expected a list of gradients") }
       highest = max(highest, position)
     }

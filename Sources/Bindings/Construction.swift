@@ -1,6 +1,5 @@
 // Making tensors in scripts: from numbers and nested lists, filled, counted, random.
 
-import CKernels
 import LuaRuntime
 import Tensors
 

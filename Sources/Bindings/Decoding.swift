@@ -1,7 +1,6 @@
 // From Lua arguments to an operation's: by position or by option name, converted by the parameter's kind. Here, and
 // only here, positions and dimensions that count from 1 become ones that count from 0.
 
-import CKernels
 import LuaRuntime
 import Tensors
 

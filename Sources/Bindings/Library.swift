@@ -11,6 +11,7 @@ public enum Library {
   /// Moongrad's version, as `moongrad --version` prints it.
   public static let version = "0.1.0"
 
+  /// Defines every kind of handle and registers the module. To be called once for a state, before scripts run.
   public static func install(in state: State) throws {
     // Handles pace the collector; what tensors hold in all decides when it collects everything.
     state.readLiveBytes { mg_thread().pointee.live_bytes }

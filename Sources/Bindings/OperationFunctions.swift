@@ -1,6 +1,5 @@
 // The catalogue of operations as Lua functions, methods, in-place methods and operators.
 
-import CKernels
 import LuaRuntime
 import Synchronization
 import Tensors

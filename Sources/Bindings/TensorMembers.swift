@@ -1,6 +1,5 @@
 // What a tensor shows to scripts beside the operations: properties, indexing, reading values out, the graph.
 
-import CKernels
 import LuaRuntime
 import Synchronization
 import Tensors

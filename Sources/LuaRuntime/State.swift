@@ -1,7 +1,6 @@
 // A Lua state, and the map of this module.
 import CLuaShim
 import Glibc
-import Synchronization
 
 /// A stock Lua 5.4 state whose native functions are Swift closures and whose objects are Swift classes.
 ///

@@ -3,6 +3,7 @@
 
 import Synchronization
 
+/// Warnings that wait to be given.
 package enum Notice {
   private static let isWaiting = Atomic<Bool>(false)
   private static let texts = Mutex<[String]>([])
@@ -17,6 +18,7 @@ package enum Notice {
   @inline(__always)
   package static var isPending: Bool { isWaiting.load(ordering: .relaxed) }
 
+  /// The warnings that waited, in order; they wait no more.
   package static func take() -> [String] {
     isWaiting.store(false, ordering: .relaxed)
     return texts.withLock { list in

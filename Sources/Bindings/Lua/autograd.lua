@@ -182,7 +182,9 @@ function autograd.Function(name, definition)
   if type(name) ~= "string" then
     error("Function: argument 1: expected a name, as in  autograd.Function(\"Square\", { forward = …, backward = … })", 2)
   end
-  if type(definition) ~= "table" then error(("Function: argument 2: expected a table with forward and backward, got %s"):format(typed(definition)), 2) end
+  if type(definition) ~= "table" then
+    error("Function: argument 2: expected a table with forward and backward, got " .. typed(definition), 2)
+  end
   for key, value in pairs(definition) do
     local expected = known[key]
     if not expected then
@@ -247,7 +249,9 @@ Example:
 local saved_tensors_hooks = autograd.saved_tensors_hooks
 function autograd.saved_tensors_hooks(pack, unpack, f, ...)
   for i, hook in ipairs { pack or false, unpack or false } do
-    if type(hook) ~= "function" then error(("saved_tensors_hooks: argument %d: expected a function, got %s"):format(i, typed(hook or nil)), 2) end
+    if type(hook) ~= "function" then
+      error(("saved_tensors_hooks: argument %d: expected a function, got %s"):format(i, typed(hook or nil)), 2)
+    end
   end
   if f == nil then return saved_tensors_hooks(pack, unpack) end
   if type(f) ~= "function" and not (getmetatable(f) and getmetatable(f).__call) then
@@ -339,7 +343,7 @@ local function named(names)
     elseif value ~= nil then
       local ok, parameters = pcall(function() return value:named_parameters() end)
       if not ok then error(("graph: names: '%s' is neither a tensor nor a module but %s"):format(tostring(name), typed(value)), 4) end
-      for parameter, tensor in parameters do add(name .. "." .. parameter, tensor) end
+      for parameter, tensor in parameters do add(tostring(name) .. "." .. parameter, tensor) end
     end
   end
   local keys = {}
@@ -364,7 +368,9 @@ local function svg(dot)
   end
   os.remove(source)
   os.remove(picture)
-  if not ok then error("graph: drawing an SVG needs graphviz, whose program 'dot' was not found or failed; format = \"dot\" needs nothing", 3) end
+  if not ok then
+    error("graph: drawing an SVG needs graphviz, whose program 'dot' was not found or failed; format = \"dot\" needs nothing", 3)
+  end
   return result
 end
 
@@ -392,7 +398,9 @@ function mg.graph(root, options)
       error(("graph: unknown option '%s'%s (known: format, file, names, max_nodes)"):format(
         tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
     end
-    if type(value) ~= graph_options[key] then error(("graph: option '%s': expected a %s, got %s"):format(key, graph_options[key], typed(value)), 2) end
+    if type(value) ~= graph_options[key] then
+      error(("graph: option '%s': expected a %s, got %s"):format(key, graph_options[key], typed(value)), 2)
+    end
   end
   -- A file's name tells the format where nothing else does.
   local format = options.format or options.file and (options.file:match "%.(svg)$" or options.file:match "%.(dot)$") or "text"

@@ -1,7 +1,5 @@
 // What formulas see of a backward run: one node's turn (the run itself is in Run.swift).
 
-import CKernels
-
 /// One node's turn: the gradient that arrived, and where the formula puts the inputs' gradients.
 ///
 /// Not copyable, since a copy would count five references for nothing, and would keep the gradient's buffer from being

@@ -16,6 +16,7 @@ public enum GradMode {
   @inline(__always)
   static var hasSavedTensorHooks: Bool { bits > mask }
 
+  /// The modes in force, as a word that can be kept and put back.
   @inline(__always)
   package static var bits: UInt32 {
     get { mg_thread().pointee.modes }
@@ -26,6 +27,7 @@ public enum GradMode {
   @inline(__always)
   public static var isEnabled: Bool { bits & (noGrad | inference) == 0 }
 
+  /// Switches recording on or off, until something else does; `withGradMode` switches it back.
   public static func setEnabled(_ enabled: Bool) {
     bits = enabled ? bits & ~noGrad : bits | noGrad
   }

@@ -172,7 +172,7 @@ extension Tensor {
     if count == 1, let value = try? detach().item() {
       let number =
         switch value {
-        case .real(let real): "\(Float(real))"
+        case .real(let real): dtype == .float64 ? "\(real)" : "\(Float(real))"
         case .integer(let integer): "\(integer)"
         case .boolean(let flag): "\(flag)"
         }

@@ -120,9 +120,7 @@ extension Tensor {
   private func moveRetained(to new: Node?, index: Int32) {
     guard flags.contains(.retainsGrad), let new, let node, node !== new else { return }
     node.extras?.retaining.removeAll { $0.tensor.tensor === self }
-    let extras = new.extras ?? NodeExtras()
-    new.extras = extras
-    extras.retaining.append((index, WeakTensor(tensor: self)))
+    new.extending.retaining.append((index, WeakTensor(tensor: self)))
   }
 
   /// A write to a view is a write to part of its base: the base's new history passes gradients of the region to the

@@ -25,9 +25,9 @@ public final class Node {
   /// The script's line of the forward call (see Site).
   package let site: UInt32
   /// That of the backward run which freed the saved values.
-  @exclusivity(unchecked) private var freedAt: UInt32 = 0
+  @exclusivity(unchecked) private var freedAt: UInt32 = 0  // unchecked here and below as in Tensor
+  /// Where the inputs' gradients go, in the order of the inputs.
   @exclusivity(unchecked) package private(set) var edges: Edges
-  // Unchecked as in Tensor.
 
   /// The formula: a closure, or for table-driven operations the table, which lives forever and needs no counting.
   @exclusivity(unchecked) private var gradient: Gradient?
@@ -41,12 +41,13 @@ public final class Node {
   @exclusivity(unchecked) var forms: InputForms?
   @exclusivity(unchecked) private(set) var flags: Flags = []
 
-  // State of the backward run that is under way (see Backward.swift).
-  @exclusivity(unchecked) var pending: Tensor?
-  @exclusivity(unchecked) var run: UInt32 = 0
   @exclusivity(unchecked) package var extras: NodeExtras?
 
-  /// Where its numbers came from: ` at train.lua:12`, or nothing.
+  // State of the backward run that is under way (see Run.swift).
+  @exclusivity(unchecked) var pending: Tensor?
+  @exclusivity(unchecked) var run: UInt32 = 0
+
+  /// The line of the forward call, for sentences: ` at train.lua:12`, or nothing.
   var place: String { Site.phrase(site) }
 
   /// Gradients that wait at outputs 1, 2, ….
@@ -56,6 +57,22 @@ public final class Node {
       if newValue.isEmpty, overflow == nil { return }
       overflowing.pending = newValue
     }
+  }
+
+  /// Exchanges the gradient that waits at an output from 1 on. In place: to write to an element of `pendingMore` copies all
+  /// of them, which for the parts of `unbind` is the square of their number.
+  func exchangePending(_ output: Int, _ gradient: inout Tensor?) {
+    let overflow = overflowing
+    while overflow.pending.count < output { overflow.pending.append(nil) }
+    swap(&overflow.pending[output - 1], &gradient)
+  }
+
+  /// The extras, made if there are none yet.
+  var extending: NodeExtras {
+    if let extras { return extras }
+    let made = NodeExtras()
+    extras = made
+    return made
   }
 
   private var overflowing: NodeOverflow {
@@ -109,9 +126,7 @@ public final class Node {
     formulas = nil
     sequence = .max
     site = 0
-    let extras = NodeExtras()
-    extras.variable = leaf
-    self.extras = extras
+    extending.variable = leaf
   }
 
   /// Whether one kernel does what several nodes do in PyTorch.
@@ -153,7 +168,11 @@ public final class Node {
       overflowing.packed.append(PackedTensor(slot: slot) { throw error })
       return
     }
-    guard let hooks = SavedTensorHooks.current else { return }
+    guard let hooks = SavedTensorHooks.current else {
+      // Their guard was dropped, and collected, while their number stays in force.
+      tensor.storage.isSaved = true
+      return store(SavedTensor(tensor: slot == 7 ? tensor.alias() : tensor, version: tensor.storage.version, slot: slot))
+    }
     do {
       overflowing.packed.append(PackedTensor(slot: slot, unpack: try hooks.pack(tensor.detach())))
     } catch {
@@ -295,6 +314,7 @@ public final class Node {
     return isKept ? try unpack(slot, graph: true) : nil
   }
 
+  /// Whether a backward run has freed the saved values.
   package var isReleased: Bool { flags.contains(.released) }
 
   var releasedError: TensorError {

@@ -252,8 +252,10 @@ struct Run {
       if index == 0 {
         node.pending = try sum(&node.pending, &gradient)
       } else {
-        while node.pendingMore.count < Int(index) { node.pendingMore.append(nil) }
-        node.pendingMore[Int(index) - 1] = try sum(&node.pendingMore[Int(index) - 1], &gradient)
+        var waiting: Tensor?
+        node.exchangePending(Int(index), &waiting)
+        waiting = try sum(&waiting, &gradient)
+        node.exchangePending(Int(index), &waiting)
       }
     }
   }

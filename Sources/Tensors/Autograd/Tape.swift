@@ -9,6 +9,7 @@ public struct BackwardOptions {
   /// Record the gradients' own computation.
   public var createGraph: Bool
 
+  /// Saved values are kept by default if the gradients' own computation is recorded.
   public init(retainGraph: Bool? = nil, createGraph: Bool = false) {
     self.retainGraph = retainGraph ?? createGraph
     self.createGraph = createGraph
@@ -60,6 +61,7 @@ public enum Tape {
 
 /// An error other than a ``TensorError`` that stopped a backward run after some leaves had received their gradients.
 public struct PartialBackward: Error {
+  /// What stopped the run.
   public let cause: any Error
   /// Which leaves, as a sentence.
   public let note: String

@@ -11,9 +11,7 @@ extension Tensor {
     }
     guard let node = gradNode, !retainsGrad else { return }
     flags.insert(.retainsGrad)
-    let extras = node.extras ?? NodeExtras()
-    node.extras = extras
-    extras.retaining.append((outputIndex, WeakTensor(tensor: self)))
+    node.extending.retaining.append((outputIndex, WeakTensor(tensor: self)))
   }
 
   /// Makes this tensor a leaf without history. Views cannot be cut off from their base this way.
@@ -27,19 +25,25 @@ extension Tensor {
     flags.remove(.retainsGrad)
   }
 
+  /// The extras, made if there are none yet.
+  fileprivate var extending: TensorExtras {
+    if let extras { return extras }
+    let made = TensorExtras()
+    extras = made
+    return made
+  }
+
   /// Adds a hook on this tensor's gradient; returns what removes it.
   package func addHook(_ hook: Hook) throws -> () -> Void {
     guard requiresGrad else {
       throw TensorError(.autograd, "register_hook", "the tensor does not require grad, so no gradient will reach it")
     }
     if let node = gradNode {
-      let extras = node.extras ?? NodeExtras()
-      node.extras = extras
+      let extras = node.extending
       extras.outputHooks.append((outputIndex, hook))
       return { [weak extras] in extras?.outputHooks.removeAll { $0.hook === hook } }
     }
-    let extras = self.extras ?? TensorExtras()
-    self.extras = extras
+    let extras = self.extending
     extras.hooks.append(hook)
     LeafHooks.note()
     return { [weak extras] in extras?.hooks.removeAll { $0 === hook } }
@@ -50,8 +54,7 @@ extension Tensor {
     guard requiresGrad, gradNode == nil else {
       throw TensorError(.autograd, "register_post_accumulate_grad_hook", "only leaves that require grad accumulate gradients")
     }
-    let extras = self.extras ?? TensorExtras()
-    self.extras = extras
+    let extras = self.extending
     extras.postAccumulateHooks.append(hook)
     LeafHooks.note()
     return { [weak extras] in extras?.postAccumulateHooks.removeAll { $0 === hook } }
@@ -59,11 +62,10 @@ extension Tensor {
 
   /// The node that stands for a leaf in drawings of the graph: made on demand, the same one while anybody holds it.
   package var accumulator: Node {
-    let extras = self.extras ?? TensorExtras()
+    let extras = self.extending
     if let made = extras.accumulator { return made }
     let made = Node(leaf: self)
     extras.accumulator = made
-    self.extras = extras
     return made
   }
 }
@@ -95,14 +97,12 @@ extension Node {
   package func addHook(_ hook: NodeHook, beforeFormula: Bool) -> () -> Void {
     let list: WritableKeyPath<NodeHooks, [NodeHook]> = beforeFormula ? \.before : \.after
     if let leaf = variable {
-      let extras = leaf.extras ?? TensorExtras()
-      leaf.extras = extras
+      let extras = leaf.extending
       extras.nodeHooks[keyPath: list].append(hook)
       LeafHooks.note()
       return { [weak extras] in extras?.nodeHooks[keyPath: list].removeAll { $0 === hook } }
     }
-    let extras = self.extras ?? NodeExtras()
-    self.extras = extras
+    let extras = self.extending
     extras.hooks[keyPath: list].append(hook)
     return { [weak extras] in extras?.hooks[keyPath: list].removeAll { $0 === hook } }
   }

@@ -32,7 +32,7 @@ extension Tensor {
   private func whyNotReached(_ root: Tensor?) -> String {
     if let root {
       guard root.requiresGrad else {
-        return "the root does not require grad: " + (root.gradNode == nil ? root.whyNoHistory : "")
+        return "the root does not require grad: " + root.whyNoHistory
       }
       guard root.depends(on: self) else { return "the root does not depend on it" }
       return "backward has not run from that root yet; it depends on this tensor"
@@ -54,14 +54,14 @@ extension Tensor {
         + ": what came back was 0; pass the loss, x:why(loss), with its graph kept by retain_graph = true, to see what lets nothing pass"
     }
     guard root.depends(on: self) else { return sentence + ": the root does not depend on the tensor" }
-    let stops = root.blocks(before: self)
-    sentence += stops.isEmpty ? ": no operation on the way is known to stop it all" : ": " + stops.prefix(4).joined(separator: "; ")
+    let stops = root.blocks(before: self, most: 4)
+    sentence += stops.isEmpty ? ": no operation on the way is known to stop it all" : ": " + stops.joined(separator: "; ")
     return sentence
   }
 
   // MARK: Walking
 
-  /// Whether this tensor was computed from `leaf`, which may be a leaf or not.
+  /// Whether this tensor was computed from `other`, which may be a leaf or not.
   private func depends(on other: Tensor) -> Bool {
     let target = other.edge
     var found = false
@@ -76,8 +76,9 @@ extension Tensor {
     return found
   }
 
-  /// Operations between this root and `other` whose derivative is 0 everywhere, in words.
-  private func blocks(before other: Tensor) -> [String] {
+  /// Operations between this root and `other` whose derivative is 0 everywhere, in words; the first few, since each one is a
+  /// walk of its own.
+  private func blocks(before other: Tensor, most: Int) -> [String] {
     var list: [String] = []
     walk { edge in
       guard case .node(let node, _) = edge else { return true }
@@ -86,7 +87,7 @@ extension Tensor {
         probe.node = node
         if probe.depends(on: other) { list.append("\(node.name)\(node.place) \(reason)") }
       }
-      return true
+      return list.count < most
     }
     return list
   }

@@ -1,7 +1,5 @@
 // Copies and dtypes.
 
-import CKernels
-
 extension Tensor {
   /// The elements in another dtype; this tensor itself when it has that dtype. Floats become integers by truncation.
   public func to(_ dtype: DType) throws -> Tensor {

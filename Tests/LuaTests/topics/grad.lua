@@ -521,4 +521,23 @@ check.case("a chain of 150,000 operations, with values to save, through grad and
   collectgarbage()
 end)
 
+check.case("a list of gradients may say its length, as those that hooks get do", function()
+  local x = leaf(2.0)
+  check.close(grad({ x * 3, x * 5 }, { x }, { n = 2, nil, mg.tensor(2.0) }), 13)
+end)
+
+check.case("options of the wrong kind are refused, not passed over", function()
+  local x = leaf(2.0)
+  check.raises("backward: option 'inputs': expected a tensor or a list of tensors, got true", function()
+    (x * 2):backward({ inputs = true })
+  end)
+  check.raises("backward: option 'retain_graph': expected true or false, got tensors", function()
+    (x * 2):backward({ retain_graph = x })
+  end)
+  check.raises("grad: option 'grad_outputs': expected a tensor or a list of tensors, got false", function()
+    grad(x * 2, { x }, { grad_outputs = false })
+  end)
+  check.raises("grad: option 'allow_unused': expected true or false, got tensors", function() grad(x * 2, { x }, { allow_unused = x }) end)
+end)
+
 return check.done()

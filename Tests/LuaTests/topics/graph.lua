@@ -264,4 +264,10 @@ check.case("drawing changes nothing", function()
   check.is_true(y.grad_fn == node)
 end)
 
+check.case("numbers are drawn with the digits and the range of their dtype; names need not be strings", function()
+  local x = mg.tensor(1e300, { dtype = "float64", requires_grad = true })
+  check.is_true(mg.graph(x * 2):find("data = 2e+300", 1, true))
+  check.is_true(mg.graph(x * 2, { names = { [true] = mg.nn.Linear(1, 1) } }):find("data = ", 1, true))
+end)
+
 return check.done()

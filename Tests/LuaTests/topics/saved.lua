@@ -475,4 +475,18 @@ check.case("f yields inside of a checkpoint", function()
   check.close(x.grad, mg.tensor{ 2 * math.exp(1) }, 1e-6)
 end)
 
+check.case("hooks whose guard was dropped and collected leave what is saved to be saved as usual", function()
+  local x = leaf(2.0)
+  mg.catch_warnings(function()
+    coroutine.wrap(function()
+      hooks(same, same)
+      collectgarbage()
+      collectgarbage()
+      local y = x * x
+      y:backward()
+    end)()
+  end)
+  check.close(x.grad, mg.tensor{ 4.0 })
+end)
+
 return check.done()
