@@ -245,7 +245,8 @@ struct Decoder {
 
   /// What came, for messages: numbers and strings by value.
   static func found(_ slot: Slot) -> String {
-    if let number = slot.number { return slot.isInteger ? "\(Int(number))" : "\(number)" }
+    if slot.isInteger, let integer = slot.integer { return "\(integer)" }
+    if let number = slot.number { return "\(number)" }
     if let text = slot.string { return text.count <= 40 ? "\"\(text)\"" : "a string of \(text.utf8.count) bytes" }
     if let flag = slot.boolean { return "\(flag)" }
     if let tensor = slot.object(tensorKind) { return "a tensor of shape \(tensor.shape)" }

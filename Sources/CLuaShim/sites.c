@@ -26,7 +26,9 @@ enum { most_lines = 1 << 20 };  // more distinct lines than that are unknown one
 static struct {
   pthread_mutex_t lock;
   char **chunks;
-  uint32_t chunk_count;
+  uint32_t chunk_count, chunk_capacity;
+  uint32_t *names;  // chunks by the hash of their names, as `table` has lines
+  uint32_t names_size;
   line *lines;  // by site − 1
   uint32_t line_count, line_capacity;
   uint32_t *table;  // sites by hash, 0 for none; a power of two, at most half full
@@ -57,14 +59,44 @@ static bool grow(void) {
   return true;
 }
 
-static bool find_chunk(const char *name, uint32_t *index) {
-  for (*index = 0; *index < known.chunk_count; ++*index)
-    if (strcmp(known.chunks[*index], name) == 0) return true;
-  char **chunks = realloc(known.chunks, (known.chunk_count + 1) * sizeof *chunks);
+static uint32_t hash_name(const char *name) {
+  uint32_t h = 2166136261u;  // FNV-1a
+  for (; *name; name++) h = (h ^ (unsigned char)*name) * 16777619u;
+  return h;
+}
+
+static uint32_t *chunk_place(const char *name) {
+  for (uint32_t i = hash_name(name);; i++) {
+    uint32_t *entry = &known.names[i & (known.names_size - 1)];
+    if (*entry == 0 || strcmp(known.chunks[*entry - 1], name) == 0) return entry;
+  }
+}
+
+static bool grow_chunks(void) {
+  uint32_t capacity = known.chunk_capacity ? known.chunk_capacity * 2 : 64;
+  char **chunks = realloc(known.chunks, capacity * sizeof *chunks);
   if (chunks == NULL) return false;
   known.chunks = chunks;
-  if ((chunks[known.chunk_count] = strdup(name)) == NULL) return false;
-  known.chunk_count++;
+  uint32_t *names = calloc(capacity * 2, sizeof *names);
+  if (names == NULL) return false;
+  free(known.names);
+  known.names = names;
+  known.names_size = capacity * 2;
+  known.chunk_capacity = capacity;
+  for (uint32_t i = 0; i < known.chunk_count; i++) *chunk_place(chunks[i]) = i + 1;
+  return true;
+}
+
+static bool find_chunk(const char *name, uint32_t *index) {
+  if (known.chunk_count == known.chunk_capacity && !grow_chunks()) return false;
+  uint32_t *entry = chunk_place(name);
+  if (*entry == 0) {
+    char *copy = strdup(name);
+    if (copy == NULL) return false;
+    known.chunks[known.chunk_count] = copy;
+    *entry = ++known.chunk_count;
+  }
+  *index = *entry - 1;
   return true;
 }
 

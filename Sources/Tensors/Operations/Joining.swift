@@ -150,6 +150,7 @@ extension Tensor {
     guard count >= 0 else { throw TensorError(.argument, "repeat_interleave", "the count must not be negative, got \(count)") }
     guard let dimension else { return try reshape([-1]).repeatInterleave(count, 0) }
     let axis = try shape.axis(dimension, "repeat_interleave")
+    guard rank > 0 else { return try repeatInterleave(count, nil) }
     var stretched = shape.array
     stretched.insert(count, at: axis + 1)
     let repeated = try unsqueeze(axis + 1).expand(stretched).clone()
@@ -190,7 +191,9 @@ extension Tensor {
       }
       return try result.storage === storage ? copied() : result.reshape(shape).alias()
     }
-    return y.recorded("RollBackward0", self) { c in c[0] = try c.g.roll(shifts.map { -$0 }, dimensions) }
+    // Every size divides the count, and the least number there is has no negative.
+    let cycle = Swift.max(count, 1)
+    return y.recorded("RollBackward0", self) { c in c[0] = try c.g.roll(shifts.map { -($0 % cycle) }, dimensions) }
   }
 
   func triangle(_ diagonal: Int, lower: Bool) throws -> Tensor {

@@ -11,6 +11,7 @@ extension Tensor {
     guard Set(sources).count == sources.count, Set(places).count == places.count else {
       throw TensorError(.argument, "movedim", "a dimension is named twice")
     }
+    guard rank > 0 else { return try permute([]) }
     var order = [Int?](repeating: nil, count: rank)
     for (source, place) in zip(sources, places) { order[place] = source }
     var rest = (0..<rank).filter { !sources.contains($0) }[...]
