@@ -95,12 +95,15 @@ public enum Library {
         call.returnsList(names.count)
         for name in names { call.returns(name) }
       },
-      // npy(tensor): the bytes of a .npy file.
-      "npy": native("npy") { call in
+      // save_npy(tensor, path)
+      "save_npy": native("save_npy") { call in
         guard let tensor = call.object(1, tensorKind) else {
           throw ArgumentError("save_npy: argument 1: expected a tensor, got \(Decoder.found(call[1]))")
         }
-        try NumPyFile.encoded(tensor).withUnsafeBytes { call.returns(bytes: $0) }
+        guard let path = call.string(2) else {
+          throw ArgumentError("save_npy: argument 2: expected a path, got \(Decoder.found(call[2]))")
+        }
+        try NumPyFile.encoded(tensor).withUnsafeBytes { try OutputFile.write($0, to: path, "save_npy") }
       },
       // convert(tensor, dtype): changes a parameter's elements to a dtype, in the module's own tensor.
       "convert": native("convert") { call in

@@ -44,6 +44,8 @@ public final class Tensor {
   @exclusivity(unchecked) var historySeen: UInt32 = 0
   /// The last backward run that added to `gradient`, by its number.
   @exclusivity(unchecked) var reachedBy: UInt32 = 0
+  /// How often other elements took the place of this object's (see SavedTensor).
+  @exclusivity(unchecked) private(set) var replacements: UInt32 = 0
   /// The script's line where the history was cut off (see the flags).
   @exclusivity(unchecked) var cutAt: UInt32 = 0
   /// What computed this; nil for leaves. Read it through `gradNode`, which brings views up to date.
@@ -185,6 +187,8 @@ public final class Tensor {
     guard other.dtype == dtype else {
       throw TensorError(.dtype, "data", "elements of \(other.dtype) were assigned to a tensor of \(dtype)")
     }
+    // Of the same shape they can serve a backward that expects the old ones, as in PyTorch.
+    if other.shape != shape { replacements &+= 1 }
     storage = other.storage
     layout = other.layout
     base = nil
@@ -197,6 +201,7 @@ public final class Tensor {
     // No node that has kept this tensor takes it for what it was.
     nothing.version = storage.version &+ 1
     storage = nothing
+    replacements &+= 1
     layout = Layout([0])
     node = nil
     base = nil

@@ -10,6 +10,11 @@ local function is_tensor(value)
   return kind == "Tensor" or kind == "Parameter"
 end
 
+-- Handles of modules hide their metatable, and are called like functions.
+local function callable(f)
+  return type(f) == "function" or kind_of(f) == "Module" or (type(getmetatable(f)) == "table" and getmetatable(f).__call ~= nil)
+end
+
 local function typed(value) return is_tensor(value) and "a tensor" or value == nil and "nil" or "a " .. type(value) end
 
 -- Custom functions -----------------------------------------------------------------------------------------------
@@ -254,7 +259,7 @@ function autograd.saved_tensors_hooks(pack, unpack, f, ...)
     end
   end
   if f == nil then return saved_tensors_hooks(pack, unpack) end
-  if type(f) ~= "function" and not (getmetatable(f) and getmetatable(f).__call) then
+  if not callable(f) then
     error("saved_tensors_hooks: argument 3: expected a function to run, or nothing, got " .. typed(f), 2)
   end
   local _ <close> = saved_tensors_hooks(pack, unpack)
@@ -274,12 +279,12 @@ Example:
 ]=]
 -- The hooks put a number in the place of each value that f's operations save; the first one asked for computes them all.
 function mg.checkpoint(f, ...)
-  if type(f) ~= "function" and not (getmetatable(f) and getmetatable(f).__call) then
+  if not callable(f) then
     error("checkpoint: argument 1: expected a function or a module, got " .. typed(f), 2)
   end
   local arguments = table.pack(...)
   local random = native.random_state()
-  local count, values = 0, nil
+  local count, values, finished = 0, nil, false
   local versions = {}                  -- of the arguments when f returned: f may write to them, and nobody else
 
   local function again()
@@ -296,13 +301,14 @@ function mg.checkpoint(f, ...)
       local _ <close> = mg.enable_grad()
       local _ <close> = saved_tensors_hooks(function(x)
         list[#list + 1] = x
-        return #list
-      end, function() error("checkpoint: the values of the second run are not for its own backward", 0) end)
+        return x
+      end, function(x) return x end)         -- for a backward inside of f
       f(table.unpack(arguments, 1, arguments.n))
     end)
     native.random_state(before)
     if not ok then error(message, 0) end
-    if #list ~= count then
+    -- A backward inside of f asks before f has saved all that it will.
+    if finished and #list ~= count then
       error(("checkpoint: the function saved %d values the first time and %d when it was run again; it must do the same twice")
         :format(count, #list), 0)
     end
@@ -324,6 +330,7 @@ function mg.checkpoint(f, ...)
     return value
   end)
   local results = table.pack(f(table.unpack(arguments, 1, arguments.n)))
+  finished = true
   for i = 1, arguments.n do
     if is_tensor(arguments[i]) then versions[i] = arguments[i]._version end
   end
@@ -406,6 +413,9 @@ function mg.graph(root, options)
   local format = options.format or options.file and (options.file:match "%.(svg)$" or options.file:match "%.(dot)$") or "text"
   if format ~= "text" and format ~= "dot" and format ~= "svg" then
     error(("graph: option 'format': expected \"text\", \"dot\" or \"svg\", got %q"):format(format), 2)
+  end
+  if (format == "svg" or options.file) and not (io and os) then
+    error("graph: this session lends scripts no files; without 'file', the formats \"text\" and \"dot\" need none", 2)
   end
   local labels, tensors = named(options.names)
   local limit = math.tointeger(options.max_nodes or 200)

@@ -145,7 +145,7 @@ public final class Node {
   func save(_ tensor: Tensor, slot: UInt8) {
     if GradMode.hasSavedTensorHooks || tensor.storage.isInference { return saveSpecially(tensor, slot) }
     tensor.storage.isSaved = true
-    store(SavedTensor(tensor: tensor, version: tensor.storage.version, slot: slot))
+    store(SavedTensor(tensor, version: tensor.storage.version, slot: slot))
   }
 
   /// Keeps the output, under another object since a node must not hold its own output.
@@ -153,7 +153,7 @@ public final class Node {
   func saveOutput(_ tensor: Tensor) {
     if GradMode.hasSavedTensorHooks { return saveSpecially(tensor, 7) }
     tensor.storage.isSaved = true
-    store(SavedTensor(tensor: tensor.alias(), version: tensor.storage.version, slot: 7))
+    store(SavedTensor(tensor.alias(), version: tensor.storage.version, slot: 7))
   }
 
   /// By hooks, or not at all. Recording cannot throw; what goes wrong is thrown by whoever asks for the value, and by
@@ -171,7 +171,7 @@ public final class Node {
     guard let hooks = SavedTensorHooks.current else {
       // Their guard was dropped, and collected, while their number stays in force.
       tensor.storage.isSaved = true
-      return store(SavedTensor(tensor: slot == 7 ? tensor.alias() : tensor, version: tensor.storage.version, slot: slot))
+      return store(SavedTensor(slot == 7 ? tensor.alias() : tensor, version: tensor.storage.version, slot: slot))
     }
     do {
       overflowing.packed.append(PackedTensor(slot: slot, unpack: try hooks.pack(tensor.detach())))
@@ -201,7 +201,7 @@ public final class Node {
   /// Moves a saved output onto `tensor`'s storage: an in-place operation's result is the tensor it wrote to.
   func moveSavedOutput(to tensor: Tensor) {
     guard let old = find(7) else { return }
-    let new = SavedTensor(tensor: tensor.alias(), version: tensor.storage.version, slot: old.slot)
+    let new = SavedTensor(tensor.alias(), version: tensor.storage.version, slot: old.slot)
     if saved0?.slot == 7 {
       saved0 = new
     } else if saved1?.slot == 7 {
@@ -215,7 +215,8 @@ public final class Node {
   func replaceSaved(_ object: Tensor) {
     func replaced(_ value: SavedTensor?) -> SavedTensor? {
       guard let value, value.tensor === object || value.tensor.base === object else { return value }
-      return SavedTensor(tensor: value.tensor.alias(), version: value.version, slot: value.slot)
+      // One whose elements were replaced must stay recognisable: no version is that high.
+      return SavedTensor(value.tensor.alias(), version: value.isReplaced ? .max : value.version, slot: value.slot)
     }
     saved0 = replaced(saved0)
     saved1 = replaced(saved1)
@@ -226,8 +227,8 @@ public final class Node {
   func unpack(_ slot: UInt8, graph: Bool) throws -> Tensor {
     // The two inline places are looked at in place; a copy of the record would be counted for nothing.
     if !graph {
-      if let value = saved0, value.slot == slot, value.tensor.storage.version == value.version { return value.tensor }
-      if let value = saved1, value.slot == slot, value.tensor.storage.version == value.version { return value.tensor }
+      if let value = saved0, value.isIntact(slot) { return value.tensor }
+      if let value = saved1, value.isIntact(slot) { return value.tensor }
     }
     return try unpackChecked(slot, graph: graph)
   }
@@ -241,6 +242,12 @@ public final class Node {
       throw TensorError(.autograd, name, "the formula asks for a value that was not saved (slot \(slot))")
     }
     let tensor = value.tensor
+    guard !value.isReplaced else {
+      throw TensorError(
+        .autograd, name + place,
+        "the elements of a value needed for its gradient, input \(slot + 1), were replaced since the forward pass (by x.data = … or free()); it has shape \(tensor.shape) now"
+      )
+    }
     guard tensor.storage.version == value.version else {
       throw staleError(slot == 7 ? "its result" : "input \(slot + 1)", tensor, kept: value.version)
     }

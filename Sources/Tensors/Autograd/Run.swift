@@ -142,6 +142,8 @@ struct Run {
 
   @inline(__always)
   private mutating func execute(seeding seed: (inout Run) throws -> Void) throws {
+    // What recording could not throw, where no layer above has done it since.
+    try Failure.check()
     let saved = GradMode.bits
     let caller = mg_thread().pointee.caller
     defer {
@@ -208,7 +210,7 @@ struct Run {
     guard wanted != 0 else { return capture(node, gradients) }
     if let hooks = node.extras?.hooks.before {
       for hook in hooks {
-        if let replaced = try hook.body([], gradients) { gradients = try checked(replaced, like: gradients, "prehook of \(node.name)") }
+        gradients = try seen(by: hook, [], gradients, replacing: gradients, "prehook of \(node.name)")
       }
     }
     guard let g = gradients.first(where: { $0 != nil }) ?? nil else { return }
@@ -264,6 +266,10 @@ struct Run {
   @inline(__always)
   private func sum(_ a: inout Tensor?, _ b: inout Tensor) throws -> Tensor {
     guard let old = a else { return b }
+    guard old.shape == b.shape else {
+      throw TensorError(
+        .shape, "backward", "gradients of shapes \(old.shape) and \(b.shape) of one tensor met: something replaced the elements of one")
+    }
     if !options.createGraph, old.dtype == b.dtype, old.isContiguous, b.isContiguous {
       a = nil
       var owned = old
@@ -326,18 +332,14 @@ struct Run {
   private mutating func finish(_ leaf: Tensor, _ gradient: Tensor) throws {
     var gradient = gradient
     let extras = leaf.extras
-    for hook in extras?.hooks ?? [] {
-      if let replaced = try hook.body(gradient) { gradient = try checked(replaced, like: gradient, "hook") }
-    }
+    for hook in extras?.hooks ?? [] { gradient = try seen(by: hook, gradient) }
     if relevant != nil, !accumulating {
       for position in captureLeaves[ObjectIdentifier(leaf)] ?? [] { captured[position] = gradient }
       return
     }
     for hook in extras?.nodeHooks.before ?? [] {
-      if let replaced = try hook.body([], [gradient]) {
-        guard let only = try checked(replaced, like: [gradient], "prehook of AccumulateGrad")[0] else { return }
-        gradient = only
-      }
+      guard let only = try seen(by: hook, [], [gradient], replacing: [gradient], "prehook of AccumulateGrad")[0] else { return }
+      gradient = only
     }
     var given = gradient
     try accumulate(&given, into: leaf)
@@ -369,6 +371,12 @@ struct Run {
       }
       return
     }
+    guard old.shape == gradient.shape, gradient.shape == leaf.shape, !old.layout.overlaps else {
+      throw TensorError(
+        .shape, "backward",
+        "a gradient of shape \(gradient.shape) cannot be added to the .grad of a leaf of shape \(leaf.shape), which has shape \(old.shape)\(old.layout.overlaps ? " and elements that share memory" : "")"
+      )
+    }
     if options.createGraph {
       leaf.gradient = try old + gradient
     } else if old.isContiguous, gradient.isContiguous, old.dtype == gradient.dtype {
@@ -393,14 +401,38 @@ struct Run {
   /// Those of the outputs' tensors, then what retains their gradients.
   private func runHooks(_ extras: NodeExtras, _ gradients: inout [Tensor?]) throws {
     for (index, hook) in extras.outputHooks where Int(index) < gradients.count {
-      guard let gradient = gradients[Int(index)], let replaced = try hook.body(gradient) else { continue }
-      gradients[Int(index)] = try checked(replaced, like: gradient, "hook")
+      guard let gradient = gradients[Int(index)] else { continue }
+      gradients[Int(index)] = try seen(by: hook, gradient)
     }
     for (index, weak) in extras.retaining where Int(index) < gradients.count {
       guard let tensor = weak.tensor, let gradient = gradients[Int(index)] else { continue }
       tensor.reachedBy = number
       tensor.gradient = try tensor.gradient.map { try $0 + gradient } ?? (options.createGraph ? gradient : gradient.copied())
     }
+  }
+
+  /// The gradient after a hook has seen it. The hook may have replaced the elements of the very object (`g.data = …`,
+  /// `g:free()`), which what follows could not bear in another shape.
+  private func seen(by hook: Hook, _ gradient: Tensor) throws -> Tensor {
+    let shape = gradient.shape
+    let result = try hook.body(gradient) ?? gradient
+    guard result.shape == shape else {
+      throw TensorError(.shape, "hook", "a hook returned a gradient of shape \(result.shape) for one of shape \(shape)")
+    }
+    return result.dtype == gradient.dtype ? result : try result.to(gradient.dtype)
+  }
+
+  /// The same for a hook of a node and the gradients that it may replace.
+  private func seen(by hook: NodeHook, _ inputs: [Tensor?], _ outputs: [Tensor?], replacing gradients: [Tensor?], _ place: String)
+    throws -> [Tensor?]
+  {
+    let all = inputs + outputs
+    let shapes = all.map { $0?.shape }
+    let replaced = try hook.body(inputs, outputs)
+    guard all.map({ $0?.shape }) == shapes else {
+      throw TensorError(.shape, place, "a hook replaced the elements of a gradient by others of another shape")
+    }
+    return try replaced.map { try checked($0, like: gradients, place) } ?? gradients
   }
 
   /// Those that follow a node's formula.
@@ -411,7 +443,7 @@ struct Run {
       return try fitted(gradient, to: forms.forms[index])
     }
     for hook in hooks {
-      if let replaced = try hook.body(inputs, gradients) { inputs = try checked(replaced, like: inputs, "hook of \(node.name)") }
+      inputs = try seen(by: hook, inputs, gradients, replacing: inputs, "hook of \(node.name)")
     }
     for (index, gradient) in inputs.enumerated() { pass[index] = gradient }
   }

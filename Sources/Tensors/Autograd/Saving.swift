@@ -8,8 +8,29 @@ import Synchronization
 struct SavedTensor {
   let tensor: Tensor
   let version: UInt32
+  /// The slot, and above it how often the object's elements had been replaced (`x.data = y`, `free()`), which its storage's
+  /// version does not tell.
+  private let tag: UInt32
+
+  @inline(__always)
+  init(_ tensor: Tensor, version: UInt32, slot: UInt8) {
+    self.tensor = tensor
+    self.version = version
+    tag = UInt32(slot) | tensor.replacements << 8
+  }
+
   /// The input's number, or 7 for the output.
-  let slot: UInt8
+  @inline(__always)
+  var slot: UInt8 { UInt8(truncatingIfNeeded: tag) }
+
+  /// Whether this is `slot`, and neither was written to nor replaced since it was kept.
+  @inline(__always)
+  func isIntact(_ slot: UInt8) -> Bool {
+    tag == UInt32(slot) | tensor.replacements << 8 && tensor.storage.version == version
+  }
+
+  /// Whether the object has other elements than it had.
+  var isReplaced: Bool { tag >> 8 != tensor.replacements & 0xff_ffff }
 }
 
 /// A value in whose place hooks keep something else.
@@ -104,6 +125,18 @@ package enum Failure {
   @inline(__always)
   package static func check() throws {
     if mg_thread().pointee.failure != nil { try rethrow() }
+  }
+
+  /// Takes what was noted away while other code runs; to be given back by `restore`.
+  package static func setAside() -> UnsafeMutableRawPointer? {
+    defer { mg_thread().pointee.failure = nil }
+    return mg_thread().pointee.failure
+  }
+
+  package static func restore(_ noted: UnsafeMutableRawPointer?) {
+    guard let noted else { return }
+    try? check()
+    mg_thread().pointee.failure = noted
   }
 
   private static func rethrow() throws {

@@ -55,6 +55,20 @@ check.case("a failure leaves what was there", function()
   check.rejects([[mg.save_npy({}, "x")]], "save_npy: argument 1: expected a tensor, got a table")
 end)
 
+check.case("links are followed, and what is no file is not replaced", function()
+  local link = path .. ".link"
+  if os.execute(("ln -s '%s' '%s' 2>/dev/null"):format(path, link)) then
+    mg.save_npy(mg.ones(5), link)
+    check.is_true(read(path):find("(5,)", 1, true))
+    check.is_true(os.execute(("test -L '%s'"):format(link)))
+    os.remove(link)
+  end
+  mg.save_npy(mg.ones(2), "/dev/null")
+  check.is_true(os.execute "test -c /dev/null")
+  check.rejects([[mg.save_npy(mg.ones(2), "a\0b")]], "save_npy: the path is empty or has a zero byte in it")
+  check.rejects([[mg.save_npy(mg.ones(2), "/")]], "save_npy: cannot write /: …")
+end)
+
 os.remove(path)
 
 check.case("a freed tensor is not used again", function()
