@@ -46,7 +46,8 @@ public enum Help {
     return texts.isEmpty ? nil : texts.joined(separator: "\n\n")
   }
 
-  /// What functions written in Lua say about themselves, in their sources: each comment from `--[=[ mg.name(` to a line `]=]`.
+  /// What functions written in Lua say about themselves, in their sources: each comment from
+  /// `--[=[ mg.name(`, or `--[=[ x:name(` for a method, to a line `]=]`.
   private static let scripted: [(name: String, text: String)] = {
     var entries: [(name: String, text: String)] = []
     let resources = [
@@ -54,8 +55,11 @@ public enum Help {
       PackageResources.func_lua,
     ]
     for resource in resources {
-      for comment in Help.text(of: resource).pieces(from: "\n--[=[ mg.", to: "\n]=]\n") {
-        entries.append((name: String(comment.prefix { $0 != "(" }), text: "mg.\(comment)"))
+      let source = Help.text(of: resource)
+      for prefix in ["mg.", "x:"] {
+        for comment in source.pieces(from: "\n--[=[ " + prefix, to: "\n]=]\n") {
+          entries.append((name: String(comment.prefix { $0 != "(" }), text: prefix + comment))
+        }
       }
     }
     return entries

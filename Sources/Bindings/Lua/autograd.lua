@@ -17,6 +17,108 @@ end
 
 local function typed(value) return is_tensor(value) and "a tensor" or value == nil and "nil" or "a " .. type(value) end
 
+-- What methods of tensors and modes that Swift implements say of themselves ----------------------------------------
+
+--[=[ x:backward([gradient], { retain_graph = create_graph, create_graph = false, inputs })
+
+Computes the gradients of x with respect to the leaves that it depends on and adds them to their .grad.
+
+  gradient      of x's shape; may be absent when x has one element, then 1
+  retain_graph  keep saved values, so that backward can run again
+  create_graph  record the gradients' own computation, so that they can be differentiated
+  inputs        only these get a gradient; those that are no leaves retain it
+
+mg.autograd.backward({ y, z }, { gy, gz }) runs from several tensors at once. When it fails half-way, the error says which
+leaves had been given their gradients.
+
+Example:
+  local x = mg.tensor({ 1.0, 2.0 }, { requires_grad = true })
+  local y = (x * x):sum()
+  y:backward()
+  print(x.grad)   -- tensor([2., 4.])
+]=]
+
+--[=[ x:register_hook(f)
+
+Calls f with the gradient of x whenever backward has computed it; what f returns, if anything, takes its place. Returns a handle:
+handle:remove() takes the hook away. On leaves, x:register_post_accumulate_grad_hook(f) calls f with x once x.grad is complete.
+Nodes have hooks too: x.grad_fn:register_hook(f) and register_prehook(f), with lists of gradients.
+
+A function that holds x itself keeps x, and x keeps the function, until the session ends: remove the hook, or use what f is given.
+
+Example:
+  local x = mg.tensor({ 1.0, 2.0 }, { requires_grad = true })
+  local hook = x:register_hook(function(g) return g * 10 end)
+  x:sum():backward()
+  print(x.grad)   -- tensor([10., 10.])
+  hook:remove()
+]=]
+
+--[=[ x:retain_grad()
+
+Makes a tensor that is no leaf keep its gradient in x.grad. Nothing on leaves, which do so anyway; raises where x does not require
+grad.
+
+Example:
+  local x = mg.tensor(2.0, { requires_grad = true })
+  local y = x * 3
+  y:retain_grad()
+  local z = y * y
+  z:backward()
+  print(y.grad)   -- tensor(12.)
+]=]
+
+--[=[ x:detach()
+
+The same elements outside of the graph: shares memory, does not require grad, is a leaf. x itself is unaffected.
+
+Example:
+  local x = mg.tensor(2.0, { requires_grad = true })
+  print((x * 3):detach().requires_grad)   -- false
+]=]
+
+--[=[ x:requires_grad_(required = true)
+
+Sets whether a leaf collects gradients, and returns it; `x.requires_grad = false` does the same. Clearing it freezes x and clears
+x.grad. Only float32 and float64 tensors can; raises on tensors that were computed from others: detach() gives a leaf.
+
+Example:
+  local x = mg.ones(2):requires_grad_()
+  print(x.requires_grad)   -- true
+]=]
+
+--[=[ x:why([loss])
+
+Says in words why x.grad is nil, or zero: not a leaf, frozen, detached or computed under no_grad (with the script's line), not
+reached by backward. With the loss, and its graph kept by retain_graph = true, also what on the way lets nothing pass.
+
+Example:
+  local x = mg.tensor({ -1.0 }, { requires_grad = true })
+  local loss = x:relu():sum()
+  loss:backward{ retain_graph = true }
+  print(x:why(loss))   -- … (a dead ReLU)
+]=]
+
+--[=[ x:free()
+
+Releases x's elements now rather than when the collector comes by. Using x afterwards raises, and so does a backward that needs it.
+
+Example:
+  local x = mg.zeros(1000, 1000)
+  x:free()
+]=]
+
+--[=[ mg.no_grad([f, …])
+
+Operations record nothing: results have no grad_fn and do not require grad. With f, runs f so and returns what it returns; without,
+until the block of `local _ <close> = mg.no_grad()` ends. mg.enable_grad is the opposite, mg.set_grad_enabled(flag) either;
+mg.inference_mode also makes tensors that can never take part in a graph. Modes belong to the coroutine.
+
+Example:
+  local x = mg.ones(2, { requires_grad = true })
+  print(mg.no_grad(function() return x * 2 end).requires_grad)   -- false
+]=]
+
 -- Custom functions -----------------------------------------------------------------------------------------------
 
 -- What forward and backward share. Tensors that backward needs go through save_for_backward, which checks that nobody

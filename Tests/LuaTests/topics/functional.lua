@@ -575,6 +575,15 @@ check.case("so have the other functions that are written in Lua", function()
     run_example(name, text)
   end
   check.equal(help(mg.checkpoint), help "checkpoint")
+  local x = mg.ones(1)
+  for _, name in ipairs { "backward", "register_hook", "retain_grad", "detach", "requires_grad_", "why", "free" } do
+    local text = help(name)
+    check.equal(text:match "^x:([%w_]+)%(", name)
+    check.equal(help(x[name]), text)
+    run_example(name, text)
+  end
+  check.equal(help(mg.no_grad):match "^mg%.([%w_]+)%(", "no_grad")
+  run_example("no_grad", help "no_grad")
 end)
 
 check.case("each function has a text, whose example runs", function()
