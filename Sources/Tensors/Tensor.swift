@@ -238,9 +238,3 @@ enum LeafHooks {
 
   static func note() { registered.store(true, ordering: .relaxed) }
 }
-
-/// A hook on a gradient: sees it and may return another one.
-package final class Hook {
-  package let body: (Tensor) throws -> Tensor?
-  package init(_ body: @escaping (Tensor) throws -> Tensor?) { self.body = body }
-}

@@ -21,13 +21,3 @@ package struct NodeHooks {
 
   var isEmpty: Bool { before.isEmpty && after.isEmpty }
 }
-
-/// A hook on a node; lists have nil where nothing arrived.
-package final class NodeHook {
-  package let body: ([Tensor?], [Tensor?]) throws -> [Tensor?]?
-  package init(_ body: @escaping ([Tensor?], [Tensor?]) throws -> [Tensor?]?) { self.body = body }
-}
-
-struct WeakTensor {
-  weak var tensor: Tensor?
-}

@@ -210,7 +210,7 @@ struct Run {
     guard wanted != 0 else { return capture(node, gradients) }
     if let hooks = node.extras?.hooks.before {
       for hook in hooks {
-        gradients = try seen(by: hook, [], gradients, replacing: gradients, "prehook of \(node.name)")
+        gradients = try hook.seen([], gradients, replacing: gradients, "prehook of \(node.name)")
       }
     }
     guard let g = gradients.first(where: { $0 != nil }) ?? nil else { return }
@@ -219,7 +219,7 @@ struct Run {
     var pass = Backward(
       node, gradients[0] ?? g, isSeveral ? gradients : [], createsGraph: options.createGraph, wanted: wanted)
     try node.run(&pass)
-    if detectsAnomaly { try checkNumbers(pass, node) }
+    if detectsAnomaly { try pass.checkNumbers(startedAt: site) }
     if let hooks = node.extras?.hooks.after, !hooks.isEmpty { try run(hooks, on: &pass, node, gradients) }
     try self.pass(on: &pass, from: node)
   }
@@ -332,13 +332,13 @@ struct Run {
   private mutating func finish(_ leaf: Tensor, _ gradient: Tensor) throws {
     var gradient = gradient
     let extras = leaf.extras
-    for hook in extras?.hooks ?? [] { gradient = try seen(by: hook, gradient) }
+    for hook in extras?.hooks ?? [] { gradient = try hook.seen(gradient) }
     if relevant != nil, !accumulating {
       for position in captureLeaves[ObjectIdentifier(leaf)] ?? [] { captured[position] = gradient }
       return
     }
     for hook in extras?.nodeHooks.before ?? [] {
-      guard let only = try seen(by: hook, [], [gradient], replacing: [gradient], "prehook of AccumulateGrad")[0] else { return }
+      guard let only = try hook.seen([], [gradient], replacing: [gradient], "prehook of AccumulateGrad")[0] else { return }
       gradient = only
     }
     var given = gradient
@@ -357,6 +357,11 @@ struct Run {
     }
     // A leaf frozen since the forward pass gets nothing.
     guard leaf.flags.contains(.requiresGrad) else { return }
+    guard gradient.shape == leaf.shape else {
+      throw TensorError(
+        .shape, "backward",
+        "a gradient of shape \(gradient.shape) came to a leaf of shape \(leaf.shape): its elements were replaced since the forward pass")
+    }
     leaf.reachedBy = number
     guard let old = leaf.gradient else {
       if options.createGraph {
@@ -371,7 +376,7 @@ struct Run {
       }
       return
     }
-    guard old.shape == gradient.shape, gradient.shape == leaf.shape, !old.layout.overlaps else {
+    guard old.shape == gradient.shape, !old.layout.overlaps else {
       throw TensorError(
         .shape, "backward",
         "a gradient of shape \(gradient.shape) cannot be added to the .grad of a leaf of shape \(leaf.shape), which has shape \(old.shape)\(old.layout.overlaps ? " and elements that share memory" : "")"
@@ -402,37 +407,13 @@ struct Run {
   private func runHooks(_ extras: NodeExtras, _ gradients: inout [Tensor?]) throws {
     for (index, hook) in extras.outputHooks where Int(index) < gradients.count {
       guard let gradient = gradients[Int(index)] else { continue }
-      gradients[Int(index)] = try seen(by: hook, gradient)
+      gradients[Int(index)] = try hook.seen(gradient)
     }
     for (index, weak) in extras.retaining where Int(index) < gradients.count {
       guard let tensor = weak.tensor, let gradient = gradients[Int(index)] else { continue }
       tensor.reachedBy = number
       tensor.gradient = try tensor.gradient.map { try $0 + gradient } ?? (options.createGraph ? gradient : gradient.copied())
     }
-  }
-
-  /// The gradient after a hook has seen it. The hook may have replaced the elements of the very object (`g.data = …`,
-  /// `g:free()`), which what follows could not bear in another shape.
-  private func seen(by hook: Hook, _ gradient: Tensor) throws -> Tensor {
-    let shape = gradient.shape
-    let result = try hook.body(gradient) ?? gradient
-    guard result.shape == shape else {
-      throw TensorError(.shape, "hook", "a hook returned a gradient of shape \(result.shape) for one of shape \(shape)")
-    }
-    return result.dtype == gradient.dtype ? result : try result.to(gradient.dtype)
-  }
-
-  /// The same for a hook of a node and the gradients that it may replace.
-  private func seen(by hook: NodeHook, _ inputs: [Tensor?], _ outputs: [Tensor?], replacing gradients: [Tensor?], _ place: String)
-    throws -> [Tensor?]
-  {
-    let all = inputs + outputs
-    let shapes = all.map { $0?.shape }
-    let replaced = try hook.body(inputs, outputs)
-    guard all.map({ $0?.shape }) == shapes else {
-      throw TensorError(.shape, place, "a hook replaced the elements of a gradient by others of another shape")
-    }
-    return try replaced.map { try checked($0, like: gradients, place) } ?? gradients
   }
 
   /// Those that follow a node's formula.
@@ -443,42 +424,12 @@ struct Run {
       return try fitted(gradient, to: forms.forms[index])
     }
     for hook in hooks {
-      inputs = try seen(by: hook, inputs, gradients, replacing: inputs, "hook of \(node.name)")
+      inputs = try hook.seen(inputs, gradients, replacing: inputs, "hook of \(node.name)")
     }
     for (index, gradient) in inputs.enumerated() { pass[index] = gradient }
   }
 
-  private func checked(_ replaced: Tensor, like gradient: Tensor, _ place: String) throws -> Tensor {
-    guard replaced.shape == gradient.shape else {
-      throw TensorError(
-        .shape, place, "a hook returned a gradient of shape \(replaced.shape) for one of shape \(gradient.shape)")
-    }
-    return replaced.dtype == gradient.dtype ? replaced : try replaced.to(gradient.dtype)
-  }
-
-  private func checked(_ replaced: [Tensor?], like gradients: [Tensor?], _ place: String) throws -> [Tensor?] {
-    guard replaced.count == gradients.count else {
-      throw TensorError(
-        .argument, place, "a hook returned \(replaced.count) gradients where there are \(gradients.count)")
-    }
-    return try zip(replaced, gradients).map { new, old in
-      guard let new, let old else { return new }
-      return try checked(new, like: old, place)
-    }
-  }
-
   // MARK: What goes wrong
-
-  /// In anomaly mode: throws when a formula gave NaN or infinity.
-  private func checkNumbers(_ pass: borrowing Backward, _ node: Node) throws {
-    for index in 0..<node.edges.count {
-      guard let gradient = pass[index], let found = try gradient.firstAnomaly() else { continue }
-      throw TensorError(
-        .autograd, node.name + node.place,
-        "anomaly: the gradient of input \(index: index), of shape \(gradient.shape), has \(found.what) at \(found.place)\(Site.phrase(site, "in the backward started at"))"
-      )
-    }
-  }
 
   /// The error, with what had been accumulated before it.
   private func explained(_ error: any Error) -> any Error {
@@ -523,23 +474,5 @@ struct Run {
       node.pending = pending
       node.pendingMore = more
     }
-  }
-}
-
-extension Tensor {
-  /// The first element that is NaN or infinite, and where it is, counted from 1 as scripts do; nil if all are finite.
-  fileprivate func firstAnomaly() throws -> (what: String, place: String)? {
-    guard count > 0 else { return nil }
-    let values = try detach().to(.float64).packed()
-    let elements = UnsafeBufferPointer(start: values.data.assumingMemoryBound(to: Double.self), count: count)
-    guard let position = elements.firstIndex(where: { !$0.isFinite }) else { return nil }
-    var indices: [Int] = []
-    var rest = position
-    for size in shape.array.reversed() {
-      indices.append(rest % size + 1)
-      rest /= size
-    }
-    let what = elements[position].isNaN ? "NaN" : elements[position] < 0 ? "-inf" : "inf"
-    return (what, rank == 0 ? "its only element" : "[\(indices.reversed().map(String.init).joined(separator: ", "))]")
   }
 }
