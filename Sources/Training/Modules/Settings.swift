@@ -29,7 +29,7 @@ struct Settings {
     case .boolean: return .boolean(try arguments.boolean(position))
     case .string: return .string(try arguments.string(position, default: ""))
     case .tensor: return .tensor(try arguments.tensor(position))
-    default: preconditionFailure("no module has options like \(parameter.name)")
+    default: throw TensorError(.argument, arguments.operation, "the option \(parameter.name) is of a kind that no module keeps")
     }
   }
 
