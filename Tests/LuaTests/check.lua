@@ -116,6 +116,19 @@ function check.rejects(source, text, x)
   fail("%s: raised: %s\n    expected: %s", source, plain, text)
 end
 
+-- The message of the error that `f` raises; the warnings that it gives until then are not shown.
+function check.message_of(f, ...)
+  local _, ok, message = mg.catch_warnings(pcall, f, ...)
+  return ok and "no error was raised" or tostring(message)
+end
+
+-- A message has each of the parts.
+function check.mentions(message, ...)
+  for _, part in ipairs { ... } do
+    if not message:find(part, 1, true) then fail("the message does not have %q: %s", part, message) end
+  end
+end
+
 -- The lines that a script prints. It is run with a `print` of its own and with itself as arg[0].
 function check.printed(path)
   local lines = {}

@@ -5,16 +5,7 @@ local detect = mg.autograd.detect_anomaly
 
 local function leaf(...) return mg.tensor({ ... }, { requires_grad = true }) end
 
-local function message_of(f, ...)
-  local _, ok, message = mg.catch_warnings(pcall, f, ...)
-  return ok and "no error was raised" or tostring(message)
-end
-
-local function mentions(message, ...)
-  for _, part in ipairs { ... } do
-    if not message:find(part, 1, true) then check.fail(("the message does not have %q: %s"):format(part, message)) end
-  end
-end
+local message_of, mentions = check.message_of, check.mentions
 
 check.case("off by default: NaN and infinity pass", function()
   check.equal(mg.autograd.is_anomaly_enabled(), false)

@@ -6,16 +6,7 @@ local grad, backward = mg.autograd.grad, mg.autograd.backward
 
 local function leaf(values) return mg.tensor(values, { requires_grad = true }) end
 
-local function message_of(f, ...)
-  local _, ok, message = mg.catch_warnings(pcall, f, ...)
-  return ok and "no error was raised" or tostring(message)
-end
-
-local function mentions(message, ...)
-  for _, part in ipairs { ... } do
-    if not message:find(part, 1, true) then check.fail(("the message does not have %q: %s"):format(part, message)) end
-  end
-end
+local message_of, mentions = check.message_of, check.mentions
 
 -- Inputs ---------------------------------------------------------------------------------------------------------
 

@@ -17,16 +17,7 @@ end
 local function says(log, expected) check.equal(table.concat(log, ", "), expected) end
 
 -- The message of the error that `f` raises; warnings of what it had accumulated until then are not shown.
-local function message_of(f, ...)
-  local _, ok, message = mg.catch_warnings(pcall, f, ...)
-  return ok and "no error was raised" or tostring(message)
-end
-
-local function mentions(message, ...)
-  for _, part in ipairs { ... } do
-    if not message:find(part, 1, true) then check.fail(("the message does not have %q: %s"):format(part, message)) end
-  end
-end
+local message_of, mentions = check.message_of, check.mentions
 
 -- Tensors --------------------------------------------------------------------------------------------------------
 

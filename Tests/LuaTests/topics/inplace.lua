@@ -12,11 +12,7 @@ local function message_of(f, ...)
   return ok and "no error was raised" or tostring(message)
 end
 
-local function mentions(message, ...)
-  for _, part in ipairs { ... } do
-    if not message:find(part, 1, true) then check.fail(("the message does not have %q: %s"):format(part, message)) end
-  end
-end
+local mentions = check.mentions
 
 -- Values that were saved -----------------------------------------------------------------------------------------
 

@@ -47,6 +47,13 @@ refused(".grad that was freed", function()
   ;(x * 2):sum():backward()
 end, "[0]")
 
+refused("a leaf of another shape than it had, without a .grad", function()
+  local x = leaf(4)
+  local y = (x + 1):sum()
+  x.data = mg.ones(2)
+  y:backward()
+end, "[4]", "[2]")
+
 for what, act in pairs {
   ["replaces"] = function(g) g.data = mg.tensor(1.0) end,
   ["frees"] = function(g) g:free() end,
