@@ -298,11 +298,14 @@ extension State {
 // MARK: Nodes
 
 enum NodeMembers {
+  /// Attributes that count dimensions or positions, which scripts see from 1.
+  private static let positions: Set = ["dim", "dim0", "dim1", "dim2", "dims", "index", "start"]
+
   static var members: HandleMembers {
     var members = HandleMembers()
     members.getters["name"] = NativeFunction("name") { call in call.returns(try call.node("name").name) }
-    members.getters["next_functions"] = NativeFunction("next_functions") { call in
-      let list = try call.node("next_functions").nextFunctions
+    members.getters["next_functions"] = native("next_functions") { call in
+      let list = try call.node("next_functions").nextFunctions()
       call.returnsList(list.count)
       for (node, index) in list {
         // {node, index} with index from 1, as {nil, 1} for constants: a record, since a list cannot start with nil.
@@ -341,7 +344,12 @@ enum NodeMembers {
         let hint = nearest(name, known).map { "; did you mean '\($0)'?" } ?? ""
         throw ArgumentError("\(node.name) has no field '\(name)'\(hint)")
       }
-      call.returns(tensor: try node.saved(named: String(name.dropFirst(6))))
+      let option = String(name.dropFirst(6))
+      switch try node.saved(named: option) {
+      case .tensor(let tensor): call.returns(tensor: tensor)
+      case .attribute(let value): call.returns(attribute: value, isPosition: positions.contains(option))
+      case .nothing: call.returnsNil()
+      }
     }
     members.metamethods["__tostring"] = NativeFunction("tostring") { call in call.returns("<\(try call.node("tostring").name)>") }
     return members
@@ -349,6 +357,23 @@ enum NodeMembers {
 }
 
 extension Call {
+  /// Returns an attribute of an operation.
+  fileprivate mutating func returns(attribute: Any, isPosition: Bool) {
+    let base = isPosition ? 1 : 0
+    switch attribute {
+    case let value as Int: returns(value + base)
+    case let value as Double: returns(value)
+    case let value as Bool: returns(value)
+    case let value as String: returns(value)
+    case let value as Scalar: returns(scalar: value)
+    case let value as DType: returns(value.description)
+    case let value as Axes: returns(sizes: value.map { $0 + base })
+    case let value as [Int]: returns(sizes: value.map { $0 + base })
+    case let value as Shape: returns(sizes: value.array)
+    default: returnsNil()
+    }
+  }
+
   fileprivate func node(_ name: String) throws -> Node {
     guard let node = object(1, nodeKind) else { throw ArgumentError("\(name): expected a grad_fn node, got \(Decoder.found(self[1]))") }
     return node

@@ -41,7 +41,7 @@ enum Hooks {
       guard let result = try function.call(lists.map(Value.gradients)).first, !result.isNil else { return nil }
       return try gradients(result, count: lists[0].count, name)
     }
-    call.returns(HookHandle(node.addHook(hook, beforeFormula: beforeFormula)), hookKind)
+    call.returns(HookHandle(try node.addHook(hook, beforeFormula: beforeFormula)), hookKind)
   }
 
   /// A list of gradients that a hook returned: a table, or the tensor itself where there is one gradient.

@@ -37,12 +37,7 @@ func native(_ name: String, _ body: @escaping (inout Call) throws -> Void) -> Na
     thread.pointee.caller = call.caller
     defer { thread.pointee.caller = outer }
     GradMode.bits = UInt32(truncatingIfNeeded: call.word)
-    do { try body(&call) } catch {
-      // What recording had noted before that is no mistake of the next call.
-      try? Failure.check()
-      throw error
-    }
-    try Failure.check()
+    try body(&call)
   }
 }
 

@@ -25,10 +25,7 @@ struct ScriptFunction {
   func call(_ arguments: [Value]) throws -> [Value] {
     guard let state else { throw LuaError("\(name): the session of the function is closed") }
     let (word, bits, caller) = (state.word, GradMode.bits, mg_thread().pointee.caller)
-    // A failure of the operation that is under way is not the script's.
-    let failure = Failure.setAside()
     defer {
-      Failure.restore(failure)
       state.word = word
       GradMode.bits = bits
       mg_thread().pointee.caller = caller

@@ -64,6 +64,7 @@ enum TensorMembers {
       },
       "grad_fn": native("grad_fn") { call in
         let x = try call.tensor(1, "grad_fn")
+        _ = try x.feeds()
         if let node = x.gradNode { call.returns(node, nodeKind) } else { call.returnsNil() }
       },
       "data": native("data") { call in call.returns(tensor: try call.tensor(1, "data").uncountedData) },

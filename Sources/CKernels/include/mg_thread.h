@@ -19,7 +19,6 @@ typedef struct {
   int64_t limit_bytes;    // 0: the machine's memory
   void *_Nullable caller; // what mg_locate is asked with; NULL when no script is running
   uint64_t backward_site; // where this thread's last backward run was started: a site, above it the run's number
-  void *_Nullable failure; // an error of code that cannot throw (see Failure)
 } mg_thread_state;
 
 // Initial-exec: a read is one instruction, where the general model costs a call. The struct is small enough for the

@@ -4,45 +4,27 @@ import CKernels
 
 extension Tensor {
   /// x where positive, else slope · x.
-  public func leakyRelu(_ slope: Double = 0.01) throws -> Tensor {
-    try activated(MG_LEAKY_RELU, slope, 0, "leaky_relu", "LeakyReluBackward0") { x in
-      let positive = try x.gt(0).to(x.dtype)
-      return try positive * (1 - slope) + slope
-    }
-  }
+  public func leakyRelu(_ slope: Double = 0.01) throws -> Tensor { try activated(LeakyRelu(negativeSlope: slope)) }
 
   /// x where positive, else alpha · (e^x − 1).
-  public func elu(_ alpha: Double = 1) throws -> Tensor {
-    try activated(MG_ELU, alpha, 0, "elu", "EluBackward0") { x in
-      let negative = try x.le(0)
-      return try (x.minimum(Tensor.zeros([], dtype: x.dtype)).exp() * alpha).maskedFill(negative.logicalNot(), .real(1))
-    }
-  }
+  public func elu(_ alpha: Double = 1) throws -> Tensor { try activated(Elu(alpha: alpha)) }
 
   /// ln(1 + e^(beta·x)) / beta, and x itself where beta · x exceeds the threshold.
   public func softplus(_ beta: Double = 1, _ threshold: Double = 20) throws -> Tensor {
-    try activated(MG_SOFTPLUS2, beta, threshold, "softplus", "SoftplusBackward0") { x in
-      let scaled = try x * beta
-      return try scaled.sigmoid().maskedFill(scaled.gt(threshold), .real(1))
-    }
+    try activated(Softplus(beta: beta, threshold: threshold))
   }
 
   /// Elements limited to low…high.
-  public func hardtanh(_ low: Double = -1, _ high: Double = 1) throws -> Tensor {
-    try activated(MG_CLAMP, low, high, "hardtanh", "HardtanhBackward0") { x in
-      try Comparison.and(x.gt(low), x.lt(high)).to(x.dtype)
-    }
-  }
+  public func hardtanh(_ low: Double = -1, _ high: Double = 1) throws -> Tensor { try activated(Hardtanh(minVal: low, maxVal: high)) }
 
-  /// A two-parameter kernel with the derivative that `slope` computes from the input.
-  private func activated(
-    _ op: mg_unary2_op, _ p: Double, _ q: Double, _ operation: String, _ grad: String, slope: @escaping (Tensor) throws -> Tensor
-  ) throws -> Tensor {
-    try requireFloating(operation)
+  /// The result of a kernel with up to two numbers.
+  fileprivate func activated<A: Activation>(_ activation: A) throws -> Tensor {
+    try requireFloating(A.name)
     let y = try Tensor(uninitialized: shape, dtype)
+    let (p, q) = activation.numbers
     var loop = mg_loop(shape, y.layout, layout)
-    mg_unary2_nd(op, dtype.kernel, &loop, data, p, q, y.data)
-    return y.recorded(grad, self, uses: .a) { c in c[0] = try c.g * slope(c.a) }
+    mg_unary2_nd(A.kernel, dtype.kernel, &loop, data, p, q, y.data)
+    return try y.recorded(activation, self)
   }
 
   /// x · Φ(x), by the error function or by its tanh approximation.
@@ -51,20 +33,7 @@ extension Tensor {
     guard approximate == "none" || approximate == "tanh" else {
       throw TensorError(.argument, "gelu", "approximate must be \"none\" or \"tanh\", got \"\(approximate)\"")
     }
-    let exact = approximate == "none"
-    return try Elementwise.unary(exact ? MG_GELU : MG_GELU_TANH, self).recorded("GeluBackward0", self, uses: .a) { c in
-      let x = try c.a
-      if exact {
-        let distribution = try (x * 0.70710678118654752440).erf() * 0.5 + 0.5
-        let density = try (x * x * -0.5).exp() * 0.39894228040143267794
-        c[0] = try c.g * (distribution + x * density)
-      } else {
-        let k = 0.79788456080286535588
-        let t = try ((x + x * x * x * 0.044715) * k).tanh()
-        let inner = try (x * x * (3 * 0.044715) + 1.0) * k
-        c[0] = try c.g * ((t + 1.0) * 0.5 + x * 0.5 * (1.0 - t * t) * inner)
-      }
-    }
+    return try Elementwise.unary(approximate == "none" ? MG_GELU : MG_GELU_TANH, self).recorded(Gelu(approximate: approximate), self)
   }
 
   private typealias RowKernel = (mg_dtype, Int64, Int64, UnsafeRawPointer?, UnsafeMutableRawPointer?) -> Void
@@ -87,42 +56,25 @@ extension Tensor {
     return try axis == rank - 1 ? y : Tensor(storage: y.storage, layout: y.layout.permuted(inverse), dtype: dtype).packed()
   }
 
-  private func normalized(_ dimension: Int, _ operation: String, _ kernel: RowKernel) throws -> (Tensor, Int) {
-    let axis = try shape.axis(dimension, operation)
-    let y = try alongRows(axis) { kernel(dtype.kernel, Int64($2), Int64($3), $0.data, $1.data) }
-    return (y, axis)
+  private func normalized(_ axis: Int, _ kernel: RowKernel) throws -> Tensor {
+    try alongRows(axis) { kernel(dtype.kernel, Int64($2), Int64($3), $0.data, $1.data) }
   }
 
   /// e^x / Σ e^x along a dimension.
   public func softmax(_ dimension: Int) throws -> Tensor {
+    let axis = try shape.axis(dimension, "softmax")
     let x = dtype.isFloating ? self : try to(DType.defaultFloating)
-    let (y, axis) = try x.normalized(dimension, "softmax", mg_softmax)
-    return y.recorded("SoftmaxBackward0", x, uses: .output) { c in
-      let y = try c.y
-      if !c.createsGraph, y.rank > 0, axis == y.rank - 1 {
-        c[0] = try c.g.fusedRows(y, mg_softmax_grad)
-      } else {
-        let gy = try c.g * y
-        c[0] = try gy - y * (y.rank == 0 ? gy : gy.sum([axis], keepdim: true))
-      }
-    }
+    return try x.normalized(axis, mg_softmax).recorded(Softmax(dim: axis), x)
   }
 
   /// x − ln Σ e^x along a dimension.
   public func logSoftmax(_ dimension: Int) throws -> Tensor {
+    let axis = try shape.axis(dimension, "log_softmax")
     let x = dtype.isFloating ? self : try to(DType.defaultFloating)
-    let (y, axis) = try x.normalized(dimension, "log_softmax", mg_log_softmax)
-    return y.recorded("LogSoftmaxBackward0", x, uses: .output) { c in
-      let y = try c.y
-      if !c.createsGraph, y.rank > 0, axis == y.rank - 1 {
-        c[0] = try c.g.fusedRows(y, mg_log_softmax_grad)
-      } else {
-        c[0] = try c.g - y.exp() * (y.rank == 0 ? c.g : c.g.sum([axis], keepdim: true))
-      }
-    }
+    return try x.normalized(axis, mg_log_softmax).recorded(LogSoftmax(dim: axis), x)
   }
 
-  private func fusedRows(
+  fileprivate func fusedRows(
     _ y: Tensor,
     _ kernel: (mg_dtype, Int64, Int64, UnsafeRawPointer?, UnsafeRawPointer?, UnsafeMutableRawPointer?) -> Void
   ) throws -> Tensor {
@@ -132,6 +84,127 @@ extension Tensor {
     kernel(dtype.kernel, Int64(n == 0 ? 0 : count / n), Int64(n), g.data, y.data, dx.data)
     return dx
   }
+}
+
+// MARK: On the tape
+
+/// An elementwise function with up to two numbers, by a kernel of its own.
+private protocol Activation: Operation {
+  static var name: String { get }
+  static var kernel: mg_unary2_op { get }
+  var numbers: (Double, Double) { get }
+  func slope(_ x: Tensor) throws -> Tensor
+}
+
+extension Activation {
+  fileprivate func uses(_ number: Int) -> Uses { .a }
+  fileprivate func gradient(_ c: inout Backward) throws { c[0] = try c.g * slope(c.a) }
+  fileprivate func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].activated(self)] }
+}
+
+private struct LeakyRelu: Activation {
+  let negativeSlope: Double
+
+  static var name: String { "leaky_relu" }
+  static var kernel: mg_unary2_op { MG_LEAKY_RELU }
+  var numbers: (Double, Double) { (negativeSlope, 0) }
+  var nodeName: String { "LeakyReluBackward0" }
+  func slope(_ x: Tensor) throws -> Tensor { try x.gt(0).to(x.dtype) * (1 - negativeSlope) + negativeSlope }
+}
+
+private struct Elu: Activation {
+  let alpha: Double
+
+  static var name: String { "elu" }
+  static var kernel: mg_unary2_op { MG_ELU }
+  var numbers: (Double, Double) { (alpha, 0) }
+  var nodeName: String { "EluBackward0" }
+  func slope(_ x: Tensor) throws -> Tensor {
+    try (x.minimum(Tensor.zeros([], dtype: x.dtype)).exp() * alpha).maskedFill(x.le(0).logicalNot(), .real(1))
+  }
+}
+
+private struct Softplus: Activation {
+  let beta, threshold: Double
+
+  static var name: String { "softplus" }
+  static var kernel: mg_unary2_op { MG_SOFTPLUS2 }
+  var numbers: (Double, Double) { (beta, threshold) }
+  var nodeName: String { "SoftplusBackward0" }
+  func slope(_ x: Tensor) throws -> Tensor {
+    let scaled = try x * beta
+    return try scaled.sigmoid().maskedFill(scaled.gt(threshold), .real(1))
+  }
+}
+
+private struct Hardtanh: Activation {
+  let minVal, maxVal: Double
+
+  static var name: String { "hardtanh" }
+  static var kernel: mg_unary2_op { MG_CLAMP }
+  var numbers: (Double, Double) { (minVal, maxVal) }
+  var nodeName: String { "HardtanhBackward0" }
+  func slope(_ x: Tensor) throws -> Tensor { try Comparison.and(x.gt(minVal), x.lt(maxVal)).to(x.dtype) }
+}
+
+private struct Gelu: Operation {
+  let approximate: String
+
+  var nodeName: String { "GeluBackward0" }
+  func uses(_ number: Int) -> Uses { .a }
+
+  func gradient(_ c: inout Backward) throws {
+    let x = try c.a
+    if approximate == "none" {
+      let distribution = try (x * 0.70710678118654752440).erf() * 0.5 + 0.5
+      let density = try (x * x * -0.5).exp() * 0.39894228040143267794
+      c[0] = try c.g * (distribution + x * density)
+    } else {
+      let k = 0.79788456080286535588
+      let t = try ((x + x * x * x * 0.044715) * k).tanh()
+      let inner = try (x * x * (3 * 0.044715) + 1.0) * k
+      c[0] = try c.g * ((t + 1.0) * 0.5 + x * 0.5 * (1.0 - t * t) * inner)
+    }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].gelu(approximate: approximate)] }
+}
+
+private struct Softmax: Operation {
+  let dim: Int
+
+  var nodeName: String { "SoftmaxBackward0" }
+  func uses(_ number: Int) -> Uses { .output }
+
+  func gradient(_ c: inout Backward) throws {
+    let y = try c.y
+    if !c.createsGraph, y.rank > 0, dim == y.rank - 1 {
+      c[0] = try c.g.fusedRows(y, mg_softmax_grad)
+    } else {
+      let gy = try c.g * y
+      c[0] = try gy - y * (y.rank == 0 ? gy : gy.sum([dim], keepdim: true))
+    }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].softmax(dim)] }
+}
+
+struct LogSoftmax: Operation {
+  let dim: Int
+
+  var nodeName: String { "LogSoftmaxBackward0" }
+  func uses(_ number: Int) -> Uses { .output }
+
+  func gradient(_ c: inout Backward) throws {
+    let y = try c.y
+    if !c.createsGraph, y.rank > 0, dim == y.rank - 1 {
+      c[0] = try c.g.fusedRows(y, mg_log_softmax_grad)
+    } else {
+      c[0] = try c.g - y.exp() * (y.rank == 0 ? c.g : c.g.sum([dim], keepdim: true))
+    }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].logSoftmax(dim)] }
 }
 
 enum Activations {

@@ -5,8 +5,8 @@ import CKernels
 import Glibc
 
 /// An elementwise function of two tensors that broadcast, differentiable by its formulas.
-public final class Binary: Formulas, @unchecked Sendable {
-  enum ResultType {
+public final class Binary: Row {
+  enum ResultType: Sendable {
     /// The promoted type.
     case promoted
     /// The promoted type if it is floating, else the default float type.
@@ -19,8 +19,13 @@ public final class Binary: Formulas, @unchecked Sendable {
   let summary: String
   let kernel: mg_binary_op
   let result: ResultType
-  /// The gradient beside a plain number, where PyTorch has another name for it.
-  private let besideNumber: Formulas?
+  package let nodeName: String
+  /// The same beside a plain number.
+  let numberNodeName: String
+  /// Whether the node has a place for a plain number among its inputs, as PyTorch's has where it makes a tensor of it.
+  let showsNumber: Bool
+  package let rule0: Rule?
+  package let rule1: Rule?
   let forms: TensorOperation.Forms
   let aliases: [String]
   let samples: [Sample]
@@ -50,22 +55,52 @@ public final class Binary: Formulas, @unchecked Sendable {
     }
     let words = name.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }
     let stem = (grad ?? words.joined()) + "Backward"
-    besideNumber = numberVariant.map { Formulas("\(stem)\($0)", [a]) }
-    super.init("\(stem)\(variant)", [a, b])
+    nodeName = "\(stem)\(variant)"
+    numberNodeName = "\(stem)\(numberVariant ?? variant)"
+    showsNumber = [MG_ADD, MG_SUB, MG_MUL, MG_DIV].contains(kernel)
+    (rule0, rule1) = (a, b)
   }
+
+  package func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try self(inputs[0], inputs[1])] }
+
+  package var passage: Passage { kernel == MG_FLOOR_DIVIDE ? .nothing : .everywhere }
 
   @inline(__always)
   public func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor {
     let dtype = try resultType(a.dtype == b.dtype ? a.dtype : Binary.promoted(a, b))
     if !dtype.isFloating { try check(divisors: b) }
-    return try Elementwise.binary(kernel, a, b, dtype, name).recorded(self, a, b)
+    let y = try Elementwise.binary(kernel, a, b, dtype, name).recorded(RowOperation(self), a, b)
+    if kernel == MG_ADD, y.count == 1, let node = y.node { GrowingHistory.look(at: node, a, b) }
+    return y
   }
 
   @inline(__always)
   public func callAsFunction(_ a: Tensor, _ b: Scalar) throws -> Tensor {
     let dtype = try resultType(b.promoted(with: a.dtype))
     try check(divisor: b, dtype)
-    return try Elementwise.binary(kernel, a, b, dtype).recorded(besideNumber ?? self, a, number: b)
+    return try Elementwise.binary(kernel, a, b, dtype).recorded(BesideNumber(row: self, number: b), a)
+  }
+
+  /// The operation whose second input is a plain number.
+  private struct BesideNumber: Operation {
+    unowned(unsafe) let row: Binary
+    let number: Scalar
+
+    var nodeName: String { row.numberNodeName }
+    static var broadcasts: Bool { true }
+    var hasEmptyEdge: Bool { row.showsNumber }
+
+    @inline(__always)
+    func uses(_ number: Int) -> Uses { row.rule0?.uses.subtracting(.b) ?? .nothing }
+
+    func gradient(_ pass: inout Backward) throws {
+      pass.number = number
+      if let rule = row.rule0, pass.needs(0) { pass[0] = try rule.compute(&pass, isLast: true) }
+    }
+
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try row(inputs[0], number)] }
+
+    func attribute(_ name: String) -> Any? { name == "other" ? number : nil }
   }
 
   public func callAsFunction(_ a: Scalar, _ b: Tensor) throws -> Tensor {
@@ -116,7 +151,7 @@ public final class Binary: Formulas, @unchecked Sendable {
       try resultType(a.dtype) == a.dtype
     {
       if !a.dtype.isFloating { try check(divisors: b) }
-      mg_binary(kernel, a.dtype.kernel, Int64(a.count), a.data, 1, b.data, b.count == 1 ? 0 : 1, a.data)
+      Elementwise.binary(kernel, a, b, into: a)
       a.bumpVersion()
       return a
     }
@@ -258,7 +293,17 @@ package enum Power {
     case 0.5 where dtype == x.dtype: y = try Elementwise.unary(MG_SQRT, x)
     default: y = try Elementwise.binary(MG_POW, x, exponent, dtype)
     }
-    return y.recorded("PowBackward0", x, uses: exponent.real == 0 ? .nothing : .a) { c in
+    return try y.recorded(ToNumber(exponent: exponent), x)
+  }
+
+  /// x to the power of a plain number.
+  private struct ToNumber: Operation {
+    let exponent: Scalar
+
+    var nodeName: String { "PowBackward0" }
+    func uses(_ number: Int) -> Uses { exponent.real == 0 ? .nothing : .a }
+
+    func gradient(_ c: inout Backward) throws {
       let n = exponent.real
       switch n {
       case 0: c[0] = try Tensor.zeros(like: c.g)
@@ -267,6 +312,8 @@ package enum Power {
       default: c[0] = try c.g * (c.a.power(.real(n - 1)) * n)
       }
     }
+
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try power(inputs[0], exponent)] }
   }
 
   package static func power(_ base: Scalar, _ x: Tensor) throws -> Tensor {
@@ -276,12 +323,24 @@ package enum Power {
     var element = base.element(dtype)
     var loop = mg_loop(y.shape, y.layout, Layout(Shape()).stretched(to: y.shape), converted.layout)
     mg_binary_nd(MG_POW, dtype.kernel, &loop, &element, converted.data, y.data)
-    let log = Glibc.log(base.real)
-    guard base.real == 0 else { return y.recorded("PowBackward2", x, uses: .output) { c in c[0] = try c.g * (c.y * log) } }
-    // 0^x is flat for x ≥ 0, and falls without bound from infinity before.
-    return y.recorded("PowBackward2", x, uses: [.a, .output]) { c in
-      c[0] = try c.g * (c.y * log).maskedFill(c.a.ge(0), .real(0))
+    return try y.recorded(OfNumber(base: base), x)
+  }
+
+  /// A plain number to the power of x.
+  private struct OfNumber: Operation {
+    let base: Scalar
+
+    var nodeName: String { "PowBackward2" }
+    var slotNames: KeyValuePairs<String, KeptSlot> { ["exponent": .input(0), "result": .output] }
+    func uses(_ number: Int) -> Uses { base.real == 0 ? [.a, .output] : .output }
+
+    func gradient(_ c: inout Backward) throws {
+      let slope = try c.y * Glibc.log(base.real)
+      // 0^x is flat for x ≥ 0, and falls without bound from infinity before.
+      c[0] = try c.g * (base.real == 0 ? slope.maskedFill(c.a.ge(0), .real(0)) : slope)
     }
+
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try power(base, inputs[0])] }
   }
 
   static let operation = TensorOperation(
@@ -331,7 +390,14 @@ extension Tensor {
       var loop = mg_loop(shape, y.layout, Layout(Shape()).stretched(to: shape), converted.layout)
       mg_binary_nd(MG_SUB, dtype.kernel, &loop, &element, converted.data, y.data)
     }
-    return y.recorded("RsubBackward1", self) { c in c[0] = try -c.g }
+    return try y.recorded(SubtractedFrom(number: number), self)
+  }
+
+  private struct SubtractedFrom: Operation {
+    let number: Scalar
+    var nodeName: String { "RsubBackward1" }
+    func gradient(_ c: inout Backward) throws { c[0] = try -c.g }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].subtracted(from: number)] }
   }
 
   /// number / x, as PyTorch computes it: the reciprocal, times the number.

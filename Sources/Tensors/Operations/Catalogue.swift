@@ -7,6 +7,3 @@ package enum Catalogue {
     + Predicate.list.map(\.operation) + Selection.list + Activations.list + Reductions.list + Sorting.list + Products.list
     + Einsum.list + Views.list + Shaping.list + Joining.list + Indexing.list + Conversion.list + Losses.list
 }
-
-private typealias Products = Product
-private typealias Losses = Loss

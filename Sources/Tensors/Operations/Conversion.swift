@@ -4,13 +4,25 @@ extension Tensor {
   /// The elements in another dtype; this tensor itself when it has that dtype. Floats become integers by truncation.
   public func to(_ dtype: DType) throws -> Tensor {
     if dtype == self.dtype { return self }
-    let source = self.dtype
-    return try convertedCopy(to: dtype).recorded("ToCopyBackward0", self) { c in c[0] = try c.g.to(source) }
+    return try convertedCopy(to: dtype).recorded(Converting(from: self.dtype, dtype: dtype), self)
+  }
+
+  private struct Converting: Operation {
+    let from, dtype: DType
+    var nodeName: String { "ToCopyBackward0" }
+    func gradient(_ c: inout Backward) throws { c[0] = try c.g.to(from) }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].to(dtype)] }
   }
 
   /// A contiguous copy with the same history.
   public func clone() throws -> Tensor {
-    try copied().recorded("CloneBackward0", self) { c in c[0] = c.g }
+    try copied().recorded(Cloning(), self)
+  }
+
+  private struct Cloning: Operation {
+    var nodeName: String { "CloneBackward0" }
+    func gradient(_ c: inout Backward) throws { c[0] = c.g }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].clone()] }
   }
 
   /// This tensor itself when its elements lie in row-major order, else a copy that does.
@@ -29,16 +41,28 @@ extension Tensor {
       return self
     }
     return try writing(operation, uses: .nothing) { destination in
-      let shape = self.shape
       let result = try source.converted(to: dtype).expand(shape).copied()
-      let sourceShape = source.shape
-      let sourceDType = source.dtype
-      guard GradMode.isEnabled, source.requiresGrad else { return result }
-      // What was overwritten gets zeros, as in PyTorch, and not nothing.
-      return result.recorded("CopyBackwards", [destination, source]) { c in
-        if c.needs(0) { c[0] = try Tensor.zeros(like: c.g) }
-        if c.needs(1) { c[1] = try c.g.summed(to: sourceShape).to(sourceDType) }
-      }
+      guard GradMode.isEnabled, try source.feeds() else { return result }
+      return try result.recorded(Copying(size: shape, dtype: dtype, source: source.shape, sourceDType: source.dtype), destination, source)
+    }
+  }
+
+  /// What was overwritten gets zeros, as in PyTorch, and not nothing.
+  private struct Copying: Operation {
+    let size: Shape
+    let dtype: DType
+    let source: Shape
+    let sourceDType: DType
+
+    var nodeName: String { "CopyBackwards" }
+
+    func gradient(_ c: inout Backward) throws {
+      if c.needs(0) { c[0] = try Tensor.zeros(like: c.g) }
+      if c.needs(1) { c[1] = try c.g.summed(to: source).to(sourceDType) }
+    }
+
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+      [try inputs[1].converted(to: dtype).expand(size).copied().recorded(self, inputs[0], inputs[1])]
     }
   }
 

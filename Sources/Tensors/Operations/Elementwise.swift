@@ -36,6 +36,13 @@ enum Elementwise {
     return try broadcastBinary(op, a, b, dtype, name)
   }
 
+  /// The same into a contiguous tensor of a's shape and dtype, which may be a or b; b is contiguous, of that shape or one
+  /// element.
+  @inline(__always)
+  static func binary(_ op: mg_binary_op, _ a: Tensor, _ b: Tensor, into y: Tensor) {
+    mg_binary(op, a.dtype.kernel, Int64(a.count), a.data, 1, b.data, b.count == 1 ? 0 : 1, y.data)
+  }
+
   @inline(never)
   private static func broadcastBinary(
     _ op: mg_binary_op, _ a: Tensor, _ b: Tensor, _ dtype: DType, _ name: String

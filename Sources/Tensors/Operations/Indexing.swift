@@ -47,16 +47,19 @@ extension Tensor {
     guard index.rank <= 1 else {
       throw TensorError(.shape, "index_select", "the index must be a vector, got shape \(index.shape)")
     }
-    guard rank > 0 else { return try reshape([1] as Shape).indexSelect(0, index).reshape([] as Shape) }
+    guard rank > 0 else {
+      guard index.count == 1 else {
+        throw TensorError(
+          .shape, "index_select", "a tensor of rank 0 has one element to select, but the index has shape \(index.shape)")
+      }
+      return try reshape([1] as Shape).indexSelect(0, index.reshape([1] as Shape)).reshape([] as Shape)
+    }
     let at = try index.checkedPositions(shape[axis], axis, "index_select")
     let (outer, inner) = around(axis)
     let source = try packed()
     let y = try Tensor(uninitialized: shape.replacing(axis, with: at.count), dtype)
     mg_index_select(dtype.size, Int64(outer), Int64(shape[axis]), Int64(inner), Int64(at.count), at.positions, source.data, y.data)
-    let whole = shape
-    return y.recorded("IndexSelectBackward0", self, holdsTensors: true) { c in
-      c[0] = try Tensor.zeros(whole, dtype: c.g.dtype).indexAdd(axis, at, c.g)
-    }
+    return try y.recorded(IndexSelect(dim: axis, from: shape), self, other: at)
   }
 
   /// A copy with `source` added at positions `index` (a vector) along a dimension.
@@ -76,13 +79,7 @@ extension Tensor {
     let scaled = try alpha == 1 ? source : withNoGrad { try source * alpha }
     let packed = try scaled.packed()
     mg_index_add(dtype.kernel, Int64(outer), Int64(shape[axis]), Int64(inner), Int64(at.count), at.positions, packed.data, y.data)
-    return y.recorded("IndexAddBackward0", [self, source], holdsTensors: true) { c in
-      if c.needs(0) { c[0] = c.g }
-      if c.needs(1) {
-        let part = try c.g.indexSelect(axis, at)
-        c[1] = try alpha == 1 ? part : part * alpha
-      }
-    }
+    return try y.recorded(IndexAdd(dim: axis, alpha: alpha), [self, source], [at])
   }
 
   /// Flat positions in a row-major tensor of `whole` for index values `at`, which replace coordinate `axis` of their own.
@@ -128,10 +125,7 @@ extension Tensor {
     let y = try Tensor(uninitialized: index.shape, dtype)
     let source = try packed()
     mg_take(dtype.size, Int64(at.count), places.positions, source.data, y.data)
-    let whole = shape
-    return y.recorded("GatherBackward0", self, holdsTensors: true) { c in
-      c[0] = try Tensor.zeros(whole, dtype: c.g.dtype).scatterAdd(axis, at, c.g)
-    }
+    return try y.recorded(Gather(dim: axis, from: shape), self, other: at)
   }
 
   /// A copy with y[index[i][j]][j] = source[i][j] for dimension 0, and so on.
@@ -139,7 +133,7 @@ extension Tensor {
     try scatter(dimension, index, source, grad: "ScatterBackward0")
   }
 
-  private func scatter(_ dimension: Int, _ index: Tensor, _ source: Tensor, grad: String) throws -> Tensor {
+  fileprivate func scatter(_ dimension: Int, _ index: Tensor, _ source: Tensor, grad: String) throws -> Tensor {
     let axis = try shape.axis(dimension, "scatter")
     try checkGather(index, axis, "scatter", limit: shape)
     try source.checkGather(index, -1, "scatter", limit: source.shape)
@@ -151,11 +145,7 @@ extension Tensor {
     let y = try copied()
     let part = try source.corner(at.shape).packed()
     mg_put(dtype.size, Int64(at.count), places.positions, part.data, 1, y.data)
-    let sourceShape = source.shape
-    return y.recorded(grad, [self, source], holdsTensors: true) { c in
-      if c.needs(0) { c[0] = try c.g.scatter(axis, at, Tensor.zeros(at.shape, dtype: c.g.dtype)) }
-      if c.needs(1) { c[1] = try c.g.gather(axis, at).cornerPadded(sourceShape) }
-    }
+    return try y.recorded(Scatter(nodeName: grad, dim: axis, source: source.shape), [self, source], [at])
   }
 
   /// The same with a number.
@@ -176,11 +166,7 @@ extension Tensor {
     let y = try copied()
     let part = try source.corner(at.shape).packed()
     mg_put_add(dtype.kernel, Int64(at.count), places.positions, part.data, y.data)
-    let sourceShape = source.shape
-    return y.recorded("ScatterAddBackward0", [self, source], holdsTensors: true) { c in
-      if c.needs(0) { c[0] = c.g }
-      if c.needs(1) { c[1] = try c.g.gather(axis, at).cornerPadded(sourceShape) }
-    }
+    return try y.recorded(ScatterAdd(dim: axis, source: source.shape), [self, source], [at])
   }
 
   /// The leading corner of that shape.
@@ -190,7 +176,7 @@ extension Tensor {
   }
 
   /// Zeros of that shape with this tensor in the leading corner.
-  private func cornerPadded(_ whole: Shape) throws -> Tensor {
+  fileprivate func cornerPadded(_ whole: Shape) throws -> Tensor {
     var result = self
     for axis in 0..<whole.rank where shape[axis] != whole[axis] { result = try result.padded(axis, 0, 1, whole[axis]) }
     return result
@@ -200,11 +186,13 @@ extension Tensor {
   public func maskedSelect(_ mask: Tensor) throws -> Tensor {
     guard mask.dtype == .bool else { throw TensorError(.dtype, "masked_select", "the mask must be bool, got \(mask.dtype)") }
     let target = try Shape.broadcast(shape, mask.shape, "masked_select")
-    let places = try mask.expand(target).flatNonzero()
+    return try maskedSelect(mask.expand(target).flatNonzero(), in: target)
+  }
+
+  /// The elements at row-major places of this tensor stretched to `target`.
+  fileprivate func maskedSelect(_ places: Tensor, in target: Shape) throws -> Tensor {
     let y = try withNoGrad { try expand(target).reshape([target.count]).indexSelect(0, places) }
-    return y.recorded("MaskedSelectBackward0", [self], holdsTensors: true, broadcasts: true) { c in
-      c[0] = try Tensor.zeros([target.count], dtype: c.g.dtype).indexAdd(0, places, c.g).reshape(target)
-    }
+    return try y.recorded(MaskedSelect(target: target), self, other: places)
   }
 
   /// Row-major positions of nonzero elements.
@@ -289,16 +277,15 @@ extension Tensor {
   public func index(_ items: [IndexItem]) throws -> Tensor {
     let resolved = try resolve(items)
     if resolved.tensors.isEmpty { return resolved.view === self ? try alias(of: self) : resolved.view }
-    let gathering = try Gathering(resolved.view, resolved.tensors)
-    let view = resolved.view
-    let y = try Tensor(uninitialized: gathering.shape, dtype)
-    let source = try view.packed()
-    mg_take(dtype.size, Int64(y.count), gathering.places.positions, source.data, y.data)
-    let whole = view.shape
-    return y.recorded("IndexBackward0", view, holdsTensors: true) { c in
-      let flat = try Tensor.zeros([whole.count], dtype: c.g.dtype).scatterAdd(0, gathering.places.reshape([-1]), c.g.reshape([-1]))
-      c[0] = try flat.reshape(whole)
-    }
+    return try resolved.view.taken(Gathering(resolved.view, resolved.tensors).places, from: resolved.view.shape)
+  }
+
+  /// Elements by their row-major places.
+  fileprivate func taken(_ places: Tensor, from: Shape) throws -> Tensor {
+    let y = try Tensor(uninitialized: places.shape, dtype)
+    let source = try packed()
+    mg_take(dtype.size, Int64(y.count), places.positions, source.data, y.data)
+    return try y.recorded(IndexRead(from: from), self, other: places)
   }
 
   private func alias(of tensor: Tensor) throws -> Tensor { try tensor.reshape(tensor.shape) }
@@ -360,6 +347,112 @@ extension Tensor {
       }
     }
   }
+}
+
+// MARK: On the tape
+//
+// Positions are checked copies of the user's, so that a later change of the index tensor is no change of what was done.
+
+private struct IndexSelect: Operation {
+  let dim: Int
+  let from: Shape
+
+  var nodeName: String { "IndexSelectBackward0" }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(1)] }
+  func uses(_ number: Int) -> Uses { .b }
+  func gradient(_ c: inout Backward) throws { c[0] = try Tensor.zeros(from, dtype: c.g.dtype).indexAdd(dim, c.b, c.g) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].indexSelect(dim, inputs[1])] }
+}
+
+private struct IndexAdd: Operation {
+  let dim: Int
+  let alpha: Double
+
+  var nodeName: String { "IndexAddBackward0" }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(2)] }
+  func uses(_ number: Int) -> Uses { number == 1 ? .c : .nothing }
+
+  func gradient(_ c: inout Backward) throws {
+    if c.needs(0) { c[0] = c.g }
+    if c.needs(1) { c[1] = try c.g.indexSelect(dim, c.c).scaled(alpha) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].indexAdd(dim, inputs[2], inputs[1], alpha: alpha)] }
+}
+
+private struct Gather: Operation {
+  let dim: Int
+  let from: Shape
+
+  var nodeName: String { "GatherBackward0" }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(1)] }
+  func uses(_ number: Int) -> Uses { .b }
+  func gradient(_ c: inout Backward) throws { c[0] = try Tensor.zeros(from, dtype: c.g.dtype).scatterAdd(dim, c.b, c.g) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].gather(dim, inputs[1])] }
+}
+
+private struct Scatter: Operation {
+  let nodeName: String
+  let dim: Int
+  let source: Shape
+
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(2)] }
+  func uses(_ number: Int) -> Uses { .c }
+
+  func gradient(_ c: inout Backward) throws {
+    let at = try c.c
+    if c.needs(0) { c[0] = try c.g.scatter(dim, at, Tensor.zeros(at.shape, dtype: c.g.dtype)) }
+    if c.needs(1) { c[1] = try c.g.gather(dim, at).cornerPadded(source) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].scatter(dim, inputs[2], inputs[1], grad: nodeName)] }
+}
+
+private struct ScatterAdd: Operation {
+  let dim: Int
+  let source: Shape
+
+  var nodeName: String { "ScatterAddBackward0" }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(2)] }
+  func uses(_ number: Int) -> Uses { number == 1 ? .c : .nothing }
+
+  func gradient(_ c: inout Backward) throws {
+    if c.needs(0) { c[0] = c.g }
+    if c.needs(1) { c[1] = try c.g.gather(dim, c.c).cornerPadded(source) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].scatterAdd(dim, inputs[2], inputs[1])] }
+}
+
+private struct MaskedSelect: Operation {
+  let target: Shape
+
+  var nodeName: String { "MaskedSelectBackward0" }
+  static var broadcasts: Bool { true }
+  var slotNames: KeyValuePairs<String, KeptSlot> { [:] }
+  func uses(_ number: Int) -> Uses { .b }
+
+  func gradient(_ c: inout Backward) throws {
+    c[0] = try Tensor.zeros([target.count], dtype: c.g.dtype).indexAdd(0, c.b, c.g).reshape(target)
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].maskedSelect(inputs[1], in: target)] }
+}
+
+/// x[t] with index tensors; the positions are flat ones in x.
+private struct IndexRead: Operation {
+  let from: Shape
+
+  var nodeName: String { "IndexBackward0" }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["indices": .input(1)] }
+  func uses(_ number: Int) -> Uses { .b }
+
+  func gradient(_ c: inout Backward) throws {
+    let flat = try Tensor.zeros([from.count], dtype: c.g.dtype).scatterAdd(0, c.b.reshape([-1]), c.g.reshape([-1]))
+    c[0] = try flat.reshape(from)
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].taken(inputs[1], from: from)] }
 }
 
 enum Indexing {

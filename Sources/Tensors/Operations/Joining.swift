@@ -29,14 +29,24 @@ enum Joining {
       mg_convert_nd(part.dtype.kernel, dtype.kernel, &loop, part.data, place.data)
       start += part.shape[axis]
     }
-    let sizes = parts.map { $0.shape[axis] }
-    return y.recorded("CatBackward0", parts, broadcasts: false) { c in
+    return try y.recorded(Concatenation(dim: axis, sizes: parts.map { $0.shape[axis] }), parts).withForms(parts)
+  }
+
+  private struct Concatenation: Operation {
+    let dim: Int
+    let sizes: [Int]
+
+    var nodeName: String { "CatBackward0" }
+
+    func gradient(_ c: inout Backward) throws {
       var start = 0
       for (index, size) in sizes.enumerated() {
-        if c.needs(index) { c[index] = try c.g.narrow(axis, start, size) }
+        if c.needs(index) { c[index] = try c.g.narrow(dim, start, size) }
         start += size
       }
-    }.withForms(parts)
+    }
+
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try cat(inputs, dim)] }
   }
 
   /// Tensors of one shape along a new dimension.
@@ -51,12 +61,20 @@ enum Joining {
     }
     let axis = dimension < 0 ? dimension + first.rank + 1 : dimension
     let y = try withNoGrad { try cat(tensors.map { try $0.unsqueeze(axis) }, axis) }
-    return y.recorded("StackBackward0", tensors) { c in
-      for index in 0..<tensorCount(c) where c.needs(index) { c[index] = try c.g.select(axis, index) }
-    }.withForms(tensors)
+    return try y.recorded(Stack(dim: axis, count: tensors.count), tensors).withForms(tensors)
   }
 
-  private static func tensorCount(_ c: borrowing Backward) -> Int { c.node.edges.count }
+  private struct Stack: Operation {
+    let dim, count: Int
+
+    var nodeName: String { "StackBackward0" }
+
+    func gradient(_ c: inout Backward) throws {
+      for index in 0..<count where c.needs(index) { c[index] = try c.g.select(dim, index) }
+    }
+
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try stack(inputs, dim)] }
+  }
 
   static let list: [TensorOperation] = [
     TensorOperation(
@@ -131,18 +149,30 @@ extension Tensor {
       try y.assign(part.reshape(target))
       y.storage.version = 0
     }
-    let whole = shape
-    return y.recorded("RepeatBackward0", self) { c in
+    return try y.recorded(Tiling(repeats: counts, padded: old, from: shape), self)
+  }
+
+  private struct Tiling: Operation {
+    let repeats: [Int]
+    /// The input's sizes, with ones in front.
+    let padded: [Int]
+    let from: Shape
+
+    var nodeName: String { "RepeatBackward0" }
+
+    func gradient(_ c: inout Backward) throws {
       if c.g.count == 0 {
-        c[0] = try Tensor.zeros(whole, dtype: c.g.dtype)
+        c[0] = try Tensor.zeros(from, dtype: c.g.dtype)
         return
       }
       var g = c.g
-      for axis in counts.indices where counts[axis] != 1 {
-        g = try g.reshape([old[..<axis].reduce(1, *), counts[axis], -1]).sum([1])
+      for axis in repeats.indices where repeats[axis] != 1 {
+        g = try g.reshape([padded[..<axis].reduce(1, *), repeats[axis], -1]).sum([1])
       }
-      c[0] = try g.reshape(whole)
+      c[0] = try g.reshape(from)
     }
+
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].tile(repeats)] }
   }
 
   /// Each position along a dimension (or of the flattened tensor) repeated.
@@ -168,7 +198,14 @@ extension Tensor {
       strides[axis].negate()
     }
     let flipped = Tensor(storage: storage, layout: Layout(shape, strides: strides, offset: offset), dtype: dtype)
-    return try flipped.copied().recorded("FlipBackward0", self) { c in c[0] = try c.g.flip(dimensions) }
+    return try flipped.copied().recorded(Flip(dims: dimensions), self)
+  }
+
+  private struct Flip: Operation {
+    let dims: [Int]
+    var nodeName: String { "FlipBackward0" }
+    func gradient(_ c: inout Backward) throws { c[0] = try c.g.flip(dims) }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].flip(dims)] }
   }
 
   /// Elements moved along dimensions, from the end back to the start.
@@ -191,9 +228,18 @@ extension Tensor {
       }
       return try result.storage === storage ? copied() : result.reshape(shape).alias()
     }
-    // Every size divides the count, and the least number there is has no negative.
-    let cycle = Swift.max(count, 1)
-    return y.recorded("RollBackward0", self) { c in c[0] = try c.g.roll(shifts.map { -($0 % cycle) }, dimensions) }
+    return try y.recorded(Roll(shifts: shifts, dims: dimensions, cycle: Swift.max(count, 1)), self)
+  }
+
+  private struct Roll: Operation {
+    let shifts: [Int]
+    let dims: [Int]?
+    /// Every size divides it, and the least number there is has no negative.
+    let cycle: Int
+
+    var nodeName: String { "RollBackward0" }
+    func gradient(_ c: inout Backward) throws { c[0] = try c.g.roll(shifts.map { -($0 % cycle) }, dims) }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].roll(shifts, dims)] }
   }
 
   func triangle(_ diagonal: Int, lower: Bool) throws -> Tensor {
@@ -208,22 +254,42 @@ extension Tensor {
       }
     }
     return try withNoGrad { try maskedFill(outside, .integer(0)) }
-      .recorded(lower ? "TrilBackward0" : "TriuBackward0", self) { c in c[0] = try c.g.triangle(diagonal, lower: lower) }
+      .recorded(Triangle(diagonal: diagonal, lower: lower), self)
+  }
+
+  private struct Triangle: Operation {
+    let diagonal: Int
+    let lower: Bool
+    var nodeName: String { lower ? "TrilBackward0" : "TriuBackward0" }
+    func gradient(_ c: inout Backward) throws { c[0] = try c.g.triangle(diagonal, lower: lower) }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].triangle(diagonal, lower: lower)] }
   }
 
   /// A vector's diagonal matrix, or a matrix' diagonal.
   public func diag(_ diagonal: Int = 0) throws -> Tensor {
     if rank == 2 {
-      let whole = shape
-      return try withNoGrad { try self.diagonal(diagonal).copied() }.recorded("DiagonalBackward0_copy", self) { c in
-        c[0] = try c.g.diagonalScattered(whole, diagonal, 0, 1)
-      }
+      return try withNoGrad { try self.diagonal(diagonal).copied() }.recorded(DiagonalCopy(offset: diagonal, from: shape), self)
     }
     guard rank == 1 else { throw TensorError(.shape, "diag", "a vector or a matrix is needed, the shape is \(shape)") }
     let (size, overflows) = shape[0].addingReportingOverflow(diagonal == .min ? .max : Swift.abs(diagonal))
     let result = try Tensor.zeros(Shape(overflows ? [.max, .max] : [size, size], operation: "diag"), dtype: dtype)
     try withNoGrad { try result.diagonal(diagonal).assign(self) }
     result.storage.version = 0
-    return result.recorded("DiagEmbedBackward0", self) { c in c[0] = try c.g.diagonal(diagonal) }
+    return try result.recorded(DiagonalMatrix(offset: diagonal), self)
+  }
+
+  private struct DiagonalCopy: Operation {
+    let offset: Int
+    let from: Shape
+    var nodeName: String { "DiagonalBackward0_copy" }
+    func gradient(_ c: inout Backward) throws { c[0] = try c.g.diagonalScattered(from, offset, 0, 1) }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].diag(offset)] }
+  }
+
+  private struct DiagonalMatrix: Operation {
+    let offset: Int
+    var nodeName: String { "DiagEmbedBackward0" }
+    func gradient(_ c: inout Backward) throws { c[0] = try c.g.diagonal(offset) }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].diag(offset)] }
   }
 }

@@ -37,13 +37,13 @@ extension Tensor {
       return try to(common).mseLoss(target.to(common), reduction: reduction)
     }
     if reduction == .none {
-      return try withNoGrad { try (self - target).square() }.recorded(Loss.squares, self, target)
+      return try withNoGrad { try (self - target).square() }.recorded(SquaredError(reduction: reduction), self, target)
     }
     let (x, t) = (try packed(), try target.packed())
     let total = mg_squared_error(dtype.kernel, Int64(count), x.data, t.data)
     let divisor = reduction == .mean ? Double(count) : 1
     let y = try Tensor.full([], .real(total / divisor), dtype: dtype)
-    return y.recorded(reduction == .mean ? Loss.meanSquares : Loss.sumSquares, self, target)
+    return try y.recorded(SquaredError(reduction: reduction), self, target)
   }
 
   /// |x − target|, reduced.
@@ -117,7 +117,7 @@ extension Tensor {
   }
 
   /// Labels with ignored ones replaced by class 0.
-  private func safeLabels(_ ignored: Int) throws -> Tensor {
+  fileprivate func safeLabels(_ ignored: Int) throws -> Tensor {
     try maskedFill(Comparison.eq(self, .integer(Int64(ignored))), .integer(0))
   }
 
@@ -140,24 +140,8 @@ extension Tensor {
       &totalWeight)
     let divisor = mean ? totalWeight : 1
     let y = try Tensor.full([], .real(total / divisor), dtype: dtype)
-    let result = y.recorded("NllLossBackward0", self, uses: .a, holdsTensors: true) { c in
-      if !c.createsGraph {
-        let dx = try Tensor(uninitialized: logp.shape, logp.dtype)
-        mg_cross_entropy_grad(
-          logp.dtype.kernel, Int64(rows), Int64(classes), logp.data, t.data.assumingMemoryBound(to: Int64.self), Int64(ignored), w?.data,
-          c.g.element(0).real / divisor, dx.data)
-        c[0] = dx
-        return
-      }
-      let x = try c.a
-      let onehot = try Tensor.zeros(x.shape, dtype: x.dtype).scatter(
-        x.rank - 1, t.safeLabels(ignored).unsqueeze(-1), Tensor.ones(t.shape.rank == 0 ? [1] : [rows, 1], dtype: x.dtype))
-      var rowWeight = try t.countedMask(ignored, classes, "cross_entropy").to(x.dtype)
-      if let w { rowWeight = try rowWeight * w.indexSelect(0, t.safeLabels(ignored).reshape([-1])).reshape(t.shape) }
-      c[0] = try (x.softmax(-1) - onehot) * rowWeight.unsqueeze(-1) * (c.g / divisor)
-    }
-    result.node?.setFused()
-    return result
+    let operation = CrossEntropy(ignoreIndex: ignored, isWeighted: w != nil, reduction: mean ? .mean : .sum, divisor: divisor, from: shape)
+    return try y.recorded(operation, [self], [t] + (w.map { [$0] } ?? []), own: [logp])
   }
 
   private func checkClassWeight(_ classes: Int, _ dtype: DType, _ operation: String) throws {
@@ -183,40 +167,35 @@ extension Tensor {
     }
     try target.checkLabels(classes, ignored, "nll_loss")
     try weight?.checkClassWeight(classes, dtype, "nll_loss")
-    let labels = try target.safeLabels(ignored)
-    var factor = try target.countedMask(ignored, classes, "nll_loss").to(dtype)
-    if let weight { factor = try factor * weight.indexSelect(0, labels.reshape([-1])).reshape(labels.shape) }
-    let places = try labels.unsqueeze(axis)
+    let places = try target.places(ignored, axis)
+    let factor = try target.shares(ignored, weight, dtype)
     func loss() throws -> Tensor {
-      let losses = try -(gather(axis, places).squeeze([axis]) * factor)
+      let losses = try -(gather(axis, places).squeeze([axis] as Axes) * factor)
       return try reduction == .mean ? losses.sum() / factor.sum() : losses.reduced(reduction)
     }
     // PyTorch has no gradient for class weights; here the composed form gives it.
-    if factor.requiresGrad { return try loss() }
-    let whole = shape
-    let name = rank > 2 ? "NllLoss2DBackward0" : "NllLossBackward0"
-    return try withNoGrad(loss).recorded(name, self, holdsTensors: true) { c in
-      let share = try reduction == .mean ? factor / factor.sum() : factor
-      c[0] = try Tensor.zeros(whole, dtype: c.g.dtype).scatterAdd(axis, places, (-c.g * share).unsqueeze(axis))
-    }
+    if try factor.feeds() { return try loss() }
+    let operation = NegativeLogLikelihood(ignoreIndex: ignored, isWeighted: weight != nil, reduction: reduction, from: shape)
+    return try withNoGrad(loss).recorded(operation, [self], [target] + (weight.map { [$0] } ?? []))
   }
 
-  /// A loss element by element and its reduction as one node. The rules give each input's gradient per element, from
-  /// the inputs by number; broadcasting and reduction are undone here.
-  private func elementwiseLoss(
-    _ name: String, _ inputs: [Tensor], _ reduction: Reduction, uses: [Uses], _ rules: [(borrowing Backward) throws -> Tensor],
-    value: () throws -> Tensor
+  /// Where the labels lie along `axis`; ignored ones are put in place 0.
+  fileprivate func places(_ ignored: Int, _ axis: Int) throws -> Tensor { try safeLabels(ignored).unsqueeze(axis) }
+
+  /// What each label counts: its class' weight, or 1; 0 where it is ignored.
+  fileprivate func shares(_ ignored: Int, _ weight: Tensor?, _ dtype: DType) throws -> Tensor {
+    let counted = try Comparison.ne(self, .integer(Int64(ignored))).to(dtype)
+    guard let weight else { return counted }
+    return try counted * weight.indexSelect(0, safeLabels(ignored).reshape([-1])).reshape(shape)
+  }
+
+  /// A loss element by element and its reduction as one node.
+  private func elementwiseLoss<L: ElementwiseLoss>(
+    _ inputs: [Tensor], _ reduction: Reduction, _ operation: (Int) -> L, value: () throws -> Tensor
   ) throws -> Tensor {
     let losses = try withNoGrad(value)
     let y = try reduction == .none ? losses : withNoGrad { try losses.reduced(reduction) }
-    let divisor = reduction == .mean ? Double(losses.count) : 1
-    let forms = InputForms(inputs)
-    return y.recorded(name, inputs, uses: uses) { c in
-      let g = try divisor == 1 ? c.g : c.g / divisor
-      for index in 0..<rules.count where c.needs(index) {
-        c[index] = try (g * rules[index](c)).summed(to: forms.forms[index].shape).to(forms.forms[index].dtype)
-      }
-    }
+    return try y.recorded(operation(losses.count), inputs)
   }
 
   /// −(t·ln x + (1−t)·ln(1−x)) for probabilities x; logarithms are limited to −100, as in PyTorch.
@@ -230,18 +209,13 @@ extension Tensor {
         .domain, "binary_cross_entropy",
         "inputs must be probabilities between 0 and 1, got \(element(position).real); see the variant with logits")
     }
-    func limitedLog(_ x: Tensor) throws -> Tensor { try x.log().clamp(.real(-100), nil) }
-    func losses(_ x: Tensor, _ t: Tensor) throws -> Tensor { try -(t * limitedLog(x) + (1.0 - t) * limitedLog(1.0 - x)) }
-    func weighted(_ losses: Tensor, _ weight: Tensor?) throws -> Tensor { try weight.map { try losses * $0 } ?? losses }
-    let isWeighted = weight != nil
     return try elementwiseLoss(
-      "BinaryCrossEntropyBackward0", [self, target] + (weight.map { [$0] } ?? []), reduction, uses: [[.a, .b, .c], [.a, .c], [.a, .b]],
-      [
-        { c in try weighted((c.a - c.b) / ((1.0 - c.a) * c.a).clamp(.real(1e-12), nil), isWeighted ? c.c : nil) },
-        { c in try weighted(limitedLog(1.0 - c.a) - limitedLog(c.a), isWeighted ? c.c : nil) },
-        { c in try losses(c.a, c.b) },
-      ].dropLast(isWeighted ? 0 : 1)
-    ) { try weighted(losses(self, target), weight) }
+      [self, target] + (weight.map { [$0] } ?? []), reduction,
+      { BinaryCrossEntropy(isWeighted: weight != nil, reduction: reduction, count: $0) }
+    ) {
+      let losses = try BinaryCrossEntropy.losses(self, target)
+      return try weight.map { try losses * $0 } ?? losses
+    }
   }
 
   /// Binary cross-entropy of sigmoid(x), computed without overflow.
@@ -253,52 +227,23 @@ extension Tensor {
       throw TensorError(
         .shape, "binary_cross_entropy_with_logits", "input of shape \(shape) and target of shape \(target.shape) differ")
     }
-    // L = w·((1 − t)·x − (1 + (p − 1)·t)·ln σ(x)), where w and p may be absent, which is 1.
-    let inputs = [self, target] + [weight, positiveWeight].compactMap { $0 }
-    let place: UInt8? = weight == nil ? nil : 2
-    let positivePlace: UInt8? = positiveWeight == nil ? nil : UInt8(inputs.count - 1)
-    func losses(_ x: Tensor, _ t: Tensor, _ p: Tensor?) throws -> Tensor {
-      let logSigmoid = try Unary.logsigmoid(x)
-      return try (1.0 - t) * x - (p.map { try (($0 - 1.0) * t + 1.0) * logSigmoid } ?? logSigmoid)
-    }
-    func weighted(_ losses: Tensor, _ weight: Tensor?) throws -> Tensor { try weight.map { try losses * $0 } ?? losses }
-    var rules: [(borrowing Backward) throws -> Tensor] = [
-      { c in
-        let slope: Tensor
-        if let positivePlace {
-          slope = try (1.0 - c.b) - ((c.input(positivePlace) - 1.0) * c.b + 1.0) * (-c.a).sigmoid()
-        } else {
-          slope = try c.a.sigmoid() - c.b
-        }
-        return try weighted(slope, place.map { try c.input($0) })
-      },
-      { c in
-        let slope = try positivePlace.map { try -c.a - (c.input($0) - 1.0) * Unary.logsigmoid(c.a) } ?? -c.a
-        return try weighted(slope, place.map { try c.input($0) })
-      },
-    ]
-    if place != nil { rules.append { c in try losses(c.a, c.b, positivePlace.map { try c.input($0) }) } }
-    if positivePlace != nil {
-      rules.append { c in try weighted(-c.b * Unary.logsigmoid(c.a), place.map { try c.input($0) }) }
-    }
-    let all = Uses(rawValue: UInt8((1 << inputs.count) - 1))
     return try elementwiseLoss(
-      "BinaryCrossEntropyWithLogitsBackward0", inputs, reduction,
-      uses: [all, all.subtracting(.b), all.subtracting(.c), all], rules
-    ) { try weighted(losses(self, target, positiveWeight), weight) }
+      [self, target] + [weight, positiveWeight].compactMap { $0 }, reduction,
+      {
+        BinaryCrossEntropyWithLogits(
+          isWeighted: weight != nil, hasPosWeight: positiveWeight != nil, reduction: reduction, count: $0)
+      }
+    ) {
+      let losses = try BinaryCrossEntropyWithLogits.losses(self, target, positiveWeight)
+      return try weight.map { try losses * $0 } ?? losses
+    }
   }
 
   /// ½d²/beta near 0, |d| − ½beta beyond beta, with d = x − target.
   public func smoothL1Loss(_ target: Tensor, beta: Double = 1, reduction: Reduction = .mean) throws -> Tensor {
     guard beta >= 0 else { throw TensorError(.argument, "smooth_l1_loss", "beta must not be negative, got \(beta)") }
     if beta == 0 { return try l1Loss(target, reduction: reduction) }
-    return try elementwiseLoss(
-      "SmoothL1LossBackward0", [self, target], reduction, uses: [[.a, .b], [.a, .b]],
-      [
-        { c in try ((c.a - c.b) * (1 / beta)).clamp(.real(-1), .real(1)) },
-        { c in try ((c.b - c.a) * (1 / beta)).clamp(.real(-1), .real(1)) },
-      ]
-    ) {
+    return try elementwiseLoss([self, target], reduction, { SmoothL1(beta: beta, reduction: reduction, count: $0) }) {
       let distance = try (self - target).abs()
       return try distance.lt(beta).choosing(distance.square() * (0.5 / beta), else: distance - 0.5 * beta)
     }
@@ -307,54 +252,239 @@ extension Tensor {
   /// ½d² near 0, delta·(|d| − ½delta) beyond delta.
   public func huberLoss(_ target: Tensor, delta: Double = 1, reduction: Reduction = .mean) throws -> Tensor {
     guard delta > 0 else { throw TensorError(.argument, "huber_loss", "delta must be positive, got \(delta)") }
-    return try elementwiseLoss(
-      "HuberLossBackward0", [self, target], reduction, uses: [[.a, .b], [.a, .b]],
-      [
-        { c in try (c.a - c.b).clamp(.real(-delta), .real(delta)) },
-        { c in try (c.b - c.a).clamp(.real(-delta), .real(delta)) },
-      ]
-    ) {
+    return try elementwiseLoss([self, target], reduction, { Huber(delta: delta, reduction: reduction, count: $0) }) {
       let distance = try (self - target).abs()
       return try distance.le(delta).choosing(distance.square() * 0.5, else: (distance - 0.5 * delta) * delta)
     }
   }
 }
 
-/// Squared error's gradients.
-enum Loss {
-  static let meanSquares = Squares(mean: true)
-  static let sumSquares = Squares(mean: false)
-  /// Squares one by one, not reduced.
-  static let squares = Squares(mean: false, reduced: false)
+extension Tensor {
+  /// This gradient through a chain of nodes with one input each, as far as those were made to stand for one node.
+  fileprivate func passed(back node: Node) throws -> Tensor? {
+    var pass = Backward(node, self, [], createsGraph: true, wanted: ~0)
+    try node.run(&pass)
+    guard case .node(let next, _) = node.edges[0], next.sequence == node.sequence else { return pass[0] }
+    return try pass[0]?.passed(back: next)
+  }
+}
 
-  final class Squares: Formulas, @unchecked Sendable {
-    let mean, reduced: Bool
+// MARK: On the tape
 
-    init(mean: Bool, reduced: Bool = true) {
-      self.mean = mean
-      self.reduced = reduced
-      super.init("MseLossBackward0", [.uses([.a, .b]) { c in c.g }, .uses([.a, .b]) { c in c.g }])
+/// Squared error: a kernel in the usual case, operations where its gradient is differentiated in turn.
+private struct SquaredError: Operation {
+  let reduction: Reduction
+
+  var nodeName: String { "MseLossBackward0" }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), "target": .input(1)] }
+  func uses(_ number: Int) -> Uses { [.a, .b] }
+
+  func gradient(_ pass: inout Backward) throws {
+    let (x, t) = (try pass.a, try pass.b)
+    let scale = 2 / (reduction == .mean ? Double(x.count) : 1)
+    if pass.createsGraph || reduction == .none {
+      let slope = try (x - t) * scale * pass.g
+      if pass.needs(0) { pass[0] = slope }
+      if pass.needs(1) { pass[1] = try -slope }
+      return
     }
-
-    override func run(_ pass: inout Backward) throws {
-      let (x, t) = (try pass.a, try pass.b)
-      let scale = 2 / (mean ? Double(x.count) : 1)
-      if pass.createsGraph || !reduced {
-        let slope = try (x - t) * scale * pass.g
-        if pass.needs(0) { pass[0] = slope }
-        if pass.needs(1) { pass[1] = try -slope }
-        return
-      }
-      let (px, pt) = (try x.packed(), try t.packed())
-      let factor = pass.g.element(0).real * scale
-      for input in 0..<2 where pass.needs(input) {
-        let dx = try Tensor(uninitialized: x.shape, x.dtype)
-        mg_scaled_difference(x.dtype.kernel, Int64(x.count), input == 0 ? factor : -factor, px.data, pt.data, dx.data)
-        pass[input] = dx
-      }
+    let (px, pt) = (try x.packed(), try t.packed())
+    let factor = pass.g.element(0).real * scale
+    for input in 0..<2 where pass.needs(input) {
+      let dx = try Tensor(uninitialized: x.shape, x.dtype)
+      mg_scaled_difference(x.dtype.kernel, Int64(x.count), input == 0 ? factor : -factor, px.data, pt.data, dx.data)
+      pass[input] = dx
     }
   }
 
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].mseLoss(inputs[1], reduction: reduction)] }
+}
+
+/// Log-softmax and the negative log-likelihood of labels in one kernel: of logits, then labels and perhaps class weights.
+/// It keeps the log-probabilities.
+private struct CrossEntropy: Operation {
+  let ignoreIndex: Int
+  let isWeighted: Bool
+  let reduction: Reduction
+  /// What the labels count together, where the loss is their mean.
+  let divisor: Double
+  let from: Shape
+
+  var nodeName: String { "NllLossBackward0" }
+  func uses(_ number: Int) -> Uses { isWeighted ? [.b, .c, .own] : [.b, .own] }
+
+  func gradient(_ c: inout Backward) throws {
+    // Its own gradient is that of the operations that it stands for.
+    if c.createsGraph { return c[0] = try c.g.passed(back: c.node.unfused()) }
+    let (logp, t) = (try c.own, try c.b)
+    let w = try isWeighted ? c.c : nil
+    let dx = try Tensor(uninitialized: logp.shape, logp.dtype)
+    let classes = logp.shape[logp.rank - 1]
+    mg_cross_entropy_grad(
+      logp.dtype.kernel, Int64(t.count), Int64(classes), logp.data, t.data.assumingMemoryBound(to: Int64.self), Int64(ignoreIndex),
+      w?.data, c.g.element(0).real / divisor, dx.data)
+    c[0] = dx
+  }
+
+  func expanded(_ node: Node) throws -> Node? {
+    let softmax = OperationNode(LogSoftmax(dim: from.rank - 1), replacing: node, edges: Edges(node.edges[0]))
+    try node.share(.own(0), with: softmax, in: .output)
+    let likelihood = NegativeLogLikelihood(ignoreIndex: ignoreIndex, isWeighted: isWeighted, reduction: reduction, from: from)
+    let head = OperationNode(likelihood, replacing: node, edges: Edges(.node(softmax, 0)))
+    for slot in [KeptSlot.input(1), .input(2)] { try node.share(slot, with: head, in: slot) }
+    return head
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try inputs[0].crossEntropy(inputs[1], weight: isWeighted ? inputs[2] : nil, ignoring: ignoreIndex, reduction: reduction)]
+  }
+}
+
+/// −input at the labels; of log-probabilities, then labels and perhaps class weights.
+private struct NegativeLogLikelihood: Operation {
+  let ignoreIndex: Int
+  let isWeighted: Bool
+  let reduction: Reduction
+  let from: Shape
+
+  var nodeName: String { from.rank > 2 ? "NllLoss2DBackward0" : "NllLossBackward0" }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["target": .input(1), "weight": .input(2)] }
+  func uses(_ number: Int) -> Uses { isWeighted ? [.b, .c] : .b }
+
+  func gradient(_ c: inout Backward) throws {
+    let (target, axis) = (try c.b, from.rank == 1 ? 0 : 1)
+    let factor = try target.shares(ignoreIndex, isWeighted ? c.c : nil, c.g.dtype)
+    let share = try reduction == .mean ? factor / factor.sum() : factor
+    c[0] = try Tensor.zeros(from, dtype: c.g.dtype).scatterAdd(axis, target.places(ignoreIndex, axis), (-c.g * share).unsqueeze(axis))
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try inputs[0].nllLoss(inputs[1], weight: isWeighted ? inputs[2] : nil, ignoring: ignoreIndex, reduction: reduction)]
+  }
+}
+
+/// A loss of each element, reduced or not: only the slope by each input is its own.
+private protocol ElementwiseLoss: Operation {
+  var reduction: Reduction { get }
+  /// The losses that the reduction is made of.
+  var count: Int { get }
+  var inputCount: Int { get }
+  /// The derivative of the losses by input `number`.
+  func slope(_ number: Int, _ c: borrowing Backward) throws -> Tensor
+}
+
+extension ElementwiseLoss {
+  fileprivate static var broadcasts: Bool { true }
+  fileprivate var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), "target": .input(1)] }
+  fileprivate var inputCount: Int { 2 }
+  fileprivate func uses(_ number: Int) -> Uses { [.a, .b] }
+
+  fileprivate func gradient(_ c: inout Backward) throws {
+    let g = try reduction == .mean && count != 1 ? c.g / Double(count) : c.g
+    for number in 0..<inputCount where c.needs(number) { c[number] = try g * slope(number, c) }
+  }
+}
+
+private struct BinaryCrossEntropy: ElementwiseLoss {
+  let isWeighted: Bool
+  let reduction: Reduction
+  let count: Int
+
+  var nodeName: String { "BinaryCrossEntropyBackward0" }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), "target": .input(1), "weight": .input(2)] }
+  var inputCount: Int { isWeighted ? 3 : 2 }
+  func uses(_ number: Int) -> Uses { [[.a, .b, .c], [.a, .c], [.a, .b]][number] }
+
+  private static func limitedLog(_ x: Tensor) throws -> Tensor { try x.log().clamp(.real(-100), nil) }
+
+  static func losses(_ x: Tensor, _ t: Tensor) throws -> Tensor { try -(t * limitedLog(x) + (1.0 - t) * limitedLog(1.0 - x)) }
+
+  func slope(_ number: Int, _ c: borrowing Backward) throws -> Tensor {
+    if number == 2 { return try Self.losses(c.a, c.b) }
+    let slope =
+      try number == 0
+      ? (c.a - c.b) / ((1.0 - c.a) * c.a).clamp(.real(1e-12), nil) : Self.limitedLog(1.0 - c.a) - Self.limitedLog(c.a)
+    return try isWeighted ? slope * c.c : slope
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try inputs[0].binaryCrossEntropy(inputs[1], weight: isWeighted ? inputs[2] : nil, reduction: reduction)]
+  }
+}
+
+/// L = w·((1 − t)·x − (1 + (p − 1)·t)·ln σ(x)), where w and p may be absent, which is 1.
+private struct BinaryCrossEntropyWithLogits: ElementwiseLoss {
+  let isWeighted, hasPosWeight: Bool
+  let reduction: Reduction
+  let count: Int
+
+  var nodeName: String { "BinaryCrossEntropyWithLogitsBackward0" }
+  var slotNames: KeyValuePairs<String, KeptSlot> {
+    ["self": .input(0), "target": .input(1), "weight": .input(2), "pos_weight": .input(isWeighted ? 3 : 2)]
+  }
+  var inputCount: Int { 2 + (isWeighted ? 1 : 0) + (hasPosWeight ? 1 : 0) }
+  private var positivePlace: Int? { hasPosWeight ? inputCount - 1 : nil }
+
+  func uses(_ number: Int) -> Uses {
+    let all = Uses(rawValue: 1 << UInt16(inputCount) - 1)
+    return switch number {
+    case 1: all.subtracting(.b)
+    case 2 where isWeighted: all.subtracting(.c)
+    default: all
+    }
+  }
+
+  static func losses(_ x: Tensor, _ t: Tensor, _ p: Tensor?) throws -> Tensor {
+    let logSigmoid = try Unary.logsigmoid(x)
+    return try (1.0 - t) * x - (p.map { try (($0 - 1.0) * t + 1.0) * logSigmoid } ?? logSigmoid)
+  }
+
+  func slope(_ number: Int, _ c: borrowing Backward) throws -> Tensor {
+    let p = try positivePlace.map { try c.read(.input($0)) }
+    var slope: Tensor
+    switch number {
+    case 0: slope = try p.map { try (1.0 - c.b) - (($0 - 1.0) * c.b + 1.0) * (-c.a).sigmoid() } ?? c.a.sigmoid() - c.b
+    case 1: slope = try p.map { try -c.a - ($0 - 1.0) * Unary.logsigmoid(c.a) } ?? -c.a
+    case 2 where isWeighted: return try Self.losses(c.a, c.b, p)
+    default: slope = try -c.b * Unary.logsigmoid(c.a)
+    }
+    if isWeighted { slope = try slope * c.c }
+    return slope
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [
+      try inputs[0].binaryCrossEntropyWithLogits(
+        inputs[1], weight: isWeighted ? inputs[2] : nil, positiveWeight: positivePlace.map { inputs[$0] }, reduction: reduction)
+    ]
+  }
+}
+
+private struct SmoothL1: ElementwiseLoss {
+  let beta: Double
+  let reduction: Reduction
+  let count: Int
+
+  var nodeName: String { "SmoothL1LossBackward0" }
+  func slope(_ number: Int, _ c: borrowing Backward) throws -> Tensor {
+    try ((number == 0 ? c.a - c.b : c.b - c.a) * (1 / beta)).clamp(.real(-1), .real(1))
+  }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].smoothL1Loss(inputs[1], beta: beta, reduction: reduction)] }
+}
+
+private struct Huber: ElementwiseLoss {
+  let delta: Double
+  let reduction: Reduction
+  let count: Int
+
+  var nodeName: String { "HuberLossBackward0" }
+  func slope(_ number: Int, _ c: borrowing Backward) throws -> Tensor {
+    try (number == 0 ? c.a - c.b : c.b - c.a).clamp(.real(-delta), .real(delta))
+  }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].huberLoss(inputs[1], delta: delta, reduction: reduction)] }
+}
+
+enum Losses {
   private static let target = Parameter("target", .tensor)
   private static let reduction = Parameter("reduction", .string, default: "\"mean\"")
   private static func elementwise(_ a: Sample.Value, _ b: Sample.Value) -> [Sample] {

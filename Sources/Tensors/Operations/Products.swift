@@ -111,7 +111,7 @@ extension Tensor {
     let (m, n, k) = (shape[0], other.shape[1], shape[1])
     let y = try Tensor(uninitialized: Shape(rows: m, columns: n), dtype)
     try Gemm.run(dtype, m, n, k, Gemm.Operand(self), Gemm.Operand(other), into: y.data)
-    return y.recorded(Product.mm, self, other)
+    return try y.recorded(RowOperation(MatrixProduct.mm), self, other)
   }
 
   /// The matrix product of each pair in two batches, `(b, n, k)` and `(b, k, m)`.
@@ -130,7 +130,7 @@ extension Tensor {
     for batch in 0..<batches {
       try Gemm.run(dtype, m, n, k, a, b, batch: batch, into: y.data + batch * m * n * dtype.size)
     }
-    return y.recorded(Product.bmm, self, other)
+    return try y.recorded(RowOperation(MatrixProduct.bmm), self, other)
   }
 
   /// The product of a matrix `(n, k)` and a vector `(k)`.
@@ -144,7 +144,7 @@ extension Tensor {
     let column = Tensor(
       storage: packed.storage, layout: Layout([shape[1], 1]).moved(by: packed.layout.offset), dtype: dtype)
     try Gemm.run(dtype, shape[0], 1, shape[1], Gemm.Operand(self), Gemm.Operand(column), into: y.data)
-    return y.recorded(Product.mv, self, vector)
+    return try y.recorded(RowOperation(MatrixProduct.mv), self, vector)
   }
 
   /// The inner product of two vectors.
@@ -154,7 +154,7 @@ extension Tensor {
       throw TensorError(.shape, "dot", "two vectors of one length are needed, got shapes \(shape) and \(other.shape)")
     }
     let y = try withNoGrad { try (self * other).sum().to(dtype) }
-    return y.recorded(Product.dot, self, other)
+    return try y.recorded(RowOperation(MatrixProduct.dot), self, other)
   }
 
   /// The outer product of two vectors, `(n)` and `(m)` to `(n, m)`.
@@ -181,15 +181,14 @@ extension Tensor {
     case (2, 2): return try mm(other)
     case (1, 2):
       let product = try unsqueeze(0).mm(other)
-      return product.shaped([other.shape[1]], of: product, name: "SqueezeBackward4")
+      return try product.shaped([other.shape[1]], name: "SqueezeBackward4")
     default: break
     }
     if other.rank <= 2, rank > 2 {
       // One matrix for all batches: a single tall product.
       let tall = try reshape([-1, inner])
       let product = try other.rank == 1 ? tall.mv(other) : tall.mm(other)
-      return product.shaped(
-        try Shape(shape.array.dropLast() + (other.rank == 1 ? [] : [other.shape[1]]), operation: "matmul"), of: product)
+      return try product.shaped(Shape(shape.array.dropLast() + (other.rank == 1 ? [] : [other.shape[1]]), operation: "matmul"))
     }
     let a = rank == 1 ? try unsqueeze(0) : self
     let b = other.rank == 1 ? try other.unsqueeze(1) : other
@@ -199,8 +198,8 @@ extension Tensor {
     let left = try a.expand(Shape(batches.array + [m, k])).reshape([batches.count, m, k] as Shape)
     let right = try b.expand(Shape(batches.array + [k, n])).reshape([batches.count, k, n] as Shape)
     let product = try left.bmm(right)
-    return product.shaped(
-      try Shape(batches.array + (rank == 1 ? [] : [m]) + (other.rank == 1 ? [] : [n]), operation: "matmul"), of: product)
+    return try product.shaped(
+      Shape(batches.array + (rank == 1 ? [] : [m]) + (other.rank == 1 ? [] : [n]), operation: "matmul"))
   }
 
   /// beta · input + alpha · a · b, of matrices; input broadcasts.
@@ -210,11 +209,7 @@ extension Tensor {
       throw TensorError(.shape, "addmm", "the input of shape \(shape) does not fit a product of shape [\(a.shape[0]), \(b.shape[1])]")
     }
     let y = try withNoGrad { try scaled(beta) + a.mm(b).scaled(alpha) }
-    return y.recorded("AddmmBackward0", [self, a, b], uses: [.nothing, .c, .b], broadcasts: true) { c in
-      if c.needs(0) { c[0] = try c.g.scaled(beta) }
-      if c.needs(1) { c[1] = try c.g.mm(c.c.transpose(0, 1)).scaled(alpha) }
-      if c.needs(2) { c[2] = try c.b.transpose(0, 1).mm(c.g).scaled(alpha) }
-    }
+    return try y.recorded(AddMatrixProduct(beta: beta, alpha: alpha), [self, a, b])
   }
 
   /// x · weightᵀ + bias: `x` is `(…, in)`, `weight` `(out, in)`, `bias` `(out)` or absent; the result `(…, out)`.
@@ -252,98 +247,180 @@ extension Tensor {
     }
     // The whole numbers' product adds no bias of its own.
     if let packedBias, !x.dtype.isFloating { try Binary.add.inPlace(y, packedBias) }
-    guard GradMode.isEnabled, x.dtype.isFloating else {
-      if x.requiresGrad || weight.requiresGrad || bias?.requiresGrad ?? false { y.noteCut(.madeWithoutGrad) }
-      return y
-    }
-    return y.recordedLinear(x, weight, bias)
+    return try y.recordedLinear(x, weight, bias)
   }
 
   @inline(__always)
-  private func recordedLinear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
-    let wantsX = x.requiresGrad
-    let wantsWeight = weight.requiresGrad
-    guard wantsX || wantsWeight || bias?.requiresGrad ?? false else { return self }
-    let node = Node(
-      bias == nil ? Product.linear : Product.linearBias,
+  private func recordedLinear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) throws -> Tensor {
+    guard GradMode.isEnabled, dtype.isFloating else {
+      if x.requiresGrad || weight.requiresGrad || bias?.requiresGrad ?? false { noteCut(.madeWithoutGrad) }
+      return self
+    }
+    let wantsX = try x.feeds()
+    let wantsWeight = try weight.feeds()
+    let wantsBias = try bias?.feeds() ?? false
+    guard wantsX || wantsWeight || wantsBias else { return self }
+    let node = OperationNode(
+      Linear(hasBias: bias != nil, from: x.shape, outFeatures: weight.shape[0]),
       edges: bias.map { Edges(x.edge, weight.edge, $0.edge) } ?? Edges(x.edge, weight.edge))
-    if wantsWeight { node.save(x, slot: 0) }
-    if wantsX { node.save(weight, slot: 1) }
+    if wantsWeight { try node.keep(x, .input(0)) }
+    if wantsX { try node.keep(weight, .input(1)) }
+    if GradMode.keepsConstants { try node.keepConstants([x, weight] + (bias.map { [$0] } ?? [])) }
     self.node = node
     return self
   }
 }
 
-/// Gradients of products.
-enum Product {
-  static let mm = Formulas(
-    "MmBackward0",
-    [
-      .uses(.b) { c in try c.g.mm(c.b.transpose(0, 1)) },
-      .uses(.a) { c in try c.a.transpose(0, 1).mm(c.g) },
-    ])
-  static let bmm = Formulas(
-    "BmmBackward0",
-    [
-      .uses(.b) { c in try c.g.bmm(c.b.transpose(1, 2)) },
-      .uses(.a) { c in try c.a.transpose(1, 2).bmm(c.g) },
-    ])
-  static let mv = Formulas(
-    "MvBackward0",
-    [
-      .uses(.b) { c in try c.g.outer(c.b) },
-      .uses(.a) { c in try c.a.transpose(0, 1).mv(c.g) },
-    ])
-  static let dot = Formulas(
-    "DotBackward0",
-    [
-      .uses(.b) { c in try c.g * c.b }, .uses(.a) { c in try c.g * c.a },
-    ])
-  static let linearBias = Linear("AddmmBackward0")
-  static let linear = Linear("MmBackward0")
+// MARK: On the tape
 
-  /// dx = g · W, dW = gᵀ · x, db = Σ g: kernels in the usual case, operations when they are differentiated in turn.
-  final class Linear: Formulas, @unchecked Sendable {
-    init(_ name: String) { super.init(name, []) }
+/// Products of two matrices or vectors, as rows of a table.
+final class MatrixProduct: Row {
+  let nodeName: String
+  let rule0, rule1: Rule?
+  private let product: @Sendable (Tensor, Tensor) throws -> Tensor
+  private let second: String
 
-    override func run(_ pass: inout Backward) throws {
-      let g = pass.g
-      let n = g.shape[g.rank - 1]
-      if pass.createsGraph {
-        if pass.needs(0) { pass[0] = try g.linear(pass.b.transpose(0, 1)) }
-        if pass.needs(1) {
-          let x = try pass.a
-          pass[1] = try g.reshape([-1, n]).transpose(0, 1).mm(x.reshape([-1, x.shape[x.rank - 1]]))
-        }
-        if pass.node.edges.count == 3, pass.needs(2) { pass[2] = try g.rank == 1 ? g : g.reshape([-1, n]).sum([0]) }
-        return
-      }
-      let packed = try g.packed()
-      let rows = n == 0 ? 0 : g.count / n
-      let dtype = g.dtype
-      if pass.needs(0) {
-        let weight = try pass.b
-        let k = weight.shape[1]
-        let dx = try Tensor(uninitialized: g.shape.replacing(g.rank - 1, with: k), dtype)
-        let w = try Gemm.Operand(weight)
-        try Gemm.run(dtype, rows, k, n, packed.data, Swift.max(n, 1), false, w.pointer, w.leading, w.transposed, into: dx.data)
-        pass[0] = dx
-      }
-      if pass.needs(1) {
-        let x = try pass.a.packed()
-        let k = x.shape[x.rank - 1]
-        let dw = try Tensor(uninitialized: Shape(rows: n, columns: k), dtype)
-        try Gemm.run(dtype, n, k, rows, packed.data, Swift.max(n, 1), true, x.data, Swift.max(k, 1), false, into: dw.data)
-        pass[1] = dw
-      }
-      if pass.node.edges.count == 3, pass.needs(2) {
-        let db = try Tensor(uninitialized: Shape(size: n), dtype)
-        mg_reduce(MG_SUM, dtype.kernel, 1, Int64(rows), Int64(n), packed.data, db.data)
-        pass[2] = db
-      }
-    }
+  init(
+    _ nodeName: String, _ product: @escaping @Sendable (Tensor, Tensor) throws -> Tensor, second: String, a: Rule, b: Rule
+  ) {
+    self.nodeName = nodeName
+    self.product = product
+    self.second = second
+    (rule0, rule1) = (a, b)
   }
 
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try product(inputs[0], inputs[1])] }
+
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), second: .input(1)] }
+
+  static let mm = MatrixProduct(
+    "MmBackward0", { try $0.mm($1) }, second: "mat2",
+    a: .uses(.b) { c in try c.g.mm(c.b.transpose(0, 1)) }, b: .uses(.a) { c in try c.a.transpose(0, 1).mm(c.g) })
+  static let bmm = MatrixProduct(
+    "BmmBackward0", { try $0.bmm($1) }, second: "mat2",
+    a: .uses(.b) { c in try c.g.bmm(c.b.transpose(1, 2)) }, b: .uses(.a) { c in try c.a.transpose(1, 2).bmm(c.g) })
+  static let mv = MatrixProduct(
+    "MvBackward0", { try $0.mv($1) }, second: "vec",
+    a: .uses(.b) { c in try c.g.outer(c.b) }, b: .uses(.a) { c in try c.a.transpose(0, 1).mv(c.g) })
+  static let dot = MatrixProduct(
+    "DotBackward0", { try $0.dot($1) }, second: "tensor",
+    a: .uses(.b) { c in try c.g * c.b }, b: .uses(.a) { c in try c.g * c.a })
+}
+
+struct AddMatrixProduct: Operation {
+  let beta, alpha: Double
+
+  var nodeName: String { "AddmmBackward0" }
+  static var broadcasts: Bool { true }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["mat1": .input(1), "mat2": .input(2)] }
+  func uses(_ number: Int) -> Uses { [.nothing, .c, .b][number] }
+
+  func gradient(_ c: inout Backward) throws {
+    if c.needs(0) { c[0] = try c.g.scaled(beta) }
+    if c.needs(1) { c[1] = try c.g.mm(c.c.transpose(0, 1)).scaled(alpha) }
+    if c.needs(2) { c[2] = try c.b.transpose(0, 1).mm(c.g).scaled(alpha) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].addmm(inputs[1], inputs[2], beta: beta, alpha: alpha)] }
+}
+
+extension Tensor {
+  /// The elements under another shape, outside the graph: a view where the layout allows it.
+  fileprivate func rawView(_ target: Shape) throws -> Tensor {
+    guard let layout = layout.viewed(as: target) else {
+      return Tensor(storage: try copied().storage, layout: Layout(target), dtype: dtype)
+    }
+    return Tensor(storage: storage, layout: layout, dtype: dtype)
+  }
+}
+
+/// dx = g · W, dW = gᵀ · x, db = Σ g: kernels in the usual case, operations when they are differentiated in turn.
+struct Linear: Operation {
+  let hasBias: Bool
+  /// The input's shape.
+  let from: Shape
+  let outFeatures: Int
+
+  private var productName: String { hasBias ? "AddmmBackward0" : "MmBackward0" }
+  var nodeName: String {
+    from.rank == 2 ? productName : from.rank == 1 && !hasBias ? "SqueezeBackward4" : "UnsafeViewBackward0"
+  }
+
+  /// The product of the input's rows with the transposed weight, and views around it where the input is no matrix.
+  func expanded(_ node: Node) throws -> Node? {
+    let inFeatures = from[from.rank - 1]
+    let rows = Shape(rows: from.count(0..<from.rank - 1), columns: inFeatures)
+    var x = node.edges[0]
+    if from.rank != 2, !x.isNone {
+      let name = from.rank == 1 && !hasBias ? "UnsqueezeBackward0" : "ViewBackward0"
+      x = .node(OperationNode(Reshaping(nodeName: name, from: from, size: rows), replacing: node, edges: Edges(x)), 0)
+    }
+    var weight = node.edges[1]
+    if !weight.isNone {
+      let transposition = Transposition(nodeName: "TBackward0", dim0: 0, dim1: 1)
+      weight = .node(OperationNode(transposition, replacing: node, edges: Edges(weight)), 0)
+    }
+    let product: Node
+    if hasBias {
+      product = OperationNode(AddMatrixProduct(beta: 1, alpha: 1), replacing: node, edges: Edges(node.edges[2], x, weight))
+      product.forms = InputForms(
+        shapes: [Shape(size: outFeatures), rows, Shape(rows: inFeatures, columns: outFeatures)])
+    } else {
+      product = OperationNode(RowOperation(MatrixProduct.mm), replacing: node, edges: Edges(x, weight))
+    }
+    let first = hasBias ? 1 : 0
+    try node.share(.input(0), with: product, in: .input(first)) { try $0.rawView(rows) }
+    try node.share(.input(1), with: product, in: .input(first + 1)) {
+      Tensor(storage: $0.storage, layout: $0.layout.permuted([1, 0]), dtype: $0.dtype)
+    }
+    guard from.rank != 2 else { return product }
+    let reshaping = Reshaping(
+      nodeName: nodeName, from: rows.replacing(1, with: outFeatures), size: from.replacing(from.rank - 1, with: outFeatures),
+      isView: false)
+    return OperationNode(reshaping, replacing: node, edges: Edges(.node(product, 0)))
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].linear(inputs[1], hasBias ? inputs[2] : nil)] }
+
+  func gradient(_ pass: inout Backward) throws {
+    let g = pass.g
+    let n = g.shape[g.rank - 1]
+    if pass.createsGraph {
+      if pass.needs(0) { pass[0] = try g.linear(pass.b.transpose(0, 1)) }
+      if pass.needs(1) {
+        let x = try pass.a
+        pass[1] = try g.reshape([-1, n]).transpose(0, 1).mm(x.reshape([-1, x.shape[x.rank - 1]]))
+      }
+      if hasBias, pass.needs(2) { pass[2] = try g.rank == 1 ? g : g.reshape([-1, n]).sum([0]) }
+      return
+    }
+    let packed = try g.packed()
+    let rows = n == 0 ? 0 : g.count / n
+    let dtype = g.dtype
+    if pass.needs(0) {
+      let weight = try pass.b
+      let k = weight.shape[1]
+      let dx = try Tensor(uninitialized: g.shape.replacing(g.rank - 1, with: k), dtype)
+      let w = try Gemm.Operand(weight)
+      try Gemm.run(dtype, rows, k, n, packed.data, Swift.max(n, 1), false, w.pointer, w.leading, w.transposed, into: dx.data)
+      pass[0] = dx
+    }
+    if pass.needs(1) {
+      let x = try pass.a.packed()
+      let k = x.shape[x.rank - 1]
+      let dw = try Tensor(uninitialized: Shape(rows: n, columns: k), dtype)
+      try Gemm.run(dtype, n, k, rows, packed.data, Swift.max(n, 1), true, x.data, Swift.max(k, 1), false, into: dw.data)
+      pass[1] = dw
+    }
+    if hasBias, pass.needs(2) {
+      let db = try Tensor(uninitialized: Shape(size: n), dtype)
+      mg_reduce(MG_SUM, dtype.kernel, 1, Int64(rows), Int64(n), packed.data, db.data)
+      pass[2] = db
+    }
+  }
+}
+
+enum Products {
   private static let matrices: [Sample] = [
     [.float(2, 3), .float(3, 4)], [.float(1, 3), .float(3, 1)], [.float(0, 3), .float(3, 2)], [.float(2, 0), .float(0, 3)],
   ]

@@ -11,23 +11,25 @@ struct ReductionPlan {
   let kept: Shape
 
   /// Arranges `x` so that kernels, which read [outer, length, inner], can reduce `axes` (sorted).
-  init(_ x: Tensor, _ axes: [Int], keepdim: Bool) throws {
+  init(_ x: Tensor, _ axes: Axes, keepdim: Bool) throws {
     kept = x.shape.removing(axes, keeping: true)
     shape = keepdim ? kept : x.shape.removing(axes, keeping: false)
-    let adjacent = axes.isEmpty || axes.last! - axes.first! == axes.count - 1
-    if adjacent {
+    var count = 1
+    for axis in axes { count *= x.shape[axis] }
+    length = count
+    if axes.count == x.rank {
+      source = try x.packed()
+      (outer, inner) = (1, 1)
+    } else if axes.isEmpty || axes[axes.count - 1] - axes[0] == axes.count - 1 {
       source = try x.packed()
       let first = axes.first ?? x.rank
-      let last = axes.last ?? x.rank - 1
-      outer = (0..<first).reduce(1) { $0 * x.shape[$1] }
-      length = axes.reduce(1) { $0 * x.shape[$1] }
-      inner = (last + 1 <= x.rank ? (last + 1..<x.rank) : 0..<0).reduce(1) { $0 * x.shape[$1] }
+      outer = x.shape.count(0..<first)
+      inner = x.shape.count((axes.last ?? x.rank - 1) + 1..<x.rank)
     } else {
-      let rest = (0..<x.rank).filter { !axes.contains($0) }
-      let arranged = Tensor(storage: x.storage, layout: x.layout.permuted(rest + axes), dtype: x.dtype)
+      let rest = Axes((0..<x.rank).lazy.filter { !axes.contains($0) })
+      let arranged = Tensor(storage: x.storage, layout: x.layout.permuted(Array(rest) + Array(axes)), dtype: x.dtype)
       source = try arranged.packed()
       outer = rest.reduce(1) { $0 * x.shape[$1] }
-      length = axes.reduce(1) { $0 * x.shape[$1] }
       inner = 1
     }
   }
@@ -35,15 +37,34 @@ struct ReductionPlan {
   func result(_ dtype: DType) throws -> Tensor { try Tensor(uninitialized: shape, dtype) }
 }
 
+extension Shape {
+  /// The product of some sizes.
+  func count(_ dimensions: Range<Int>) -> Int {
+    var product = 1
+    for dimension in dimensions { product *= self[dimension] }
+    return product
+  }
+}
+
+/// Which dimensions a reduction goes over, as its node keeps it.
+struct Reduced: Sendable {
+  let dim: Axes
+  let keepdim: Bool
+  let from: Shape
+
+  /// The result's shape with the reduced dimensions as ones.
+  var kept: Shape { from.removing(dim, keeping: true) }
+}
+
 extension Tensor {
   /// Stretches a reduction's gradient (or result) back over the reduced dimensions.
-  func restored(_ kept: Shape, to whole: Shape) throws -> Tensor { try reshape(kept).expand(whole) }
+  func restored(_ reduced: Reduced) throws -> Tensor { try reshape(reduced.kept).expand(reduced.from) }
 
-  private func reduce(_ op: mg_reduce_op, _ axes: [Int], keepdim: Bool, dtype: DType) throws -> (Tensor, ReductionPlan) {
+  private func reduce(_ op: mg_reduce_op, _ axes: Axes, keepdim: Bool, dtype: DType) throws -> Tensor {
     let plan = try ReductionPlan(converted(to: dtype), axes, keepdim: keepdim)
     let y = try plan.result(dtype)
     mg_reduce(op, dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
-    return (y, plan)
+    return y
   }
 
   /// The sum over `dimensions` (all when absent). Whole numbers and bool are summed as int64.
@@ -51,27 +72,28 @@ extension Tensor {
     let axes = try shape.axes(dimensions, "sum")
     let target = dtype ?? (self.dtype.isFloating ? self.dtype : .int64)
     if target != self.dtype, self.dtype.isFloating { return try to(target).sum(dimensions, keepdim: keepdim) }
-    let (y, plan) = try reduce(MG_SUM, axes, keepdim: keepdim, dtype: target)
-    let whole = shape
-    let kept = plan.kept
-    return y.recorded(dimensions == nil ? "SumBackward0" : "SumBackward1", self) { c in
-      c[0] = try c.g.restored(kept, to: whole)
-    }
+    return try sum(axes, keepdim: keepdim, dtype: target, isTotal: dimensions == nil)
+  }
+
+  func sum(_ axes: Axes, keepdim: Bool) throws -> Tensor { try sum(axes, keepdim: keepdim, dtype: dtype, isTotal: false) }
+
+  fileprivate func sum(_ axes: Axes, keepdim: Bool, dtype: DType, isTotal: Bool) throws -> Tensor {
+    try reduce(MG_SUM, axes, keepdim: keepdim, dtype: dtype)
+      .recorded(Sum(over: Reduced(dim: axes, keepdim: keepdim, from: shape), dtype: dtype, isTotal: isTotal), self)
   }
 
   /// The mean over `dimensions` (all when absent), of floats.
   public func mean(_ dimensions: [Int]? = nil, keepdim: Bool = false, dtype: DType? = nil) throws -> Tensor {
     if let dtype, dtype != self.dtype { return try to(dtype).mean(dimensions, keepdim: keepdim) }
+    return try mean(shape.axes(dimensions, "mean"), keepdim: keepdim, isTotal: dimensions == nil)
+  }
+
+  func mean(_ axes: Axes, keepdim: Bool, isTotal: Bool = false) throws -> Tensor {
     try requireFloating("mean")
-    let axes = try shape.axes(dimensions, "mean")
-    let (y, plan) = try reduce(MG_SUM, axes, keepdim: keepdim, dtype: self.dtype)
-    let count = Double(plan.length)
-    Elementwise.binary(MG_DIV, y, .real(count), into: y)
-    let whole = shape
-    let kept = plan.kept
-    return y.recorded(dimensions == nil ? "MeanBackward0" : "MeanBackward1", self) { c in
-      c[0] = try (c.g / count).restored(kept, to: whole)
-    }
+    let y = try reduce(MG_SUM, axes, keepdim: keepdim, dtype: dtype)
+    let mean = Mean(over: Reduced(dim: axes, keepdim: keepdim, from: shape), isTotal: isTotal)
+    Elementwise.binary(MG_DIV, y, .real(mean.count), into: y)
+    return try y.recorded(mean, self)
   }
 
   func requireFloating(_ operation: String) throws {
@@ -83,73 +105,53 @@ extension Tensor {
   /// The product over one dimension, or over all elements.
   public func prod(_ dimension: Int? = nil, keepdim: Bool = false) throws -> Tensor {
     let axes = try shape.axes(dimension.map { [$0] }, "prod")
-    let target = dtype.isFloating ? dtype : .int64
-    let (y, plan) = try reduce(MG_PROD, axes, keepdim: keepdim, dtype: target)
-    let whole = shape
-    let kept = plan.kept
-    return y.recorded(dimension == nil ? "ProdBackward0" : "ProdBackward1", self, uses: .a) { c in
-      // The product of the others: from the left times from the right, so that zeros need no division.
-      let x = try dimension == nil ? c.a.reshape([-1]) : c.a
-      let axis = dimension == nil ? 0 : axes.first ?? 0
-      let others =
-        x.rank == 0 ? try Tensor.ones([], dtype: x.dtype) : try x.productsBefore(axis) * x.flip([axis]).productsBefore(axis).flip([axis])
-      c[0] = try c.g.restored(kept, to: whole) * others.reshape(whole)
-    }
+    return try reduce(MG_PROD, axes, keepdim: keepdim, dtype: dtype.isFloating ? dtype : .int64)
+      .recorded(Product(over: Reduced(dim: axes, keepdim: keepdim, from: shape), isTotal: dimension == nil), self)
   }
 
   /// At each position along `axis`, the product of all elements before it.
-  private func productsBefore(_ axis: Int) throws -> Tensor {
+  fileprivate func productsBefore(_ axis: Int) throws -> Tensor {
     let size = shape[axis]
     guard size > 0 else { return self }
     let ones = try Tensor.ones(shape.replacing(axis, with: 1), dtype: dtype)
     return try Joining.cat([ones, slice(axis, 0, size - 1)], axis).cumprod(axis)
   }
 
-  /// Largest (or smallest) elements; positions whose elements tie share the gradient.
-  func extreme(_ op: mg_reduce_op, _ dimensions: [Int]?, keepdim: Bool, name: String, grad: String) throws -> Tensor {
-    let axes = try shape.axes(dimensions, name)
-    let (y, plan) = try reduce(op, axes, keepdim: keepdim, dtype: dtype, checkedBy: name)
-    let whole = shape
-    let kept = plan.kept
-    return y.recorded(grad, self, uses: [.a, .output]) { c in
-      let (a, y) = (try c.a.detach(), try c.y.detach().restored(kept, to: whole))
-      // Of all elements together, several NaN share the gradient as several largest do.
-      let same = try dimensions == nil ? Comparison.or(a.eq(y), Comparison.and(Comparison.ne(a, a), Comparison.ne(y, y))) : a.eq(y)
-      let hit = try same.to(c.g.dtype)
-      let share = try hit / hit.sum(axes, keepdim: true)
-      c[0] = try share * c.g.restored(kept, to: whole)
-    }
+  /// Which of the extremes, and by which operation.
+  enum Extreme: Sendable {
+    case max, min, amax, amin
+
+    fileprivate var kernel: mg_reduce_op { self == .max || self == .amax ? MG_MAX : MG_MIN }
   }
 
-  private func reduce(
-    _ op: mg_reduce_op, _ axes: [Int], keepdim: Bool, dtype: DType, checkedBy name: String
-  ) throws -> (Tensor, ReductionPlan) {
+  /// Largest (or smallest) elements; positions whose elements tie share the gradient.
+  func extreme(_ extreme: Extreme, _ dimensions: [Int]?, keepdim: Bool) throws -> Tensor {
+    let name = "\(extreme)"
+    let axes = try shape.axes(dimensions, name)
     for axis in axes where axis < rank && shape[axis] == 0 {
       throw TensorError(.shape, name, "dimension \(index: axis) of shape \(shape) is empty, so nothing is largest or smallest in it")
     }
-    if count == 0, rank > 0, axes.count == rank {
-      throw TensorError(.shape, name, "shape \(shape) has no elements, so none is largest or smallest")
-    }
-    return try reduce(op, axes, keepdim: keepdim, dtype: dtype)
+    return try reduce(extreme.kernel, axes, keepdim: keepdim, dtype: dtype).recorded(
+      Extremes(over: Reduced(dim: axes, keepdim: keepdim, from: shape), extreme: extreme, isTotal: dimensions == nil), self)
   }
 
   /// All elements' maximum and minimum.
-  public func max() throws -> Tensor { try extreme(MG_MAX, nil, keepdim: false, name: "max", grad: "MaxBackward1") }
-  public func min() throws -> Tensor { try extreme(MG_MIN, nil, keepdim: false, name: "min", grad: "MinBackward1") }
+  public func max() throws -> Tensor { try extreme(.max, nil, keepdim: false) }
+  public func min() throws -> Tensor { try extreme(.min, nil, keepdim: false) }
 
   /// Maximum along one dimension with the (first) position of each.
   public func max(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
-    try extremeWithIndices(dimension, keepdim: keepdim, name: "max", grad: "MaxBackward0", mg_argmax)
+    try extremeWithIndices(dimension, keepdim: keepdim, .max, mg_argmax)
   }
 
   public func min(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
-    try extremeWithIndices(dimension, keepdim: keepdim, name: "min", grad: "MinBackward0", mg_argmin)
+    try extremeWithIndices(dimension, keepdim: keepdim, .min, mg_argmin)
   }
 
   private typealias ArgKernel = (mg_dtype, Int64, Int64, Int64, UnsafeRawPointer?, UnsafeMutableRawPointer?, UnsafeMutablePointer<Int64>?)
     -> Void
 
-  private func arg(_ axes: [Int], keepdim: Bool, name: String, _ kernel: ArgKernel) throws -> (Tensor, Tensor) {
+  private func arg(_ axes: Axes, keepdim: Bool, name: String, _ kernel: ArgKernel) throws -> (Tensor, Tensor) {
     let plan = try ReductionPlan(self, axes, keepdim: keepdim)
     guard plan.length > 0 || plan.outer * plan.inner == 0 else {
       throw TensorError(.shape, name, "shape \(shape) is empty where the extreme is asked for")
@@ -163,25 +165,11 @@ extension Tensor {
   }
 
   private func extremeWithIndices(
-    _ dimension: Int, keepdim: Bool, name: String, grad: String, _ kernel: ArgKernel
+    _ dimension: Int, keepdim: Bool, _ pick: Pick, _ kernel: ArgKernel
   ) throws -> (values: Tensor, indices: Tensor) {
-    let axis = try shape.axis(dimension, name)
-    let (values, indices) = try arg(rank == 0 ? [] : [axis], keepdim: keepdim, name: name, kernel)
-    return (recordPick(values, indices, axis, keepdim: keepdim, grad), indices)
-  }
-
-  /// Records `values` as picked from this tensor at `indices` along `axis`.
-  func recordPick(_ values: Tensor, _ indices: Tensor, _ axis: Int, keepdim: Bool, _ grad: String) -> Tensor {
-    let whole = shape
-    return values.recorded(grad, self, holdsTensors: true) { c in
-      if whole.rank == 0 {
-        c[0] = c.g
-        return
-      }
-      let g = keepdim ? c.g : try c.g.unsqueeze(axis)
-      let at = keepdim ? indices : try indices.unsqueeze(axis)
-      c[0] = try Tensor.zeros(whole, dtype: c.g.dtype).scatterAdd(axis, at, g)
-    }
+    let axis = try shape.axis(dimension, "\(pick)")
+    let (values, indices) = try arg(rank == 0 ? [] : [axis], keepdim: keepdim, name: "\(pick)", kernel)
+    return (try recordPick(values, indices, axis, keepdim: keepdim, pick), indices)
   }
 
   /// Position of the largest element along a dimension, or among all elements in row-major order.
@@ -206,13 +194,9 @@ extension Tensor {
     let plan = try ReductionPlan(self, axes, keepdim: keepdim)
     let y = try plan.result(dtype)
     mg_moments(dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, nil, y.data)
-    let divisor = Swift.max(Double(plan.length) - correction, 0)
-    Elementwise.binary(MG_DIV, y, .real(divisor), into: y)
-    let whole = shape
-    let kept = plan.kept
-    return y.recorded("VarBackward0", self, uses: .a) { c in
-      c[0] = try c.g.restored(kept, to: whole) * ((c.a - c.a.mean(axes, keepdim: true)) * (2 / divisor))
-    }
+    let variance = Variance(over: Reduced(dim: axes, keepdim: keepdim, from: shape), correction: correction)
+    Elementwise.binary(MG_DIV, y, .real(variance.divisor), into: y)
+    return try y.recorded(variance, self)
   }
 
   /// The square root of the variance.
@@ -220,14 +204,8 @@ extension Tensor {
     let axes = try shape.axes(dimensions, "std")
     let y = try withNoGrad { try variance(dimensions, correction: correction, keepdim: keepdim) }
     Elementwise.unary(MG_SQRT, y, into: y)
-    let length = axes.reduce(1) { $0 * shape[$1] }
-    let divisor = Swift.max(Double(length) - correction, 0)
-    let whole = shape
-    let kept = shape.removing(axes, keeping: true)
-    return y.recorded("StdBackward0", self, uses: [.a, .output]) { c in
-      let scale = try (c.g / (c.y * divisor)).maskedFill(c.y.eq(0), .real(0))
-      c[0] = try scale.restored(kept, to: whole) * (c.a - c.a.mean(axes, keepdim: true))
-    }
+    let over = Reduced(dim: axes, keepdim: keepdim, from: shape)
+    return try y.recorded(Deviation(variance: Variance(over: over, correction: correction)), self)
   }
 
   /// (Σ|x|^p)^(1/p) over `dimensions`.
@@ -240,25 +218,7 @@ extension Tensor {
     }
     let y = try plan.result(dtype)
     mg_norm(dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, p, y.data)
-    let whole = shape
-    let kept = plan.kept
-    return y.recorded("LinalgVectorNormBackward0", self, uses: [.a, .output]) { c in
-      let x = try c.a
-      let g = try c.g.restored(kept, to: whole)
-      let size = try c.y.restored(kept, to: whole)
-      switch p {
-      case 0: c[0] = try Tensor.zeros(like: x)
-      case 1: c[0] = try g * x.sign()
-      case 2: c[0] = try g * (x / size).maskedFill(size.eq(0), .real(0))
-      case .infinity, -.infinity:
-        let hit = try x.abs().detach().eq(size.detach()).to(x.dtype)
-        c[0] = try g * (x.sign() * (hit / hit.sum(axes, keepdim: true)))
-      default:
-        // x·|x|^(p−2) / ‖x‖^(p−1), 0 at the origin.
-        let slope = try x.sign() * x.abs().power(p - 1) / size.power(p - 1)
-        c[0] = try g * slope.maskedFill(size.eq(0), .real(0))
-      }
-    }
+    return try y.recorded(Norm(over: Reduced(dim: axes, keepdim: keepdim, from: shape), ord: p), self)
   }
 
   /// ln Σ e^x over `dimensions`, without overflow.
@@ -268,11 +228,7 @@ extension Tensor {
     let plan = try ReductionPlan(x, axes, keepdim: keepdim)
     let y = try plan.result(x.dtype)
     mg_logsumexp(x.dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
-    let whole = shape
-    let kept = plan.kept
-    return y.recorded("LogsumexpBackward0", x, uses: [.a, .output]) { c in
-      c[0] = try c.g.restored(kept, to: whole) * (c.a - c.y.restored(kept, to: whole)).exp()
-    }
+    return try y.recorded(LogSumExp(over: Reduced(dim: axes, keepdim: keepdim, from: shape)), x)
   }
 
   /// Whether any, or all, elements are nonzero, over `dimensions`.
@@ -293,13 +249,13 @@ extension Tensor {
   /// Running sums along a dimension.
   public func cumsum(_ dimension: Int) throws -> Tensor { try cumsum(dimension, reverse: false) }
 
-  private func cumsum(_ dimension: Int, reverse: Bool) throws -> Tensor {
+  fileprivate func cumsum(_ dimension: Int, reverse: Bool) throws -> Tensor {
     let axis = try shape.axis(dimension, "cumsum")
     let x = dtype.isFloating ? self : try to(.int64)
     let plan = try ReductionPlan(x, rank == 0 ? [] : [axis], keepdim: true)
     let y = try Tensor(uninitialized: shape, x.dtype)
     mg_cumsum(x.dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), reverse, plan.source.data, y.data)
-    return y.recorded("CumsumBackward0", x) { c in c[0] = try c.g.cumsum(axis, reverse: !reverse) }
+    return try y.recorded(RunningSum(dim: axis, reverse: reverse), x)
   }
 
   /// Running products along a dimension.
@@ -309,26 +265,212 @@ extension Tensor {
     let plan = try ReductionPlan(x, rank == 0 ? [] : [axis], keepdim: true)
     let y = try Tensor(uninitialized: shape, x.dtype)
     mg_cumprod(x.dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
-    return y.recorded("CumprodBackward0", x, uses: .a) { c in
-      let x = try c.a
-      guard x.rank > 0 else {
-        c[0] = c.g
-        return
-      }
-      // dx[k] = Σ_{i≥k} g[i] · Π_{j≤i, j≠k} x[j]. Built from products without x[k], so zeros need no division.
-      let size = x.shape[axis]
-      var parts: [Tensor] = []
-      for k in 0..<size {
-        let before = try x.slice(axis, 0, k)
-        let after = try x.slice(axis, k + 1, size)
-        let one = try Tensor.ones(x.shape.replacing(axis, with: 1), dtype: x.dtype)
-        let lead = k == 0 ? one : try before.prod(axis, keepdim: true)
-        let tail = try Joining.cat([one, after], axis).cumprod(axis)
-        parts.append(try (c.g.slice(axis, k, size) * tail).sum([axis], keepdim: true) * lead)
-      }
-      c[0] = parts.isEmpty ? try Tensor.zeros(like: x) : try Joining.cat(parts, axis)
+    return try y.recorded(RunningProduct(dim: axis), x)
+  }
+}
+
+// MARK: On the tape
+
+/// An operation over dimensions: scripts see `saved_dim` and `saved_keepdim`.
+private protocol OverDimensions: Operation {
+  var over: Reduced { get }
+}
+
+extension OverDimensions {
+  fileprivate func attribute(_ name: String) -> Any? {
+    Mirror(reflecting: over).children.first { $0.label == name }?.value
+      ?? Mirror(reflecting: self).children.first { $0.label == name }?.value
+  }
+
+  fileprivate func dimensions(_ isTotal: Bool) -> [Int]? { isTotal ? nil : Array(over.dim) }
+}
+
+private struct Sum: OverDimensions {
+  let over: Reduced
+  let dtype: DType
+  let isTotal: Bool
+
+  var nodeName: String { isTotal ? "SumBackward0" : "SumBackward1" }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.restored(over) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try inputs[0].sum(over.dim, keepdim: over.keepdim, dtype: dtype, isTotal: isTotal)]
+  }
+}
+
+private struct Mean: OverDimensions {
+  let over: Reduced
+  let isTotal: Bool
+
+  var nodeName: String { isTotal ? "MeanBackward0" : "MeanBackward1" }
+  var count: Double { Double(over.dim.reduce(1) { $0 * over.from[$1] }) }
+  func gradient(_ c: inout Backward) throws { c[0] = try (c.g / count).restored(over) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].mean(over.dim, keepdim: over.keepdim, isTotal: isTotal)] }
+}
+
+private struct Product: OverDimensions {
+  let over: Reduced
+  let isTotal: Bool
+
+  var nodeName: String { isTotal ? "ProdBackward0" : "ProdBackward1" }
+  func uses(_ number: Int) -> Uses { .a }
+
+  func gradient(_ c: inout Backward) throws {
+    // The product of the others: from the left times from the right, so that zeros need no division.
+    let x = try isTotal ? c.a.reshape([-1]) : c.a
+    let axis = isTotal ? 0 : over.dim.first ?? 0
+    let others =
+      x.rank == 0 ? try Tensor.ones([], dtype: x.dtype) : try x.productsBefore(axis) * x.flip([axis]).productsBefore(axis).flip([axis])
+    c[0] = try c.g.restored(over) * others.reshape(over.from)
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try inputs[0].prod(isTotal ? nil : over.dim.first ?? 0, keepdim: over.keepdim)]
+  }
+}
+
+private struct Extremes: OverDimensions {
+  let over: Reduced
+  let extreme: Tensor.Extreme
+  let isTotal: Bool
+
+  var nodeName: String {
+    switch extreme {
+    case .max: "MaxBackward1"
+    case .min: "MinBackward1"
+    case .amax: "AmaxBackward0"
+    case .amin: "AminBackward0"
     }
   }
+
+  func uses(_ number: Int) -> Uses { [.a, .output] }
+
+  func gradient(_ c: inout Backward) throws {
+    let (a, y) = (try c.a.detach(), try c.y.detach().restored(over))
+    // Of all elements together, several NaN share the gradient as several largest do.
+    let same = try isTotal ? Comparison.or(a.eq(y), Comparison.and(Comparison.ne(a, a), Comparison.ne(y, y))) : a.eq(y)
+    let hit = try same.to(c.g.dtype)
+    let share = try hit / hit.sum(over.dim, keepdim: true)
+    c[0] = try share * c.g.restored(over)
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try inputs[0].extreme(extreme, dimensions(isTotal), keepdim: over.keepdim)]
+  }
+}
+
+private struct Variance: OverDimensions {
+  let over: Reduced
+  let correction: Double
+
+  var nodeName: String { "VarBackward0" }
+  var divisor: Double { Swift.max(Double(over.dim.reduce(1) { $0 * over.from[$1] }) - correction, 0) }
+  func uses(_ number: Int) -> Uses { .a }
+
+  func gradient(_ c: inout Backward) throws {
+    c[0] = try c.g.restored(over) * ((c.a - c.a.mean(over.dim, keepdim: true)) * (2 / divisor))
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try inputs[0].variance(Array(over.dim), correction: correction, keepdim: over.keepdim)]
+  }
+}
+
+private struct Deviation: OverDimensions {
+  let variance: Variance
+
+  var over: Reduced { variance.over }
+  var correction: Double { variance.correction }
+  var nodeName: String { "StdBackward0" }
+  func uses(_ number: Int) -> Uses { [.a, .output] }
+
+  func gradient(_ c: inout Backward) throws {
+    let scale = try (c.g / (c.y * variance.divisor)).maskedFill(c.y.eq(0), .real(0))
+    c[0] = try scale.restored(over) * (c.a - c.a.mean(over.dim, keepdim: true))
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try inputs[0].std(Array(over.dim), correction: correction, keepdim: over.keepdim)]
+  }
+}
+
+private struct Norm: OverDimensions {
+  let over: Reduced
+  let ord: Double
+
+  var nodeName: String { "LinalgVectorNormBackward0" }
+  func uses(_ number: Int) -> Uses { ord == 0 ? .a : [.a, .output] }
+
+  func gradient(_ c: inout Backward) throws {
+    let x = try c.a
+    let g = try c.g.restored(over)
+    if ord == 0 {
+      c[0] = try Tensor.zeros(like: x)
+      return
+    }
+    let size = try c.y.restored(over)
+    switch ord {
+    case 1: c[0] = try g * x.sign()
+    case 2: c[0] = try g * (x / size).maskedFill(size.eq(0), .real(0))
+    case .infinity, -.infinity:
+      let hit = try x.abs().detach().eq(size.detach()).to(x.dtype)
+      c[0] = try g * (x.sign() * (hit / hit.sum(over.dim, keepdim: true)))
+    default:
+      // x·|x|^(p−2) / ‖x‖^(p−1), 0 at the origin; and for p < 1, whose slope there is infinite, at every 0.
+      var power = try x.abs().power(ord - 1)
+      if ord < 1 { power = try power.maskedFill(x.eq(0), .real(0)) }
+      let slope = try x.sign() * power / size.power(ord - 1)
+      c[0] = try g * slope.maskedFill(size.eq(0), .real(0))
+    }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].norm(ord, Array(over.dim), keepdim: over.keepdim)] }
+}
+
+private struct LogSumExp: OverDimensions {
+  let over: Reduced
+
+  var nodeName: String { "LogsumexpBackward0" }
+  func uses(_ number: Int) -> Uses { [.a, .output] }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.restored(over) * (c.a - c.y.restored(over)).exp() }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].logsumexp(Array(over.dim), keepdim: over.keepdim)] }
+}
+
+private struct RunningSum: Operation {
+  let dim: Int
+  let reverse: Bool
+
+  var nodeName: String { "CumsumBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.cumsum(dim, reverse: !reverse) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].cumsum(dim, reverse: reverse)] }
+}
+
+private struct RunningProduct: Operation {
+  let dim: Int
+
+  var nodeName: String { "CumprodBackward0" }
+  func uses(_ number: Int) -> Uses { .a }
+
+  func gradient(_ c: inout Backward) throws {
+    let x = try c.a
+    guard x.rank > 0 else {
+      c[0] = c.g
+      return
+    }
+    // dx[k] = Σ_{i≥k} g[i] · Π_{j≤i, j≠k} x[j]. Built from products without x[k], so zeros need no division.
+    let size = x.shape[dim]
+    var parts: [Tensor] = []
+    for k in 0..<size {
+      let before = try x.slice(dim, 0, k)
+      let after = try x.slice(dim, k + 1, size)
+      let one = try Tensor.ones(x.shape.replacing(dim, with: 1), dtype: x.dtype)
+      let lead = k == 0 ? one : try before.prod(dim, keepdim: true)
+      let tail = try Joining.cat([one, after], dim).cumprod(dim)
+      parts.append(try (c.g.slice(dim, k, size) * tail).sum([dim], keepdim: true) * lead)
+    }
+    c[0] = parts.isEmpty ? try Tensor.zeros(like: x) : try Joining.cat(parts, dim)
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].cumprod(dim)] }
 }
 
 enum Reductions {
@@ -362,13 +504,13 @@ enum Reductions {
       "amax", "The largest element over dimensions; ties share the gradient.", [.input, dims, .keepdim], samples: samples,
       rejects: beyond + [[.float(0, 3), .integer(0)]]
     ) {
-      .tensor(try $0.tensor(0).extreme(MG_MAX, try $0.optionalIntegers(1), keepdim: try $0.boolean(2), name: "amax", grad: "AmaxBackward0"))
+      .tensor(try $0.tensor(0).extreme(.amax, try $0.optionalIntegers(1), keepdim: try $0.boolean(2)))
     },
     TensorOperation(
       "amin", "The smallest element over dimensions; ties share the gradient.", [.input, dims, .keepdim], samples: samples,
       rejects: beyond + [[.float(0, 3), .integer(0)]]
     ) {
-      .tensor(try $0.tensor(0).extreme(MG_MIN, try $0.optionalIntegers(1), keepdim: try $0.boolean(2), name: "amin", grad: "AminBackward0"))
+      .tensor(try $0.tensor(0).extreme(.amin, try $0.optionalIntegers(1), keepdim: try $0.boolean(2)))
     },
     TensorOperation(
       "argmax", "The position of the largest element along a dimension, or among all elements.", [.input, optionalDim, .keepdim],

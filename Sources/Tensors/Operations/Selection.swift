@@ -13,24 +13,31 @@ extension Tensor {
     var loop = mg_loop(
       target, y.layout, layout.stretched(to: target), left.layout.stretched(to: target), right.layout.stretched(to: target))
     mg_where_nd(result.kernel, &loop, data, left.data, right.data, y.data)
-    let condition = self
-    return y.recorded("WhereBackward0", [a, b], holdsTensors: true, broadcasts: true) { c in
-      let zero = try Tensor.zeros([], dtype: c.g.dtype)
-      if c.needs(0) { c[0] = try condition.choosing(c.g, else: zero) }
-      if c.needs(1) { c[1] = try condition.choosing(zero, else: c.g) }
-    }
+    return try y.recorded(Choice(), [a, b], [self])
   }
 
   /// A copy with `value` where the mask (bool, broadcast) holds.
   public func maskedFill(_ mask: Tensor, _ value: Scalar) throws -> Tensor {
+    try masked(mask, by: Tensor.full([], value, dtype: dtype)).recorded(MaskedFill(value: value), [self], [mask])
+  }
+
+  /// The same with the value of a tensor of rank 0, which has a gradient too.
+  public func maskedFill(_ mask: Tensor, _ value: Tensor) throws -> Tensor {
+    guard value.rank == 0 else {
+      throw TensorError(.shape, "masked_fill", "the value must be a number or a tensor of rank 0, got shape \(value.shape)")
+    }
+    guard value.dtype.category <= dtype.category else {
+      throw TensorError(.dtype, "masked_fill", "a value of \(value.dtype) does not fit a tensor of \(dtype)")
+    }
+    return try masked(mask, by: value.to(dtype)).recorded(MaskedFillByTensor(), [self, value], [mask])
+  }
+
+  private func masked(_ mask: Tensor, by value: Tensor) throws -> Tensor {
     guard mask.dtype == .bool else {
       throw TensorError(.dtype, "masked_fill", "the mask must be bool, got a tensor of \(mask.dtype)")
     }
     _ = try Shape.broadcast(shape, mask.shape, "masked_fill")
-    let y = try withNoGrad { try mask.choosing(Tensor.full([], value, dtype: dtype), else: self) }
-    return y.recorded("MaskedFillBackward0", [self], holdsTensors: true, broadcasts: true) { c in
-      c[0] = try c.g.maskedFill(mask, .integer(0))
-    }
+    return try withNoGrad { try mask.choosing(value, else: self) }
   }
 
   /// Elements limited to low…high; either may be absent. Gradients pass strictly inside the bounds.
@@ -43,59 +50,35 @@ extension Tensor {
     let y = try Tensor(uninitialized: shape, target)
     var loop = mg_loop(shape, y.layout, x.layout)
     mg_unary2_nd(MG_CLAMP, target.kernel, &loop, x.data, low?.real ?? -.infinity, high?.real ?? .infinity, y.data)
-    return y.recorded("ClampBackward1", x, uses: .a) { c in
-      let x = try c.a.detach()
-      var inside: Tensor?
-      if let low { inside = try Comparison.gt(x, low) }
-      if let high {
-        let below = try Comparison.lt(x, high)
-        inside = try inside.map { try Comparison.and($0, below) } ?? below
-      }
-      c[0] = try c.g * inside!.to(c.g.dtype)
-    }
+    return try y.recorded(Clamp(min: low, max: high), x)
   }
 
   /// self + value · a · b; all three broadcast.
   public func addcmul(_ a: Tensor, _ b: Tensor, _ value: Double = 1) throws -> Tensor {
     try checkBroadcast(a, b, "addcmul")
     let y = try withNoGrad { try self + (a * b).scaled(value) }
-    return y.recorded("AddcmulBackward0", [self, a, b], uses: [.nothing, .c, .b], broadcasts: true) { c in
-      if c.needs(0) { c[0] = c.g }
-      if c.needs(1) { c[1] = try (c.g * c.c).scaled(value) }
-      if c.needs(2) { c[2] = try (c.g * c.b).scaled(value) }
-    }
+    return try y.recorded(AddProduct(value: value), [self, a, b])
   }
 
   /// self + value · a / b; all three broadcast.
   public func addcdiv(_ a: Tensor, _ b: Tensor, _ value: Double = 1) throws -> Tensor {
     try checkBroadcast(a, b, "addcdiv")
     let y = try withNoGrad { try self + (a / b).scaled(value) }
-    return y.recorded("AddcdivBackward0", [self, a, b], uses: [.nothing, .c, [.b, .c]], broadcasts: true) { c in
-      if c.needs(0) { c[0] = c.g }
-      if c.needs(1) { c[1] = try (c.g / c.c).scaled(value) }
-      if c.needs(2) { c[2] = try (-c.g * (c.b / (c.c * c.c))).scaled(value) }
-    }
+    return try y.recorded(AddQuotient(value: value), [self, a, b])
   }
 
   /// self + weight · (end − self); both broadcast.
   public func lerp(_ end: Tensor, _ weight: Double) throws -> Tensor {
     _ = try Shape.broadcast(shape, end.shape, "lerp")
     let y = try withNoGrad { try self + (end - self) * weight }
-    return y.recorded("LerpBackward0", [self, end], broadcasts: true) { c in
-      if c.needs(0) { c[0] = try c.g * (1 - weight) }
-      if c.needs(1) { c[1] = try c.g * weight }
-    }
+    return try y.recorded(Lerp(weight: weight), self, end)
   }
 
   /// The same with a weight for each element.
   public func lerp(_ end: Tensor, _ weight: Tensor) throws -> Tensor {
     try checkBroadcast(end, weight, "lerp")
     let y = try withNoGrad { try self + (end - self) * weight }
-    return y.recorded("LerpBackward1", [self, end, weight], uses: [.c, .c, [.a, .b]], broadcasts: true) { c in
-      if c.needs(0) { c[0] = try c.g * (1.0 - c.c) }
-      if c.needs(1) { c[1] = try c.g * c.c }
-      if c.needs(2) { c[2] = try c.g * (c.b - c.a) }
-    }
+    return try y.recorded(LerpByTensor(), [self, end, weight])
   }
 
   private func checkBroadcast(_ a: Tensor, _ b: Tensor, _ operation: String) throws {
@@ -104,6 +87,130 @@ extension Tensor {
 
   /// self · factor, and self itself for 1.
   func scaled(_ factor: Double) throws -> Tensor { factor == 1 ? self : try self * factor }
+}
+
+/// a where the condition, the third input, holds, else b.
+private struct Choice: Operation {
+  var nodeName: String { "WhereBackward0" }
+  static var broadcasts: Bool { true }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["condition": .input(2)] }
+  func uses(_ number: Int) -> Uses { .c }
+
+  func gradient(_ c: inout Backward) throws {
+    let zero = try Tensor.zeros([], dtype: c.g.dtype)
+    if c.needs(0) { c[0] = try c.c.choosing(c.g, else: zero) }
+    if c.needs(1) { c[1] = try c.c.choosing(zero, else: c.g) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[2].choosing(inputs[0], else: inputs[1])] }
+}
+
+private struct MaskedFill: Operation {
+  let value: Scalar
+
+  var nodeName: String { "MaskedFillBackward0" }
+  static var broadcasts: Bool { true }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["mask": .input(1)] }
+  func uses(_ number: Int) -> Uses { .b }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.maskedFill(c.b, .integer(0)) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].maskedFill(inputs[1], value)] }
+}
+
+private struct MaskedFillByTensor: Operation {
+  var nodeName: String { "MaskedFillBackward1" }
+  static var broadcasts: Bool { true }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["mask": .input(2)] }
+  func uses(_ number: Int) -> Uses { .c }
+
+  func gradient(_ c: inout Backward) throws {
+    if c.needs(0) { c[0] = try c.g.maskedFill(c.c, .integer(0)) }
+    if c.needs(1) { c[1] = try c.c.choosing(c.g, else: Tensor.zeros([], dtype: c.g.dtype)) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].maskedFill(inputs[2], inputs[1])] }
+}
+
+private struct Clamp: Operation {
+  let min, max: Scalar?
+
+  var nodeName: String { "ClampBackward1" }
+  func uses(_ number: Int) -> Uses { .a }
+
+  func gradient(_ c: inout Backward) throws {
+    let x = try c.a.detach()
+    var inside: Tensor?
+    if let min { inside = try Comparison.gt(x, min) }
+    if let max {
+      let below = try Comparison.lt(x, max)
+      inside = try inside.map { try Comparison.and($0, below) } ?? below
+    }
+    c[0] = try inside.map { try c.g * $0.to(c.g.dtype) } ?? c.g
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].clamp(min, max)] }
+}
+
+private struct AddProduct: Operation {
+  let value: Double
+
+  var nodeName: String { "AddcmulBackward0" }
+  static var broadcasts: Bool { true }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["tensor1": .input(1), "tensor2": .input(2)] }
+  func uses(_ number: Int) -> Uses { [.nothing, .c, .b][number] }
+
+  func gradient(_ c: inout Backward) throws {
+    if c.needs(0) { c[0] = c.g }
+    if c.needs(1) { c[1] = try (c.g * c.c).scaled(value) }
+    if c.needs(2) { c[2] = try (c.g * c.b).scaled(value) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].addcmul(inputs[1], inputs[2], value)] }
+}
+
+private struct AddQuotient: Operation {
+  let value: Double
+
+  var nodeName: String { "AddcdivBackward0" }
+  static var broadcasts: Bool { true }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["tensor1": .input(1), "tensor2": .input(2)] }
+  func uses(_ number: Int) -> Uses { [.nothing, .c, [.b, .c]][number] }
+
+  func gradient(_ c: inout Backward) throws {
+    if c.needs(0) { c[0] = c.g }
+    if c.needs(1) { c[1] = try (c.g / c.c).scaled(value) }
+    if c.needs(2) { c[2] = try (-c.g * (c.b / (c.c * c.c))).scaled(value) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].addcdiv(inputs[1], inputs[2], value)] }
+}
+
+private struct Lerp: Operation {
+  let weight: Double
+
+  var nodeName: String { "LerpBackward0" }
+  static var broadcasts: Bool { true }
+
+  func gradient(_ c: inout Backward) throws {
+    if c.needs(0) { c[0] = try c.g * (1 - weight) }
+    if c.needs(1) { c[1] = try c.g * weight }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].lerp(inputs[1], weight)] }
+}
+
+private struct LerpByTensor: Operation {
+  var nodeName: String { "LerpBackward1" }
+  static var broadcasts: Bool { true }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), "end": .input(1), "weight": .input(2)] }
+  func uses(_ number: Int) -> Uses { number == 2 ? [.a, .b] : .c }
+
+  func gradient(_ c: inout Backward) throws {
+    if c.needs(0) { c[0] = try c.g * (1.0 - c.c) }
+    if c.needs(1) { c[1] = try c.g * c.c }
+    if c.needs(2) { c[2] = try c.g * (c.b - c.a) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].lerp(inputs[1], inputs[2])] }
 }
 
 extension Binary {

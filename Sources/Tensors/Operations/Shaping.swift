@@ -29,10 +29,16 @@ extension Tensor {
   /// The sum of a matrix' diagonal.
   public func trace() throws -> Tensor {
     guard rank == 2 else { throw TensorError(.shape, "trace", "a matrix is needed, the shape is \(shape)") }
-    let whole = shape
-    return try withNoGrad { try diagonal().sum() }.recorded("TraceBackward0", self) { c in
-      c[0] = try c.g.expand([Swift.min(whole[0], whole[1])]).diagonalScattered(whole, 0, 0, 1)
+    return try withNoGrad { try diagonal().sum() }.recorded(Trace(from: shape), self)
+  }
+
+  private struct Trace: Operation {
+    let from: Shape
+    var nodeName: String { "TraceBackward0" }
+    func gradient(_ c: inout Backward) throws {
+      c[0] = try c.g.expand([Swift.min(from[0], from[1])]).diagonalScattered(from, 0, 0, 1)
     }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].trace()] }
   }
 
   /// 1 at each label's place along a new last dimension of `classes` places (one more than the largest label if absent).

@@ -17,7 +17,7 @@ extension Tensor {
       indices.data.assumingMemoryBound(to: Int64.self), scratch.data.assumingMemoryBound(to: Int64.self))
     let sorted = try values.movedFromEnd(axis)
     let order = try indices.movedFromEnd(axis)
-    return (recordPick(sorted, order, axis, keepdim: true, "SortBackward0"), order)
+    return (try recordPick(sorted, order, axis, keepdim: true, .sort(descending: descending)), order)
   }
 
   private func movedToEnd(_ axis: Int) -> Layout {
@@ -41,26 +41,30 @@ extension Tensor {
       throw TensorError(.argument, "topk", "k = \(k) is not between 0 and the size \(size) of dimension \(index: axis)")
     }
     let (values, indices) = try withNoGrad { try sort(dimension, descending: largest) }
-    guard rank > 0 else { return (recordPick(values, indices, 0, keepdim: true, "TopkBackward0"), indices) }
+    guard rank > 0 else { return (try recordPick(values, indices, 0, keepdim: true, .topk(k, largest: largest)), indices) }
     let top = try withNoGrad { try values.narrow(axis, 0, k).copied() }
     let places = try indices.narrow(axis, 0, k).copied()
-    return (recordPick(top, places, axis, keepdim: true, "TopkBackward0"), places)
+    return (try recordPick(top, places, axis, keepdim: true, .topk(k, largest: largest)), places)
   }
 
   /// The k-th smallest element (from 1) along a dimension and its position.
-  public func kthvalue(_ k: Int, _ dimension: Int = -1, keepdim: Bool = false, grad: String = "KthvalueBackward0") throws -> (
+  public func kthvalue(_ k: Int, _ dimension: Int = -1, keepdim: Bool = false) throws -> (
     values: Tensor, indices: Tensor
   ) {
+    try kthvalue(k, dimension, keepdim: keepdim, .kthvalue(k))
+  }
+
+  private func kthvalue(_ k: Int, _ dimension: Int, keepdim: Bool, _ pick: Pick) throws -> (values: Tensor, indices: Tensor) {
     let axis = try shape.axis(dimension, "kthvalue")
     let size = rank == 0 ? 1 : shape[axis]
     guard k >= 1, k <= size else {
       throw TensorError(.argument, "kthvalue", "k = \(k) is not between 1 and the size \(size) of dimension \(index: axis)")
     }
     let (sorted, order) = try withNoGrad { try sort(dimension) }
-    guard rank > 0 else { return (recordPick(sorted, order, 0, keepdim: true, grad), order) }
+    guard rank > 0 else { return (try recordPick(sorted, order, 0, keepdim: true, pick), order) }
     let values = try withNoGrad { try (keepdim ? sorted.narrow(axis, k - 1, 1) : sorted.select(axis, k - 1)).copied() }
     let places = try (keepdim ? order.narrow(axis, k - 1, 1) : order.select(axis, k - 1)).copied()
-    return (recordPick(values, places, axis, keepdim: keepdim, grad), places)
+    return (try recordPick(values, places, axis, keepdim: keepdim, pick), places)
   }
 
   /// The lower median along a dimension and its position. NaN, where there is one, is the median.
@@ -77,18 +81,84 @@ extension Tensor {
       let picked = try withNoGrad { try broken.choosing(largest, else: values) }
       let final = keepdim ? picked : try picked.squeeze([axis]).copied()
       let finalAt = keepdim ? at : try at.squeeze([axis]).copied()
-      return (recordPick(final, finalAt, axis, keepdim: keepdim, "MedianBackward1"), finalAt)
+      return (try recordPick(final, finalAt, axis, keepdim: keepdim, .median), finalAt)
     }
-    return try kthvalue((size + 1) / 2, axis, keepdim: keepdim, grad: "MedianBackward1")
+    return try kthvalue((size + 1) / 2, axis, keepdim: keepdim, .median)
   }
 
   /// The lower median of all elements; equal ones share the gradient.
   public func median() throws -> Tensor {
     guard count > 0 else { return try Tensor.full([], .real(.nan), dtype: dtype) }
     let y = try withNoGrad { try reshape([-1]).median(0).values.reshape([] as Shape).copied() }
-    return y.recorded("MedianBackward0", self, uses: [.a, .output]) { c in
+    return try y.recorded(MedianOfAll(), self)
+  }
+
+  private struct MedianOfAll: Operation {
+    var nodeName: String { "MedianBackward0" }
+    func uses(_ number: Int) -> Uses { [.a, .output] }
+
+    func gradient(_ c: inout Backward) throws {
       let hit = try c.a.detach().eq(c.y.detach()).to(c.g.dtype)
       c[0] = try c.g * (hit / hit.sum())
+    }
+
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].median()] }
+  }
+
+  /// Records `values` as picked from this tensor at `indices` along `axis`.
+  func recordPick(_ values: Tensor, _ indices: Tensor, _ axis: Int, keepdim: Bool, _ pick: Pick) throws -> Tensor {
+    try values.recorded(Picking(dim: axis, keepdim: keepdim, from: shape, pick: pick), self, own: indices)
+  }
+}
+
+/// How elements are picked along a dimension.
+enum Pick: Sendable {
+  case max, min, median
+  case sort(descending: Bool)
+  case topk(Int, largest: Bool)
+  case kthvalue(Int)
+}
+
+/// Elements picked along a dimension, and the positions that they came from, by which gradients go back.
+private struct Picking: Operation {
+  let dim: Int
+  let keepdim: Bool
+  let from: Shape
+  let pick: Pick
+
+  var nodeName: String {
+    switch pick {
+    case .max: "MaxBackward0"
+    case .min: "MinBackward0"
+    case .median: "MedianBackward1"
+    case .sort: "SortBackward0"
+    case .topk: "TopkBackward0"
+    case .kthvalue: "KthvalueBackward0"
+    }
+  }
+
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["indices": .own(0)] }
+  func uses(_ number: Int) -> Uses { .own }
+
+  func gradient(_ c: inout Backward) throws {
+    if from.rank == 0 {
+      c[0] = c.g
+      return
+    }
+    let g = keepdim ? c.g : try c.g.unsqueeze(dim)
+    let at = keepdim ? try c.own : try c.own.unsqueeze(dim)
+    c[0] = try Tensor.zeros(from, dtype: c.g.dtype).scatterAdd(dim, at, g)
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    let x = inputs[0]
+    return switch pick {
+    case .max: [try x.max(dim, keepdim: keepdim).values]
+    case .min: [try x.min(dim, keepdim: keepdim).values]
+    case .median: [try x.median(dim, keepdim: keepdim).values]
+    case .sort(let descending): [try x.sort(dim, descending: descending).values]
+    case .topk(let k, let largest): [try x.topk(k, dim, largest: largest).values]
+    case .kthvalue(let k): [try x.kthvalue(k, dim, keepdim: keepdim).values]
     }
   }
 }

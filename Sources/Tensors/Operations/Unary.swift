@@ -3,7 +3,7 @@
 import CKernels
 
 /// An elementwise function of one tensor, differentiable by its formula.
-public final class Unary: Formulas, @unchecked Sendable {
+public final class Unary: Row {
   public let name: String
   let summary: String
   let kernel: mg_unary_op
@@ -14,6 +14,8 @@ public final class Unary: Formulas, @unchecked Sendable {
   let fused: mg_binary_op?
   let forms: TensorOperation.Forms
   let aliases: [String]
+  package let nodeName: String
+  package let rule0: Rule?
 
   init(
     _ name: String, _ kernel: mg_unary_op, _ summary: String, grad: String? = nil, in domain: ClosedRange<Double> = -2...2,
@@ -29,13 +31,26 @@ public final class Unary: Formulas, @unchecked Sendable {
     self.forms = forms
     self.aliases = aliases
     let words = name.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }
-    super.init((grad ?? words.joined()) + "Backward0", [rule])
+    nodeName = (grad ?? words.joined()) + "Backward0"
+    rule0 = rule
+  }
+
+  package var rule1: Rule? { nil }
+
+  package var passage: Passage {
+    switch kernel {
+    case MG_SIGN, MG_FLOOR, MG_CEIL, MG_ROUND, MG_TRUNC: .nothing
+    case MG_RELU: .wherePositive
+    default: .everywhere
+    }
   }
 
   @inline(__always)
   public func callAsFunction(_ x: Tensor) throws -> Tensor {
-    try Elementwise.unary(kernel, try argument(x)).recorded(self, x)
+    try Elementwise.unary(kernel, try argument(x)).recorded(RowOperation(self), x)
   }
+
+  package func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try self(inputs[0])] }
 
   /// The input in the dtype that the kernel computes in.
   @inline(__always)
@@ -59,17 +74,17 @@ public final class Unary: Formulas, @unchecked Sendable {
     return try x.writing(name, uses: rule0?.uses ?? .nothing) { try self($0) }
   }
 
-  override func run(_ pass: inout Backward) throws {
+  package func gradient(_ pass: inout Backward) throws {
     if let fused, !pass.createsGraph, pass.needs(0) {
       let y = try pass.y
       if let g = pass.reusable(), y.isContiguous, y.dtype == g.dtype {
-        mg_binary(fused, g.dtype.kernel, Int64(g.count), g.data, 1, y.data, 1, g.data)
+        Elementwise.binary(fused, g, y, into: g)
         pass[0] = g
       } else {
         pass[0] = try Elementwise.binary(fused, pass.g, y, pass.g.dtype, name)
       }
     } else {
-      try super.run(&pass)
+      try runRules(&pass)
     }
   }
 

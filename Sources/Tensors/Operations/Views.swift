@@ -1,14 +1,15 @@
 // Views: other layouts of the same storage. None copies, but `reshape` where the layout cannot express the shape.
 
 extension Tensor {
-  /// A view under `layout`, part of the graph by `gradient` and of this tensor's (or its base's) family of views.
-  private func view(_ layout: Layout, _ name: String, _ gradient: @escaping Node.Gradient) -> Tensor {
+  /// A view under `layout`, part of the graph by `operation` and of this tensor's (or its base's) family of views.
+  @inline(__always)
+  private func view(_ layout: Layout, _ operation: some Operation) throws -> Tensor {
     let result = Tensor(storage: storage, layout: layout, dtype: dtype)
     result.base = base ?? self
     result.flags = flags.intersection([.uncounted, .viewWithoutGrad, .multiView])
     result.historySeen = storage.history
     if !GradMode.isEnabled { result.flags.insert(.viewWithoutGrad) }
-    return result.recorded(name, self, gradient)
+    return try result.recorded(operation, self)
   }
 
   /// The same elements in another shape, without copying; one size may be −1.
@@ -19,8 +20,7 @@ extension Tensor {
         .shape, "view",
         "a tensor of shape \(shape) with strides \(layout.strideArray) cannot be viewed as \(target) without copying; use reshape()")
     }
-    let old = shape
-    return view(layout, "ViewBackward0") { c in c[0] = try c.g.reshape(old) }
+    return try view(layout, Reshaping(nodeName: "ViewBackward0", from: shape, size: target))
   }
 
   /// The same elements in another shape, as a view where possible; one size may be −1.
@@ -29,17 +29,17 @@ extension Tensor {
   }
 
   package func reshape(_ target: Shape) throws -> Tensor {
-    let old = shape
     if let layout = layout.viewed(as: target) {
-      return view(layout, isContiguous ? "ViewBackward0" : "ReshapeAliasBackward0") { c in c[0] = try c.g.reshape(old) }
+      let name = isContiguous ? "ViewBackward0" : "ReshapeAliasBackward0"
+      return try view(layout, Reshaping(nodeName: name, from: shape, size: target))
     }
-    return try copied().shaped(target, of: self)
+    return try clone().shaped(target)
   }
 
-  /// A new contiguous tensor in another shape, recorded as computed from `source`. No view of it, as nobody else sees it.
-  func shaped(_ target: Shape, of source: Tensor, name: String = "UnsafeViewBackward0") -> Tensor {
-    let old = source.shape
-    return Tensor(storage: storage, layout: Layout(target), dtype: dtype).recorded(name, source) { c in c[0] = try c.g.reshape(old) }
+  /// This new tensor, which nobody else sees, in another shape; no view of it.
+  func shaped(_ target: Shape, name: String = "UnsafeViewBackward0") throws -> Tensor {
+    try Tensor(storage: storage, layout: Layout(target), dtype: dtype)
+      .recorded(Reshaping(nodeName: name, from: shape, size: target, isView: false), self)
   }
 
   /// Dimensions `from` to `through` merged into one.
@@ -59,26 +59,28 @@ extension Tensor {
   }
 
   /// Dimensions in another order.
-  public func permute(_ order: [Int], name: String = "PermuteBackward0") throws -> Tensor {
+  public func permute(_ order: [Int]) throws -> Tensor {
     guard order.count == rank else {
       throw TensorError(.argument, "permute", "\(order.count) dimensions were given for a tensor of shape \(shape)")
     }
-    let axes = try order.map { try shape.axis($0, "permute") }
+    let axes = Axes(try order.map { try shape.axis($0, "permute") })
     guard Set(axes).count == rank else { throw TensorError(.argument, "permute", "a dimension is named twice") }
-    var inverse = Array(repeating: 0, count: rank)
-    for (position, axis) in axes.enumerated() { inverse[axis] = position }
-    return view(layout.permuted(axes), name) { c in c[0] = try c.g.permute(inverse) }
+    return try permute(axes)
   }
 
-  /// Two dimensions exchanged.
-  public func transpose(_ a: Int, _ b: Int) throws -> Tensor { try transpose(a, b, name: "TransposeBackward0") }
+  func permute(_ order: Axes) throws -> Tensor { try view(layout.permuted(order), Permutation(dims: order)) }
 
-  func transpose(_ a: Int, _ b: Int, name: String) throws -> Tensor {
-    let a = try shape.axis(a, "transpose")
-    let b = try shape.axis(b, "transpose")
-    var order = Array(0..<rank)
-    if rank > 0 { order.swapAt(a, b) }
-    return view(layout.permuted(order), name) { c in c[0] = try c.g.transpose(a, b) }
+  /// Two dimensions exchanged.
+  public func transpose(_ a: Int, _ b: Int) throws -> Tensor {
+    let (a, b) = (try shape.axis(a, "transpose"), try shape.axis(b, "transpose"))
+    return try view(transposed(a, b), Transposition(nodeName: "TransposeBackward0", dim0: a, dim1: b))
+  }
+
+  private func transposed(_ a: Int, _ b: Int) -> Layout {
+    guard rank > 0 else { return layout }
+    var order = Axes(rank: rank)
+    (order[a], order[b]) = (b, a)
+    return layout.permuted(order)
   }
 
   /// The transposed matrix; vectors and single numbers stay as they are.
@@ -86,18 +88,19 @@ extension Tensor {
     guard rank <= 2 else {
       throw TensorError(.shape, "t", "a matrix is needed, this tensor has shape \(shape); use transpose or permute")
     }
-    return rank < 2 ? view(layout, "TBackward0") { c in c[0] = c.g } : try transpose(0, 1, name: "TBackward0")
+    let last = Swift.max(rank - 1, 0)
+    return try view(transposed(0, last), Transposition(nodeName: "TBackward0", dim0: 0, dim1: last))
   }
 
   /// Size-1 dimensions removed: all of them, or those named.
   public func squeeze(_ dimensions: [Int]? = nil) throws -> Tensor {
-    let axes = try dimensions.map { try $0.map { try shape.axis($0, "squeeze") } } ?? Array(0..<rank)
-    let dropped = axes.filter { $0 < rank && shape[$0] == 1 }
-    let kept = (0..<rank).filter { !dropped.contains($0) }
-    let old = shape
-    return view(layout.permuted(kept), dimensions == nil ? "SqueezeBackward0" : "SqueezeBackward1") { c in
-      c[0] = try c.g.reshape(old)
-    }
+    guard let dimensions else { return try squeeze(Axes(rank: rank), "SqueezeBackward0") }
+    return try squeeze(Axes(dimensions.map { try shape.axis($0, "squeeze") }), "SqueezeBackward1")
+  }
+
+  func squeeze(_ axes: Axes, _ name: String = "SqueezeBackward1") throws -> Tensor {
+    let kept = Axes((0..<rank).filter { shape[$0] != 1 || !axes.contains($0) })
+    return try view(layout.permuted(kept), Squeezing(nodeName: name, dim: axes, from: shape))
   }
 
   /// A size-1 dimension inserted before dimension `dimension` (negative: counted from the new shape's end).
@@ -117,9 +120,7 @@ extension Tensor {
       strides[position] = position == axis ? (axis < rank ? layout.strides[axis] * shape[axis] : 1) : layout.strides[source]
       target.append(position == axis ? 1 : shape[source])
     }
-    return view(Layout(target, strides: strides, offset: layout.offset), "UnsqueezeBackward0") { c in
-      c[0] = try c.g.squeeze([axis])
-    }
+    return try view(Layout(target, strides: strides, offset: layout.offset), Unsqueezing(dim: axis))
   }
 
   /// Size-1 dimensions stretched, and new ones put in front, without copying; −1 keeps a size.
@@ -143,15 +144,14 @@ extension Tensor {
     guard try Shape.broadcast(shape, target, name) == target else {
       throw TensorError(.shape, name, "shape \(shape) cannot be stretched to \(target): only sizes of 1 stretch")
     }
-    let old = shape
-    return view(layout.stretched(to: target), "ExpandBackward0") { c in c[0] = try c.g.summed(to: old) }
+    return try view(layout.stretched(to: target), Expansion(size: target, from: shape))
   }
 
   /// The sum over whatever broadcasting stretched: from this shape back to `target`.
   package func summed(to target: Shape) throws -> Tensor {
     if shape == target { return self }
     let lead = rank - target.rank
-    var axes = Array(0..<lead)
+    var axes = Axes(rank: lead)
     for dimension in 0..<target.rank where target[dimension] == 1 && shape[dimension + lead] != 1 { axes.append(dimension + lead) }
     let total = axes.isEmpty ? self : try sum(axes, keepdim: true)
     return try total.reshape(target)
@@ -162,7 +162,6 @@ extension Tensor {
     guard rank > 0 else { throw TensorError(.index, "select", "a tensor of rank 0 has no dimension to index") }
     let axis = try shape.axis(dimension, "select")
     let position = try position(index, axis, "select")
-    let old = shape
     var strides = InlineArray<8, Int>(repeating: 0)
     var target = Shape()
     for other in 0..<rank where other != axis {
@@ -170,10 +169,7 @@ extension Tensor {
       target.append(shape[other])
     }
     let layout = Layout(target, strides: strides, offset: layout.offset + position * layout.strides[axis])
-    return view(layout, "SelectBackward0") { c in
-      let whole = try c.g.unsqueeze(axis).padded(axis, position, 1, old[axis])
-      c[0] = whole
-    }
+    return try view(layout, Selecting(dim: axis, index: position, size: shape[axis]))
   }
 
   /// A position along an axis, counted from the front; negative ones count from the end.
@@ -200,7 +196,7 @@ extension Tensor {
     strides[axis] *= step
     let layout = Layout(
       shape.replacing(axis, with: length), strides: strides, offset: layout.offset + first * layout.strides[axis])
-    return view(layout, "SliceBackward0") { c in c[0] = try c.g.padded(axis, first, step, size) }
+    return try view(layout, Slicing(dim: axis, start: first, end: last, step: step, size: size))
   }
 
   /// `length` positions from `start` along `dimension`.
@@ -225,8 +221,7 @@ extension Tensor {
     let place = Tensor(storage: result.storage, layout: Layout(shape, strides: strides, offset: offset), dtype: dtype)
     try place.assign(self)
     result.storage.version = 0
-    let length = shape[axis]
-    return result.recorded("SliceBackward0", self) { c in c[0] = try c.g.slice(axis, start, start + (length - 1) * step + 1, step) }
+    return try result.recorded(Padding(dim: axis, start: start, step: step, size: size, length: shape[axis]), self)
   }
 
   /// The diagonal of a matrix, `offset` above (or below) the main one.
@@ -246,24 +241,22 @@ extension Tensor {
     strides[target.rank] = layout.strides[a] + layout.strides[b]
     target.append(length)
     let shift = length == 0 ? 0 : offset >= 0 ? offset * layout.strides[b] : -offset * layout.strides[a]
-    let old = shape
-    return view(Layout(target, strides: strides, offset: layout.offset + shift), "DiagonalBackward0") { c in
-      c[0] = try c.g.diagonalScattered(old, offset, a, b)
-    }
+    return try view(
+      Layout(target, strides: strides, offset: layout.offset + shift), Diagonal(offset: offset, dim1: a, dim2: b, from: shape))
   }
 
   func diagonalScattered(_ whole: Shape, _ offset: Int, _ a: Int, _ b: Int) throws -> Tensor {
     let result = try Tensor.zeros(whole, dtype: dtype)
     try withNoGrad { try result.diagonal(offset, a, b).assign(self) }
     result.storage.version = 0
-    return result.recorded("DiagonalScatterBackward0", self) { c in c[0] = try c.g.diagonal(offset, a, b) }
+    return try result.recorded(DiagonalScatter(offset: offset, dim1: a, dim2: b, size: whole), self)
   }
 
   /// Views of each position along `dimension`.
   public func unbind(_ dimension: Int = 0) throws -> [Tensor] {
     guard rank > 0 else { throw TensorError(.index, "unbind", "a tensor of rank 0 has no dimension to take apart") }
     let axis = try shape.axis(dimension, "unbind")
-    return try parts("UnbindBackward0", (0..<shape[axis]).map { (axis, $0, nil) })
+    return try parts("UnbindBackward0", axis, nil)
   }
 
   /// Views of consecutive parts along `dimension`, of those sizes.
@@ -280,35 +273,24 @@ extension Tensor {
       throw TensorError(
         .shape, "split", "sizes \(sizes) do not add up to the size \(shape[axis]) of dimension \(index: axis)")
     }
-    var start = 0
-    return try parts(
-      name,
-      sizes.map { size in
-        defer { start += size }
-        return (axis, start, size)
-      })
+    return try parts(name, axis, sizes)
   }
 
-  /// Several views by one node: gradients of parts nobody used count as zeros.
-  private func parts(_ name: String, _ places: [(axis: Int, start: Int, length: Int?)]) throws -> [Tensor] {
-    let whole = shape
+  /// Several views by one node.
+  fileprivate func parts(_ name: String, _ axis: Int, _ sizes: [Int]?) throws -> [Tensor] {
     let views = try withNoGrad {
-      try places.map { try $0.length == nil ? select($0.axis, $0.start) : narrow($0.axis, $0.start, $0.length!) }
+      guard let sizes else { return try (0..<shape[axis]).map { try select(axis, $0) } }
+      var start = 0
+      return try sizes.map { size in
+        defer { start += size }
+        return try narrow(axis, start, size)
+      }
     }
     for view in views {
       view.flags = flags.intersection([.uncounted, .viewWithoutGrad]).union(.multiView)
       if !GradMode.isEnabled { view.flags.insert(.viewWithoutGrad) }
     }
-    Tensor.record(name, [self], outputs: views) { c in
-      var total: Tensor?
-      for (place, gradient) in zip(places, c.gradients + Array(repeating: nil, count: Swift.max(places.count - c.gradients.count, 0))) {
-        guard let gradient else { continue }
-        let part = place.length == nil ? try gradient.unsqueeze(place.axis) : gradient
-        let padded = try part.padded(place.axis, place.start, 1, whole[place.axis])
-        total = try total.map { try $0 + padded } ?? padded
-      }
-      c[0] = total
-    }
+    try Tensor.record(Parting(nodeName: name, dim: axis, splitSizes: sizes, from: shape), [self], outputs: views)
     return views
   }
 
@@ -329,6 +311,124 @@ extension Tensor {
     let axis = try shape.axis(dimension, "chunk")
     return try split(size: Swift.max((shape[axis] - 1) / count + 1, 1), axis)
   }
+}
+
+// MARK: On the tape
+
+/// Another shape for the same elements.
+struct Reshaping: Operation {
+  let nodeName: String
+  let from: Shape
+  let size: Shape
+  var isView = true
+
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.reshape(from) }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try isView ? inputs[0].reshape(size) : inputs[0].shaped(size, name: nodeName)]
+  }
+}
+
+private struct Permutation: Operation {
+  let dims: Axes
+  var nodeName: String { "PermuteBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.permute(dims.inverse) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].permute(dims)] }
+}
+
+struct Transposition: Operation {
+  let nodeName: String
+  let dim0, dim1: Int
+  func gradient(_ c: inout Backward) throws { c[0] = dim0 == dim1 ? c.g : try c.g.transpose(dim0, dim1) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].transpose(dim0, dim1)] }
+}
+
+private struct Squeezing: Operation {
+  let nodeName: String
+  let dim: Axes
+  let from: Shape
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.reshape(from) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].squeeze(dim, nodeName)] }
+}
+
+private struct Unsqueezing: Operation {
+  let dim: Int
+  var nodeName: String { "UnsqueezeBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.squeeze([dim] as Axes) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].unsqueeze(dim)] }
+}
+
+private struct Expansion: Operation {
+  let size: Shape
+  let from: Shape
+  var nodeName: String { "ExpandBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.summed(to: from) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].expand(size)] }
+}
+
+private struct Selecting: Operation {
+  let dim, index, size: Int
+  var nodeName: String { "SelectBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.unsqueeze(dim).padded(dim, index, 1, size) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].select(dim, index)] }
+}
+
+private struct Slicing: Operation {
+  let dim, start, end, step, size: Int
+  var nodeName: String { "SliceBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.padded(dim, start, step, size) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].slice(dim, start, end, step)] }
+}
+
+private struct Padding: Operation {
+  let dim, start, step, size, length: Int
+  var nodeName: String { "SliceScatterBackward0" }
+
+  func gradient(_ c: inout Backward) throws {
+    c[0] = try c.g.slice(dim, start, start + Swift.max((length - 1) * step + 1, 0), step)
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].padded(dim, start, step, size)] }
+}
+
+private struct Diagonal: Operation {
+  let offset, dim1, dim2: Int
+  let from: Shape
+  var nodeName: String { "DiagonalBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.diagonalScattered(from, offset, dim1, dim2) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].diagonal(offset, dim1, dim2)] }
+}
+
+private struct DiagonalScatter: Operation {
+  let offset, dim1, dim2: Int
+  let size: Shape
+  var nodeName: String { "DiagonalScatterBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.diagonal(offset, dim1, dim2) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].diagonalScattered(size, offset, dim1, dim2)] }
+}
+
+/// Several views side by side, by one node: gradients of parts nobody used count as zeros.
+private struct Parting: Operation {
+  let nodeName: String
+  let dim: Int
+  /// nil for parts of size 1 without their dimension.
+  let splitSizes: [Int]?
+  let from: Shape
+
+  func gradient(_ c: inout Backward) throws {
+    var total: Tensor?
+    var start = 0
+    for (number, gradient) in c.gradients.enumerated() {
+      defer { start += splitSizes?[number] ?? 1 }
+      guard let gradient else { continue }
+      let part = splitSizes == nil ? try gradient.unsqueeze(dim) : gradient
+      let padded = try part.padded(dim, start, 1, from[dim])
+      total = try total.map { try $0 + padded } ?? padded
+    }
+    c[0] = total
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { try inputs[0].parts(nodeName, dim, splitSizes) }
 }
 
 enum Views {

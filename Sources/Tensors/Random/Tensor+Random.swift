@@ -114,6 +114,13 @@ extension Tensor {
     } else {
       Generator.current.bernoulli(probabilities: UnsafeBufferPointer(p.doublesInPlace), into: out)
     }
-    return try tosses.convertedCopy(to: dtype).recorded("BernoulliBackward0", self) { c in c[0] = try Tensor.zeros(like: c.g) }
+    return try tosses.convertedCopy(to: dtype).recorded(Bernoulli(), self)
+  }
+
+  private struct Bernoulli: Operation {
+    var nodeName: String { "BernoulliBackward0" }
+    var passage: Passage { .nothing }
+    func gradient(_ c: inout Backward) throws { c[0] = try Tensor.zeros(like: c.g) }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].bernoulli()] }
   }
 }

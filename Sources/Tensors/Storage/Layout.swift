@@ -59,7 +59,7 @@ public struct Layout: Sendable {
     return Layout(target, strides: result, offset: offset)
   }
 
-  package func permuted(_ order: [Int]) -> Layout {
+  package func permuted(_ order: some Collection<Int>) -> Layout {
     var shape = Shape()
     var result = InlineArray<8, Int>(repeating: 0)
     for (position, dimension) in order.enumerated() {

@@ -115,21 +115,21 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
     return dimension < 0 ? dimension + limit : dimension
   }
 
-  /// Several distinct dimensions; an empty or absent list means all of them.
-  package func axes(_ dimensions: [Int]?, _ operation: String) throws -> [Int] {
-    guard let dimensions, !dimensions.isEmpty else { return Array(0..<rank) }
-    var seen: [Int] = []
+  /// Several distinct dimensions in ascending order; an empty or absent list means all of them.
+  package func axes(_ dimensions: [Int]?, _ operation: String) throws -> Axes {
+    guard let dimensions, !dimensions.isEmpty else { return Axes(rank: rank) }
+    var seen: UInt8 = 0
     for dimension in dimensions {
       let axis = try axis(dimension, operation)
-      guard !seen.contains(axis) else {
+      guard seen >> UInt8(axis) & 1 == 0 else {
         throw TensorError(.argument, operation, "dimension \(index: axis) is named twice")
       }
-      seen.append(axis)
+      seen |= 1 << UInt8(axis)
     }
-    return rank == 0 ? [] : seen.sorted()
+    return rank == 0 ? Axes() : Axes((0..<rank).lazy.filter { seen >> UInt8($0) & 1 == 1 })
   }
 
-  package func removing(_ axes: [Int], keeping keep: Bool) -> Shape {
+  package func removing(_ axes: Axes, keeping keep: Bool) -> Shape {
     var result = Shape()
     for dimension in 0..<rank {
       if axes.contains(dimension) {

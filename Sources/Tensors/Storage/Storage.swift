@@ -10,8 +10,8 @@ package final class Storage {
   @exclusivity(unchecked) package var history: UInt32 = 0
   /// Whether some node has kept a tensor with these elements (see `Node.save`).
   @exclusivity(unchecked) var isSaved = false
-  /// Whether it was made in inference mode: such elements take no part in recorded computation.
-  package let isInference: Bool
+  /// What must not be done with it.
+  @exclusivity(unchecked) var restrictions: Restrictions = []
   /// The script's line of the last write since it was saved (see Site).
   @exclusivity(unchecked) var writtenAt: UInt32 = 0
 
@@ -19,9 +19,21 @@ package final class Storage {
   @inline(__always)
   package init(byteCount: Int) throws {
     self.byteCount = byteCount
-    isInference = GradMode.bits & GradMode.inference != 0
+    if GradMode.bits & GradMode.inference != 0 { restrictions = .inference }
     pointer = try BufferCache.allocate(byteCount)
   }
+
+  struct Restrictions: OptionSet {
+    let rawValue: UInt8
+    /// Made in inference mode: such elements take no part in recorded computation.
+    static let inference = Restrictions(rawValue: 1)
+    /// Being packed by a hook, which must not write to it.
+    static let packing = Restrictions(rawValue: 2)
+  }
+
+  /// Whether it was made in inference mode.
+  @inline(__always)
+  package var isInference: Bool { restrictions.contains(.inference) }
 
   deinit {
     BufferCache.free(pointer, byteCount)

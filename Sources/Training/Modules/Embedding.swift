@@ -47,12 +47,31 @@ public final class Embedding: Module {
         throw TensorError(.index, kind, "entry \(index: entry) is not one of the \(rows) entries of the table")
       }
     }
-    let (table, padding) = (weight, padding)
-    let found = try withNoGrad { try table.indexSelect(0, flat).reshape(x.shape.array + [width]) }
-    return found.recorded("EmbeddingBackward0", table, holdsTensors: true) { pass in
-      var gradient = try pass.g.reshape([-1, width])
-      if let padding { gradient = try gradient.maskedFill(flat.eq(Double(padding)).unsqueeze(1), .integer(0)) }
-      pass[0] = try Tensor.zeros([rows, width], dtype: gradient.dtype).indexAdd(0, flat, gradient)
+    let found = try withNoGrad { try weight.indexSelect(0, flat).reshape(x.shape.array + [width]) }
+    return try found.recorded(Lookup(entries: rows, paddingIdx: padding, size: found.shape), weight, other: flat)
+  }
+
+  /// Rows of a table; the entry `paddingIdx` gets no gradient.
+  private struct Lookup: Operation {
+    let entries: Int
+    let paddingIdx: Int?
+    let size: Shape
+
+    var nodeName: String { "EmbeddingBackward0" }
+    var slotNames: KeyValuePairs<String, KeptSlot> { ["indices": .input(1)] }
+    func uses(_ number: Int) -> Uses { .b }
+
+    func gradient(_ c: inout Backward) throws {
+      let indices = try c.b
+      let width = size[size.rank - 1]
+      var gradient = try c.g.reshape([-1, width])
+      if let paddingIdx { gradient = try gradient.maskedFill(indices.eq(Double(paddingIdx)).unsqueeze(1), .integer(0)) }
+      c[0] = try Tensor.zeros([entries, width], dtype: gradient.dtype).indexAdd(0, indices, gradient)
+    }
+
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+      let found = try withNoGrad { try inputs[0].indexSelect(0, inputs[1]).reshape(size) }
+      return [try found.recorded(self, inputs[0], other: inputs[1])]
     }
   }
 

@@ -16,7 +16,7 @@ struct Adam: Method {
     (amsgrad, decoupled) = try (options.boolean("amsgrad"), options.isDecoupled)
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
+  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
     let m = try group.moment(&slot.first, slot.parameter)
     let v = try group.moment(&slot.second, slot.parameter)
     let largest = amsgrad ? try group.moment(&slot.third, slot.parameter) : nil
@@ -51,7 +51,7 @@ struct NAdam: Method {
     (momentumDecay, decoupled) = try (options.number("momentum_decay"), options.isDecoupled)
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
+  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
     let m = try group.moment(&slot.first, slot.parameter)
     let v = try group.moment(&slot.second, slot.parameter)
     let step = Double(slot.steps)
@@ -85,7 +85,7 @@ struct Adamax: Method {
     (beta1, beta2) = try options.betas
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
+  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
     let m = try group.moment(&slot.first, slot.parameter)
     let norm = try group.moment(&slot.second, slot.parameter)
     mg_adamax(

@@ -14,7 +14,7 @@ struct RMSprop: Method {
     (alpha, momentum, centered) = try (options.number("alpha"), options.number("momentum"), options.boolean("centered"))
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
+  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
     let v = try group.moment(&slot.first, slot.parameter)
     let buffer = momentum > 0 ? try group.moment(&slot.second, slot.parameter) : nil
     let mean = centered ? try group.moment(&slot.third, slot.parameter) : nil
@@ -44,7 +44,7 @@ struct Adagrad: Method {
     (rateDecay, start) = try (options.number("lr_decay"), options.number("initial_accumulator_value"))
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
+  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
     let sum = try group.moment(&slot.first, slot.parameter, filledWith: start)
     mg_adagrad(
       target.dtype, target.count, target.parameter, target.gradient, sum, rate / (1 + Double(slot.steps - 1) * rateDecay), epsilon,
@@ -72,7 +72,7 @@ struct Adadelta: Method {
     rho = try options.number("rho", atMost: 1)
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
+  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
     let v = try group.moment(&slot.first, slot.parameter)
     let deltas = try group.moment(&slot.second, slot.parameter)
     mg_adadelta(target.dtype, target.count, target.parameter, target.gradient, v, deltas, rate, rho, epsilon, decay, maximize)

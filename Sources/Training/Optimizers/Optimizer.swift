@@ -66,7 +66,7 @@ public final class Optimizer {
   }
 
   /// The same for tensors whose elements lie apart: packed copies are updated, and the result copied back.
-  private func updateApart(_ parameter: Tensor, _ gradient: Tensor, _ slot: inout Slot, _ group: Group) throws {
+  private func updateApart(_ parameter: Tensor, _ gradient: Tensor, _ slot: inout KeptSlot, _ group: Group) throws {
     guard gradient.shape == parameter.shape else {
       throw TensorError(
         .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) has a gradient of shape \(gradient.shape)")
@@ -94,7 +94,7 @@ extension Optimizer {
   /// Parameters that share options.
   public final class Group {
     public let kind: OptimizerKind
-    @exclusivity(unchecked) public internal(set) var slots: [Slot]
+    @exclusivity(unchecked) public internal(set) var slots: [KeptSlot]
     private var values: [OptionValue]
     /// Made from the values.
     @exclusivity(unchecked) fileprivate var method: any Method
@@ -104,7 +104,7 @@ extension Optimizer {
     init(_ kind: OptimizerKind, _ parameters: [Tensor], _ values: [OptionValue]) throws {
       self.kind = kind
       method = try kind.method(values)
-      slots = parameters.map { Slot($0) }
+      slots = parameters.map { KeptSlot($0) }
       self.values = values
     }
 
@@ -132,7 +132,7 @@ extension Optimizer {
     /// Calls `body` with every parameter and its slot. The slots keep the parameters alive, so this does not count
     /// references, which would take longer than the rest of the walk.
     @inline(__always)
-    fileprivate func forEachSlot(_ body: (Tensor, inout Slot) throws -> Void) rethrows {
+    fileprivate func forEachSlot(_ body: (Tensor, inout KeptSlot) throws -> Void) rethrows {
       try slots.withUnsafeMutableBufferPointer { slots in
         for position in slots.indices {
           try Unmanaged.passUnretained(slots[position].parameter)._withUnsafeGuaranteedRef { try body($0, &slots[position]) }
@@ -166,7 +166,7 @@ extension Optimizer {
   }
 
   /// A parameter and what the optimizer remembers of it.
-  public struct Slot {
+  public struct KeptSlot {
     public let parameter: Tensor
     /// Updates so far, the one under way included.
     public internal(set) var steps = 0

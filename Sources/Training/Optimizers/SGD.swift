@@ -20,7 +20,7 @@ struct SGD: Method {
     }
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
+  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
     let first = slot.first == nil
     let buffer = momentum == 0 ? nil : try group.moment(&slot.first, slot.parameter)
     mg_sgd(

@@ -7,7 +7,7 @@ extension Tensor {
   /// Whether a write to this tensor needs no bookkeeping but the version: throws where PyTorch forbids the write.
   @inline(__always)
   func writesDirectly(_ operation: String) throws -> Bool {
-    if storage.isInference { try checkWritable(operation) }
+    if !storage.restrictions.isEmpty { try checkWritable(operation) }
     if !GradMode.isEnabled { return !layout.overlaps }
     guard !requiresGrad, base == nil else {
       try checkWritable(operation)
@@ -26,6 +26,10 @@ extension Tensor {
       throw TensorError(
         .autograd, operation + "_",
         "a tensor that was made in inference_mode cannot be written in place outside of it; clone() it first")
+    }
+    guard !storage.restrictions.contains(.packing) else {
+      throw TensorError(
+        .autograd, operation + "_", "a hook that packs saved tensors cannot write to the tensor it was given; clone() it first")
     }
     guard GradMode.isEnabled else { return }
     guard !flags.contains(.sharesInput) else {
@@ -90,13 +94,16 @@ extension Tensor {
     mg_convert_nd(dtype.kernel, dtype.kernel, &loop, written.data, data)
     bumpVersion()
     if let node = converted.node {
-      if converted === result { node.moveSavedOutput(to: self) }
+      if converted === result { node.moveKeptOutput(to: self) }
       try rebase(onto: node, index: converted.outputIndex)
     } else if gradNode != nil, GradMode.isEnabled {
       // Overwritten by something without history: the old one gets zeros.
-      let name = operation == "fill" ? "FillBackward2" : operation == "zero" ? "ZeroBackward0" : "CopyBackwards"
-      let zeros = Node(name, edges: Edges(edge)) { c in c[0] = try Tensor.zeros(like: c.g) }
-      try rebase(onto: base == nil ? zeros : nil, index: 0)
+      let overwritten = Overwritten(
+        nodeName: operation == "fill" ? "FillBackward2" : operation == "zero" ? "ZeroBackward0" : "CopyBackwards", shape: shape,
+        dtype: dtype)
+      let node = OperationNode(overwritten, edges: Edges(edge))
+      if GradMode.keepsConstants { try node.keepConstants([self, self]) }
+      try rebase(onto: base == nil ? node : nil, index: 0)
     }
     return self
   }
@@ -129,9 +136,10 @@ extension Tensor {
     let old = edge
     guard !(old.isNone && new == nil) else { return }
     let map = RegionMap(base: layout, region: region)
-    let node = Node("CopySlices", edges: Edges(new.map { [old, .node($0, index)] } ?? [old])) { c in
-      if c.needs(0) { c[0] = try map.erase(c.g) }
-      if new != nil, c.needs(1) { c[1] = try map.extract(c.g) }
+    let node = OperationNode(
+      CopySlices(map: map, hasPart: new != nil), edges: Edges(new.map { [old, .node($0, index)] } ?? [old]))
+    if GradMode.keepsConstants {
+      try node.keepConstants([self, Tensor(storage: storage, layout: region, dtype: dtype)])
     }
     if storage.isSaved { node.releaseObject(self) }
     moveRetained(to: node, index: 0)
@@ -144,10 +152,7 @@ extension Tensor {
   /// `grad_fn`: what computed this. A view whose base was written to since gets a new history: a view of the base as it is now.
   package var gradNode: Node? {
     guard let base else { return node }
-    if !flags.isDisjoint(with: [.viewWithoutGrad, .multiView]) {
-      if historySeen != storage.history, GradMode.isEnabled, !base.edge.isNone { Failure.note(staleViewError) }
-      return node
-    }
+    if isFixedView { return node }
     if historySeen != storage.history {
       historySeen = storage.history
       outputIndex = 0
@@ -156,7 +161,7 @@ extension Tensor {
         node = nil
       } else {
         let map = RegionMap(base: base.layout, region: layout)
-        let new = Node("AsStridedBackward0", edges: Edges(source)) { c in c[0] = try map.spread(c.g) }
+        let new = OperationNode(Extract(map: map), edges: Edges(source))
         moveRetained(to: new, index: 0)
         node = new
       }
@@ -166,9 +171,12 @@ extension Tensor {
 }
 
 extension Tensor {
+  /// Whether this is a view that could not be written to, and so does not follow its base.
+  var isFixedView: Bool { !flags.isDisjoint(with: [.viewWithoutGrad, .multiView]) }
+
   /// Views that could not be written to do not follow a write to their base either: using one after that is an error,
   /// since its history would be that of elements which are gone.
-  private var staleViewError: TensorError {
+  var staleViewError: TensorError {
     TensorError(
       .autograd, "",
       flags.contains(.viewWithoutGrad)
@@ -181,7 +189,7 @@ extension Tensor {
 /// A region of a base tensor, both given by their layouts in one storage: reading it, its adjoint, and clearing it.
 /// All three work on tensors of the base's or the region's shape, whatever memory those have, and differentiate into
 /// each other.
-private struct RegionMap {
+struct RegionMap: Sendable {
   let base: Layout
   let region: Layout
 
@@ -200,7 +208,7 @@ private struct RegionMap {
   func extract(_ whole: Tensor) throws -> Tensor {
     let image = try image(whole.dtype)
     try image.base.assign(whole)
-    return try image.region.copied().recorded("AsStridedBackward0", whole) { c in c[0] = try spread(c.g) }
+    return try image.region.copied().recorded(Extract(map: self), whole)
   }
 
   /// Zeros of the base's shape with `part` in the region. Elements that share a place, as those of an expanded view do,
@@ -214,7 +222,7 @@ private struct RegionMap {
       for dimension in shared { place = try place.narrow(dimension, 0, 1) }
       try place.assign(total)
     }
-    return try image.base.copied().recorded("AsStridedScatterBackward0", part) { c in c[0] = try extract(c.g) }
+    return try image.base.copied().recorded(Spread(map: self), part)
   }
 
   /// A tensor of the base's shape with zeros in the region.
@@ -222,7 +230,73 @@ private struct RegionMap {
     let image = try image(whole.dtype)
     try image.base.assign(whole)
     try image.region.assign(Tensor.zeros([], dtype: whole.dtype))
-    return try image.base.copied().recorded("AsStridedScatterBackward0", whole) { c in c[0] = try erase(c.g) }
+    return try image.base.copied().recorded(Erase(map: self), whole)
+  }
+
+  /// A tensor of the base's shape with `part`, or zeros, in the region.
+  func replace(_ whole: Tensor, _ part: Tensor?) throws -> Tensor {
+    let image = try image(whole.dtype)
+    try image.base.assign(whole)
+    try image.region.assign(part ?? Tensor.zeros([], dtype: whole.dtype))
+    return try image.base.copied()
+  }
+}
+
+/// A view of the base as it is now.
+struct Extract: Operation {
+  let map: RegionMap
+  var nodeName: String { "AsStridedBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try map.spread(c.g) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try map.extract(inputs[0])] }
+}
+
+private struct Spread: Operation {
+  let map: RegionMap
+  var nodeName: String { "AsStridedScatterBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try map.extract(c.g) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try map.spread(inputs[0])] }
+}
+
+private struct Erase: Operation {
+  let map: RegionMap
+  var nodeName: String { "AsStridedScatterBackward0" }
+  func gradient(_ c: inout Backward) throws { c[0] = try map.erase(c.g) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try map.erase(inputs[0])] }
+}
+
+/// A base after a write to a view of it: of what it was, and of what was written if that has a history.
+struct CopySlices: Operation {
+  let map: RegionMap
+  let hasPart: Bool
+
+  var nodeName: String { "CopySlices" }
+
+  func gradient(_ c: inout Backward) throws {
+    if c.needs(0) { c[0] = try map.erase(c.g) }
+    if hasPart, c.needs(1) { c[1] = try map.extract(c.g) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    // What was written is known, if as a constant.
+    let (whole, part) = (inputs[0], inputs.count > 1 ? inputs[1] : nil)
+    let y = try map.replace(whole, part)
+    return [try hasPart ? y.recorded(self, inputs) : y.recorded(self, [whole], part.map { [$0] } ?? [])]
+  }
+}
+
+/// A tensor that was overwritten by something without history: its old one gets zeros.
+struct Overwritten: Operation {
+  let nodeName: String
+  let shape: Shape
+  let dtype: DType
+
+  func gradient(_ c: inout Backward) throws { c[0] = try Tensor.zeros(shape, dtype: dtype) }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    guard inputs.count > 1 else {
+      throw TensorError(.autograd, "replay", "what overwrote a tensor of shape \(shape) had no history and is not known")
+    }
+    return [try inputs[1].copied().recorded(self, [inputs[0]], [inputs[1]])]
   }
 }
 
@@ -238,7 +312,7 @@ extension Node {
     var stack = [self]
     while let node = stack.popLast() {
       guard seen.insert(ObjectIdentifier(node)).inserted else { continue }
-      node.replaceSaved(object)
+      node.replaceKept(object)
       for index in 0..<node.edges.count {
         if case .node(let next, _) = node.edges[index] { stack.append(next) }
       }

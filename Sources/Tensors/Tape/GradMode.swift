@@ -9,12 +9,16 @@ public enum GradMode {
   package static let noGrad: UInt32 = 1
   package static let inference: UInt32 = 2
   package static let anomaly: UInt32 = 4
+  /// Nodes keep the inputs that have no gradient too (see Replay).
+  package static let constants: UInt32 = 8
   /// The bits above the modes proper number the hooks on saved values that are in force (see SavedTensorHooks).
   package static let width: UInt32 = 8
   static let mask: UInt32 = 0xff
 
   @inline(__always)
   static var hasSavedTensorHooks: Bool { bits > mask }
+  @inline(__always)
+  static var keepsConstants: Bool { bits & constants != 0 }
 
   /// The modes in force, as a word that can be kept and put back.
   @inline(__always)

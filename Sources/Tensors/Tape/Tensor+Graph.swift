@@ -64,7 +64,7 @@ extension Tensor {
   package var accumulator: Node {
     let extras = self.extending
     if let made = extras.accumulator { return made }
-    let made = Node(leaf: self)
+    let made = AccumulateNode(self)
     extras.accumulator = made
     return made
   }
@@ -72,29 +72,29 @@ extension Tensor {
 
 extension Node {
   /// The nodes that this one feeds, with the number of their output, from 0; nil where an input is frozen or constant.
-  /// Leaves appear as `AccumulateGrad`. Fused operations show the nodes that PyTorch has in their place.
-  public var nextFunctions: [(node: Node?, index: Int)] {
-    var list = (0..<edges.count).map { Node.target(edges[$0]) }
-    switch name {
-    case "AddmmBackward0" where isFused: list = [list[2], list[0], wrapped(list[1], "TBackward0")]
-    case "MmBackward0" where isFused: list[1] = wrapped(list[1], "TBackward0")
-    case "NllLossBackward0" where isFused: list = [wrapped(list[0], "LogSoftmaxBackward0")]
-    case "MulBackward0", "AddBackward0", "SubBackward0", "DivBackward0": break
-    default: if number != nil { list.removeLast() }
+  /// Leaves appear as `AccumulateGrad`. A fused node shows those that it stands for, and runs as they do from then on.
+  public func nextFunctions() throws -> [(node: Node?, index: Int)] {
+    let shown = try unfused()
+    return (0..<shown.edges.count).map { number in
+      switch shown.edges[number] {
+      case .none: (nil, 0)
+      case .node(let node, let index): (node, Int(index))
+      case .leaf(let leaf): (leaf.accumulator, 0)
+      }
     }
-    return list
   }
 
-  private static func target(_ edge: Edge) -> (node: Node?, index: Int) {
-    switch edge {
-    case .none: (nil, 0)
-    case .node(let node, let index): (node, Int(index))
-    case .leaf(let leaf): (leaf.accumulator, 0)
-    }
+  /// The node that runs in this one's place: itself, or what a fused one stands for, made when first asked for.
+  package func unfused() throws -> Node {
+    if let made = extras?.expansion { return made }
+    guard let made = try data?.expanded(self) else { return self }
+    extending.expansion = made
+    extending.expandedAt = Tape.last.number
+    return made
   }
 
   /// Adds a hook that runs when backward reaches this node, before or after its formula; returns what removes it.
-  package func addHook(_ hook: NodeHook, beforeFormula: Bool) -> () -> Void {
+  package func addHook(_ hook: NodeHook, beforeFormula: Bool) throws -> () -> Void {
     let list: WritableKeyPath<NodeHooks, [NodeHook]> = beforeFormula ? \.before : \.after
     if let leaf = variable {
       let extras = leaf.extending
@@ -102,30 +102,38 @@ extension Node {
       LeafHooks.note()
       return { [weak extras] in extras?.nodeHooks[keyPath: list].removeAll { $0 === hook } }
     }
+    // Hooks are given the gradients of the inputs that are shown.
+    _ = try unfused()
     let extras = self.extending
     extras.hooks[keyPath: list].append(hook)
     return { [weak extras] in extras?.hooks[keyPath: list].removeAll { $0 === hook } }
   }
 
-  private func wrapped(_ inner: (node: Node?, index: Int), _ name: String) -> (node: Node?, index: Int) {
-    guard let node = inner.node else { return inner }
-    return (Node(name, edges: Edges(.node(node, Int32(inner.index)))) { _ in }, 0)
+  /// What `saved_…` can be asked for, by name: kept values, and attributes.
+  package enum Saved {
+    case tensor(Tensor)
+    case attribute(Any)
+    /// Of that name, but nothing is kept there.
+    case nothing
   }
 
-  /// The leaf behind an `AccumulateGrad`.
-  public var variable: Tensor? { extras?.variable }
-
-  /// A saved value by its name: self, other, result, or an input's own name.
-  public func saved(named name: String) throws -> Tensor? {
-    let slots: [String: UInt8] = [
-      "self": 0, "input": 0, "mat1": 0, "exponent": 1, "other": 1, "weight": 1, "mat2": 1, "target": 1, "vec2": 1, "result": 7, "output": 7,
-    ]
-    guard let slot = slots[name] else {
-      throw TensorError(
-        .argument, "grad_fn",
-        "no saved value is called saved_\(name); there are \(slots.keys.sorted().map { "saved_" + $0 }.joined(separator: ", "))")
+  /// A kept value or an attribute by its name: self, other, result, or an input's or an option's own.
+  package func saved(named name: String) throws -> Saved {
+    let shown = try unfused()
+    guard let data = shown.data else { throw noSaved(name, []) }
+    if let slot = data.slotNames.first(where: { $0.key == name })?.value {
+      if let kept = try shown.keptValue(slot) { return .tensor(kept) }
+      if let number = data.attribute(name) { return .attribute(number) }
+      return .nothing
     }
-    if slot == 1, let number { return try Tensor.full([], number, dtype: number.ownDType) }
-    return try savedValue(slot)
+    if let found = data.attribute(name) { return .attribute(found) }
+    throw noSaved(name, data.slotNames.map(\.key))
+  }
+
+  private func noSaved(_ name: String, _ known: [String]) -> TensorError {
+    TensorError(
+      .argument, "grad_fn",
+      "\(self.name) has no saved value called saved_\(name)\(known.isEmpty ? "" : "; there are \(known.map { "saved_" + $0 }.joined(separator: ", "))")"
+    )
   }
 }

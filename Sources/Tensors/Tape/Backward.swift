@@ -11,6 +11,8 @@ package struct Backward: ~Copyable {
   /// Whether the gradients themselves will be differentiated, so that formulas must be made of operations.
   package let createsGraph: Bool
   private let wanted: UInt64
+  /// A plain number in the place of input 1.
+  var number: Scalar?
   private var r0: Tensor?
   private var r1: Tensor?
   private var r2: Tensor?
@@ -69,17 +71,21 @@ package struct Backward: ~Copyable {
   @inline(__always)
   package func needs(_ index: Int) -> Bool { !node.edges[index].isNone && (index > 63 || wanted >> UInt64(index) & 1 == 1) }
 
-  // The saved values by their names in formulas. Throws when they were freed or written to.
-  package var a: Tensor { get throws { try input(0) } }
-  package var b: Tensor { get throws { try input(1) } }
-  package var c: Tensor { get throws { try input(2) } }
-  package var y: Tensor { get throws { try node.unpack(7, graph: createsGraph) } }
+  // The kept values by their names in formulas. Throws when they were freed or written to.
+  package var a: Tensor { get throws { try read(.input(0)) } }
+  package var b: Tensor { get throws { try read(.input(1)) } }
+  package var c: Tensor { get throws { try read(.input(2)) } }
+  package var d: Tensor { get throws { try read(.input(3)) } }
+  package var y: Tensor { get throws { try read(.output) } }
+  package var own: Tensor { get throws { try read(.own(0)) } }
+  package var own1: Tensor { get throws { try read(.own(1)) } }
 
-  package func input(_ index: UInt8) throws -> Tensor {
-    if index == 1, let number = node.number {
+  @inline(__always)
+  package func read(_ slot: KeptSlot) throws -> Tensor {
+    if let number, slot == .input(1) {
       return try Tensor.full([], number, dtype: number.category == .floating ? g.dtype : number.promoted(with: g.dtype))
     }
-    return try node.unpack(index, graph: createsGraph)
+    return try node.read(slot, graph: createsGraph)
   }
 
   /// The gradient of input `index`.

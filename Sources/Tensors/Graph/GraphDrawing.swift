@@ -40,7 +40,7 @@ public struct GraphDrawing {
       if let known = numbers[ObjectIdentifier(node)] { return known }
       let number = items.count
       numbers[ObjectIdentifier(node)] = number
-      let next = node.nextFunctions
+      let next = (try? node.nextFunctions()) ?? []
       items.append(Item(node: node, next: next.map { $0.node == nil ? .constant : .beyond }))
       for (position, target) in next.enumerated().reversed() {
         if let target = target.node { stack.append((target, number, position)) }
@@ -183,12 +183,22 @@ extension Tensor {
 }
 
 extension Node {
-  /// The saved values that are still there, as `self = 2.0`.
+  /// The kept values that are still there, as `self = 2.0`.
   fileprivate var savedSummary: [String] {
-    guard !isReleased else { return [] }
-    return [("self", 0), ("other", 1), ("result", 7)].compactMap { name, slot in
-      guard let value = (try? savedValue(UInt8(slot))) ?? nil else { return nil }
-      return "\(name) = \(value.brief)"
+    guard !isReleased, let shown = try? unfused(), let names = shown.data?.slotNames else { return [] }
+    return names.compactMap { name, slot in
+      if let value = (try? shown.keptValue(slot)) ?? nil { return "\(name) = \(value.brief)" }
+      return (shown.data?.attribute(name) as? Scalar).map { "\(name) = \($0.brief)" }
+    }
+  }
+}
+
+extension Scalar {
+  fileprivate var brief: String {
+    switch self {
+    case .real(let real): "\(real)"
+    case .integer(let integer): "\(integer)"
+    case .boolean(let flag): "\(flag)"
     }
   }
 }

@@ -41,7 +41,7 @@ package enum CustomFunction {
       }
       try output.checkWritable(name)
     }
-    guard GradMode.isEnabled, inputs.contains(where: \.requiresGrad) else {
+    guard GradMode.isEnabled, try inputs.contains(where: { try $0.feeds() }) else {
       return outputs.map { output, role in
         // Another object than the input, which keeps its own history.
         let result = role != .dirty && inputs.contains { $0 === output } ? output.alias() : output
@@ -50,29 +50,9 @@ package enum CustomFunction {
       }
     }
 
-    let forms = inputs.map { (shape: $0.shape, dtype: $0.dtype) }
-    let results = outputs.map { (shape: $0.tensor.shape, dtype: $0.tensor.dtype) }
-    let node = Node(name, edges: Edges(inputs.map(\.edge))) { pass in
-      var arrived = results.count > 1 ? pass.gradients : [pass.g]
-      while arrived.count < results.count { arrived.append(nil) }
-      if gradient.materializes {
-        for (index, form) in results.enumerated() where arrived[index] == nil && form.dtype.isFloating {
-          arrived[index] = try Tensor.zeros(form.shape, dtype: form.dtype)
-        }
-      }
-      let node = pass.node
-      let saved = try node.keptValues(graph: pass.createsGraph)
-      let once = gradient.isOnceDifferentiable
-      let found = try withGradMode(enabled: GradMode.isEnabled && !once) { try gradient.body(saved, arrived) }
-      guard found.count == forms.count else {
-        throw TensorError(.argument, name, "backward returned \(found.count) gradients for \(forms.count) inputs")
-      }
-      for (index, gradient) in found.enumerated() where pass.needs(index) {
-        guard let gradient else { continue }
-        let fitted = try fit(gradient, to: forms[index], name, index)
-        pass[index] = once && pass.createsGraph ? undifferentiable(fitted, node, name) : fitted
-      }
-    }
+    let node = CustomNode(
+      name, gradient, inputs: inputs.map { ($0.shape, $0.dtype) }, outputs: outputs.map { ($0.tensor.shape, $0.tensor.dtype) },
+      edges: Edges(try inputs.map { try $0.feeds() ? $0.edge : .none }))
     if outputs.count > 1 { node.setOutputs(outputs.count) }
     try node.keep(
       saved.map { tensor in
@@ -103,13 +83,56 @@ package enum CustomFunction {
     result.outputIndex = index
     return result
   }
+}
 
-  private static func fit(_ gradient: Tensor, to form: (shape: Shape, dtype: DType), _ name: String, _ index: Int) throws -> Tensor {
+/// The node of a function whose author is a script (or a host): its gradient is a closure, which the tape knows nothing of.
+private final class CustomNode: Node {
+  private typealias Form = (shape: Shape, dtype: DType)
+  private let title: String
+  private let gradient: CustomFunction.Gradient
+  private let inputs: [Form]
+  private let outputs: [Form]
+
+  init(
+    _ title: String, _ gradient: CustomFunction.Gradient, inputs: [(Shape, DType)], outputs: [(Shape, DType)], edges: Edges
+  ) {
+    self.title = title
+    self.gradient = gradient
+    self.inputs = inputs.map { ($0, $1) }
+    self.outputs = outputs.map { ($0, $1) }
+    super.init(edges: edges)
+  }
+
+  override var name: String { title }
+
+  override func run(_ pass: inout Backward) throws {
+    var arrived = outputs.count > 1 ? pass.gradients : [pass.g]
+    while arrived.count < outputs.count { arrived.append(nil) }
+    if gradient.materializes {
+      for (index, form) in outputs.enumerated() where arrived[index] == nil && form.dtype.isFloating {
+        arrived[index] = try Tensor.zeros(form.shape, dtype: form.dtype)
+      }
+    }
+    let kept = try keptValues(graph: pass.createsGraph)
+    let once = gradient.isOnceDifferentiable
+    let found = try withGradMode(enabled: GradMode.isEnabled && !once) { try gradient.body(kept, arrived) }
+    guard found.count == inputs.count else {
+      throw TensorError(.argument, title + place, "backward returned \(found.count) gradients for \(inputs.count) inputs")
+    }
+    for (index, gradient) in found.enumerated() where pass.needs(index) {
+      guard let gradient else { continue }
+      let fitted = try fit(gradient, index)
+      pass[index] = once && pass.createsGraph ? undifferentiable(fitted) : fitted
+    }
+  }
+
+  private func fit(_ gradient: Tensor, _ index: Int) throws -> Tensor {
     var gradient = gradient
+    let form = inputs[index]
     if gradient.shape != form.shape {
-      guard let reached = try? Shape.broadcast(form.shape, gradient.shape, name), reached == gradient.shape else {
+      guard let reached = try? Shape.broadcast(form.shape, gradient.shape, title), reached == gradient.shape else {
         throw TensorError(
-          .shape, name,
+          .shape, title + place,
           "backward returned a gradient of shape \(gradient.shape) for input \(index: index), which has shape \(form.shape)")
       }
       gradient = try gradient.summed(to: form.shape)
@@ -118,12 +141,22 @@ package enum CustomFunction {
   }
 
   /// A gradient that raises when it is itself differentiated.
-  private static func undifferentiable(_ gradient: Tensor, _ node: Node, _ name: String) -> Tensor {
+  private func undifferentiable(_ gradient: Tensor) -> Tensor {
     let result = gradient.alias()
-    result.node = Node("OnceDifferentiableBackward", edges: node.edges) { _ in
-      throw TensorError(
-        .autograd, name, "the gradient was declared once_differentiable, so that it cannot be differentiated itself")
-    }
+    result.node = OperationNode(OnceDifferentiable(function: title), edges: edges)
     return result
+  }
+}
+
+private struct OnceDifferentiable: Operation {
+  let function: String
+  var nodeName: String { "OnceDifferentiableBackward" }
+
+  func gradient(_ c: inout Backward) throws { throw error }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { throw error }
+
+  private var error: TensorError {
+    TensorError(
+      .autograd, function, "the gradient was declared once_differentiable, so that it cannot be differentiated itself")
   }
 }

@@ -1,7 +1,6 @@
 // Values kept for backward: what is stored, how it is checked when it is wanted again, and the hooks that can take its
 // place (to offload it, or to compute it anew).
 
-import CKernels
 import Synchronization
 
 /// A value kept for backward, and the storage's version when it was kept.
@@ -13,29 +12,42 @@ struct SavedTensor {
   private let tag: UInt32
 
   @inline(__always)
-  init(_ tensor: Tensor, version: UInt32, slot: UInt8) {
-    self.tensor = tensor
-    self.version = version
-    tag = UInt32(slot) | tensor.replacements << 8
+  init(_ tensor: Tensor, _ slot: KeptSlot) {
+    self.init(tensor, version: tensor.storage.version, slot)
   }
 
-  /// The input's number, or 7 for the output.
   @inline(__always)
-  var slot: UInt8 { UInt8(truncatingIfNeeded: tag) }
+  private init(_ tensor: Tensor, version: UInt32, _ slot: KeptSlot) {
+    self.tensor = tensor
+    self.version = version
+    tag = UInt32(slot.rawValue) | tensor.replacements << 8
+  }
+
+  @inline(__always)
+  var slot: KeptSlot { KeptSlot(rawValue: UInt8(truncatingIfNeeded: tag)) }
 
   /// Whether this is `slot`, and neither was written to nor replaced since it was kept.
   @inline(__always)
-  func isIntact(_ slot: UInt8) -> Bool {
-    tag == UInt32(slot) | tensor.replacements << 8 && tensor.storage.version == version
+  func isIntact(_ slot: KeptSlot) -> Bool {
+    tag == UInt32(slot.rawValue) | tensor.replacements << 8 && tensor.storage.version == version
   }
 
   /// Whether the object has other elements than it had.
   var isReplaced: Bool { tag >> 8 != tensor.replacements & 0xff_ffff }
+
+  /// The same held by another object with these elements, or a copy of them, in this slot or another. One that was written to
+  /// or replaced stays recognisable: no version is that high.
+  func moved(to object: Tensor, _ slot: KeptSlot? = nil) -> SavedTensor {
+    let isIntact = isIntact(self.slot)
+    return SavedTensor(
+      object, version: !isIntact ? (isReplaced ? .max : version) : object.storage === tensor.storage ? version : object.storage.version,
+      slot ?? self.slot)
+  }
 }
 
 /// A value in whose place hooks keep something else.
 struct PackedTensor {
-  let slot: UInt8
+  let slot: KeptSlot
   /// Gives the value back; throws what the hook throws.
   let unpack: () throws -> Tensor
 }
@@ -58,7 +70,7 @@ struct KeptTensor {
     self.tensor = tensor.detach()
     tensor.storage.isSaved = true
     version = tensor.storage.version
-    unpack = try SavedTensorHooks.current?.pack(self.tensor)
+    unpack = try SavedTensorHooks.current?.packing(self.tensor)
   }
 }
 
@@ -80,6 +92,16 @@ public final class SavedTensorHooks {
 
   deinit {
     Registry.hooks.withLock { $0[number] = nil }
+  }
+
+  /// What gives a value back that the hooks have seen. They may keep it, but not write to it, which would be a write to the
+  /// user's own tensor.
+  func packing(_ tensor: Tensor) throws -> () throws -> Tensor {
+    let storage = tensor.storage
+    let restrictions = storage.restrictions
+    storage.restrictions.insert(.packing)
+    defer { storage.restrictions = restrictions }
+    return try pack(tensor.detach())
   }
 
   /// The modes with these hooks in force.
@@ -105,43 +127,5 @@ public final class SavedTensorHooks {
         if number != 0, hooks.withLock({ $0[number] == nil }) { return number }
       }
     }
-  }
-}
-
-/// The first error on this thread of code that cannot throw. Recording an operation does not fail half-way; what goes
-/// wrong in it is noted here and thrown by the layer above when the operation is over.
-package enum Failure {
-  private final class Box {
-    let error: any Error
-    init(_ error: any Error) { self.error = error }
-  }
-
-  static func note(_ error: any Error) {
-    guard mg_thread().pointee.failure == nil else { return }
-    mg_thread().pointee.failure = Unmanaged.passRetained(Box(error)).toOpaque()
-  }
-
-  /// Throws what was noted, and forgets it.
-  @inline(__always)
-  package static func check() throws {
-    if mg_thread().pointee.failure != nil { try rethrow() }
-  }
-
-  /// Takes what was noted away while other code runs; to be given back by `restore`.
-  package static func setAside() -> UnsafeMutableRawPointer? {
-    defer { mg_thread().pointee.failure = nil }
-    return mg_thread().pointee.failure
-  }
-
-  package static func restore(_ noted: UnsafeMutableRawPointer?) {
-    guard let noted else { return }
-    try? check()
-    mg_thread().pointee.failure = noted
-  }
-
-  private static func rethrow() throws {
-    guard let noted = mg_thread().pointee.failure else { return }
-    mg_thread().pointee.failure = nil
-    throw Unmanaged<Box>.fromOpaque(noted).takeRetainedValue().error
   }
 }

@@ -45,7 +45,7 @@ struct Run {
 
   /// Gives a root its gradient, 1 where none is given.
   private mutating func seed(_ root: Tensor, _ given: Tensor?, at position: Int = 0, _ operation: String) throws {
-    guard root.requiresGrad else {
+    guard try root.feeds() else {
       throw TensorError(.autograd, "", "element \(position) of tensors does not require grad and does not have a grad_fn")
     }
     var gradient: Tensor
@@ -77,6 +77,7 @@ struct Run {
     self.accumulating = accumulating
     captured = Array(repeating: nil, count: inputs.count)
     for (position, input) in inputs.enumerated() {
+      _ = try input.feeds()
       switch input.edge {
       case .none:
         throw TensorError(
@@ -100,13 +101,14 @@ struct Run {
       visit(root.edge)
       while let top = stack.last {
         let node = top.node
-        if top.next < node.edges.count {
+        let edges = edges(of: node)
+        if top.next < edges.count {
           stack[stack.count - 1].next += 1
-          visit(node.edges[top.next])
+          visit(edges[top.next])
         } else {
           stack.removeLast()
           var leads = capturedNodes.contains(ObjectIdentifier(node))
-          for index in 0..<node.edges.count where !leads { leads = isWanted(node.edges[index], relevant) }
+          for index in 0..<edges.count where !leads { leads = isWanted(edges[index], relevant) }
           if leads { relevant.insert(ObjectIdentifier(node)) }
         }
       }
@@ -123,6 +125,15 @@ struct Run {
   }
 
   // MARK: Walking
+
+  /// The node that computes in `node`'s turn: what a fused one stands for, if somebody had looked before the run began.
+  @inline(__always)
+  private func runner(of node: Node) -> Node {
+    guard let extras = node.extras, let expansion = extras.expansion, extras.expandedAt < number else { return node }
+    return expansion
+  }
+
+  private func edges(of node: Node) -> Edges { runner(of: node).edges }
 
   /// Runs backward from several roots.
   mutating func execute(_ roots: [Tensor], _ gradients: [Tensor?], _ operation: String) throws {
@@ -142,8 +153,6 @@ struct Run {
 
   @inline(__always)
   private mutating func execute(seeding seed: (inout Run) throws -> Void) throws {
-    // What recording could not throw, where no layer above has done it since.
-    try Failure.check()
     let saved = GradMode.bits
     let caller = mg_thread().pointee.caller
     defer {
@@ -182,7 +191,11 @@ struct Run {
   @inline(__always)
   private mutating func pass(on pass: inout Backward, from node: Node) throws {
     pass.finish()
-    if !options.retainGraph { node.releaseSaved(at: site) }
+    if !options.retainGraph {
+      node.releaseKept(at: site)
+      if let extras = node.extras { extras.expansion?.releaseKept(at: site) }
+    }
+    let node = pass.node
     for index in 0..<node.edges.count {
       guard var gradient = pass.take(index), pass.needs(index) else { continue }
       if let forms = node.forms { gradient = try fitted(gradient, to: forms.forms[index]) }
@@ -192,9 +205,10 @@ struct Run {
   }
 
   /// Undoes broadcasting and promotion.
-  private func fitted(_ gradient: Tensor, to form: (shape: Shape, dtype: DType)) throws -> Tensor {
+  private func fitted(_ gradient: Tensor, to form: (shape: Shape, dtype: DType?)) throws -> Tensor {
     let summed = gradient.shape == form.shape ? gradient : try gradient.summed(to: form.shape)
-    return summed.dtype == form.dtype ? summed : try summed.to(form.dtype)
+    guard let dtype = form.dtype, dtype != summed.dtype else { return summed }
+    return try summed.to(dtype)
   }
 
   private mutating func fullTurn(_ node: Node) throws {
@@ -216,9 +230,10 @@ struct Run {
     guard let g = gradients.first(where: { $0 != nil }) ?? nil else { return }
 
     let isSeveral = node.flags.contains(.multipleOutputs)
+    let runner = runner(of: node)
     var pass = Backward(
-      node, gradients[0] ?? g, isSeveral ? gradients : [], createsGraph: options.createGraph, wanted: wanted)
-    try node.run(&pass)
+      runner, gradients[0] ?? g, isSeveral ? gradients : [], createsGraph: options.createGraph, wanted: wanted)
+    try runner.run(&pass)
     if detectsAnomaly { try pass.checkNumbers(startedAt: site) }
     if let hooks = node.extras?.hooks.after, !hooks.isEmpty { try run(hooks, on: &pass, node, gradients) }
     try self.pass(on: &pass, from: node)
@@ -229,7 +244,8 @@ struct Run {
     guard let relevant else { return ~0 }
     guard relevant.contains(ObjectIdentifier(node)) else { return 0 }
     var wanted: UInt64 = 0
-    for index in 0..<node.edges.count where isWanted(node.edges[index], relevant) { wanted |= 1 << UInt64(min(index, 63)) }
+    let edges = edges(of: node)
+    for index in 0..<edges.count where isWanted(edges[index], relevant) { wanted |= 1 << UInt64(min(index, 63)) }
     return wanted
   }
 
@@ -311,7 +327,8 @@ struct Run {
         if leaf.extras?.hasHooks ?? false { expected[ObjectIdentifier(leaf), default: 0] += 1 }
       case .node(let node, _):
         guard seen.insert(ObjectIdentifier(node)).inserted, relevant?.contains(ObjectIdentifier(node)) ?? true else { continue }
-        for index in 0..<node.edges.count { stack.append(node.edges[index]) }
+        let edges = edges(of: node)
+        for index in 0..<edges.count { stack.append(edges[index]) }
       }
     }
   }
@@ -418,10 +435,11 @@ struct Run {
 
   /// Those that follow a node's formula.
   private func run(_ hooks: [NodeHook], on pass: inout Backward, _ node: Node, _ gradients: [Tensor?]) throws {
-    var inputs = try (0..<node.edges.count).map { index in
+    let runner = pass.node
+    var inputs: [Tensor?] = []
+    for index in 0..<runner.edges.count {
       let gradient = pass.take(index)
-      guard let gradient, let forms = node.forms else { return gradient }
-      return try fitted(gradient, to: forms.forms[index])
+      inputs.append(try runner.forms.flatMap { forms in try gradient.map { try fitted($0, to: forms.forms[index]) } } ?? gradient)
     }
     for hook in hooks {
       inputs = try hook.seen(inputs, gradients, replacing: inputs, "hook of \(node.name)")
@@ -456,7 +474,8 @@ struct Run {
         if leaf.reachedBy == number, seen.insert(ObjectIdentifier(leaf)).inserted { leaves.append(leaf) }
       case .node(let node, _):
         if seen.insert(ObjectIdentifier(node)).inserted {
-          for index in 0..<node.edges.count { stack.append(node.edges[index]) }
+          let edges = edges(of: node)
+          for index in 0..<edges.count { stack.append(edges[index]) }
         }
       }
     }

@@ -107,13 +107,12 @@ extension Tensor {
 extension Node {
   /// Why no gradient can pass this node, if that is so.
   fileprivate var blocksAll: String? {
-    switch name {
-    case "ReluBackward0":
-      guard let y = try? savedValue(7), let some = try? withNoGrad({ try y.detach().gt(0).any().item() }) else { return nil }
+    switch data?.passage {
+    case .nothing: return "lets nothing pass: its derivative is 0"
+    case .wherePositive:
+      guard let y = try? keptValue(.output), let some = try? withNoGrad({ try y.detach().gt(0).any().item() }) else { return nil }
       return some == .boolean(false) ? "lets nothing pass: all \(y.count) of its outputs are 0 (a dead ReLU)" : nil
-    case "FloorBackward0", "CeilBackward0", "RoundBackward0", "TruncBackward0", "SignBackward0", "FloorDivideBackward0":
-      return "lets nothing pass: its derivative is 0"
-    default: return nil
+    case .everywhere, nil: return nil
     }
   }
 }
