@@ -46,6 +46,8 @@ public final class Tensor {
   @exclusivity(unchecked) var reachedBy: UInt32 = 0
   /// How often other elements took the place of this object's (see SavedTensor).
   @exclusivity(unchecked) private(set) var replacements: UInt32 = 0
+  /// The script's line where that happened last.
+  @exclusivity(unchecked) private(set) var replacedAt: UInt32 = 0
   /// The script's line where the history was cut off (see the flags).
   @exclusivity(unchecked) var cutAt: UInt32 = 0
   /// What computed this; nil for leaves. Read it through `gradNode`, which brings views up to date.
@@ -182,13 +184,13 @@ public final class Tensor {
     return self
   }
 
-  /// Makes this object show `other`'s elements (`x.data = t`): same dtype; any shape, as in PyTorch.
+  /// Makes this object show `other`'s elements (`x.data = t`): same dtype; any shape, as in PyTorch. A backward that needs
+  /// the old ones raises, where PyTorch takes the new ones for them.
   public func setData(_ other: Tensor) throws {
     guard other.dtype == dtype else {
       throw TensorError(.dtype, "data", "elements of \(other.dtype) were assigned to a tensor of \(dtype)")
     }
-    // Of the same shape they can serve a backward that expects the old ones, as in PyTorch.
-    if other.shape != shape { replacements &+= 1 }
+    noteReplacement()
     storage = other.storage
     layout = other.layout
     base = nil
@@ -201,11 +203,16 @@ public final class Tensor {
     // No node that has kept this tensor takes it for what it was.
     nothing.version = storage.version &+ 1
     storage = nothing
-    replacements &+= 1
+    noteReplacement()
     layout = Layout([0])
     node = nil
     base = nil
     gradient = nil
+  }
+
+  private func noteReplacement() {
+    replacements &+= 1
+    replacedAt = mg_site()
   }
 
   /// Counts a write to the storage.

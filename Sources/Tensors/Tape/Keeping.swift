@@ -121,7 +121,7 @@ extension Node {
     guard !value.isReplaced else {
       throw TensorError(
         .autograd, name + place,
-        "the elements of a value needed for its gradient, \(slot.phrase), were replaced since the forward pass (by x.data = … or free()); it has shape \(tensor.shape) now"
+        "the elements of a value needed for its gradient, \(slot.phrase), were replaced since the forward pass (by x.data = … or free()\(Site.phrase(tensor.replacedAt))); it has shape \(tensor.shape) now"
       )
     }
     guard tensor.storage.version == value.version else {

@@ -1,0 +1,112 @@
+// The laws of what nodes keep: a graph alone can be computed again with other values, and nothing that a formula reads can
+// change unnoticed.
+
+import Tensors
+import Testing
+
+@Suite struct TapeLawTests {
+  /// A graph computed again with other values of its leaves gives, bit for bit, what calling the operation again gives; and
+  /// so do the gradients from there. Once with every float input a leaf, once with each alone, the others being constants.
+  @Test(arguments: Catalogue.operations) func replay(_ operation: TensorOperation) throws {
+    for example in operation.examples {
+      let count = try example.call().inputs.count
+      for chosen in [nil] + (count > 1 ? (0..<count).map { Optional($0) } : []) {
+        for dtype in [DType.float32, .float64] {
+          let path = "\(example.text) in \(dtype)" + (chosen.map { ", input \($0) alone" } ?? "")
+          let first = try Replay.recording { () throws -> (call: Call, outputs: [Tensor]) in
+            let call = try example.call(dtype, requiringGrad: { chosen == nil || $0 == chosen })
+            return (call, try call.outputs())
+          }
+          let roots = first.outputs.filter { $0.requiresGrad && !$0.isLeaf }
+          guard !roots.isEmpty else { continue }
+          let replay = try Replay(roots)
+          // Other values: the old ones in another order, which are in the operation's domain too.
+          let replaced = try replay.leaves.map { leaf in (leaf, try leaf.reversed()) }
+          let found = try replay.run(replaced.map(\.1))
+          let again = try first.call.mapped { tensor in
+            guard let (_, value) = replaced.first(where: { $0.0 === tensor }) else { return tensor }
+            let copy = try value.detach().clone()
+            try copy.setRequiresGrad(true)
+            return copy
+          }
+          let expected = try again.outputs().filter { $0.requiresGrad && !$0.isLeaf }
+          try #require(found.count == expected.count, "\(path)")
+          for (a, b) in zip(found, expected) { #expect(a.bits == b.bits, "\(path): \(a.doubles), not \(b.doubles)") }
+          let seeds = try found.map { try $0.cosineWeights() }
+          let gradients = try Tape.gradients(of: found, seeds, inputs: replaced.map(\.1))
+          let leaves = again.inputs.filter(\.requiresGrad)
+          let wanted = try Tape.gradients(of: expected, seeds, inputs: leaves)
+          for (position, (leaf, _)) in replaced.enumerated() {
+            let number = try #require(first.call.inputs.filter(\.requiresGrad).firstIndex { $0 === leaf }, "\(path)")
+            #expect(gradients[position]?.bits == wanted[number]?.bits, "\(path), gradient of leaf \(position)")
+          }
+        }
+      }
+    }
+  }
+
+  /// A way to write to a tensor between forward and backward.
+  enum Write: CaseIterable {
+    case add, copy, fill, index, data
+
+    func perform(on tensor: Tensor) throws {
+      let other = try tensor.dtype == .bool ? tensor.logicalNot() : Binary.add(tensor.detach(), .integer(1)).to(tensor.dtype)
+      try withNoGrad {
+        switch self {
+        case .add:
+          if tensor.dtype == .bool { try tensor.copy(from: other) } else { try Binary.add.inPlace(tensor, .integer(1)) }
+        case .copy: try tensor.copy(from: other)
+        case .fill: try tensor.fill(.integer(1))
+        case .index:
+          guard tensor.rank > 0, tensor.shape[0] > 0 else { return }
+          try tensor.setIndex([.position(0)], other.select(0, 0))
+        case .data: try tensor.setData(other)
+        }
+      }
+    }
+  }
+
+  /// Whatever tensor of a call, argument or result, is written to between forward and backward: backward raises, or its
+  /// gradients are those of what was computed.
+  @Test(arguments: Catalogue.operations) func spoilt(_ operation: TensorOperation) throws {
+    for example in operation.examples {
+      let plain = try example.call()
+      let outputs = try plain.outputs()
+      let expected = try plain.gradients(of: outputs, by: plain.inputs)
+      for number in 0..<(plain.arguments.tensors.count + outputs.count) {
+        for write in Write.allCases {
+          let call = try example.call()
+          let results = try call.outputs()
+          let tensors = call.arguments.tensors + results
+          guard tensors[number].count > 0 else { continue }
+          let seeded = results.filter(\.requiresGrad)
+          let seeds = try seeded.map { try $0.cosineWeights() }
+          // A view, or the tensor itself, is written to as such.
+          guard (try? write.perform(on: tensors[number])) != nil else { continue }
+          let path = "\(example.text), tensor \(number) written to by \(write)"
+          do {
+            guard !seeded.isEmpty else { continue }
+            let found = try Tape.gradients(of: seeded, seeds, inputs: call.inputs)
+            for (position, gradient) in found.enumerated() {
+              expectEqual(gradient, expected[position], within: 1e-12, "\(path), gradient of input \(position)")
+            }
+          } catch let error as TensorError {
+            #expect(error.kind == .autograd || error.kind == .shape, "\(path): \(error)")
+          }
+        }
+      }
+    }
+  }
+}
+
+extension Tensor {
+  /// A leaf with the elements in the opposite order.
+  fileprivate func reversed() throws -> Tensor {
+    let result = try detach().reshape([-1]).flip([0]).reshape(shape).detach().clone()
+    try result.setRequiresGrad(true)
+    return result
+  }
+
+  /// Elements as they are in memory, so that −0 is not 0 and NaN is NaN.
+  fileprivate var bits: [UInt64] { doubles.map { $0.isNaN ? .max : $0.bitPattern } }
+}
