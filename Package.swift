@@ -17,7 +17,8 @@ let package = Package(
     // The tensor column.
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .target(name: "CKernels", linkerSettings: [.linkedLibrary("sleef"), .linkedLibrary("m")]),
-    .target(name: "Tensors", dependencies: ["CKernels", "COneDNN"]),
+    .target(name: "CContext"),
+    .target(name: "Tensors", dependencies: ["CKernels", "CContext", "COneDNN"]),
     .target(name: "Training", dependencies: ["Tensors", "CKernels"]),
 
     // The Lua column.
@@ -27,9 +28,9 @@ let package = Package(
 
     // The roof.
     .target(
-      name: "Bindings", dependencies: ["LuaRuntime", "Tensors", "Training", "CKernels"],
+      name: "Bindings", dependencies: ["LuaRuntime", "Tensors", "Training"],
       resources: [.embedInCode("Lua")]),
-    .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training", "CKernels"]),
+    .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training"]),
     .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
     // mimalloc takes the place of malloc in the command: a recorded operation makes three small objects, and a training
     // step of small tensors runs 10 % faster by it. Hosts keep the allocator that they chose.

@@ -1,6 +1,5 @@
 // The classes that scripts hold handles of, and what every native function of ours does first and last.
 
-import CKernels
 import LuaRuntime
 import Tensors
 import Training
@@ -32,10 +31,9 @@ struct ArgumentError: LuaErrorConvertible, CustomStringConvertible {
 func native(_ name: String, _ body: @escaping (inout Call) throws -> Void) -> NativeFunction {
   NativeFunction(name) { call in
     if Notice.isPending { call.state.giveNotice() }
-    let thread = mg_thread()
-    let outer = thread.pointee.caller
-    thread.pointee.caller = call.caller
-    defer { thread.pointee.caller = outer }
+    let outer = Site.caller
+    Site.caller = call.caller
+    defer { Site.caller = outer }
     GradMode.bits = UInt32(truncatingIfNeeded: call.word)
     try body(&call)
   }

@@ -1,6 +1,5 @@
 // The library `moongrad` as scripts see it: every table, put together once for a state.
 
-import CKernels
 import Glibc
 import LuaRuntime
 import Tensors
@@ -11,15 +10,14 @@ public enum Library {
   /// Moongrad's version, as `moongrad --version` prints it.
   public static let version = "0.1.0"
 
-  /// Defines every kind of handle and registers the module. To be called once for a state, before scripts run.
+  /// Defines every kind of handle and registers the module. To be called once for a state, before scripts run, in the context
+  /// that the state puts into force.
   public static func install(in state: State) throws {
     // Handles pace the collector; what tensors hold in all decides when it collects everything.
-    state.readLiveBytes { mg_thread().pointee.live_bytes }
+    state.readLiveBytes { Context.liveBytes }
     // Recorded operations remember the script's line.
-    mg_locate_by(State.site)
+    Site.locate(by: State.site)
     Site.describe { State.line(of: $0) }
-    // What an earlier session of this thread ran is nothing that a new one's why() should speak of.
-    mg_thread().pointee.backward_site = 0
     let operations = OperationFunctions(Catalogue.operations + Construction.list)
     try state.define(tensorKind, TensorMembers.members(operations))
     try state.define(nodeKind, NodeMembers.members)
@@ -179,7 +177,7 @@ public enum Library {
         call.returns(Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9)
       },
       "memory": NativeFunction("memory") { call in
-        let figures = BufferCache.figures
+        let figures = Context.memory
         call.returnsRecord(4)
         for (name, value) in [("live", figures.live), ("peak", figures.peak), ("cached", figures.cached), ("limit", figures.limit)] {
           call.returns(name)
@@ -197,7 +195,7 @@ public enum Library {
 
   private static func setPrintOptions(_ slot: Slot) throws {
     guard slot.type == .table else { throw ArgumentError("set_printoptions: expected a table of options, got \(Decoder.found(slot))") }
-    var options = PrintSettings.current
+    var options = PrintOptions.current
     let known = ["precision", "threshold", "edgeitems", "linewidth", "sci_mode", "profile"]
     try slot.forEachPair { key, value in
       let name = key.string ?? Decoder.found(key)
@@ -221,6 +219,6 @@ public enum Library {
         throw ArgumentError("set_printoptions: unknown option '\(name)'\(hint) (known: \(known.joined(separator: ", ")))")
       }
     }
-    PrintSettings.current = options
+    PrintOptions.current = options
   }
 }

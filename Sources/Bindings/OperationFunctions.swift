@@ -1,7 +1,6 @@
 // The catalogue of operations as Lua functions, methods, in-place methods and operators.
 
 import LuaRuntime
-import Synchronization
 import Tensors
 
 /// Lua functions made from operations, by where they go.
@@ -128,11 +127,11 @@ struct OperationFunctions {
       },
       "__tostring": native("tostring") { call in
         let x = try call.tensor(1, "tostring")
-        call.returns(withNoGrad { x.text(PrintSettings.current) })
+        call.returns(withNoGrad { x.text(PrintOptions.current) })
       },
       "__concat": native("..") { call in
         func text(_ position: Int) throws -> String {
-          if let tensor = call.object(position, tensorKind) { return tensor.text(PrintSettings.current) }
+          if let tensor = call.object(position, tensorKind) { return tensor.text(PrintOptions.current) }
           if let text = call.string(position) { return text }
           if let number = call.integer(position), call[position].isInteger { return String(number) }
           if let number = call.number(position) { return "\(number)" }
@@ -170,15 +169,5 @@ extension Call {
         "\(name): called on \(Decoder.found(self[1])) instead of a tensor; methods are called with ':', not '.': x:\(name)(…)")
     }
     throw ArgumentError("\(name): argument \(position - 1): expected a tensor, got \(Decoder.found(self[position]))")
-  }
-}
-
-/// How tensors print (`mg.set_printoptions`), in the whole process as in PyTorch.
-enum PrintSettings {
-  private static let options = Mutex(PrintOptions())
-
-  static var current: PrintOptions {
-    get { options.withLock { $0 } }
-    set { options.withLock { $0 = newValue } }
   }
 }

@@ -1,6 +1,5 @@
 // Lua functions that the tape calls: hooks and the gradients of custom functions.
 
-import CKernels
 import LuaRuntime
 import Tensors
 
@@ -24,11 +23,11 @@ struct ScriptFunction {
   /// Calls it in the mode of whoever calls: in a backward run, recording only when a graph of gradients is made.
   func call(_ arguments: [Value]) throws -> [Value] {
     guard let state else { throw LuaError("\(name): the session of the function is closed") }
-    let (word, bits, caller) = (state.word, GradMode.bits, mg_thread().pointee.caller)
+    let (word, bits, caller) = (state.word, GradMode.bits, Site.caller)
     defer {
       state.word = word
       GradMode.bits = bits
-      mg_thread().pointee.caller = caller
+      Site.caller = caller
     }
     state.word = UInt64(bits)
     return try function.call(arguments)

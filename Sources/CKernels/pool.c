@@ -41,7 +41,7 @@ static struct {
   _Atomic int64_t taken;       // chunks taken from the back
 
   _Atomic bool busy;           // a loop is running
-  _Atomic int32_t threads;     // wanted, the caller included; 0 until asked for
+  _Atomic int32_t threads;     // of the loop under way, or of the last one, the caller included
   _Atomic int32_t workers;     // started
   _Atomic int32_t sleepers;
   pthread_mutex_t lock;        // guards sleeping
@@ -181,16 +181,16 @@ static int32_t default_threads(void) {
   return (int32_t)(online < 1 ? 1 : online < MAX_THREADS ? online : MAX_THREADS);
 }
 
-void mg_set_threads(int32_t count) {
-  atomic_store(&pool.threads, count < 1 ? 1 : count < MAX_THREADS ? count : MAX_THREADS);
-}
+// Loops that a thread starts use as many threads as it was told, by whoever runs on it.
+static _Thread_local int32_t wanted_threads;  // 0: the machine's
+
+void mg_set_threads(int32_t count) { wanted_threads = count < 0 ? 1 : count < MAX_THREADS ? count : MAX_THREADS; }
 
 int32_t mg_threads(void) {
-  int32_t count = atomic_load_explicit(&pool.threads, memory_order_relaxed);
-  if (count == 0) {
-    int32_t fresh = default_threads();
-    count = atomic_compare_exchange_strong(&pool.threads, &count, fresh) ? fresh : count;
-  }
+  if (wanted_threads != 0) return wanted_threads;
+  static _Atomic int32_t machine;  // 0 until asked for
+  int32_t count = atomic_load_explicit(&machine, memory_order_relaxed);
+  if (count == 0) atomic_store_explicit(&machine, count = default_threads(), memory_order_relaxed);
   return count;
 }
 
@@ -209,6 +209,7 @@ static void run(int64_t n, int64_t grain, loop_body body, void *context, bool ea
     return;
   }
   int32_t wanted = mg_threads() - 1;
+  atomic_store_explicit(&pool.threads, wanted + 1, memory_order_relaxed);
   if (atomic_load(&pool.workers) < wanted) start_workers(wanted);
 
   atomic_store_explicit(&pool.body, body, memory_order_relaxed);

@@ -69,8 +69,23 @@ public final class State {
   var travellerCount = 0
   var travellersBefore = 0
 
+  /// What a library keeps in force while Lua runs: called at every way in, and with what that gave on the way out.
+  public struct Surroundings {
+    let enter: () -> UnsafeMutableRawPointer?
+    let leave: (UnsafeMutableRawPointer?) -> Void
+
+    public init(
+      enter: @escaping () -> UnsafeMutableRawPointer?, leave: @escaping (UnsafeMutableRawPointer?) -> Void
+    ) {
+      self.enter = enter
+      self.leave = leave
+    }
+  }
+  private let surroundings: Surroundings?
+
   /// Opens a state with the standard libraries.
-  public init(_ configuration: Configuration = Configuration()) throws {
+  public init(_ configuration: Configuration = Configuration(), surroundings: Surroundings? = nil) throws {
+    self.surroundings = surroundings
     var config = ml_config()
     config.release = { object, _ in Unmanaged<AnyObject>.fromOpaque(object!).release() }
     config.callback = nativeEntry
@@ -92,7 +107,9 @@ public final class State {
   }
 
   deinit {
+    let outer = surroundings?.enter()
     ml_close(pointer)
+    surroundings?.leave(outer)
     ml_release(pointer)
   }
 
@@ -106,7 +123,11 @@ public final class State {
   public var handleCount: Int { pointer.pointee.handles }
 
   /// Collects all garbage now. Does nothing inside a finalizer.
-  public func collect() { _ = ml_collect(pointer) }
+  public func collect() {
+    let outer = surroundings?.enter()
+    defer { surroundings?.leave(outer) }
+    _ = ml_collect(pointer)
+  }
 
   /// Tells the collector that a handle's object holds that much native memory. Claims pace the collection
   /// and count toward the memory limit.
@@ -155,7 +176,9 @@ public final class State {
     let top = lua_gettop(lua)
     let before = travellersBefore
     travellersBefore = travellerCount
+    let outer = surroundings?.enter()
     defer {
+      surroundings?.leave(outer)
       travellersBefore = before
       ml_leave(pointer, lua, top)
       if pointer.pointee.depth == 0 { travellers.removeAll(keepingCapacity: true) }

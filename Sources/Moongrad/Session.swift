@@ -3,7 +3,6 @@
 @_exported import Tensors
 @_exported import Training
 import Bindings
-import CKernels
 import LuaRuntime
 
 public typealias LuaError = LuaRuntime.LuaError
@@ -27,14 +26,16 @@ public final class Session {
   public static let version = Library.version
 
   public struct Configuration: Sendable {
-    /// The most bytes that Lua's values and the tensors alive on the thread may take together while scripts run; nil
-    /// for no limit.
+    /// The most bytes that Lua's values and the session's tensors may take together; nil for no limit. Tensors that the host
+    /// made outside of the session do not count.
     public var memoryLimit: Int?
 
     public init(memoryLimit: Int? = nil) { self.memoryLimit = memoryLimit }
   }
 
   public let configuration: Configuration
+  /// The modes, random numbers, memory and other surroundings of the session's operations, which it shares with nothing.
+  public let context: Context
   /// Stops a running script from any thread or from a signal handler.
   public let interrupter: Interrupter
   package let state: State
@@ -53,9 +54,12 @@ public final class Session {
     warningSink = WarningSink()
     var settings = State.Configuration(memoryLimit: configuration.memoryLimit)
     settings.warningSink = { [warningSink] in warningSink.receive($0) }
-    state = try State(settings)
+    context = Context()
+    // A little less for tensors, so that it is one of them that is refused, with an error that says how large it was.
+    context.memoryLimit = configuration.memoryLimit.map { $0 - min($0 / 16, 8 << 20) }
+    state = try State(settings, surroundings: State.Surroundings(enter: context.enter, leave: context.leave))
     interrupter = Interrupter(state)
-    try Library.install(in: state)
+    try context.run { try Library.install(in: state) }
   }
 
   /// Asks a running script to stop; it ends with an error that `pcall` does not catch. From other threads, use the
@@ -139,19 +143,15 @@ public final class Session {
       pendingError = nil
       throw error
     }
-    let modes = GradMode.bits
-    let word = state.word
-    let joined = word | UInt64(modes)
-    if joined != word { state.word = joined }
-    let limit = mg_thread().pointee.limit_bytes
-    // A little less for tensors, so that it is one of them that is refused, with an error that says how large it was.
-    if let own = configuration.memoryLimit { mg_thread().pointee.limit_bytes = Int64(own - min(own / 16, 8 << 20)) }
-    defer {
-      if joined != word { state.word = word }
-      GradMode.bits = modes
-      mg_thread().pointee.limit_bytes = limit
+    // Modes proper: hooks on saved values are another context's own.
+    let modes = GradMode.bits & GradMode.mask
+    return try context.run {
+      let word = state.word
+      let joined = word | UInt64(modes)
+      if joined != word { state.word = joined }
+      defer { if joined != word { state.word = word } }
+      return try body()
     }
-    return try body()
   }
 
   /// Runs `body`, and gives a conversion's failure its place.

@@ -55,13 +55,16 @@ struct Launcher {
     case .run: break
     }
     if invocation.showsVersion { Output.write(Self.version) }
-    applySettings()
     do {
       let session = try Session()
       Interrupts.install(for: session.state)
-      try prepare(session)
-      try runSteps(session)
-      return try runScript(session)
+      // What is printed here follows the session's settings too.
+      return try session.context.run {
+        applySettings()
+        try prepare(session)
+        try runSteps(session)
+        return try runScript(session)
+      }
     } catch {
       return report(error)
     }

@@ -42,11 +42,13 @@ import Testing
   @Test func sessionsLeakNothing() throws {
     final class Probe {}
     weak var probe: Probe?
+    weak var context: Context?
     var kept: [LuaFunction] = []
     func once(_ index: Int) throws {
       let session = try Session()
       let own = Probe()
       probe = own
+      context = session.context
       session.function("feed") { (x: Tensor) throws -> Tensor in
         _ = own
         return try x * 2
@@ -64,10 +66,8 @@ import Testing
     }
     try once(0)
     kept = []
-    let before = BufferCache.figures.live
     for index in 0..<1000 { try once(index) }
-    #expect(probe == nil)
-    #expect(BufferCache.figures.live == before)
+    #expect(probe == nil && context == nil)
     #expect(kept.count == 10)
     #expect(throws: LuaError.self) { try kept[0]() }
   }
@@ -76,7 +76,7 @@ import Testing
     let session = try Session()
     try session.run("mg = require 'moongrad'")
     session.state.collect()
-    let (handles, live) = (session.state.handleCount, BufferCache.figures.live)
+    let (handles, live) = (session.state.handleCount, session.context.memory.live)
     for _ in 0..<100 {
       session["t"] = try Tensor.ones([100])
       let t: Tensor = try session.value("t")
@@ -87,6 +87,6 @@ import Testing
     session.state.collect()
     session.state.collect()
     #expect(session.state.handleCount <= handles + 1)
-    #expect(BufferCache.figures.live == live)
+    #expect(session.context.memory.live == live)
   }
 }

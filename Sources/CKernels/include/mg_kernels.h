@@ -207,7 +207,8 @@ void mg_nadam(mg_dtype dtype, int64_t n, void *p, const void *g, void *m, void *
 
 // ---------------------------------------------------------------------------------------- the pool
 
-/// Threads used by long loops, including the caller's. 1 runs everything on the caller. At least 1.
+/// Threads used by long loops that this thread starts, including itself. 1 runs everything on the caller, 0 takes as
+/// many as the machine has (or $MOONGRAD_NUM_THREADS says).
 void mg_set_threads(int32_t count);
 int32_t mg_threads(void);
 /// Runs body(context, begin, end) over [0, n) in chunks of about `grain`. The caller takes chunks itself until none

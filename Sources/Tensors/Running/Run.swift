@@ -34,11 +34,11 @@ struct Run {
 
   init(_ options: BackwardOptions) {
     self.options = options
-    let thread = mg_thread()
-    thread.pointee.runs &+= 1
-    number = thread.pointee.runs
-    site = mg_site()
-    thread.pointee.backward_site = UInt64(number) << 32 | UInt64(site)
+    let context = Context.current
+    context.pointee.runs &+= 1
+    number = context.pointee.runs
+    site = Site.current
+    context.pointee.lastBackward = site
   }
 
   // MARK: Starting
@@ -154,10 +154,10 @@ struct Run {
   @inline(__always)
   private mutating func execute(seeding seed: (inout Run) throws -> Void) throws {
     let saved = GradMode.bits
-    let caller = mg_thread().pointee.caller
+    let caller = Site.caller
     defer {
       GradMode.bits = saved
-      mg_thread().pointee.caller = caller
+      Site.caller = caller
       restoreDisplaced()
     }
     try seed(&self)
@@ -165,7 +165,7 @@ struct Run {
     detectsAnomaly = saved & GradMode.anomaly != 0
     GradMode.setEnabled(options.createGraph)
     // What formulas compute is nobody's line, and need not look for one, unless it is recorded.
-    if !options.createGraph { mg_thread().pointee.caller = nil }
+    if !options.createGraph { Site.caller = nil }
     do {
       if !expected.isEmpty { for root in [root] + moreRoots { try countArrival(root) } }
       while let node = pending.pop() { try turn(node) }

@@ -1,7 +1,5 @@
 // Where backward runs begin: `backward`, which adds to `.grad`, and `gradients`, which returns.
 
-import CKernels
-
 /// What a backward run may do.
 public struct BackwardOptions {
   /// Keep saved values for another run.
@@ -52,11 +50,8 @@ public enum Tape {
     return run.captured
   }
 
-  /// This thread's last backward run: its number, from 1, and the script's line that started it.
-  static var last: (number: UInt32, site: UInt32) {
-    let packed = mg_thread().pointee.backward_site
-    return (UInt32(truncatingIfNeeded: packed >> 32), UInt32(truncatingIfNeeded: packed))
-  }
+  /// The last backward run of the context in force: its number, from 1, and the script's line that started it.
+  static var last: (number: UInt32, site: UInt32) { (Context.current.pointee.runs, Context.current.pointee.lastBackward) }
 }
 
 /// An error other than a ``TensorError`` that stopped a backward run after some leaves had received their gradients.

@@ -1,14 +1,10 @@
 // Sums that keep every step's graph alive: `total = total + loss` in a training loop, where a number was meant.
 
-import Synchronization
-
 enum GrowingHistory {
   /// Additions of one line, to be warned of at these counts: of graphs that a backward run has used up, which cannot
   /// serve any more, and of whatever else, which may be meant.
   private static let usedUp = 100
   private static let any = 10_000
-
-  private static let counts = Mutex<[UInt32: Int]>([:])
 
   /// Looks at an addition of numbers that was just recorded.
   @inline(__always)
@@ -35,11 +31,8 @@ enum GrowingHistory {
 
   private static func count(_ site: UInt32, isUsedUp: Bool) {
     let weight = isUsedUp ? any / usedUp : 1
-    let sum = counts.withLock { counts in
-      let sum = counts[site, default: 0] + weight
-      counts[site] = sum
-      return sum
-    }
+    let sum = Context.current.pointee.additions[site, default: 0] + weight
+    Context.current.pointee.additions[site] = sum
     // Once: at the step that passes the mark.
     guard sum >= any, sum - weight < any, let place = Site.text(site) else { return }
     Notice.post(

@@ -110,7 +110,7 @@ extension Tensor {
 
   /// Gives the tensor a new history after a write: `node` computed all its elements now.
   func rebase(onto new: Node?, index: Int32) throws {
-    storage.writtenAt = mg_site()
+    storage.writtenAt = Site.current
     if let base {
       try base.rebaseRegion(layout, onto: new, index: index)
       return

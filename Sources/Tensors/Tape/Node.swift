@@ -1,8 +1,6 @@
 // The tape: a node for every recorded operation. Tensors hold their node, nodes hold what they feed (edges) and
 // what their formulas need (kept values), never their own output, so there are no cycles.
 
-import CKernels
-
 /// A recorded operation: which, with its attributes (in the subclass), its edges, and the values it keeps.
 ///
 /// Seen by users as `grad_fn`.
@@ -38,10 +36,10 @@ public class Node {
   @inline(__always)
   init(edges: consuming Edges) {
     self.edges = edges
-    let thread = mg_thread()
-    sequence = thread.pointee.sequence
-    thread.pointee.sequence = sequence &+ 1
-    site = mg_site()
+    let context = Context.current
+    sequence = context.pointee.sequence
+    context.pointee.sequence = sequence &+ 1
+    site = Site.current
   }
 
   /// A node that takes another's place in the order and in messages.
@@ -119,17 +117,17 @@ public class Node {
 
   /// Frees upstream nodes without recursing: past a small depth they are queued, and the outermost one drains.
   deinit {
-    let thread = mg_thread()
-    let depth = thread.pointee.release_depth
+    let context = Context.current
+    let depth = context.pointee.releaseDepth
     if depth < 64 {
-      thread.pointee.release_depth = depth &+ 1
+      context.pointee.releaseDepth = depth &+ 1
       edges = Edges()
       saved0 = nil
       saved1 = nil
       overflow = nil
       pending = nil
       if depth == 0, Graveyard.hasWork { Graveyard.drain() }
-      thread.pointee.release_depth = depth
+      context.pointee.releaseDepth = depth
     } else {
       Graveyard.bury(edges, saved0, saved1, overflow)
     }
@@ -177,7 +175,7 @@ final class InputForms {
   init(shapes: [Shape]) { forms = shapes.map { ($0, nil) } }
 }
 
-/// What freeing a deep graph has still to let go of, on this thread.
+/// What freeing a deep graph has still to let go of, in the context in force.
 private enum Graveyard {
   struct Remains {
     let edges: Edges
@@ -187,24 +185,17 @@ private enum Graveyard {
 
   final class Box { var remains: [Remains] = [] }
 
-  static var hasWork: Bool { mg_thread().pointee.graveyard != nil }
+  static var hasWork: Bool { Context.current.pointee.graveyard != nil }
 
   static func bury(_ edges: Edges, _ saved0: SavedTensor?, _ saved1: SavedTensor?, _ more: NodeOverflow?) {
-    let box: Box
-    if let made = mg_thread().pointee.graveyard {
-      box = Unmanaged<Box>.fromOpaque(made).takeUnretainedValue()
-    } else {
-      box = Box()
-      mg_thread().pointee.graveyard = Unmanaged.passRetained(box).toOpaque()
-    }
+    let box = Context.current.pointee.graveyard as? Box ?? Box()
+    Context.current.pointee.graveyard = box
     box.remains.append(Remains(edges: edges, saved0: saved0, saved1: saved1, more: more))
   }
 
   static func drain() {
-    guard let made = mg_thread().pointee.graveyard else { return }
-    let box = Unmanaged<Box>.fromOpaque(made).takeUnretainedValue()
+    guard let box = Context.current.pointee.graveyard as? Box else { return }
     while let remains = box.remains.popLast() { _ = remains }
-    mg_thread().pointee.graveyard = nil
-    Unmanaged<Box>.fromOpaque(made).release()
+    Context.current.pointee.graveyard = nil
   }
 }

@@ -4,7 +4,7 @@ extension Tensor: CustomStringConvertible {
   /// As PyTorch prints it, `tensor([1., 2.], requires_grad=True)`; parameters say so in a line of their own.
   public var description: String { text() }
 
-  package func text(_ options: PrintOptions = PrintOptions()) -> String {
+  package func text(_ options: PrintOptions = .current) -> String {
     let elements: PrintedElements
     switch dtype {
     case .float32, .float64: elements = .floating { self.element($0).real }

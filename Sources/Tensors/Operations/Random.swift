@@ -1,18 +1,16 @@
-// Random tensors, drawn from the thread's generator in PyTorch's order.
-
-import CKernels
+// Random tensors, drawn from the context's generator in PyTorch's order.
 
 extension Generator {
-  /// The generator of this thread; seeded by the system until `manualSeed`.
+  /// The generator of the context in force; seeded by the system until `manualSeed`.
   package static var current: Generator {
-    if let made = mg_thread().pointee.generator { return Unmanaged<Generator>.fromOpaque(made).takeUnretainedValue() }
+    if let made = Context.current.pointee.random { return made }
     let made = Generator()
-    mg_thread().pointee.generator = Unmanaged.passRetained(made).toOpaque()
+    Context.current.pointee.random = made
     return made
   }
 }
 
-/// Starts the random stream of this thread over: the same seed gives the same numbers, and those of PyTorch on CPU.
+/// Starts the random stream of the context in force over: the same seed gives the same numbers, and those of PyTorch on CPU.
 public func manualSeed(_ seed: Int) { Generator.current.manualSeed(Int64(seed)) }
 
 extension Tensor {

@@ -1,11 +1,9 @@
-// The modes of the executing coroutine. Swift programs have one per thread; the Lua side swaps the word in before
-// every call, so that a mode never leaks from one coroutine to another.
-
-import CKernels
+// The modes of the context in force. The Lua side swaps the executing coroutine's word in before every call, so that a mode
+// never leaks from one coroutine to another.
 
 /// Whether operations record what backward needs.
 public enum GradMode {
-  // One bit each, chosen so that 0 is the default of a fresh thread.
+  // One bit each, chosen so that 0 is the default of a fresh context.
   package static let noGrad: UInt32 = 1
   package static let inference: UInt32 = 2
   package static let anomaly: UInt32 = 4
@@ -13,7 +11,7 @@ public enum GradMode {
   package static let constants: UInt32 = 8
   /// The bits above the modes proper number the hooks on saved values that are in force (see SavedTensorHooks).
   package static let width: UInt32 = 8
-  static let mask: UInt32 = 0xff
+  package static let mask: UInt32 = 0xff
 
   @inline(__always)
   static var hasSavedTensorHooks: Bool { bits > mask }
@@ -23,8 +21,8 @@ public enum GradMode {
   /// The modes in force, as a word that can be kept and put back.
   @inline(__always)
   package static var bits: UInt32 {
-    get { mg_thread().pointee.modes }
-    set { mg_thread().pointee.modes = newValue }
+    get { Context.current.pointee.modes }
+    set { Context.current.pointee.modes = newValue }
   }
 
   /// False inside `no_grad` and `inference_mode`.

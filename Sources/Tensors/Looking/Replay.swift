@@ -74,7 +74,8 @@ package struct Replay {
         // A plain number's place.
         if operation.hasEmptyEdge, number > 0 { return nil }
         throw TensorError(
-          .autograd, "replay", "input \(index: number) of \(node.name)\(node.place) is not known: the graph was recorded without its constants")
+          .autograd, "replay",
+          "input \(index: number) of \(node.name)\(node.place) is not known: the graph was recorded without its constants")
       }
       results[ObjectIdentifier(node)] = try operation.apply(inputs)
     }

@@ -4,6 +4,8 @@
 package final class Storage {
   package let pointer: UnsafeMutableRawPointer
   package let byteCount: Int
+  /// Whose memory it is; lives as long as any of its buffers.
+  private let owner: UnsafeMutablePointer<Context.State>
   /// In-place writes so far. Saved values compare it at backward (see SavedTensor).
   @exclusivity(unchecked) package var version: UInt32 = 0
   /// Writes that changed the history of some tensor here; views compare it with what they saw (see `gradNode`).
@@ -20,7 +22,8 @@ package final class Storage {
   package init(byteCount: Int) throws {
     self.byteCount = byteCount
     if GradMode.bits & GradMode.inference != 0 { restrictions = .inference }
-    pointer = try BufferCache.allocate(byteCount)
+    owner = Context.current
+    pointer = try owner.pointee.memory.allocate(byteCount)
   }
 
   struct Restrictions: OptionSet {
@@ -36,6 +39,11 @@ package final class Storage {
   package var isInference: Bool { restrictions.contains(.inference) }
 
   deinit {
-    BufferCache.free(pointer, byteCount)
+    if owner == Context.current { owner.pointee.memory.free(pointer, byteCount) } else { freeFromElsewhere() }
+  }
+  @inline(never)
+  private func freeFromElsewhere() {
+    owner.pointee.memory.freeFromElsewhere(pointer, byteCount)
+    Context.noteFreed(owner)
   }
 }

@@ -1,29 +1,22 @@
 // Warnings that the library has for its users, from places that cannot give them: a collection, the recording of an
 // operation. The layer above fetches them before its next call and gives them in its own way.
 
-import Synchronization
-
-/// Warnings that wait to be given.
+/// Warnings of the context in force that wait to be given.
 package enum Notice {
-  private static let isWaiting = Atomic<Bool>(false)
-  private static let texts = Mutex<[String]>([])
-
   /// Leaves a warning to be fetched; one that waits already is not left twice.
   package static func post(_ text: String) {
-    texts.withLock { if !$0.contains(text) { $0.append(text) } }
-    isWaiting.store(true, ordering: .releasing)
+    let context = Context.current
+    if !context.pointee.notices.contains(text) { context.pointee.notices.append(text) }
   }
 
   /// Whether `take` has something.
   @inline(__always)
-  package static var isPending: Bool { isWaiting.load(ordering: .relaxed) }
+  package static var isPending: Bool { !Context.current.pointee.notices.isEmpty }
 
   /// The warnings that waited, in order; they wait no more.
   package static func take() -> [String] {
-    isWaiting.store(false, ordering: .relaxed)
-    return texts.withLock { list in
-      defer { list = [] }
-      return list
-    }
+    let context = Context.current
+    defer { context.pointee.notices = [] }
+    return context.pointee.notices
   }
 }

@@ -63,12 +63,6 @@ public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case .boolean: return .bool
     }
   }
-
-  /// The type of numbers without a dtype of their own; floats made from Lua numbers start here.
-  public static var defaultFloating: DType {
-    get { DType(rawValue: UInt8(truncatingIfNeeded: mg_thread().pointee.default_dtype)) ?? .float32 }
-    set { mg_thread().pointee.default_dtype = UInt32(newValue.rawValue) }
-  }
 }
 
 /// A plain number next to a tensor: it takes part in promotion by its kind only, never by its width.
@@ -91,20 +85,6 @@ public enum Scalar: Sendable, Equatable {
     case .real: .floating
     case .boolean: .boolean
     }
-  }
-
-  /// The dtype of the number alone, and of its combination with a tensor of `other`.
-  package var ownDType: DType {
-    switch self {
-    case .integer: .int64
-    case .real: DType.defaultFloating
-    case .boolean: .bool
-    }
-  }
-
-  @inline(__always)
-  package func promoted(with other: DType) -> DType {
-    category <= other.category ? other : ownDType
   }
 
   /// The number as one element of `dtype`: floats become integers by truncation, saturating.

@@ -1,7 +1,6 @@
 // Lines of scripts, by which errors and drawings name what a script did. Whoever runs scripts says which line is being
-// executed and how such a number reads (see mg_site); programs in Swift have none.
+// executed and how such a number reads; programs in Swift have none.
 
-import CKernels
 import Synchronization
 
 /// A line of a script.
@@ -15,6 +14,26 @@ package enum Site {
   /// Sets what turns a site into `train.lua:12`.
   package static func describe(by read: @escaping @Sendable (UInt32) -> String?) {
     reader.withLock { $0 = Reader(read: read) }
+  }
+
+  /// Sets what answers, for a caller, which line is being executed, in the context in force.
+  package static func locate(by locate: @escaping @convention(c) (UnsafeMutableRawPointer) -> UInt32) {
+    Context.current.pointee.locate = locate
+  }
+
+  /// On whose behalf operations are called; nil when no script is running.
+  @inline(__always)
+  package static var caller: UnsafeMutableRawPointer? {
+    get { Context.current.pointee.caller }
+    set { Context.current.pointee.caller = newValue }
+  }
+
+  /// The line being executed; 0 when unknown.
+  @inline(__always)
+  package static var current: UInt32 {
+    let context = Context.current
+    guard let caller = context.pointee.caller, let locate = context.pointee.locate else { return 0 }
+    return locate(caller)
   }
 
   /// `train.lua:12`; nil for 0.

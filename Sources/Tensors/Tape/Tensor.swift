@@ -163,7 +163,7 @@ public final class Tensor {
   /// Remembers why and where this tensor lost the history of what it was made of.
   func noteCut(_ reason: Flags) {
     flags.insert(reason)
-    cutAt = mg_site()
+    cutAt = Site.current
   }
 
   /// Like `detach()`, but writes to it are not counted: saved values do not notice them.
@@ -212,7 +212,7 @@ public final class Tensor {
 
   private func noteReplacement() {
     replacements &+= 1
-    replacedAt = mg_site()
+    replacedAt = Site.current
   }
 
   /// Counts a write to the storage.
@@ -220,7 +220,7 @@ public final class Tensor {
   package func bumpVersion() {
     if flags.contains(.uncounted) { return }
     storage.version &+= 1
-    if storage.isSaved { storage.writtenAt = mg_site() }
+    if storage.isSaved { storage.writtenAt = Site.current }
   }
 }
 

@@ -1,0 +1,132 @@
+// What operations consult beside their arguments: modes, random numbers, memory, the script's line. A session has a context
+// of its own, a plain Swift program one for each thread; entering a session puts its own into force.
+
+import CContext
+import Glibc
+
+/// The surroundings of operations: whether they are recorded, where random numbers come from, what memory they may take.
+///
+/// Nothing in it is shared with another context. A context is one thread's at a time, as tensors are, but may move.
+public final class Context {
+  /// What a context holds, at an address of its own: every operation reads some of it, and a class would be counted.
+  package struct State {
+    // The executing coroutine's modes, bit by bit (see GradMode); 0 is the default.
+    var modes: UInt32 = 0
+    var defaultFloating = DType.float32
+    /// How deep freeing a graph has recursed, and what it has still to let go of (see Node).
+    var releaseDepth: UInt32 = 0
+    var graveyard: AnyObject?
+    /// The next node's number.
+    var sequence: UInt64 = 0
+    /// Backward runs so far, and the script's line that started the last one.
+    var runs: UInt32 = 0
+    var lastBackward: UInt32 = 0
+    /// Answers which line of a script is being run; asked only while `caller`, its argument, is there.
+    var locate: (@convention(c) (UnsafeMutableRawPointer) -> UInt32)?
+    var caller: UnsafeMutableRawPointer?
+    var memory = MemoryAccount()
+    var random: Generator?
+    var printing = PrintOptions()
+    /// 0 for the machine's.
+    var threads: Int32 = 0
+    var notices: [String] = []
+    /// See GrowingHistory.
+    var additions: [UInt32: Int] = [:]
+    /// Set once the context itself is gone, while buffers of its account are not.
+    var isOrphan = false
+  }
+
+  package let state: UnsafeMutablePointer<State>
+
+  /// A context with every setting at its default.
+  public init() {
+    state = .allocate(capacity: 1)
+    state.initialize(to: State())
+  }
+
+  deinit {
+    state.pointee.memory.release()
+    state.pointee.random = nil
+    if state.pointee.memory.buffers == 0 { Context.discard(state) } else { state.pointee.isOrphan = true }
+  }
+
+  /// Runs `body` with this context in force, and puts back what was.
+  public func run<R>(_ body: () throws -> R) rethrows -> R {
+    let outer = enter()
+    defer { leave(outer) }
+    return try body()
+  }
+
+  /// Puts this context into force; what was is for ``leave(_:)``.
+  package func enter() -> UnsafeMutableRawPointer? {
+    let outer = mg_context()
+    if outer != UnsafeMutableRawPointer(state) {
+      mg_set_context(state)
+      Threads.apply(state.pointee.threads)
+    }
+    return outer
+  }
+
+  package func leave(_ outer: UnsafeMutableRawPointer?) {
+    guard outer != UnsafeMutableRawPointer(state) else { return }
+    mg_set_context(outer)
+    Threads.apply(Context.current.pointee.threads)
+  }
+
+  /// The most bytes that tensors of this context may take; nil for the machine's memory.
+  public var memoryLimit: Int? {
+    get { state.pointee.memory.limit == 0 ? nil : Int(state.pointee.memory.limit) }
+    set { state.pointee.memory.limit = Int64(newValue ?? 0) }
+  }
+
+  /// The bytes of its tensors.
+  public var memory: MemoryFigures { state.pointee.memory.figures }
+
+  /// The bytes of the tensors of the context in force.
+  package static var liveBytes: Int64 { current.pointee.memory.live }
+
+  /// The memory of the context in force.
+  public static var memory: MemoryFigures { current.pointee.memory.figures }
+
+  /// The context in force on this thread.
+  @inline(__always)
+  package static var current: UnsafeMutablePointer<State> {
+    if let inForce = mg_context() { return inForce.assumingMemoryBound(to: State.self) }
+    return ThreadContext.make()
+  }
+
+  fileprivate static func discard(_ state: UnsafeMutablePointer<State>) {
+    state.deinitialize(count: 1)
+    state.deallocate()
+  }
+
+  /// To be called when a buffer of a context that is not in force was given back.
+  static func noteFreed(_ state: UnsafeMutablePointer<State>) {
+    if state.pointee.isOrphan, state.pointee.memory.buffers == 0 { discard(state) }
+  }
+}
+
+/// The context of a thread that entered no other one, which goes with the thread.
+private enum ThreadContext {
+  private static let key: pthread_key_t = {
+    var key = pthread_key_t()
+    pthread_key_create(&key) { own in
+      mg_set_context(nil)
+      if let own { Unmanaged<Context>.fromOpaque(own).release() }
+    }
+    return key
+  }()
+
+  @inline(never)
+  static func make() -> UnsafeMutablePointer<Context.State> {
+    if let own = pthread_getspecific(key) {
+      let context = Unmanaged<Context>.fromOpaque(own).takeUnretainedValue()
+      mg_set_context(context.state)
+      return context.state
+    }
+    let context = Context()
+    pthread_setspecific(key, Unmanaged.passRetained(context).toOpaque())
+    mg_set_context(context.state)
+    return context.state
+  }
+}

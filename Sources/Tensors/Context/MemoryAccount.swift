@@ -1,0 +1,130 @@
+// Tensor memory: an account of what is in use, and size classes of freed buffers, so that a training step allocates nothing
+// after its first round. Large buffers that go back to the system cost page faults when they are asked for again.
+
+import Glibc
+
+/// The memory of a context's tensors, in bytes.
+public struct MemoryFigures: Sendable {
+  /// Handed out to tensors now, and the most there has been.
+  public let live, peak: Int
+  /// Freed but kept for reuse.
+  public let cached: Int
+  /// What `live` may not pass.
+  public let limit: Int
+}
+
+/// What a context's tensors take, and the buffers that it keeps for them.
+package struct MemoryAccount {
+  /// Bytes handed out and not given back, and the most there have been.
+  package private(set) var live: Int64 = 0
+  private var peak: Int64 = 0
+  /// 0 for the machine's memory.
+  var limit: Int64 = 0
+  /// Buffers handed out and not given back.
+  private(set) var buffers = 0
+
+  private var cached = 0
+  /// Freed buffers by size class, chained through their first word.
+  private var heads: InlineArray<160, UnsafeMutableRawPointer?> = InlineArray(repeating: nil)
+
+  /// Size classes: 64 · 2^k bytes, and three steps between two powers.
+  private static let classCount = 160
+  /// More than this is never kept, of one buffer and of all together.
+  private static let largestKept = 256 << 20
+  private static let keptTotal = 1 << 30
+
+  init() {}
+
+  /// The class of a byte count and the bytes a buffer of that class has.
+  @inline(__always)
+  private static func sizeClass(_ bytes: Int) -> (index: Int, bytes: Int) {
+    if bytes <= 64 { return (0, 64) }
+    let units = UInt64(bytes &- 1)
+    let power = 63 &- units.leadingZeroBitCount  // 2^power <= bytes - 1
+    let step = Int(units >> UInt64(power &- 2)) & 3  // which quarter above it
+    let size = (1 << power) &+ (step &+ 1) &* (1 << (power &- 2))
+    return ((power &- 6) &* 4 &+ step &+ 1, size)
+  }
+
+  /// A 64-byte aligned buffer for at least that many bytes, not cleared. Throws what was asked, the limit and what is
+  /// live when that is too much.
+  @inline(__always)
+  mutating func allocate(_ bytes: Int) throws -> UnsafeMutableRawPointer {
+    let (index, size) = MemoryAccount.sizeClass(bytes)
+    // Memory that was kept counts against the limit like any other.
+    guard live &+ Int64(size) <= ceiling else { throw refusal(bytes) }
+    let buffer: UnsafeMutableRawPointer
+    if index < MemoryAccount.classCount, let head = heads[index] {
+      heads[index] = head.load(as: UnsafeMutableRawPointer?.self)
+      cached &-= size
+      buffer = head
+    } else {
+      buffer = try allocateFresh(size, asked: bytes)
+    }
+    live &+= Int64(size)
+    buffers &+= 1
+    return buffer
+  }
+
+  @inline(never)
+  private mutating func allocateFresh(_ size: Int, asked bytes: Int) throws -> UnsafeMutableRawPointer {
+    var made: UnsafeMutableRawPointer?
+    // Not aligned_alloc, whose sizes must be multiples of the alignment.
+    if posix_memalign(&made, 64, size) != 0 {
+      release()
+      if posix_memalign(&made, 64, size) != 0 { throw refusal(bytes) }
+    }
+    guard let made else { throw refusal(bytes) }
+    peak = max(peak, live &+ Int64(size))
+    return made
+  }
+
+  @inline(never)
+  private func refusal(_ bytes: Int) -> TensorError {
+    TensorError(.memory, "memory", "\(bytes) bytes asked for, but \(live) of at most \(ceiling) bytes are in use")
+  }
+
+  /// Takes a buffer back, and keeps it for the next.
+  @inline(__always)
+  mutating func free(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
+    let (index, size) = MemoryAccount.sizeClass(bytes)
+    live &-= Int64(size)
+    buffers &-= 1
+    if index < MemoryAccount.classCount, size <= MemoryAccount.largestKept, cached &+ size <= MemoryAccount.keptTotal {
+      pointer.storeBytes(of: heads[index], as: UnsafeMutableRawPointer?.self)
+      heads[index] = pointer
+      cached &+= size
+    } else {
+      Glibc.free(pointer)
+    }
+  }
+
+  /// Takes a buffer back while another context is in force, maybe on another thread: the system gets it.
+  mutating func freeFromElsewhere(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
+    live &-= Int64(MemoryAccount.sizeClass(bytes).bytes)
+    buffers &-= 1
+    Glibc.free(pointer)
+  }
+
+  /// Gives all kept buffers back to the system.
+  mutating func release() {
+    for index in 0..<MemoryAccount.classCount {
+      while let head = heads[index] {
+        heads[index] = head.load(as: UnsafeMutableRawPointer?.self)
+        Glibc.free(head)
+      }
+    }
+    cached = 0
+  }
+
+  /// Bytes that may be live.
+  @inline(__always)
+  private var ceiling: Int64 { limit > 0 ? limit : MemoryAccount.physicalMemory }
+
+  /// Linux promises memory that it does not have, and kills whoever uses it; so what cannot exist is refused here.
+  private static let physicalMemory: Int64 = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE))) / 10 * 9
+
+  package var figures: MemoryFigures {
+    MemoryFigures(live: Int(live), peak: Int(Swift.max(peak, live)), cached: cached, limit: Int(ceiling))
+  }
+}

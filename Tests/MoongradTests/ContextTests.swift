@@ -1,0 +1,102 @@
+// Sessions side by side: what one does is nothing to another, nor to the host.
+
+import Foundation
+import Moongrad
+import Testing
+
+@Suite struct SessionContextTests {
+  private func session(_ configuration: Session.Configuration = .init()) throws -> Session {
+    let session = try Session(configuration)
+    try session.run("mg = require 'moongrad'")
+    return session
+  }
+
+  @Test func sessionsOfOneThreadShareNothing() throws {
+    let (a, b) = (try session(), try session())
+    try a.run(
+      """
+      mg.manual_seed(7); mg.set_default_dtype "float64"; mg.set_num_threads(1); mg.set_printoptions{ precision = 1 }
+      mg.set_grad_enabled(false)
+      x = mg.ones(2); y = mg.rand(1000, 1000)
+      """)
+    try b.run("mg.manual_seed(7); z = mg.rand(3)")
+    #expect(try b.evaluate("mg.get_default_dtype()", as: String.self) == "float32")
+    #expect(try b.evaluate("mg.is_grad_enabled()", as: Bool.self))
+    #expect(try b.evaluate("tostring(mg.tensor(0.25))", as: String.self) == "tensor(0.2500)")
+    #expect(try a.evaluate("tostring(mg.tensor(0.25))", as: String.self) == "tensor(0.2)")
+    #expect(try a.evaluate("mg.get_num_threads()", as: Int.self) == 1)
+    #expect(try a.evaluate("mg.memory().live", as: Int.self) > 8_000_000)
+    #expect(try b.evaluate("mg.memory().live", as: Int.self) < 10_000)
+    #expect(try b.evaluate("mg.rand(2):tolist()[1]", as: Double.self) != a.evaluate("mg.rand(2):tolist()[1]", as: Double.self))
+    // A backward of one is no backward of the other.
+    try a.run("mg.set_grad_enabled(true); w = mg.ones(1, { requires_grad = true }); (w * 2):backward()")
+    try b.run("v = mg.ones(1, { requires_grad = true })")
+    #expect(try b.evaluate("v:why()", as: String.self).contains("no backward has run yet"))
+  }
+
+  @Test func theHostIsApart() throws {
+    let session = try session()
+    manualSeed(5)
+    let first = try Tensor.rand([2]).doubles
+    manualSeed(5)
+    try session.run("mg.manual_seed(99); mg.set_default_dtype 'float64'; mg.rand(10)")
+    #expect(try Tensor.rand([2]).doubles == first)
+    #expect(DType.defaultFloating == .float32)
+  }
+
+  @Test func hostTensorsDoNotCountAgainstTheLimit() throws {
+    let mine = try Tensor.zeros([8 << 20])  // 32 MiB
+    let session = try session(.init(memoryLimit: 16 << 20))
+    session["mine"] = mine
+    #expect(try session.evaluate("mine:numel()", as: Int.self) == 8 << 20)
+    try session.run("t = mg.zeros(1 << 20)")  // 4 MiB
+    #expect(throws: LuaError.self) { try session.run("u = mg.zeros(3 << 20)") }
+    // What the session made and the host keeps counts until the host lets go.
+    var kept: Tensor? = try session.value("t")
+    session.remove("t")
+    session.state.collect()
+    #expect(session.context.memory.live >= 4 << 20)
+    #expect(throws: LuaError.self) { try session.run("u = mg.zeros((5 << 19) + (1 << 18))") }
+    #expect(kept?.count == 1 << 20)
+    kept = nil
+    #expect(session.context.memory.live < 4 << 20)
+    try session.run("u = mg.zeros((5 << 19) + (1 << 18))")
+  }
+
+  @Test func aSessionMovesBetweenThreads() throws {
+    final class Carrier: @unchecked Sendable {
+      var session: Session?
+      var error: (any Error)?
+    }
+    let carrier = Carrier()
+    carrier.session = try session()
+    try carrier.session?.run("mg.manual_seed(1); a = mg.rand(2); w = mg.ones(2, { requires_grad = true }); y = (w * a):sum()")
+    let done = DispatchSemaphore(value: 0)
+    Thread.detachNewThread {
+      do {
+        try carrier.session?.run("y:backward(); b = mg.rand(2); w = nil; y = nil; collectgarbage()")
+      } catch { carrier.error = error }
+      done.signal()
+    }
+    done.wait()
+    #expect(carrier.error == nil)
+    try carrier.session?.run("mg.manual_seed(1); local c = mg.rand(4); assert(c[{ { 3, 4 } }]:equal(b))")
+    // 16 bytes each, in buffers of 64.
+    #expect(carrier.session?.context.memory.live ?? 0 <= 4096)
+  }
+
+  @Test func oneInsideTheOther() throws {
+    let (outer, inner) = (try session(), try session())
+    outer.function("ask") { () throws -> Double in
+      try inner.run("mg.set_default_dtype 'float64'; x = mg.zeros(1000)")
+      return try inner.evaluate("mg.tensor(1.5):item()")
+    }
+    try outer.run(
+      """
+      local x = mg.ones(2, { requires_grad = true })
+      local y = mg.no_grad(function() ask() return x * 2 end)
+      assert(not y.requires_grad)
+      assert((x * 2).requires_grad and mg.ones(1).dtype == 'float32' and ask() == 1.5)
+      """)
+  }
+}
