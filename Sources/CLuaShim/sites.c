@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "CLuaShim/CLuaShim.h"
 #include "internal.h"
 
 // MARK: Numbers for lines
@@ -226,13 +227,15 @@ void ml_sites_open(lua_State *L) {
   pthread_mutex_lock(&once);
   // A failure for lack of memory leaves the question to the next state.
   if (!done) done = ml_protect(L, experiment, NULL, 0, 0) == LUA_OK;
+  ml_own(ml_of(L))->has_layout = layout.known;
   pthread_mutex_unlock(&once);
   lua_settop(L, 0);
 }
 
 // MARK: The question
 
-bool ml_is_internal(const ml_state *s, const char *source) {
+// Whether a chunk with that source is a library's own.
+static bool is_internal(const ml_state *s, const char *source) {
   const char *prefix = s->config.internal;
   return prefix != NULL && strncmp(source, prefix, strlen(prefix)) == 0;
 }
@@ -240,14 +243,15 @@ bool ml_is_internal(const ml_state *s, const char *source) {
 // The line by lua_getinfo; 0 for what is no script's line.
 static ml_cold uint32_t ask(lua_State *L, ml_state *s, lua_Debug *ar) {
   lua_getinfo(L, "Sl", ar);  // these two options push and allocate nothing
-  if (ar->currentline <= 0 || ml_is_internal(s, ar->source)) return 0;
+  if (ar->currentline <= 0 || is_internal(s, ar->source)) return 0;
   return number_of(ar->short_src, ar->currentline);
 }
 
 uint32_t ml_site(ml_state *s) {
+  ml_private *own = ml_own(s);
   lua_State *L = s->current;
   lua_Debug ar;
-  bool cached = layout.known && s->proto_size != 0;
+  bool cached = own->has_layout && own->proto_size != 0;
   // Native functions and the library's own Lua functions stand for the script that called them.
   for (int level = 1; level < 64 && lua_getstack(L, level, &ar); level++) {
     uint32_t site;
@@ -255,9 +259,9 @@ uint32_t ml_site(ml_state *s) {
       const uintptr_t *call = (const uintptr_t *)(const void *)ar.i_ci;
       if ((call[layout.kind] & layout.c_function) != 0) continue;
       uintptr_t pc = call[layout.place];
-      ml_site_entry *entry = &s->sites[(pc >> 2 ^ pc >> 10) & (ml_site_entries - 1)];
-      if (entry->pc != pc || entry->epoch != s->site_epoch)
-        *entry = (ml_site_entry){.pc = pc, .epoch = s->site_epoch, .site = ask(L, s, &ar)};
+      ml_site_entry *entry = &own->sites[(pc >> 2 ^ pc >> 10) & (ml_site_entries - 1)];
+      if (entry->pc != pc || entry->epoch != own->code_epoch)
+        *entry = (ml_site_entry){.pc = pc, .epoch = own->code_epoch, .site = ask(L, s, &ar)};
       site = entry->site;
     } else {
       site = ask(L, s, &ar);
@@ -265,4 +269,21 @@ uint32_t ml_site(ml_state *s) {
     if (site != 0) return site;
   }
   return 0;
+}
+
+size_t ml_where(lua_State *L, int level, char *buffer, size_t size) {
+  lua_Debug ar;
+  buffer[0] = 0;
+  // What a library's own chunks call is done for the script that called them.
+  for (bool within = false;; level++) {
+    if (!lua_getstack(L, level, &ar)) return 0;
+    lua_getinfo(L, "Sl", &ar);  // these two options push and allocate nothing
+    if (is_internal(ml_of(L), ar.source))
+      within = true;
+    else if (!within || ar.currentline > 0)
+      break;
+  }
+  if (ar.currentline <= 0) return 0;
+  int n = snprintf(buffer, size, "%s:%d: ", ar.short_src, ar.currentline);
+  return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
