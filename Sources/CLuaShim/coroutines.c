@@ -10,13 +10,14 @@ static lua_State *get_coroutine(lua_State *L) {
 
 static void adopt(ml_state *s, lua_State *L, lua_State *co) {
   uint64_t *word = lua_getextraspace(co);
-  if ((*word & ML_WORD_ADOPTED) != 0 || co == s->main) return;
+  if ((*word & ML_WORD_ADOPTED) != 0 || co == ml_own(s)->main) return;
   *word = ml_word(L) | ML_WORD_ADOPTED;
 }
 
 // Moves `arguments` values to `co` and runs it. The number of results, or −1 with an error value on top.
 static int resume(lua_State *L, lua_State *co, int arguments) {
   ml_state *s = ml_of(L);
+  ml_private *own = ml_own(s);
   int results;
   if (!lua_checkstack(co, arguments)) {
     lua_pushliteral(L, "too many arguments to resume");
@@ -25,10 +26,10 @@ static int resume(lua_State *L, lua_State *co, int arguments) {
   lua_xmove(L, co, arguments);
   adopt(s, L, co);
   s->current = co;
-  if (ml_unlikely(s->kill)) ml_arm(co);
+  if (ml_unlikely(own->kill)) ml_arm(co);
   int status = lua_resume(co, L, arguments, &results);
   s->current = L;
-  if (ml_unlikely(s->kill)) {
+  if (ml_unlikely(own->kill)) {
     if (lua_status(co) == LUA_YIELD) ml_reset(co, s);  // dead now; one that raised is, and closes nothing
     ml_arm(L);
     return ml_die(L, s);
@@ -89,13 +90,13 @@ static int co_wrap(lua_State *L) {
 
 // The script's own coroutine passes for the main one.
 static bool is_outermost(lua_State *L) {
-  ml_state *s = ml_of(L);
-  return L == s->base || L == s->main;
+  const ml_private *own = ml_own(ml_of(L));
+  return L == own->base || L == own->main;
 }
 
 static int co_yield(lua_State *L) {
   if (is_outermost(L)) return luaL_error(L, "attempt to yield from outside a coroutine");
-  if (L == ml_of(L)->resetting) return luaL_error(L, "attempt to yield while being closed");
+  if (L == ml_own(ml_of(L))->resetting) return luaL_error(L, "attempt to yield while being closed");
   return lua_yield(L, lua_gettop(L));
 }
 

@@ -4,71 +4,29 @@
 // frame and its handle. A handle's block is made sure of before Lua is asked for the userdata, so making
 // one never raises; whatever else can raise (strings, tables) is built inside a protected call, after which
 // the objects still in flight are released and the error goes on.
-#include <stdlib.h>
 #include <string.h>
 
+#include "CLuaShim/CLuaShim.h"
 #include "internal.h"
-
-// MARK: The buffer
-
-bool ml_out_grow(ml_state *s) {
-  uint32_t capacity = s->out_capacity ? s->out_capacity * 2 : 64;
-  ml_value *out = capacity > s->out_capacity ? ml_grow(s, s->out, capacity * sizeof *out) : NULL;
-  if (out == NULL) {
-    s->out_failed = true;
-    return false;
-  }
-  s->out = out;
-  s->out_capacity = capacity;
-  return true;
-}
-
-void ml_out_string(ml_state *s, const char *bytes, size_t length) {
-  size_t need = s->arena_top + sizeof length + length;
-  if (need > s->arena_capacity) {
-    size_t capacity = need + need / 2 + 256;
-    char *arena = need >= length ? ml_grow(s, s->arena, capacity) : NULL;
-    if (arena == NULL) {
-      s->out_failed = true;
-      return;
-    }
-    s->arena = arena;
-    s->arena_capacity = capacity;
-  }
-  if (!ml_out(s, (ml_value){.tag = ML_STRING, .as.offset = s->arena_top})) return;
-  memcpy(s->arena + s->arena_top, &length, sizeof length);
-  if (length != 0) memcpy(s->arena + s->arena_top + sizeof length, bytes, length);
-  s->arena_top = need;
-}
-
-// The arena shrinks back with the values, since the first string since `mark` knows where it began.
-void ml_forget(ml_state *s, uint32_t mark) {
-  while (s->out_top > mark) {
-    ml_value *v = &s->out[--s->out_top];
-    uint32_t tag = v->tag;
-    v->tag = ML_NIL;
-    if (tag == ML_STRING) s->arena_top = v->as.offset;
-    if (tag == ML_HANDLE) s->config.release(v->as.object, v->kind);
-    if (tag == ML_FUNCTION || tag == ML_CONTEXT) s->config.release(v->as.object, ML_KIND_FUNCTION);
-  }
-}
 
 // MARK: Handles
 
 // Slab exhausted or memory short: collects once and looks again.
 static ml_cold bool make_room(lua_State *L, ml_state *s) {
-  if (ml_slab_ready(s) && !(s->slow && ml_refuses(s, s->block_size))) return true;
+  ml_private *own = ml_own(s);
+  if (ml_slab_ready(s) && !(own->slow && ml_refuses(s, own->block_size))) return true;
   lua_gc(L, LUA_GCCOLLECT);
-  return ml_slab_ready(s) && !(s->slow && ml_refuses(s, s->block_size));
+  return ml_slab_ready(s) && !(own->slow && ml_refuses(s, own->block_size));
 }
 
 static ml_inline bool push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra) {
-  bool ready = (s->slab_free != NULL || s->slab_next != s->slab_end) && !s->slow;
+  ml_private *own = ml_own(s);
+  bool ready = (own->slab_free != NULL || own->slab_next != own->slab_end) && !own->slow;
   if (ml_unlikely(!ready) && !make_room(L, s)) {
     s->config.release(object, kind);
     return false;
   }
-  s->handle_request = true;
+  own->handle_request = true;
   ml_payload *p = lua_newuserdatauv(L, sizeof *p, 0);
   p->object = object;
   p->kind = kind;
@@ -104,6 +62,7 @@ static void push_object(lua_State *L, ml_state *s, ml_value *v, uint32_t kind) {
 
 static void build(lua_State *L, builder *b, int depth) {
   ml_state *s = b->s;
+  ml_private *own = ml_own(s);
   if (b->next >= b->end) luaL_error(L, "a native function left a table unfinished");
   if (depth > deepest_tree) luaL_error(L, "a native function returned tables nested too deeply");
   luaL_checkstack(L, 4, NULL);
@@ -123,8 +82,8 @@ static void build(lua_State *L, builder *b, int depth) {
       break;
     case ML_STRING: {
       size_t length, offset = v->as.offset;
-      memcpy(&length, s->arena + offset, sizeof length);
-      lua_pushlstring(L, s->arena + offset + sizeof length, length);
+      memcpy(&length, own->arena + offset, sizeof length);
+      lua_pushlstring(L, own->arena + offset + sizeof length, length);
       break;
     }
     case ML_LIST: {
@@ -161,13 +120,13 @@ static int build_all(lua_State *L) {
 
 // Pushes `count` trees, or the error value; returns a status and forgets the trees either way.
 static int build_protected(lua_State *L, ml_state *s, int count, uint32_t mark) {
+  ml_private *own = ml_own(s);
   builder b = {.s = s, .next = mark, .end = s->out_top};
   int copies = 0, status;
   for (uint32_t i = mark; i < s->out_top; i++) copies += s->out[i].tag == ML_ARGUMENT;
-  if (s->out_failed || !lua_checkstack(L, copies + 4)) {
-    s->out_failed = false;
-    lua_pushliteral(L, "not enough memory");  // an existing string: Lua keeps it for this very case
-    status = LUA_ERRMEM;
+  if (own->out_failed || !lua_checkstack(L, copies + 4)) {
+    own->out_failed = false;
+    status = ml_memory_error(L, 0);
   } else {
     int top = lua_gettop(L);
     lua_pushcfunction(L, build_all);
@@ -186,7 +145,7 @@ static int build_protected(lua_State *L, ml_state *s, int count, uint32_t mark) 
 }
 
 int ml_push(ml_state *s, lua_State *L, int count, uint32_t mark) {
-  if (!lua_checkstack(L, 8)) s->out_failed = true;
+  if (!lua_checkstack(L, 8)) ml_own(s)->out_failed = true;
   return build_protected(L, s, count, mark);
 }
 
@@ -222,7 +181,7 @@ static bool push_flat(lua_State *L, ml_state *s, int count, uint32_t mark) {
 }
 
 static bool is_flat(const ml_state *s, int count, uint32_t mark) {
-  if (count < 0 || s->out_failed || s->out_top - mark != (uint32_t)count) return false;
+  if (count < 0 || ml_own(s)->out_failed || s->out_top - mark != (uint32_t)count) return false;
   for (uint32_t i = mark; i < s->out_top; i++)
     if (s->out[i].tag > ML_FLAT) return false;
   return true;
@@ -230,17 +189,18 @@ static bool is_flat(const ml_state *s, int count, uint32_t mark) {
 
 // Everything but the single handle: other results, and errors.
 static ml_apart int finish(lua_State *L, ml_state *s, int count, uint32_t mark) {
+  ml_private *own = ml_own(s);
   if (is_flat(s, count, mark) && lua_checkstack(L, count + 4)) {
     if (!push_flat(L, s, count, mark)) ml_raise_memory(L);
     return count;
   }
-  if (ml_unlikely(s->kill)) {
+  if (ml_unlikely(own->kill)) {
     ml_forget(s, mark);
     return ml_die(L, s);
   }
   int status = build_protected(L, s, count < 0 ? 1 : count, mark);
   if (status != LUA_OK || count < 0) {
-    if (s->pending_count != 0) ml_attend(L, s);
+    if (own->pending_count != 0) ml_attend(L, s);
     return lua_error(L);
   }
   return count;
@@ -289,57 +249,4 @@ int ml_trampoline(lua_State *L) {
   if (ml_unlikely(function == NULL || function->kind != ML_KIND_FUNCTION))
     return luaL_error(L, "a native function has lost its context");
   return invoke(L, function);
-}
-
-// MARK: Safe points
-
-static void drain(lua_State *L, ml_state *s) {
-  while (s->pending_count != 0) {
-    int reference = s->pending[--s->pending_count];
-    luaL_unref(L, LUA_REGISTRYINDEX, reference);
-    s->live_references--;
-  }
-}
-
-// Lua's collector does not see native memory, so claims drive it. In its generational mode, our default, a
-// young collection costs a fraction of a microsecond whatever the heap holds, so one is made for every
-// quarter of the native memory in use; what survives two of them is found by a full collection only, made
-// when the memory in use has doubled since the last. (Incremental mode, which a script may choose, must mark
-// the whole heap to find anything: 4 KB objects cost 150 ns each there and 5 ns here.)
-static void pace(lua_State *L, ml_state *s) {
-  size_t debt = s->native_debt;
-  s->native_debt = 0;
-  if (lua_gc(L, LUA_GCISRUNNING) != 1) return;  // stopped by the script, or inside a finalizer
-  if (!s->generational) {
-    size_t kilobytes = debt >> 12;
-    lua_gc(L, LUA_GCSTEP, kilobytes < 1 << 20 ? (int)kilobytes : 1 << 20);
-    s->pace = ml_least_pace;
-    return;
-  }
-  lua_gc(L, LUA_GCSTEP, 0);
-  size_t live = ml_live(s);
-  s->since_full += debt;
-  bool unknown = live == 0 && s->since_full > ml_blind_pace;  // pacing without an account
-  if (live > s->full_pace || unknown) {
-    lua_gc(L, LUA_GCCOLLECT);
-    live = ml_live(s);
-    s->since_full = 0;
-    s->full_pace = live * 2 + ml_least_full_pace;
-  }
-  s->pace = live / 4 > ml_least_pace ? live / 4 : ml_least_pace;
-}
-
-void ml_settle(lua_State *L, ml_state *s) {
-  s->attention = false;
-  if (s->pending_count != 0 && lua_checkstack(L, 4)) drain(L, s);
-  if (s->native_debt >= s->pace) pace(L, s);
-}
-
-// At the start of a native call, with its arguments on the stack.
-void ml_attend(lua_State *L, ml_state *s) {
-  ml_settle(L, s);
-  if (s->kill) {
-    s->attention = true;
-    ml_die(L, s);
-  }
 }

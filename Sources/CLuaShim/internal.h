@@ -1,8 +1,8 @@
-// What the files of this target share.
+// The private part of the state, and what the files of this target offer each other, bottom first.
 #ifndef ML_INTERNAL_H
 #define ML_INTERNAL_H
 
-#include "CLuaShim.h"
+#include "CLuaShim/state.h"
 
 #define ml_likely(x) __builtin_expect(!!(x), 1)
 #define ml_unlikely(x) __builtin_expect(!!(x), 0)
@@ -10,54 +10,127 @@
 #define ml_apart __attribute__((noinline))
 #define ml_cold __attribute__((noinline, cold))
 
-// slab.c: blocks for handles.
-bool ml_region_open(void);
-bool ml_slab_grow(ml_state *s);
-void ml_slab_close(ml_state *s);
-static inline bool ml_slab_ready(ml_state *s) {
-  return s->slab_free != NULL || s->slab_next != s->slab_end || ml_slab_grow(s);
-}
+// MARK: The private part
+
+// A place in the code of a script, and its line.
+enum { ml_site_entries = 256 };
+typedef struct ml_site_entry {
+  uintptr_t pc;
+  uint32_t epoch, site;
+} ml_site_entry;
+
+typedef struct ml_private {
+  // Handle blocks: these and the next are read by every allocation.
+  void *slab_free;
+  char *slab_next, *slab_end;
+  size_t block_size, payload_offset;
+  void *chunks;
+  // Memory, in bytes.
+  bool handle_request;   // the next userdata block comes from the slab
+  bool slow;             // allocations must consult ml_refuses
+  volatile int foreign;  // another thread is arming a hook: blocks must not be freed
+  int releasing;         // nesting of release callbacks: Lua must not be called
+  size_t bytes, peak;    // Lua's own blocks
+  size_t handles;        // live handle blocks
+  uint64_t allocations;
+  size_t proto_size;     // of the blocks of function prototypes; 0 until one was made
+  uint32_t code_epoch;   // another one whenever code may have been freed
+  // The buffer.
+  bool out_failed;
+  char *arena;
+  size_t arena_top, arena_capacity;
+  // Coroutines and limits.
+  volatile int kill;             // ml_kill
+  volatile int depth;            // host calls under way
+  uintptr_t owner;               // the thread inside the outermost one
+  lua_State *main, *base;        // base runs the outermost script, so that a kill can leave it by yielding
+  int base_reference;
+  lua_State *resetting;          // the coroutine whose pending closes run: it must not yield
+  char where[LUA_IDSIZE + 24];  // position at which a kill struck
+  // Safe points.
+  int *pending;       // registry references to give back; room for every live one
+  uint32_t pending_count, pending_capacity, live_references;
+  bool generational;  // the collector's mode
+  size_t full_pace;   // the native memory in use that calls for a full collection
+  size_t since_full;  // claimed since the last full one
+  // The host's operations, libraries, the state.
+  char *trace;  // traceback of the last failed call
+  char *warning;
+  size_t warning_length, warning_capacity;
+  bool warnings_on;
+  bool closing;
+  uint32_t references;  // every one made by an owner; see ml_count
+  // Lines.
+  bool has_layout;  // of Lua's record of a call, see sites.c
+  ml_site_entry sites[ml_site_entries];
+} ml_private;
+
+typedef struct ml_whole {
+  ml_state open;
+  ml_private own;
+} ml_whole;
+
+static ml_inline ml_private *ml_own(const ml_state *s) { return &((ml_whole *)s)->own; }
+
+// MARK: memory.c
 
 // Whether allocations need more than counting.
 static inline bool ml_is_slow(const ml_config *c) { return c->memory_limit != 0 || c->fail_at != 0; }
-
-// state.c: the allocator, and memory for our own buffers under the same test of failure.
 void *ml_allocate(void *ud, void *block, size_t osize, size_t nsize);
 bool ml_refuses(ml_state *s, size_t more);
 void *ml_grow(ml_state *s, void *block, size_t size);
+
+// MARK: errors.c
+
+// Pops so many values and pushes Lua's error for lack of memory, whose status it returns.
+int ml_memory_error(lua_State *L, int pop);
+_Noreturn void ml_raise_memory(lua_State *L);
+// Calls f(argument, the `arguments` values on top).
+int ml_protect(lua_State *L, lua_CFunction f, void *argument, int arguments, int results);
+
+// MARK: slab.c
+
+bool ml_region_open(void);
+// Whether there is a block, if need be in a new chunk.
+bool ml_slab_ready(ml_state *s);
+void ml_slab_close(ml_state *s);
+
+// MARK: sites.c
+
+// To be called once for every new state.
+void ml_sites_open(lua_State *L);
+
+// MARK: limits.c
+
+int ml_die(lua_State *L, ml_state *s);  // leaves by yield or by error; does not return to Lua code
+void ml_arm(lua_State *L);
+int ml_reset(lua_State *co, ml_state *s);  // lua_resetthread, safe from yields in what it closes
+
+// MARK: safepoints.c
 
 // Native bytes between collections, at least; and native bytes at which a full one comes, at least.
 // Where nothing tells what is in use, a full one comes for so many claimed.
 enum { ml_least_pace = 256 << 10, ml_least_full_pace = 32 << 20, ml_blind_pace = 256 << 20 };
 
-// functions.c: runs a native function and brings in its results.
-int ml_invoke(lua_State *L, ml_payload *function);
-int ml_trampoline(lua_State *L);
-// Pushes a handle; on failure releases the object and returns false. Never raises.
-bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra);
-// Builds `count` trees above the frame's arguments; raises only with nothing in flight.
-int ml_build(lua_State *L, ml_state *s, int count, uint32_t mark, size_t arena);
 // Queued releases and pacing; never raises.
 void ml_settle(lua_State *L, ml_state *s);
 // The same, and obedience to a kill.
 void ml_attend(lua_State *L, ml_state *s);
 
-// limits.c
-_Noreturn void ml_raise_memory(lua_State *L);
-int ml_die(lua_State *L, ml_state *s);  // leaves by yield or by error; does not return to Lua code
-void ml_arm(lua_State *L);
-int ml_reset(lua_State *co, ml_state *s);  // lua_resetthread, safe from yields in what it closes
+// MARK: coroutines.c
 
-// coroutines.c, libraries.c
 int ml_open_coroutine(lua_State *L);
+
+// MARK: functions.c
+
+// Runs a native function and brings in its results.
+int ml_invoke(lua_State *L, ml_payload *function);
+int ml_trampoline(lua_State *L);
+// Pushes a handle; on failure releases the object and returns false. Never raises.
+bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra);
+
+// MARK: libraries.c
+
 void ml_warn(void *ud, const char *message, int tocont);
-
-// sites.c: to be called once for every new state.
-void ml_sites_open(lua_State *L);
-// Whether a chunk with that source is a library's own.
-bool ml_is_internal(const ml_state *s, const char *source);
-
-// protected.c
-int ml_protect(lua_State *L, lua_CFunction f, void *argument, int arguments, int results);
 
 #endif

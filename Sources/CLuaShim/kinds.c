@@ -1,5 +1,6 @@
 // Kinds: what scripts see of a native class. One metatable each, whose __index looks among the members
 // first and asks Swift last.
+#include "CLuaShim/CLuaShim.h"
 #include "internal.h"
 
 // Upvalues of the two access functions: members by name (methods as functions, getters and setters as bare
@@ -163,7 +164,7 @@ static bool make_kinds(ml_state *s, uint32_t kind) {
 }
 
 int ml_define_kind(ml_state *s, lua_State *L, uint32_t kind, uint32_t parent, uint32_t mark) {
-  if (!make_kinds(s, kind)) s->out_failed = true;
+  if (!make_kinds(s, kind)) ml_own(s)->out_failed = true;
   int status = ml_push(s, L, 7, mark);
   if (status != LUA_OK) return status;
   definition d = {.s = s, .kind = kind, .parent = parent};

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "CLuaShim/CLuaShim.h"
 #include "internal.h"
 
 // Functions that wrap a stock one check its arguments themselves first, since an error raised below them
@@ -96,7 +97,7 @@ static int collect_garbage(lua_State *L) {
   for (int i = 2; option < stop && i <= 4; i++) luaL_optinteger(L, i, 0);
   int results = delegate(L);
   // Inside a finalizer the call does nothing and gives false.
-  if (option <= generational && lua_toboolean(L, 1)) ml_of(L)->generational = option == generational;
+  if (option <= generational && lua_toboolean(L, 1)) ml_own(ml_of(L))->generational = option == generational;
   return results;
 }
 
@@ -105,7 +106,7 @@ static void watch_collector(lua_State *L) {
   lua_pushcclosure(L, collect_garbage, 1);
   lua_setglobal(L, "collectgarbage");
   lua_gc(L, LUA_GCGEN, 0, 0);
-  ml_of(L)->generational = true;
+  ml_own(ml_of(L))->generational = true;
 }
 
 // MARK: What debug must not do
@@ -160,28 +161,29 @@ int ml_open_libraries(ml_state *s, lua_State *L, uint32_t libraries) {
 // Collects the pieces of a message and hands over the whole. "@on" and "@off" switch, as in `lua`.
 void ml_warn(void *ud, const char *message, int tocont) {
   ml_state *s = ud;
+  ml_private *own = ml_own(s);
   size_t length = strlen(message);
-  if (s->warning_length == 0 && !tocont && message[0] == '@') {
-    if (strcmp(message, "@on") == 0) s->warnings_on = true;
-    if (strcmp(message, "@off") == 0) s->warnings_on = false;
+  if (own->warning_length == 0 && !tocont && message[0] == '@') {
+    if (strcmp(message, "@on") == 0) own->warnings_on = true;
+    if (strcmp(message, "@off") == 0) own->warnings_on = false;
     return;
   }
-  if (!s->warnings_on) return;
-  if (s->warning_length + length > s->warning_capacity) {
-    size_t capacity = (s->warning_length + length) * 2;
-    char *warning = realloc(s->warning, capacity);
+  if (!own->warnings_on) return;
+  if (own->warning_length + length > own->warning_capacity) {
+    size_t capacity = (own->warning_length + length) * 2;
+    char *warning = realloc(own->warning, capacity);
     if (warning == NULL) return;
-    s->warning = warning;
-    s->warning_capacity = capacity;
+    own->warning = warning;
+    own->warning_capacity = capacity;
   }
-  memcpy(s->warning + s->warning_length, message, length);
-  s->warning_length += length;
+  memcpy(own->warning + own->warning_length, message, length);
+  own->warning_length += length;
   if (tocont) return;
   if (s->config.warn != NULL) {
-    s->config.warn(s->config.host, s->warning, s->warning_length);
+    s->config.warn(s->config.host, own->warning, own->warning_length);
   } else {
     fflush(stdout);
-    fprintf(stderr, "Lua warning: %.*s\n", (int)s->warning_length, s->warning);
+    fprintf(stderr, "Lua warning: %.*s\n", (int)own->warning_length, own->warning);
   }
-  s->warning_length = 0;
+  own->warning_length = 0;
 }

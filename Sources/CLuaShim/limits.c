@@ -10,37 +10,29 @@
 #define _GNU_SOURCE
 #endif
 #include <pthread.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "CLuaShim/CLuaShim.h"
 #include "internal.h"
-
-_Noreturn void ml_raise_memory(lua_State *L) {
-  lua_settop(L, 0);
-  lua_pushliteral(L, "not enough memory");  // interned since the state exists: nothing is allocated
-  lua_error(L);
-  __builtin_unreachable();
-}
 
 // Remembers where the kill struck first.
 static void note_place(lua_State *L, ml_state *s, int level) {
-  if (s->where[0] == 0) ml_where(L, level, s->where, sizeof s->where);
+  ml_private *own = ml_own(s);
+  if (own->where[0] == 0) ml_where(L, level, own->where, sizeof own->where);
 }
 
-static bool may_yield(lua_State *L, ml_state *s) { return lua_isyieldable(L) && L != s->resetting; }
+static bool may_yield(lua_State *L, ml_state *s) { return lua_isyieldable(L) && L != ml_own(s)->resetting; }
 
 int ml_die(lua_State *L, ml_state *s) {
   note_place(L, s, 1);
   if (may_yield(L, s)) return lua_yield(L, 0);
-  lua_settop(L, 0);
-  lua_pushliteral(L, "not enough memory");
-  return lua_error(L);
+  ml_raise_memory(L);
 }
 
 static void hook(lua_State *L, lua_Debug *ar) {
   ml_state *s = ml_of(L);
-  if (!s->kill) {  // left behind by a kill that is over
+  if (!ml_own(s)->kill) {  // left behind by a kill that is over
     lua_sethook(L, NULL, 0, 0);
     return;
   }
@@ -50,7 +42,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
   if (may_yield(L, s)) {
     lua_yield(L, 0);  // returns; the interpreter loop then leaves
   } else {
-    lua_pushliteral(L, "not enough memory");
+    ml_memory_error(L, 0);
     lua_error(L);
   }
 }
@@ -58,13 +50,14 @@ static void hook(lua_State *L, lua_Debug *ar) {
 void ml_arm(lua_State *L) { lua_sethook(L, hook, LUA_MASKCOUNT, 1); }
 
 int ml_reset(lua_State *co, ml_state *s) {
-  lua_State *outer = s->resetting, *current = s->current;
-  s->resetting = s->current = co;
-  if (s->kill) ml_arm(co);
+  ml_private *own = ml_own(s);
+  lua_State *outer = own->resetting, *current = s->current;
+  own->resetting = s->current = co;
+  if (own->kill) ml_arm(co);
   int status = lua_resetthread(co);
-  s->resetting = outer;
+  own->resetting = outer;
   s->current = current;
-  if (s->kill) ml_arm(current);
+  if (own->kill) ml_arm(current);
   return status;
 }
 
@@ -81,25 +74,29 @@ static void barrier_everywhere(void) {
 }
 
 void ml_stop(ml_state *s, ml_kill reason) {
-  if (s->depth == 0 || s->kill) return;
-  s->where[0] = 0;
-  if (s->owner == (uintptr_t)pthread_self()) {  // a signal handler, or a native function
-    s->kill = reason;
+  ml_private *own = ml_own(s);
+  if (own->depth == 0 || own->kill) return;
+  own->where[0] = 0;
+  if (own->owner == (uintptr_t)pthread_self()) {  // a signal handler, or a native function
+    own->kill = reason;
     s->attention = true;
     ml_arm(s->current);
     return;
   }
   // lua_sethook walks the call chain, so its records must not be freed meanwhile: the allocator waits while
   // `foreign` is set, and the barrier makes sure that it has seen the flag or is past its frees.
-  if (__atomic_exchange_n(&s->foreign, 1, __ATOMIC_SEQ_CST)) return;  // another thread is at it
-  s->slow = true;
+  if (__atomic_exchange_n(&own->foreign, 1, __ATOMIC_SEQ_CST)) return;  // another thread is at it
+  own->slow = true;
   barrier_everywhere();
-  if (s->depth != 0) {
-    s->kill = reason;
+  if (own->depth != 0) {
+    own->kill = reason;
     s->attention = true;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     ml_arm(s->current);
   }
-  s->slow = ml_is_slow(&s->config);
-  __atomic_store_n(&s->foreign, 0, __ATOMIC_SEQ_CST);
+  own->slow = ml_is_slow(&s->config);
+  __atomic_store_n(&own->foreign, 0, __ATOMIC_SEQ_CST);
 }
+
+ml_kill ml_killed(const ml_state *s) { return (ml_kill)ml_own(s)->kill; }
+const char *ml_killed_at(const ml_state *s) { return ml_own(s)->where; }

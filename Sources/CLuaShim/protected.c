@@ -1,49 +1,39 @@
 // What the host does with Lua values from outside a native call, each step in one protected call.
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "CLuaShim/CLuaShim.h"
 #include "internal.h"
-
-// Calls f(argument, the `arguments` values on top).
-int ml_protect(lua_State *L, lua_CFunction f, void *argument, int arguments, int results) {
-  if (!lua_checkstack(L, 8)) {
-    lua_settop(L, -arguments - 1);
-    lua_pushliteral(L, "not enough memory");
-    return LUA_ERRMEM;
-  }
-  lua_pushcfunction(L, f);
-  lua_insert(L, -arguments - 1);
-  lua_pushlightuserdata(L, argument);
-  lua_insert(L, -arguments - 1);
-  return lua_pcall(L, arguments + 1, results, 0);
-}
 
 // MARK: Entering and leaving
 
 lua_State *ml_enter(ml_state *s) {
-  if (s->main == NULL || s->closing || s->releasing != 0) return NULL;
+  ml_private *own = ml_own(s);
+  if (own->main == NULL || own->closing || own->releasing != 0) return NULL;
   lua_State *L = s->current;
   if (!lua_checkstack(L, LUA_MINSTACK)) return NULL;
-  if (s->depth == 0) s->owner = (uintptr_t)pthread_self();
-  s->depth++;
+  if (own->depth == 0) own->owner = (uintptr_t)pthread_self();
+  own->depth++;
   return L;
 }
 
 void ml_leave(ml_state *s, lua_State *L, int top) {
+  ml_private *own = ml_own(s);
   lua_settop(L, top);
   s->current = L;
-  if (--s->depth == 0 && s->kill) {
-    s->kill = ML_KILL_NONE;
+  if (--own->depth == 0 && own->kill) {
+    own->kill = ML_KILL_NONE;
     lua_sethook(L, NULL, 0, 0);
-    if (s->base != NULL) lua_sethook(s->base, NULL, 0, 0);
+    if (own->base != NULL) lua_sethook(own->base, NULL, 0, 0);
   }
   if (s->attention) {
     ml_settle(L, s);
-    s->attention = s->kill != 0;
+    s->attention = own->kill != 0;
   }
 }
+
+bool ml_is_entered(const ml_state *s) { return ml_own(s)->depth > 0; }
 
 // MARK: Tracebacks
 
@@ -66,20 +56,24 @@ int ml_traceback(ml_state *s, lua_State *L, const char *message, int level) {
   return push_traceback(L, L, message, level);
 }
 
+const char *ml_trace(const ml_state *s) { return ml_own(s)->trace; }
+
 void ml_forget_trace(ml_state *s) {
-  free(s->trace);
-  s->trace = NULL;
+  ml_private *own = ml_own(s);
+  free(own->trace);
+  own->trace = NULL;
 }
 
-// Keeps a traceback in s->trace, or nothing when memory is short.
+// Keeps a traceback for ml_trace, or nothing when memory is short.
 static void keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level) {
+  ml_private *own = ml_own(s);
   ml_forget_trace(s);
   int top = lua_gettop(L);
   if (push_traceback(L, from, NULL, level) == LUA_OK) {
     size_t length;
     const char *text = lua_tolstring(L, -1, &length);
-    s->trace = ml_grow(s, NULL, length + 1);
-    if (s->trace != NULL) memcpy(s->trace, text, length + 1);
+    own->trace = ml_grow(s, NULL, length + 1);
+    if (own->trace != NULL) memcpy(own->trace, text, length + 1);
   }
   lua_settop(L, top);
 }
@@ -87,7 +81,7 @@ static void keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level
 // Message handler: leaves the error value as it is.
 static int handler(lua_State *L) {
   ml_state *s = ml_of(L);
-  if (!s->kill) keep_traceback(s, L, L, 1);
+  if (!ml_own(s)->kill) keep_traceback(s, L, L, 1);
   return 1;
 }
 
@@ -95,28 +89,24 @@ static int handler(lua_State *L) {
 
 // The coroutine that runs outermost scripts.
 static int make_base(lua_State *L) {
-  ml_state *s = ml_of(L);
+  ml_private *own = ml_own(ml_of(L));
   lua_State *base = lua_newthread(L);
-  s->base_reference = luaL_ref(L, LUA_REGISTRYINDEX);
-  s->base = base;
+  own->base_reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  own->base = base;
   return 0;
-}
-
-static int memory_error(lua_State *L, int pop) {
-  lua_settop(L, -pop - 1);
-  lua_pushliteral(L, "not enough memory");
-  return LUA_ERRMEM;
 }
 
 // The next run makes a new one: see limits.c.
 static void drop_base(ml_state *s, lua_State *L) {
-  luaL_unref(L, LUA_REGISTRYINDEX, s->base_reference);
-  s->base = NULL;
+  ml_private *own = ml_own(s);
+  luaL_unref(L, LUA_REGISTRYINDEX, own->base_reference);
+  own->base = NULL;
 }
 
 // Runs the outermost script in its coroutine, whose word it shares with the main thread.
 static int run_base(ml_state *s, lua_State *L, int arguments) {
-  if (s->base == NULL) {
+  ml_private *own = ml_own(s);
+  if (own->base == NULL) {
     int status = ml_protect(L, make_base, NULL, 0, 0);
     if (status != LUA_OK) {
       lua_replace(L, -arguments - 2);
@@ -124,28 +114,28 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
       return status;
     }
   }
-  lua_State *base = s->base;
-  if (!lua_checkstack(base, arguments + 1)) return memory_error(L, arguments + 1);
+  lua_State *base = own->base;
+  if (!lua_checkstack(base, arguments + 1)) return ml_memory_error(L, arguments + 1);
   lua_xmove(L, base, arguments + 1);
   *(uint64_t *)lua_getextraspace(base) = ml_word(L) | ML_WORD_ADOPTED;
   int results = 0;
   s->current = base;
-  if (s->kill) ml_arm(base);
+  if (own->kill) ml_arm(base);
   int status = lua_resume(base, L, arguments, &results);
   s->current = L;
   if (status == LUA_OK) {
     ml_set_word(L, ml_word(base));
     if (!lua_checkstack(L, results + LUA_MINSTACK)) {
       lua_settop(base, 0);
-      return memory_error(L, 0);
+      return ml_memory_error(L, 0);
     }
     lua_xmove(base, L, results);
     return LUA_OK;
   }
   keep_traceback(s, L, base, 0);
   bool raised = status != LUA_YIELD;
-  if (!raised || !s->kill) status = ml_reset(base, s);  // closes what is to be closed
-  if (!s->kill) ml_set_word(L, ml_word(base));  // a killed script leaves the word as it was
+  if (!raised || !own->kill) status = ml_reset(base, s);  // closes what is to be closed
+  if (!own->kill) ml_set_word(L, ml_word(base));  // a killed script leaves the word as it was
   if (raised && lua_gettop(base) > 0) lua_xmove(base, L, 1);
   else lua_pushliteral(L, "attempt to yield from outside a coroutine");
   drop_base(s, L);
@@ -153,8 +143,9 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
 }
 
 int ml_call(ml_state *s, lua_State *L, int arguments, int results) {
+  ml_private *own = ml_own(s);
   ml_forget_trace(s);
-  if (L == s->main && s->depth == 1 && results == LUA_MULTRET) return run_base(s, L, arguments);
+  if (L == own->main && own->depth == 1 && results == LUA_MULTRET) return run_base(s, L, arguments);
   int function = lua_gettop(L) - arguments;
   lua_pushcfunction(L, handler);
   lua_insert(L, function);
@@ -187,7 +178,7 @@ static int to_string(lua_State *L) {
 
 // Runs `f` on the value at `table` and the `operands` values on top.
 static int operate(ml_state *s, lua_State *L, lua_CFunction f, int table, int operands, int results) {
-  if (!lua_checkstack(L, 8)) return memory_error(L, operands);
+  if (!lua_checkstack(L, 8)) return ml_memory_error(L, operands);
   lua_pushvalue(L, table);
   lua_insert(L, -operands - 1);
   int status = ml_protect(L, f, NULL, operands + 1, results);
@@ -214,53 +205,7 @@ static int raw_field(lua_State *L) {
 int ml_raw_field(ml_state *s, lua_State *L, int table, const char *name, size_t length) {
   (void)s;
   field f = {name, length};
-  if (!lua_checkstack(L, 8)) return memory_error(L, 0);
+  if (!lua_checkstack(L, 8)) return ml_memory_error(L, 0);
   lua_pushvalue(L, table);
   return ml_protect(L, raw_field, &f, 1, 1);
-}
-
-// MARK: References
-
-static int ref(lua_State *L) {
-  int *reference = lua_touserdata(L, 1);
-  *reference = luaL_ref(L, LUA_REGISTRYINDEX);
-  return 0;
-}
-
-int ml_ref(ml_state *s, lua_State *L, int *reference) {
-  if (s->live_references == s->pending_capacity) {
-    uint32_t capacity = s->pending_capacity ? s->pending_capacity * 2 : 16;
-    int *pending = ml_grow(s, s->pending, capacity * sizeof *pending);
-    if (pending == NULL) return memory_error(L, 1);
-    s->pending = pending;
-    s->pending_capacity = capacity;
-  }
-  int status = ml_protect(L, ref, reference, 1, 0);
-  if (status == LUA_OK && *reference >= 0) s->live_references++;
-  return status;
-}
-
-void ml_unref(ml_state *s, int reference) {
-  if (reference < 0 || s->closing) return;
-  s->pending[s->pending_count++] = reference;
-  s->attention = true;
-}
-
-// MARK: Positions
-
-size_t ml_where(lua_State *L, int level, char *buffer, size_t size) {
-  lua_Debug ar;
-  buffer[0] = 0;
-  // What a library's own chunks call is done for the script that called them, as in sites.c.
-  for (bool within = false;; level++) {
-    if (!lua_getstack(L, level, &ar)) return 0;
-    lua_getinfo(L, "Sl", &ar);  // these two options push and allocate nothing
-    if (ml_is_internal(ml_of(L), ar.source))
-      within = true;
-    else if (!within || ar.currentline > 0)
-      break;
-  }
-  if (ar.currentline <= 0) return 0;
-  int n = snprintf(buffer, size, "%s:%d: ", ar.short_src, ar.currentline);
-  return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }

@@ -1,10 +1,14 @@
 // Sites: which line of which script is being run, as one number, cheaply enough to ask for every recorded operation.
 //
-// lua_getinfo takes 60 ns and more. A function that calls ours has left its place in its code in Lua's record of the
+// lua_getinfo takes 60 ns and more. A Lua function that calls ours has left its place in its code in Lua's record of the
 // call, which lua_getstack hands out as an opaque pointer; that place is looked up in a small cache, and only a miss
-// asks lua_getinfo. The record's layout is private to Lua, so the field is found by experiment when the first state
-// opens: it is the word that moves forward by a few instructions from one call to the next. Without such a word (or
-// where Lua does not tell its allocator of function prototypes, see below) every question goes to lua_getinfo.
+// asks lua_getinfo. A C function leaves nothing there: the word may still hold the place of a Lua function whose call
+// used the same record before, so the records of C functions, which have no line, are passed over unread.
+//
+// The record's layout is private to Lua, so both are found by experiment when the first state opens: the place is the
+// word that moves forward by a few instructions from one call to the next, and what tells a C function is the bit that
+// is set in the records of all C functions and of no Lua function. Unless there is exactly one of each (or where Lua
+// does not tell its allocator of function prototypes, see below), every question goes to lua_getinfo.
 //
 // The cache must not outlive the code that its places are in. Code is freed with its prototype; the allocator knows
 // the size of those, and the freeing of any block of that size ends an epoch of the cache.
@@ -13,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "CLuaShim/CLuaShim.h"
 #include "internal.h"
 
 // MARK: Numbers for lines
@@ -129,37 +134,90 @@ size_t ml_site_text(uint32_t site, char *buffer, size_t size) {
   return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 
-// MARK: The place in the code
+// MARK: Lua's record of a call
 
-enum { words = 8 };  // of Lua's record of a call, which has more
+enum { words = 8 };  // of the record, which has no fewer on the machines we know
 
-static int pc_word = -1;  // which of them is the place; −1 for none
+typedef uintptr_t record[words];
 
-typedef struct probes {
-  uintptr_t word[3][words];
+static struct {
+  bool known;
+  int place;  // the word that holds a Lua function's place in its code
+  int kind;   // the word with the bit that a C function's record has
+  uintptr_t c_function;
+} layout;
+
+typedef struct findings {
+  record caller[3];  // one function's, as it calls from three places
   int count;
-} probes;
+  record only_c;  // the bits that were set for every C function so far, and for no Lua function
+} findings;
 
+// Reads the records of the whole call chain.
 static int probe(lua_State *L) {
-  probes *p = lua_touserdata(L, lua_upvalueindex(1));
+  findings *f = lua_touserdata(L, lua_upvalueindex(1));
   lua_Debug ar;
-  if (p->count < 3 && lua_getstack(L, 1, &ar)) memcpy(p->word[p->count++], ar.i_ci, sizeof p->word[0]);
+  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    record r;
+    memcpy(r, ar.i_ci, sizeof r);
+    if (level == 1 && f->count < 3) memcpy(f->caller[f->count++], r, sizeof r);
+    lua_getinfo(L, "S", &ar);
+    bool is_c = *ar.what == 'C';
+    for (int i = 0; i < words; i++) f->only_c[i] &= is_c ? r[i] : ~r[i];
+  }
+  return 0;
+}
+
+// Calls its first argument with the others.
+static int through(lua_State *L) {
+  lua_call(L, lua_gettop(L) - 1, 0);
   return 0;
 }
 
 static bool advances(uintptr_t from, uintptr_t to) { return to > from && to - from < 64 && (to - from) % 4 == 0; }
 
-// Calls a function thrice from one function, and looks for the word that advances.
+static bool find_place(const findings *f) {
+  int count = 0;
+  for (int i = 0; f->count == 3 && i < words; i++) {
+    uintptr_t first = f->caller[0][i], second = f->caller[1][i], third = f->caller[2][i];
+    if (first > 4096 && advances(first, second) && advances(second, third)) layout.place = i, count++;
+  }
+  return count == 1;
+}
+
+static bool find_kind(const findings *f) {
+  int count = 0;
+  for (int i = 0; i < words; i++) {
+    if (f->only_c[i] == 0) continue;
+    layout.kind = i;
+    layout.c_function = f->only_c[i];
+    count++;
+  }
+  return count == 1 && (layout.c_function & (layout.c_function - 1)) == 0;
+}
+
+// Calls the probe thrice from one function, then from Lua and C functions of several shapes in turn, so that their
+// records are the same ones, with what the other left in them.
 static int experiment(lua_State *L) {
-  probes p = {.count = 0};
-  if (luaL_loadstring(L, "local probe = ...\nprobe()\nprobe()\n\nprobe(probe)\n") != LUA_OK) return lua_error(L);
-  lua_pushlightuserdata(L, &p);
+  static const char script[] =
+      "local probe, through = ...\nprobe()\nprobe()\n\nprobe(probe)\n"
+      "local function few() probe() end\n"
+      "local function many(...) local a, b, c, d, e, f, g = ... probe(...) probe(a, b, c, d, e, f, g) end\n"
+      "local function tail(...) return through(...) end\n"
+      "local function deep(n)\n"
+      "  if n > 0 then deep(n - 1) end\n"
+      "  few() through(few) few() through(probe) many(1, 2, 3) through(many, n, n) tail(probe) tail(few, n)\n"
+      "  through(through, probe) local x = few(), through(through, through, many, n, n, n)\n"
+      "end\n"
+      "deep(3)\n";
+  findings f = {.count = 0};
+  memset(f.only_c, 0xFF, sizeof f.only_c);
+  if (luaL_loadstring(L, script) != LUA_OK) return lua_error(L);
+  lua_pushlightuserdata(L, &f);
   lua_pushcclosure(L, probe, 1);
-  lua_call(L, 1, 0);
-  int found = -1, count = 0;
-  for (int i = 0; p.count == 3 && i < words; i++)
-    if (p.word[0][i] > 4096 && advances(p.word[0][i], p.word[1][i]) && advances(p.word[1][i], p.word[2][i])) found = i, count++;
-  pc_word = count == 1 ? found : -1;
+  lua_pushcfunction(L, through);
+  lua_call(L, 2, 0);
+  layout.known = find_place(&f) && find_kind(&f);
   return 0;
 }
 
@@ -169,13 +227,15 @@ void ml_sites_open(lua_State *L) {
   pthread_mutex_lock(&once);
   // A failure for lack of memory leaves the question to the next state.
   if (!done) done = ml_protect(L, experiment, NULL, 0, 0) == LUA_OK;
+  ml_own(ml_of(L))->has_layout = layout.known;
   pthread_mutex_unlock(&once);
   lua_settop(L, 0);
 }
 
 // MARK: The question
 
-bool ml_is_internal(const ml_state *s, const char *source) {
+// Whether a chunk with that source is a library's own.
+static bool is_internal(const ml_state *s, const char *source) {
   const char *prefix = s->config.internal;
   return prefix != NULL && strncmp(source, prefix, strlen(prefix)) == 0;
 }
@@ -183,26 +243,47 @@ bool ml_is_internal(const ml_state *s, const char *source) {
 // The line by lua_getinfo; 0 for what is no script's line.
 static ml_cold uint32_t ask(lua_State *L, ml_state *s, lua_Debug *ar) {
   lua_getinfo(L, "Sl", ar);  // these two options push and allocate nothing
-  if (ar->currentline <= 0 || ml_is_internal(s, ar->source)) return 0;
+  if (ar->currentline <= 0 || is_internal(s, ar->source)) return 0;
   return number_of(ar->short_src, ar->currentline);
 }
 
 uint32_t ml_site(ml_state *s) {
+  ml_private *own = ml_own(s);
   lua_State *L = s->current;
   lua_Debug ar;
-  bool cached = pc_word >= 0 && s->proto_size != 0;
+  bool cached = own->has_layout && own->proto_size != 0;
   // Native functions and the library's own Lua functions stand for the script that called them.
   for (int level = 1; level < 64 && lua_getstack(L, level, &ar); level++) {
-    uintptr_t pc = cached ? ((uintptr_t *)(void *)ar.i_ci)[pc_word] : 0;
-    ml_site_entry *entry = &s->sites[(pc >> 2 ^ pc >> 10) & (ml_site_entries - 1)];
     uint32_t site;
-    if (pc != 0 && entry->pc == pc && entry->epoch == s->site_epoch) {
+    if (cached) {
+      const uintptr_t *call = (const uintptr_t *)(const void *)ar.i_ci;
+      if ((call[layout.kind] & layout.c_function) != 0) continue;
+      uintptr_t pc = call[layout.place];
+      ml_site_entry *entry = &own->sites[(pc >> 2 ^ pc >> 10) & (ml_site_entries - 1)];
+      if (entry->pc != pc || entry->epoch != own->code_epoch)
+        *entry = (ml_site_entry){.pc = pc, .epoch = own->code_epoch, .site = ask(L, s, &ar)};
       site = entry->site;
     } else {
       site = ask(L, s, &ar);
-      if (pc != 0) *entry = (ml_site_entry){.pc = pc, .epoch = s->site_epoch, .site = site};
     }
     if (site != 0) return site;
   }
   return 0;
+}
+
+size_t ml_where(lua_State *L, int level, char *buffer, size_t size) {
+  lua_Debug ar;
+  buffer[0] = 0;
+  // What a library's own chunks call is done for the script that called them.
+  for (bool within = false;; level++) {
+    if (!lua_getstack(L, level, &ar)) return 0;
+    lua_getinfo(L, "Sl", &ar);  // these two options push and allocate nothing
+    if (is_internal(ml_of(L), ar.source))
+      within = true;
+    else if (!within || ar.currentline > 0)
+      break;
+  }
+  if (ar.currentline <= 0) return 0;
+  int n = snprintf(buffer, size, "%s:%d: ", ar.short_src, ar.currentline);
+  return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }

@@ -38,7 +38,8 @@ bool ml_region_open(void) {
   return ml_region.size != 0;
 }
 
-bool ml_slab_grow(ml_state *s) {
+static bool grow(ml_state *s) {
+  ml_private *own = ml_own(s);
   pthread_mutex_lock(&lock);
   chunk *c = returned;
   if (c != NULL) {
@@ -55,18 +56,24 @@ bool ml_slab_grow(ml_state *s) {
   }
   pthread_mutex_unlock(&lock);
   if (c == NULL) return false;
-  c->next = s->chunks;
-  s->chunks = c;
-  s->slab_next = c->start;
-  s->slab_end = c->start + chunk_size / s->block_size * s->block_size;
+  c->next = own->chunks;
+  own->chunks = c;
+  own->slab_next = c->start;
+  own->slab_end = c->start + chunk_size / own->block_size * own->block_size;
   return true;
 }
 
+bool ml_slab_ready(ml_state *s) {
+  ml_private *own = ml_own(s);
+  return own->slab_free != NULL || own->slab_next != own->slab_end || grow(s);
+}
+
 void ml_slab_close(ml_state *s) {
-  chunk *c = s->chunks;
-  s->chunks = NULL;
-  s->slab_free = NULL;
-  s->slab_next = s->slab_end = NULL;
+  ml_private *own = ml_own(s);
+  chunk *c = own->chunks;
+  own->chunks = NULL;
+  own->slab_free = NULL;
+  own->slab_next = own->slab_end = NULL;
   while (c != NULL) {
     chunk *next = c->next;
     madvise(c->start, chunk_size, MADV_DONTNEED);

@@ -133,19 +133,16 @@ extension State {
 
   /// The error that stands for a kill under way.
   func killError() -> LuaError? {
-    let kill = pointer.pointee.kill
-    guard kill != 0 else { return nil }
+    let kill = ml_killed(pointer)
+    guard kill != ML_KILL_NONE else { return nil }
     let kind: LuaError.Kind
     let text: String
-    switch ml_kill(UInt32(kill)) {
+    switch kill {
     case ML_KILL_TIME: (kind, text) = (.timeLimit, "time limit exceeded")
     case ML_KILL_INSTRUCTIONS: (kind, text) = (.instructionLimit, "instruction limit exceeded")
     default: (kind, text) = (.interrupted, "interrupted!")
     }
-    let place = withUnsafeBytes(of: &pointer.pointee.where) {
-      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-    }
-    var error = LuaError(kind, place + text)
+    var error = LuaError(kind, String(cString: ml_killed_at(pointer)) + text)
     error.isCaptured = true
     error.traceback = takeTraceback()
     return error
@@ -154,7 +151,7 @@ extension State {
   /// The traceback of the call that failed just now; it is told once, so that no later error shows it.
   private func takeTraceback() -> String? {
     defer { ml_forget_trace(pointer) }
-    return pointer.pointee.trace.map { String(cString: $0) }
+    return ml_trace(pointer).map { String(cString: $0) }
   }
 
   /// As `lua` shows error values that are not strings.

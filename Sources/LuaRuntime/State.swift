@@ -114,13 +114,18 @@ public final class State {
   }
 
   /// Whether a host call into this state is under way.
-  public var isRunning: Bool { pointer.pointee.depth > 0 }
+  public var isRunning: Bool { ml_is_entered(pointer) }
 
   /// Bytes in use by Lua's own blocks now, and the most there ever were.
-  public var memory: (bytes: Int, peak: Int) { (Int(pointer.pointee.bytes), Int(pointer.pointee.peak)) }
+  public var memory: (bytes: Int, peak: Int) {
+    let counts = self.counts
+    return (counts.bytes, counts.peak)
+  }
 
   /// The number of handles that scripts have not let go of, or that were not collected yet.
-  public var handleCount: Int { pointer.pointee.handles }
+  public var handleCount: Int { counts.handles }
+
+  var counts: ml_counts { ml_count(pointer) }
 
   /// Collects all garbage now. Does nothing inside a finalizer.
   public func collect() {
@@ -181,7 +186,7 @@ public final class State {
       surroundings?.leave(outer)
       travellersBefore = before
       ml_leave(pointer, lua, top)
-      if pointer.pointee.depth == 0 { travellers.removeAll(keepingCapacity: true) }
+      if !ml_is_entered(pointer) { travellers.removeAll(keepingCapacity: true) }
     }
     return try body(lua)
   }
@@ -194,7 +199,7 @@ public final class State {
 
   /// The state that a record belongs to.
   static func owning(_ pointer: UnsafeMutablePointer<ml_state>) throws -> State {
-    guard pointer.pointee.main != nil, let host = pointer.pointee.config.host else {
+    guard ml_is_open(pointer), let host = pointer.pointee.config.host else {
       throw LuaError.unavailable
     }
     return Unmanaged<State>.fromOpaque(host).takeUnretainedValue()

@@ -31,13 +31,3 @@ enum DocumentCommand {
     }.joined()
   }
 }
-
-extension String {
-  func padded(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
-
-  var trimmingTrailingSpace: String {
-    var text = self
-    while text.last == " " { text.removeLast() }
-    return text
-  }
-}

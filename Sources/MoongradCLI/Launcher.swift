@@ -146,7 +146,9 @@ struct Launcher {
     return [UInt8](repeating: UInt8(ascii: " "), count: end) + source[end...]
   }
 
-  private func converse(_ session: Session) throws -> Int32 { try Console(session, sources).run() }
+  private func converse(_ session: Session) throws -> Int32 {
+    try Console(session, sources).run(greeting: Self.version) ? Status.success : Status.scriptError
+  }
 
   // MARK: Errors
 

@@ -43,7 +43,7 @@ import Testing
       succeeded = false
       #expect(error.kind == .memory || error.message.contains("not enough memory"), "\(error)")
     }
-    let allocations = Int(record.pointee.allocations)
+    let allocations = Int(state.counts.allocations)
     // Memory is back: everything works again.
     record.pointee.config.fail_at = UInt64.max
     try populate(state, counter)

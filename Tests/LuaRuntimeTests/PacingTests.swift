@@ -59,9 +59,9 @@ import Testing
 
   @Test func theModeIsTheScripts() throws {
     let state = try makeState()
-    #expect(state.pointer.pointee.generational)
+    #expect(state.counts.generational)
     try state.run(source: "assert(collectgarbage('incremental') == 'generational')")
-    #expect(!state.pointer.pointee.generational)
+    #expect(!state.counts.generational)
     let peak = try state.run(
       source: """
         local peak = 0
@@ -70,7 +70,7 @@ import Testing
         """)
     #expect(try #require(peak.first?.integerValue) < 8 << 20)
     try state.run(source: "collectgarbage('generational') assert(not pcall(collectgarbage, 'x'))")
-    #expect(state.pointer.pointee.generational)
+    #expect(state.counts.generational)
     #expect(try state.failure("collectgarbage('x')").message.contains("bad argument #1 to 'collectgarbage'"))
   }
 

@@ -177,6 +177,6 @@ import Testing
     state.collect()
     try state.run(source: "")
     #expect(state.handleCount < 50)
-    #expect(state.pointer.pointee.live_references < 50)
+    #expect(state.counts.references < 50)
   }
 }

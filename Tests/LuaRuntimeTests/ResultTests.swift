@@ -163,7 +163,7 @@ import Testing
     for _ in 0..<1000 { _ = try state.evaluate("make()") }
     state.collect()
     #expect(try state.evaluate("next(weak) == nil").first?.booleanValue == true)
-    #expect(state.pointer.pointee.live_references <= 1)
+    #expect(state.counts.references <= 1)
     let kept = try state.evaluate("make()")
     state.collect()
     try state.run(source: "assert(next(weak) ~= nil)")

@@ -69,6 +69,56 @@ import Testing
     #expect(text == "s.lua:1 s.lua:2")
   }
 
+  /// A call's record is used again by the next call of that depth, and a C function leaves in it what a Lua function left
+  /// there. So every way through a C function is taken after every other, and after Lua functions of several depths.
+  @Test func cFunctionsHaveNoLineOfTheirOwn() throws {
+    let state = try State()
+    let line = NativeFunction("line") { call in call.returns(State.line(of: State.site(call.caller)) ?? "unknown") }
+    try state.setGlobal("line", .native(line))
+    try state.run(
+      source: """
+        local function within() local found = line() return found end
+        local lazy = setmetatable({}, { __index = line, __tostring = line, __name = "lazy" })
+        local ways = {
+          function() return (table.unpack(lazy, 1, 2)) end,
+          function() return (table.concat(lazy, "", 1, 1)) end,
+          function() local t = table.move(lazy, 1, 2, 1, {}) return t[2] end,
+          function() return (string.gsub("a", "a", line)) end,
+          function() return (string.gsub("a", "a", lazy)) end,
+          function() return (string.format("%s", lazy)) end,
+          function() return tostring(lazy) end,
+          function() local found; table.sort({ 1, 2 }, function(a, b) found = line(); return a < b end) return found end,
+          function() return select(2, pcall(line)) end,
+          function() return select(3, pcall(pcall, line)) end,
+          function() return select(2, xpcall(error, line)) end,
+          function() return (line()) end,
+          function() return lazy.x end,
+          function() return coroutine.wrap(function() local found = line() return found end)() end,
+          function() return coroutine.wrap(function() return (table.unpack(lazy, 1, 2)) end)() end,
+          function() return coroutine.wrap(line)() end,
+          function() return select(2, pcall(within)) end,
+        }
+        local expected = {}
+        for i, way in ipairs(ways) do expected[i] = "s.lua:" .. debug.getinfo(way, "S").linedefined end
+        expected[16], expected[17] = "unknown", "s.lua:1"  -- the coroutine's only function is no script's
+
+        local function deeper(n, f) if n == 0 then return f() end local a = deeper(n - 1, f) return a end
+        for i, first in ipairs(ways) do
+          for j, second in ipairs(ways) do
+            for depth = 0, 4 do
+              deeper(depth, within)
+              local a = first()
+              deeper(depth, within)
+              local b = second()
+              assert(a == expected[i] and b == expected[j],
+                ("ways %d and %d after depth %d: %s and %s"):format(i, j, depth, a, b))
+              assert(within() == "s.lua:1")
+            end
+          end
+        end
+        """, chunkName: "@s.lua")
+  }
+
   @Test func noScriptNoSite() throws {
     let state = try probed()
     #expect(State.line(of: 0) == nil)

@@ -38,11 +38,11 @@ final class Console {
     return nn.Module
     """
 
-  /// Talks until the end of input; the exit status.
-  func run() -> Int32 {
+  /// Talks until the end of input; whether a script can take that for success. On a terminal it always can.
+  func run(greeting: String) -> Bool {
     Interrupts.stayAlive = true
     if reader.isInteractive {
-      Output.write("\(Launcher.version)\(palette(.dim, ":help tells what can be typed here; Ctrl-D leaves"))\n")
+      Output.write("\(greeting)\(palette(.dim, ":help tells what can be typed here; Ctrl-D leaves"))\n")
     }
     if let path = Places.initialisation { perform { try load(path, rewritingLocals: false) } }
     while !isOver {
@@ -54,7 +54,7 @@ final class Console {
         isOver = true
       }
     }
-    return hasFailed && !reader.isInteractive ? Launcher.Status.scriptError : Launcher.Status.success
+    return reader.isInteractive || !hasFailed
   }
 
   private func prompt(_ text: String) -> String {
@@ -142,14 +142,14 @@ final class Console {
   func perform(_ body: () throws -> Void) {
     do {
       try body()
-    } catch var error as LuaError {
+    } catch let error as LuaError {
       hasFailed = true
-      if case .table(let table)? = error.value, error.message.hasPrefix("(error object"),
+      var report = ErrorReport(error: error, sources: sources, palette: palette)
+      if case .table(let table)? = error.value, report.message.hasPrefix("(error object"),
         let text = try? table.read({ try ValuePrinter(width: Terminal.width).text(ofTable: $0) })
       {
-        error.message = text
+        report.message = text
       }
-      var report = ErrorReport(error: error, sources: sources, palette: palette)
       report.tracebackLimit = 8
       report.isTerse = true
       // The terminal has written ^C without a new line.
@@ -188,14 +188,5 @@ enum Places {
   private static func variable(_ name: String) -> String? {
     guard let value = getenv(name), value.pointee != 0 else { return nil }
     return String(cString: value)
-  }
-}
-
-enum Terminal {
-  /// Columns of the terminal; 80 when there is none.
-  static var width: Int {
-    var size = winsize()
-    guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 20 else { return 80 }
-    return Int(size.ws_col)
   }
 }

@@ -120,12 +120,3 @@ extension LuaError {
   /// Whether the chunk ended too early.
   var isIncomplete: Bool { message.hasSuffix("<eof>") || message.hasSuffix("'<eof>'") }
 }
-
-extension String {
-  var trimmingSpace: String {
-    var text = self[...]
-    while text.first?.isWhitespace == true { text.removeFirst() }
-    while text.last?.isWhitespace == true { text.removeLast() }
-    return String(text)
-  }
-}

@@ -85,7 +85,7 @@ extension Initializer {
     ) { .number(.real(try gain($0.string(0, default: ""), $0.optionalNumber(1)?.real))) },
   ]
 
-  private static func fan(_ arguments: Arguments) throws -> Fan {
-    try Fan(named: arguments.string(2, default: "fan_in"), arguments.operation)
+  private static func fan(_ given: Arguments) throws -> Fan {
+    try Fan(named: given.string(2, default: "fan_in"), given.operation)
   }
 }

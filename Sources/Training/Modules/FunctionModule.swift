@@ -13,7 +13,7 @@ public class FunctionModule: Module {
   required init(_ row: FunctionRow, _ arguments: Arguments) throws {
     self.row = row
     settings = try Settings(arguments, row.parameters)
-    function = try row.function(settings)
+    function = try row.make(settings)
     super.init(kind: row.name, inputs: row.inputs)
   }
 
@@ -38,7 +38,7 @@ public class FunctionModule: Module {
   fileprivate func set(_ name: String, _ value: ModuleField) throws {
     var changed = settings
     try changed.set(name, value)
-    function = try row.function(changed)
+    function = try row.make(changed)
     settings = changed
   }
 }
@@ -56,7 +56,7 @@ struct FunctionRow: @unchecked Sendable {
   let inputs: [Parameter]
   let samples: [ModuleSample]
   /// Throws for impossible options.
-  let function: (Settings) throws -> Function
+  let make: (Settings) throws -> Function
 
   /// The class of modules that the row is, of the family `family`.
   func kind<Family: FunctionModule>(_ family: Family.Type) -> ModuleKind {

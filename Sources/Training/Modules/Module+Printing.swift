@@ -30,9 +30,9 @@ extension Module: CustomStringConvertible {
   }
 
   /// The printed form of a container: its kind, its options, and its children's own printed forms, indented.
-  public static func tree(_ kind: String, _ options: String, _ children: [(key: String, text: String)]) -> String {
-    guard !children.isEmpty else { return "\(kind)(\(options))" }
-    var lines = options.isEmpty ? [] : [options]
+  public static func tree(_ kind: String, _ extra: String, _ children: [(key: String, text: String)]) -> String {
+    guard !children.isEmpty else { return "\(kind)(\(extra))" }
+    var lines = extra.isEmpty ? [] : [extra]
     for (key, text) in children {
       let indented = text.split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\n  ")
       lines.append("(\(key)): \(indented)")

@@ -20,13 +20,13 @@ extension Module {
   /// lists them all. Without `strict` the names are returned.
   @discardableResult
   public final func loadStateDict(
-    _ state: [(name: String, tensor: Tensor)], strict: Bool = true
+    _ saved: [(name: String, tensor: Tensor)], strict: Bool = true
   ) throws -> (missing: [String], unexpected: [String]) {
     let own = stateTensors("")
-    let given = Dictionary(state.map { ($0.name, $0.tensor) }, uniquingKeysWith: { $1 })
+    let given = Dictionary(saved.map { ($0.name, $0.tensor) }, uniquingKeysWith: { $1 })
     let ownNames = Set(own.map(\.name))
     let missing = own.map(\.name).filter { given[$0] == nil }
-    let unexpected = state.map(\.name).filter { !ownNames.contains($0) }
+    let unexpected = saved.map(\.name).filter { !ownNames.contains($0) }
     var problems: [String] = []
     if strict {
       if !missing.isEmpty { problems.append("missing \(missing.joined(separator: ", "))") }

@@ -49,19 +49,6 @@ public struct ModuleKind: @unchecked Sendable {
   func describes(_ module: Module) -> Bool { module.kind == name && type(of: module) == swiftClass }
 }
 
-/// The value of a module's field.
-public enum ModuleField {
-  case number(Double)
-  case integer(Int)
-  /// A position, dimension or class label, counted from 0.
-  case index(Int)
-  case boolean(Bool)
-  case string(String)
-  case tensor(Tensor?)
-  case shape([Int])
-  case none
-}
-
 /// Constructor arguments and inputs that a class of modules is tested with.
 public struct ModuleSample: Sendable {
   public let arguments: Sample

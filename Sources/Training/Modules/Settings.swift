@@ -15,7 +15,7 @@ struct Settings {
     self.parameters = parameters
     values = try parameters.enumerated().map { position, parameter in
       try arguments.isAbsent(position)
-        ? Settings.standard(parameter) : Settings.given(arguments, position, parameter)
+        ? Settings.declared(parameter) : Settings.given(arguments, position, parameter)
     }
   }
 
@@ -33,7 +33,7 @@ struct Settings {
     }
   }
 
-  private static func standard(_ parameter: Parameter) -> ModuleField {
+  private static func declared(_ parameter: Parameter) -> ModuleField {
     let text = parameter.defaultText
     switch parameter.kind {
     case .number: return Double(text).map { .number($0) } ?? .none
@@ -62,7 +62,7 @@ struct Settings {
       (.boolean, .boolean), (.string, .string), (.tensor, .tensor):
       values[position] = value
     case (.dimension, .none), (.tensor, .none):
-      values[position] = Settings.standard(parameters[position])
+      values[position] = Settings.declared(parameters[position])
     default: throw TensorError(.argument, kind, "\(value.text(indexBase: 0)) is no value for \(name)")
     }
   }
@@ -107,21 +107,5 @@ struct Settings {
       if parameter.name == "inplace", case .boolean(false) = value { return nil }
       return "\(parameter.name)=\(value.text(indexBase: base))"
     }.joined(separator: ", ")
-  }
-}
-
-extension ModuleField {
-  /// As Python prints it, for readers who count from `base`.
-  func text(indexBase base: Int) -> String {
-    switch self {
-    case .number(let number): pythonFloat(number)
-    case .integer(let integer): String(integer)
-    case .index(let index): String(shifted(index, base))
-    case .boolean(let flag): python(flag)
-    case .string(let text): "'\(text)'"
-    case .tensor(let tensor): tensor.map { "a tensor of shape \($0.shape)" } ?? "None"
-    case .shape(let sizes): "(\(sizes.map(String.init).joined(separator: ", "))\(sizes.count == 1 ? "," : ""))"
-    case .none: "None"
-    }
   }
 }

@@ -1,24 +1,6 @@
-// The values of an optimizer's options, and how a method reads and checks its own.
+// How a method reads and checks the options of its optimizer.
 
 import Tensors
-
-/// The value of an optimizer's option.
-public enum OptionValue: Equatable, Sendable {
-  case number(Double)
-  case boolean(Bool)
-  case pair(Double, Double)
-  case none
-
-  /// As Python prints it.
-  var text: String {
-    switch self {
-    case .number(let number): pythonNumber(number)
-    case .boolean(let flag): python(flag)
-    case .pair(let a, let b): "(\(pythonNumber(a)), \(pythonNumber(b)))"
-    case .none: "None"
-    }
-  }
-}
 
 extension Optimizer {
   public typealias OptionValue = Training.OptionValue

@@ -58,6 +58,24 @@ check.case("the line of an operation is its script's, also inside of modules and
   mentions(y.grad_fn.site, line)
 end)
 
+check.case("the line of an operation is its script's, also behind a C function that follows other calls", function()
+  local x = leaf { 1.0, 2.0 }
+  local function square(v)
+    local w = v * v; return w
+  end
+  local squares = here(-2)
+  local line = here(2)
+  square(x)
+  local y = table.unpack(x, 1, 2)
+  mentions(y.grad_fn.site, line)
+  y = square(x)
+  mentions(y.grad_fn.site, squares)
+  line = here(2)
+  square(x)
+  local _ = string.gsub("a", "a", function() y = x * 2 end)
+  mentions(y.grad_fn.site, line)
+end)
+
 -- It once went through one more closure at each reading, until the stack overflowed.
 check.case("the line of a node can be asked for as often as one likes", function()
   local node = (leaf(1.0) * 2).grad_fn

@@ -30,7 +30,7 @@ struct Sources {
 }
 
 struct ErrorReport {
-  let error: LuaError
+  private(set) var error: LuaError
   let sources: Sources
   var palette: Palette
   /// The most lines of the traceback; the middle is left out.
@@ -39,9 +39,15 @@ struct ErrorReport {
   /// source that is the whole input, when no part of it can be marked.
   var isTerse = false
 
+  /// The error's; the console puts the contents of a table here that was raised.
+  var message: String {
+    get { error.message }
+    set { error.message = newValue }
+  }
+
   /// The whole, ending in a new line.
   func text(prefix: String) -> String {
-    var lines = [palette(.red, prefix) + error.message]
+    var lines = [palette(.red, prefix) + message]
     lines += excerpt
     if let traceback { lines += traceback }
     return lines.map { $0 + "\n" }.joined()

@@ -1,4 +1,4 @@
-// The two streams, in order.
+// The two streams, in order, and what a terminal shows.
 
 @preconcurrency import Glibc  // for stdout, which C declares as a variable
 
@@ -46,5 +46,14 @@ struct Palette {
 
   func callAsFunction(_ style: Style, _ text: String) -> String {
     isOn ? "\u{1b}[\(style.rawValue)m\(text)\u{1b}[0m" : text
+  }
+}
+
+enum Terminal {
+  /// Columns of the terminal; 80 when there is none.
+  static var width: Int {
+    var size = winsize()
+    guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col >= 20 else { return 80 }
+    return Int(size.ws_col)
   }
 }

@@ -1,0 +1,55 @@
+// The buffer: values on their way into Lua, written by native functions and by the host.
+#ifndef ML_BUFFER_H
+#define ML_BUFFER_H
+
+#include "state.h"
+
+bool ml_out_grow(ml_state *s);
+
+static inline bool ml_out(ml_state *s, ml_value v) {
+  if (s->out_top == s->out_capacity && !ml_out_grow(s)) return false;
+  s->out[s->out_top++] = v;
+  return true;
+}
+static inline void ml_out_nil(ml_state *s) { ml_out(s, (ml_value){.tag = ML_NIL}); }
+static inline void ml_out_boolean(ml_state *s, bool b) {
+  ml_out(s, (ml_value){.tag = ML_BOOLEAN, .as.integer = b});
+}
+static inline void ml_out_integer(ml_state *s, int64_t i) {
+  ml_out(s, (ml_value){.tag = ML_INTEGER, .as.integer = i});
+}
+static inline void ml_out_number(ml_state *s, double n) {
+  ml_out(s, (ml_value){.tag = ML_NUMBER, .as.number = n});
+}
+static inline void ml_out_argument(ml_state *s, int index) {
+  ml_out(s, (ml_value){.tag = ML_ARGUMENT, .as.integer = index});
+}
+static inline void ml_out_reference(ml_state *s, int reference) {
+  ml_out(s, (ml_value){.tag = ML_REFERENCE, .as.integer = reference});
+}
+// Takes over one reference to `object`, whatever happens.
+static inline void ml_out_handle(ml_state *s, void *object, uint32_t kind) {
+  if (!ml_out(s, (ml_value){.tag = ML_HANDLE, .kind = kind, .as.object = object}))
+    s->config.release(object, kind);
+}
+// Takes over one reference to `object`; `callback` NULL means the host's.
+static inline void ml_out_function(ml_state *s, void *object, ml_callback callback) {
+  if (!ml_out(s, (ml_value){.tag = ML_FUNCTION, .as.object = object, .extra = (void *)callback}))
+    s->config.release(object, ML_KIND_FUNCTION);
+}
+static inline void ml_out_context(ml_state *s, void *object, ml_callback callback) {
+  if (!ml_out(s, (ml_value){.tag = ML_CONTEXT, .as.object = object, .extra = (void *)callback}))
+    s->config.release(object, ML_KIND_FUNCTION);
+}
+static inline void ml_out_list(ml_state *s, int64_t count) {
+  ml_out(s, (ml_value){.tag = ML_LIST, .as.integer = count});
+}
+static inline void ml_out_record(ml_state *s, int64_t count) {
+  ml_out(s, (ml_value){.tag = ML_RECORD, .as.integer = count});
+}
+// Copies the bytes.
+void ml_out_string(ml_state *s, const char *bytes, size_t length);
+// Forgets trees written since `mark` (the old out_top), releasing the objects in them.
+void ml_forget(ml_state *s, uint32_t mark);
+
+#endif

@@ -1,0 +1,94 @@
+// Safe points: what waits until Lua may be called. References that were given back, also inside a release callback, and
+// the collector, which native memory paces.
+#include "CLuaShim/CLuaShim.h"
+#include "internal.h"
+
+// MARK: References to Lua values
+
+static int ref(lua_State *L) {
+  int *reference = lua_touserdata(L, 1);
+  *reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+int ml_ref(ml_state *s, lua_State *L, int *reference) {
+  ml_private *own = ml_own(s);
+  if (own->live_references == own->pending_capacity) {
+    uint32_t capacity = own->pending_capacity ? own->pending_capacity * 2 : 16;
+    int *pending = ml_grow(s, own->pending, capacity * sizeof *pending);
+    if (pending == NULL) return ml_memory_error(L, 1);
+    own->pending = pending;
+    own->pending_capacity = capacity;
+  }
+  int status = ml_protect(L, ref, reference, 1, 0);
+  if (status == LUA_OK && *reference >= 0) own->live_references++;
+  return status;
+}
+
+void ml_unref(ml_state *s, int reference) {
+  ml_private *own = ml_own(s);
+  if (reference < 0 || own->closing) return;
+  own->pending[own->pending_count++] = reference;
+  s->attention = true;
+}
+
+static void drain(lua_State *L, ml_state *s) {
+  ml_private *own = ml_own(s);
+  while (own->pending_count != 0) {
+    int reference = own->pending[--own->pending_count];
+    luaL_unref(L, LUA_REGISTRYINDEX, reference);
+    own->live_references--;
+  }
+}
+
+// Lua's collector does not see native memory, so claims drive it. In its generational mode, our default, a
+// young collection costs a fraction of a microsecond whatever the heap holds, so one is made for every
+// quarter of the native memory in use; what survives two of them is found by a full collection only, made
+// when the memory in use has doubled since the last. (Incremental mode, which a script may choose, must mark
+// the whole heap to find anything: 4 KB objects cost 150 ns each there and 5 ns here.)
+static void pace_collector(lua_State *L, ml_state *s) {
+  ml_private *own = ml_own(s);
+  size_t debt = s->native_debt;
+  s->native_debt = 0;
+  if (lua_gc(L, LUA_GCISRUNNING) != 1) return;  // stopped by the script, or inside a finalizer
+  if (!own->generational) {
+    size_t kilobytes = debt >> 12;
+    lua_gc(L, LUA_GCSTEP, kilobytes < 1 << 20 ? (int)kilobytes : 1 << 20);
+    s->pace = ml_least_pace;
+    return;
+  }
+  lua_gc(L, LUA_GCSTEP, 0);
+  size_t live = ml_live(s);
+  own->since_full += debt;
+  bool unknown = live == 0 && own->since_full > ml_blind_pace;  // pacing without an account
+  if (live > own->full_pace || unknown) {
+    lua_gc(L, LUA_GCCOLLECT);
+    live = ml_live(s);
+    own->since_full = 0;
+    own->full_pace = live * 2 + ml_least_full_pace;
+  }
+  s->pace = live / 4 > ml_least_pace ? live / 4 : ml_least_pace;
+}
+
+void ml_settle(lua_State *L, ml_state *s) {
+  s->attention = false;
+  if (ml_own(s)->pending_count != 0 && lua_checkstack(L, 4)) drain(L, s);
+  if (s->native_debt >= s->pace) pace_collector(L, s);
+}
+
+// At the start of a native call, with its arguments on the stack.
+void ml_attend(lua_State *L, ml_state *s) {
+  ml_settle(L, s);
+  if (ml_own(s)->kill) {
+    s->attention = true;
+    ml_die(L, s);
+  }
+}
+
+bool ml_collect(ml_state *s) {
+  ml_private *own = ml_own(s);
+  if (own->releasing || own->main == NULL) return false;
+  s->native_debt = 0;
+  ml_settle(s->current, s);
+  return lua_gc(s->current, LUA_GCCOLLECT) == 0;
+}

@@ -1,0 +1,50 @@
+// The values of what modules and optimizers are told: a module's fields, an optimizer's options.
+
+import Tensors
+
+/// The value of a module's field.
+public enum ModuleField {
+  case number(Double)
+  case integer(Int)
+  /// A position, dimension or class label, counted from 0.
+  case index(Int)
+  case boolean(Bool)
+  case string(String)
+  case tensor(Tensor?)
+  case shape([Int])
+  case none
+}
+
+extension ModuleField {
+  /// As Python prints it, for readers who count from `base`.
+  func text(indexBase base: Int) -> String {
+    switch self {
+    case .number(let number): pythonFloat(number)
+    case .integer(let integer): String(integer)
+    case .index(let index): String(shifted(index, base))
+    case .boolean(let flag): python(flag)
+    case .string(let text): "'\(text)'"
+    case .tensor(let tensor): tensor.map { "a tensor of shape \($0.shape)" } ?? "None"
+    case .shape(let sizes): "(\(sizes.map(String.init).joined(separator: ", "))\(sizes.count == 1 ? "," : ""))"
+    case .none: "None"
+    }
+  }
+}
+
+/// The value of an optimizer's option.
+public enum OptionValue: Equatable, Sendable {
+  case number(Double)
+  case boolean(Bool)
+  case pair(Double, Double)
+  case none
+
+  /// As Python prints it.
+  var text: String {
+    switch self {
+    case .number(let number): pythonNumber(number)
+    case .boolean(let flag): python(flag)
+    case .pair(let a, let b): "(\(pythonNumber(a)), \(pythonNumber(b)))"
+    case .none: "None"
+    }
+  }
+}
