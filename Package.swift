@@ -19,7 +19,7 @@ let package = Package(
     .target(name: "CKernels", linkerSettings: [.linkedLibrary("sleef"), .linkedLibrary("m")]),
     .target(name: "CContext"),
     .target(name: "Tensors", dependencies: ["CKernels", "CContext", "COneDNN"]),
-    .target(name: "Training", dependencies: ["Tensors", "CKernels"]),
+    .target(name: "Training", dependencies: ["Tensors"]),
 
     // The Lua column.
     .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),

@@ -126,12 +126,14 @@ void mg_compare_nd(mg_compare_op op, mg_dtype dtype, const mg_loop *loop, const 
     }                                                                                                   \
   }
 WHERE(1, uint8_t)
+WHERE(2, uint16_t)
 WHERE(4, uint32_t)
 WHERE(8, uint64_t)
 
 static void where_kernel(const mg_job *job, int64_t n, void *y, const void *const x[3], unsigned scalars) {
   switch (job->y_size) {
     case 1: where_1(n, x[0], x[1], x[2], scalars, y); break;
+    case 2: where_2(n, x[0], x[1], x[2], scalars, y); break;
     case 4: where_4(n, x[0], x[1], x[2], scalars, y); break;
     default: where_8(n, x[0], x[1], x[2], scalars, y); break;
   }

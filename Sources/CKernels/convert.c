@@ -76,11 +76,15 @@ MG_TYPES(TO_ALL)
     }                                                                                                 \
   }
 COPY_ROW(1, uint8_t)
+COPY_ROW(2, uint16_t)
 COPY_ROW(4, uint32_t)
 COPY_ROW(8, uint64_t)
 
 static row_function row_for(mg_dtype from, mg_dtype to) {
-  if (from == to) return mg_size(from) == 1 ? copy_row_1 : mg_size(from) == 4 ? copy_row_4 : copy_row_8;
+  if (from == to) {
+    static const row_function copies[] = {copy_row_1, copy_row_2, copy_row_4, copy_row_8};
+    return copies[__builtin_ctz((unsigned)mg_size(from))];
+  }
   switch (from * MG_DTYPE_COUNT + to) {
 #define CASE(from, to) \
   case MG_TAG_##from * MG_DTYPE_COUNT + MG_TAG_##to: return from##_row_##to;
@@ -211,6 +215,7 @@ void mg_convert_nd(mg_dtype from, mg_dtype to, const mg_loop *loop, const void *
     MG_VECTORIZE                                                                                      \
     for (int64_t i = 0; i < n; i++) y[i] = v;                                                         \
   }
+FILL(2, uint16_t)
 FILL(4, uint32_t)
 FILL(8, uint64_t)
 
@@ -227,6 +232,7 @@ static void fill_piece(void *context, int64_t begin, int64_t end) {
   int64_t n = end - begin;
   switch (size) {
     case 1: memset(y, *(const uint8_t *)f->value, (size_t)n); break;
+    case 2: fill_2(n, *(const uint16_t *)f->value, y); break;
     case 4: fill_4(n, *(const uint32_t *)f->value, y); break;
     default: fill_8(n, *(const uint64_t *)f->value, y); break;
   }

@@ -76,12 +76,14 @@ static void advance(const mg_loop *loop, int32_t rank, int32_t operands, positio
     return y;                                                                                                 \
   }
 PACK(1, uint8_t)
+PACK(2, uint16_t)
 PACK(4, uint32_t)
 PACK(8, uint64_t)
 
 static char *pack_rows(size_t size, int64_t rows, int64_t n, const char *x, int64_t row_stride, int64_t stride, char *y) {
   switch (size) {
     case 1: return (char *)pack_1(rows, n, (const uint8_t *)x, row_stride, stride, (uint8_t *)y);
+    case 2: return (char *)pack_2(rows, n, (const uint16_t *)x, row_stride, stride, (uint16_t *)y);
     case 4: return (char *)pack_4(rows, n, (const uint32_t *)x, row_stride, stride, (uint32_t *)y);
     default: return (char *)pack_8(rows, n, (const uint64_t *)x, row_stride, stride, (uint64_t *)y);
   }

@@ -47,6 +47,7 @@ void mg_put_add(mg_dtype dtype, int64_t count, const int64_t *at, const void *x,
     for (int64_t j = 0; j < count; j++) y[at[j]] = x[j * stride];                                         \
   }
 MOVE(1, uint8_t)
+MOVE(2, uint16_t)
 MOVE(4, uint32_t)
 MOVE(8, uint64_t)
 
@@ -67,6 +68,7 @@ static void select_rows(void *context, int64_t begin, int64_t end) {
     task += stop - j;
     switch (s->row) {
       case 1: take_1(stop - j, s->index + j, (const uint8_t *)x, (uint8_t *)y); break;
+      case 2: take_2(stop - j, s->index + j, (const uint16_t *)x, (uint16_t *)y); break;
       case 4: take_4(stop - j, s->index + j, (const uint32_t *)x, (uint32_t *)y); break;
       case 8: take_8(stop - j, s->index + j, (const uint64_t *)x, (uint64_t *)y); break;
       default:
@@ -87,6 +89,7 @@ void mg_index_select(size_t element, int64_t outer, int64_t n, int64_t inner, in
 void mg_take(size_t element, int64_t count, const int64_t *at, const void *x, void *y) {
   switch (element) {
     case 1: take_1(count, at, x, y); break;
+    case 2: take_2(count, at, x, y); break;
     case 4: take_4(count, at, x, y); break;
     default: take_8(count, at, x, y); break;
   }
@@ -95,6 +98,7 @@ void mg_take(size_t element, int64_t count, const int64_t *at, const void *x, vo
 void mg_put(size_t element, int64_t count, const int64_t *at, const void *x, int64_t x_stride, void *y) {
   switch (element) {
     case 1: put_1(count, at, x, x_stride, y); break;
+    case 2: put_2(count, at, x, x_stride, y); break;
     case 4: put_4(count, at, x, x_stride, y); break;
     default: put_8(count, at, x, x_stride, y); break;
   }

@@ -49,7 +49,7 @@
 #define MG_TAG_b8 MG_BOOL
 
 MG_INLINE size_t mg_size(mg_dtype dtype) {
-  static const uint8_t sizes[MG_DTYPE_COUNT] = {4, 8, 8, 4, 1, 1};
+  static const uint8_t sizes[MG_DTYPE_COUNT] = {4, 8, 8, 4, 1, 1, 2};
   return sizes[dtype];
 }
 

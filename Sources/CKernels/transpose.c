@@ -31,6 +31,11 @@ MG_INLINE void block_8(const uint64_t *x, int64_t xs, uint64_t *y, int64_t ys) {
   y[ys + 1] = d;
 }
 
+MG_INLINE void block_2(const uint16_t *x, int64_t xs, uint16_t *y, int64_t ys) {
+  (void)xs, (void)ys;
+  *y = *x;
+}
+
 /// The same for 1 × 1.
 MG_INLINE void block_1(const uint8_t *x, int64_t xs, uint8_t *y, int64_t ys) {
   (void)xs, (void)ys;
@@ -50,12 +55,14 @@ MG_INLINE void block_1(const uint8_t *x, int64_t xs, uint8_t *y, int64_t ys) {
       for (int64_t c = 0; c < columns; c++) y[r * ys + c] = x[c * xs + r];                            \
   }
 TRANSPOSE(1, uint8_t, 1)
+TRANSPOSE(2, uint16_t, 1)
 TRANSPOSE(4, uint32_t, 4)
 TRANSPOSE(8, uint64_t, 2)
 
 void mg_transpose(size_t size, int64_t rows, int64_t columns, const void *x, int64_t xs, void *y, int64_t ys) {
   switch (size) {
     case 1: transpose_1(rows, columns, x, xs, y, ys); break;
+    case 2: transpose_2(rows, columns, x, xs, y, ys); break;
     case 4: transpose_4(rows, columns, x, xs, y, ys); break;
     default: transpose_8(rows, columns, x, xs, y, ys); break;
   }

@@ -264,7 +264,8 @@ struct Run: CustomTestStringConvertible, Sendable {
     #expect(
       message { try optimizer.addGroup([p * 2.0]) }
         == "SGD: parameter 0, of shape [1], was computed by an operation; only leaves can be optimized")
-    #expect(message { try optimizer.addGroup([Tensor([1, 2])]) } == "SGD: parameter 0 is a tensor of int64; float32 or float64 is needed")
+    #expect(
+      message { try optimizer.addGroup([Tensor([1, 2])]) } == "SGD: parameter 0 is a tensor of int64; one of a float dtype is needed")
     #expect(message { try optimizer.addGroup([parameter([2]), p]) } == "SGD: parameter 1, of shape [1], is there already")
     #expect(message { _ = try OptimizerCatalogue.kinds[0].make([], [:]) } == "SGD: the list of parameters is empty")
     #expect(optimizer.groups.count == 1)

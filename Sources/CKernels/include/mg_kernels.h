@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum { MG_F32 = 0, MG_F64, MG_I64, MG_I32, MG_U8, MG_BOOL, MG_DTYPE_COUNT } mg_dtype;
+/// MG_WORD is whatever takes two bytes; it moves (convert to itself, where, fill), and no more.
+typedef enum { MG_F32 = 0, MG_F64, MG_I64, MG_I32, MG_U8, MG_BOOL, MG_WORD, MG_DTYPE_COUNT } mg_dtype;
 
 /// The largest rank of a tensor, and so of a loop nest.
 #define MG_MAX_RANK 8

@@ -27,9 +27,14 @@ public final class Context {
     var memory = MemoryAccount()
     var random: Generator?
     var printing = PrintOptions()
+    /// Sees every launch of a kernel (see LaunchListener); and whether there is one, which is asked for every launch, and in
+    /// a class reference would be counted.
+    var listener: AnyObject? { didSet { isHeard = listener != nil } }
+    private(set) var isHeard = false
     /// 0 for the machine's.
     var threads: Int32 = 0
-    var notices: [String] = []
+    var notices: [String] = [] { didSet { hasNotices = !notices.isEmpty } }
+    private(set) var hasNotices = false
     /// See GrowingHistory.
     var additions: [UInt32: Int] = [:]
     /// Set once the context itself is gone, while buffers of its account are not.

@@ -11,7 +11,7 @@ package enum Notice {
 
   /// Whether `take` has something.
   @inline(__always)
-  package static var isPending: Bool { !Context.current.pointee.notices.isEmpty }
+  package static var isPending: Bool { Context.current.pointee.hasNotices }
 
   /// The warnings that waited, in order; they wait no more.
   package static func take() -> [String] {

@@ -8,7 +8,7 @@ extension Tensor {
   public func why(_ root: Tensor? = nil) -> String {
     if let gradient { return whyZero(gradient, root) }
     guard dtype.isFloating else {
-      return "grad is nil: the tensor is \(dtype), and only float32 and float64 tensors can have gradients"
+      return "grad is nil: the tensor is \(dtype), and only tensors of float dtypes can have gradients"
     }
     if !requiresGrad { return "grad is nil: " + whyNoHistory }
     if let node = gradNode, !retainsGrad {

@@ -22,8 +22,7 @@ extension Tensor {
     try requireFloating(A.name)
     let y = try Tensor(uninitialized: shape, dtype)
     let (p, q) = activation.numbers
-    var loop = mg_loop(shape, y.layout, layout)
-    mg_unary2_nd(A.kernel, dtype.kernel, &loop, data, p, q, y.data)
+    try Kernels.unary(A.kernel, p, q, dtype, over: mg_loop(shape, y.layout, layout), data, into: y.data)
     return try y.recorded(activation, self)
   }
 
@@ -36,13 +35,11 @@ extension Tensor {
     return try Elementwise.unary(approximate == "none" ? MG_GELU : MG_GELU_TANH, self).recorded(Gelu(approximate: approximate), self)
   }
 
-  private typealias RowKernel = (mg_dtype, Int64, Int64, UnsafeRawPointer?, UnsafeMutableRawPointer?) -> Void
-
   /// Runs a kernel over rows along `axis`, which is brought to the end and back.
-  private func alongRows(_ axis: Int, _ body: (Tensor, Tensor, Int, Int) -> Void) throws -> Tensor {
+  private func alongRows(_ axis: Int, _ body: (Tensor, Tensor, Int, Int) throws -> Void) throws -> Tensor {
     guard rank > 0 else {
       let y = try Tensor(uninitialized: shape, dtype)
-      body(self, y, 1, 1)
+      try body(self, y, 1, 1)
       return y
     }
     var order = Array(0..<rank)
@@ -52,36 +49,34 @@ extension Tensor {
     let source = try Tensor(storage: storage, layout: layout.permuted(order), dtype: dtype).packed()
     let y = try Tensor(uninitialized: source.shape, dtype)
     let n = shape[axis]
-    body(source, y, n == 0 ? 0 : count / n, n)
+    try body(source, y, n == 0 ? 0 : count / n, n)
     return try axis == rank - 1 ? y : Tensor(storage: y.storage, layout: y.layout.permuted(inverse), dtype: dtype).packed()
   }
 
-  private func normalized(_ axis: Int, _ kernel: RowKernel) throws -> Tensor {
-    try alongRows(axis) { kernel(dtype.kernel, Int64($2), Int64($3), $0.data, $1.data) }
+  private func normalized(_ axis: Int, log: Bool) throws -> Tensor {
+    try alongRows(axis) { try Kernels.softmax(log: log, dtype, rows: $2, $3, $0.data, into: $1.data) }
   }
 
   /// e^x / Σ e^x along a dimension.
   public func softmax(_ dimension: Int) throws -> Tensor {
     let axis = try shape.axis(dimension, "softmax")
     let x = dtype.isFloating ? self : try to(DType.defaultFloating)
-    return try x.normalized(axis, mg_softmax).recorded(Softmax(dim: axis), x)
+    return try x.normalized(axis, log: false).recorded(Softmax(dim: axis), x)
   }
 
   /// x − ln Σ e^x along a dimension.
   public func logSoftmax(_ dimension: Int) throws -> Tensor {
     let axis = try shape.axis(dimension, "log_softmax")
     let x = dtype.isFloating ? self : try to(DType.defaultFloating)
-    return try x.normalized(axis, mg_log_softmax).recorded(LogSoftmax(dim: axis), x)
+    return try x.normalized(axis, log: true).recorded(LogSoftmax(dim: axis), x)
   }
 
-  fileprivate func fusedRows(
-    _ y: Tensor,
-    _ kernel: (mg_dtype, Int64, Int64, UnsafeRawPointer?, UnsafeRawPointer?, UnsafeMutableRawPointer?) -> Void
-  ) throws -> Tensor {
+  /// This gradient through softmax or its logarithm along the last dimension, by a kernel.
+  fileprivate func throughSoftmax(log: Bool, _ y: Tensor) throws -> Tensor {
     let (g, y) = (try packed(), try y.packed())
     let n = shape[rank - 1]
     let dx = try Tensor(uninitialized: shape, dtype)
-    kernel(dtype.kernel, Int64(n == 0 ? 0 : count / n), Int64(n), g.data, y.data, dx.data)
+    try Kernels.softmaxGradient(log: log, dtype, rows: n == 0 ? 0 : count / n, n, g.data, y.data, into: dx.data)
     return dx
   }
 }
@@ -179,7 +174,7 @@ private struct Softmax: Operation {
   func gradient(_ c: inout Backward) throws {
     let y = try c.y
     if !c.createsGraph, y.rank > 0, dim == y.rank - 1 {
-      c[0] = try c.g.fusedRows(y, mg_softmax_grad)
+      c[0] = try c.g.throughSoftmax(log: false, y)
     } else {
       let gy = try c.g * y
       c[0] = try gy - y * (y.rank == 0 ? gy : gy.sum([dim], keepdim: true))
@@ -198,7 +193,7 @@ struct LogSoftmax: Operation {
   func gradient(_ c: inout Backward) throws {
     let y = try c.y
     if !c.createsGraph, y.rank > 0, dim == y.rank - 1 {
-      c[0] = try c.g.fusedRows(y, mg_log_softmax_grad)
+      c[0] = try c.g.throughSoftmax(log: true, y)
     } else {
       c[0] = try c.g - y.exp() * (y.rank == 0 ? c.g : c.g.sum([dim], keepdim: true))
     }

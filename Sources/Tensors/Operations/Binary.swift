@@ -122,7 +122,7 @@ public final class Binary: Row {
 
   private func wholeResultType(_ promoted: DType) throws -> DType {
     if result == .floating { return DType.defaultFloating }
-    guard mg_binary_has(kernel, promoted.kernel) else {
+    guard mg_binary_has(kernel, promoted.code) else {
       throw TensorError(.dtype, name, "not defined for tensors of \(promoted)")
     }
     return promoted
@@ -151,7 +151,7 @@ public final class Binary: Row {
       try resultType(a.dtype) == a.dtype
     {
       if !a.dtype.isFloating { try check(divisors: b) }
-      Elementwise.binary(kernel, a, b, into: a)
+      try Elementwise.binary(kernel, a, b, into: a)
       a.bumpVersion()
       return a
     }
@@ -162,7 +162,7 @@ public final class Binary: Row {
   public func inPlace(_ a: Tensor, _ b: Scalar) throws -> Tensor {
     if a.isContiguous, try a.writesDirectly(name), try resultType(b.promoted(with: a.dtype)) == a.dtype {
       try check(divisor: b, a.dtype)
-      Elementwise.binary(kernel, a, b, into: a)
+      try Elementwise.binary(kernel, a, b, into: a)
       a.bumpVersion()
       return a
     }
@@ -318,11 +318,7 @@ package enum Power {
 
   package static func power(_ base: Scalar, _ x: Tensor) throws -> Tensor {
     let dtype = base.promoted(with: x.dtype)
-    let converted = try x.converted(to: dtype)
-    let y = try Tensor(uninitialized: x.shape, dtype)
-    var element = base.element(dtype)
-    var loop = mg_loop(y.shape, y.layout, Layout(Shape()).stretched(to: y.shape), converted.layout)
-    mg_binary_nd(MG_POW, dtype.kernel, &loop, &element, converted.data, y.data)
+    let y = try Elementwise.binary(MG_POW, base, x, dtype)
     return try y.recorded(OfNumber(base: base), x)
   }
 
@@ -381,15 +377,7 @@ extension Tensor {
   public func subtracted(from number: Scalar) throws -> Tensor {
     let dtype = number.promoted(with: self.dtype)
     guard dtype != .bool else { throw TensorError(.dtype, "sub", "not defined for tensors of bool") }
-    let converted = try converted(to: dtype)
-    let y = try Tensor(uninitialized: shape, dtype)
-    var element = number.element(dtype)
-    if converted.isContiguous {
-      mg_binary(MG_SUB, dtype.kernel, Int64(count), &element, 0, converted.data, 1, y.data)
-    } else {
-      var loop = mg_loop(shape, y.layout, Layout(Shape()).stretched(to: shape), converted.layout)
-      mg_binary_nd(MG_SUB, dtype.kernel, &loop, &element, converted.data, y.data)
-    }
+    let y = try Elementwise.binary(MG_SUB, number, self, dtype)
     return try y.recorded(SubtractedFrom(number: number), self)
   }
 

@@ -48,8 +48,7 @@ package struct Predicate: Sendable {
 
   package func callAsFunction(_ x: Tensor) throws -> Tensor {
     let y = try Tensor(uninitialized: x.shape, .bool)
-    var loop = mg_loop(x.shape, y.layout, x.layout)
-    mg_predicate_nd(kernel, x.dtype.kernel, &loop, x.data, y.data)
+    try Kernels.predicate(kernel, x.dtype, over: mg_loop(x.shape, y.layout, x.layout), x.data, into: y.data)
     return y
   }
 

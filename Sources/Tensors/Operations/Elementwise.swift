@@ -10,18 +10,17 @@ enum Elementwise {
   @inline(__always)
   static func unary(_ op: mg_unary_op, _ x: Tensor) throws -> Tensor {
     let y = try Tensor(uninitialized: x.shape, x.dtype)
-    unary(op, x, into: y)
+    try unary(op, x, into: y)
     return y
   }
 
   /// The same into a contiguous tensor of x's shape and dtype, which may be x.
   @inline(__always)
-  static func unary(_ op: mg_unary_op, _ x: Tensor, into y: Tensor) {
+  static func unary(_ op: mg_unary_op, _ x: Tensor, into y: Tensor) throws {
     if x.isContiguous, x.count < splitThreshold {
-      mg_unary(op, x.dtype.kernel, Int64(x.count), x.data, 1, y.data)
+      try Kernels.unary(op, x.dtype, x.count, x.data, into: y.data)
     } else {
-      var loop = mg_loop(y.shape, y.layout, x.layout)
-      mg_unary_nd(op, x.dtype.kernel, &loop, x.data, y.data)
+      try Kernels.unary(op, x.dtype, over: mg_loop(y.shape, y.layout, x.layout), x.data, into: y.data)
     }
   }
 
@@ -30,7 +29,7 @@ enum Elementwise {
   static func binary(_ op: mg_binary_op, _ a: Tensor, _ b: Tensor, _ dtype: DType, _ name: String) throws -> Tensor {
     if a.dtype == dtype, b.dtype == dtype, a.isContiguous, b.isContiguous, a.count < splitThreshold, a.shape == b.shape {
       let y = try Tensor(uninitialized: a.shape, dtype)
-      mg_binary(op, dtype.kernel, Int64(a.count), a.data, 1, b.data, 1, y.data)
+      try Kernels.binary(op, dtype, a.count, a.data, b.data, into: y.data)
       return y
     }
     return try broadcastBinary(op, a, b, dtype, name)
@@ -39,8 +38,8 @@ enum Elementwise {
   /// The same into a contiguous tensor of a's shape and dtype, which may be a or b; b is contiguous, of that shape or one
   /// element.
   @inline(__always)
-  static func binary(_ op: mg_binary_op, _ a: Tensor, _ b: Tensor, into y: Tensor) {
-    mg_binary(op, a.dtype.kernel, Int64(a.count), a.data, 1, b.data, b.count == 1 ? 0 : 1, y.data)
+  static func binary(_ op: mg_binary_op, _ a: Tensor, _ b: Tensor, into y: Tensor) throws {
+    try Kernels.binary(op, a.dtype, a.count, a.data, b.data, bStep: b.count == 1 ? 0 : 1, into: y.data)
   }
 
   @inline(never)
@@ -54,16 +53,16 @@ enum Elementwise {
     // A single number beside a contiguous tensor needs no loop nest.
     if y.count < splitThreshold {
       if b.count == 1, a.isContiguous, a.count == y.count {
-        mg_binary(op, dtype.kernel, Int64(y.count), a.data, 1, b.data, 0, y.data)
+        try Kernels.binary(op, dtype, y.count, a.data, b.data, bStep: 0, into: y.data)
         return y
       }
       if a.count == 1, b.isContiguous, b.count == y.count {
-        mg_binary(op, dtype.kernel, Int64(y.count), a.data, 0, b.data, 1, y.data)
+        try Kernels.binary(op, dtype, y.count, a.data, aStep: 0, b.data, into: y.data)
         return y
       }
     }
-    var loop = mg_loop(shape, y.layout, a.layout.stretched(to: shape), b.layout.stretched(to: shape))
-    mg_binary_nd(op, dtype.kernel, &loop, a.data, b.data, y.data)
+    let nest = mg_loop(shape, y.layout, a.layout.stretched(to: shape), b.layout.stretched(to: shape))
+    try Kernels.binary(op, dtype, over: nest, a.data, dtype, b.data, dtype, into: y.data)
     return y
   }
 
@@ -72,20 +71,31 @@ enum Elementwise {
   static func binary(_ op: mg_binary_op, _ a: Tensor, _ number: Scalar, _ dtype: DType) throws -> Tensor {
     let a = try a.converted(to: dtype)
     let y = try Tensor(uninitialized: a.shape, dtype)
-    binary(op, a, number, into: y)
+    try binary(op, a, number, into: y)
     return y
   }
 
   /// The same into a contiguous tensor of a's shape and dtype, which may be a.
   @inline(__always)
-  static func binary(_ op: mg_binary_op, _ a: Tensor, _ number: Scalar, into y: Tensor) {
-    var element = number.element(a.dtype)
+  static func binary(_ op: mg_binary_op, _ a: Tensor, _ number: Scalar, into y: Tensor) throws {
+    let (dtype, wide) = (a.dtype, a.dtype.computing)
+    var element = number.element(wide)
     if a.isContiguous, a.count < splitThreshold {
-      mg_binary(op, a.dtype.kernel, Int64(a.count), a.data, 1, &element, 0, y.data)
+      try Kernels.binary(op, dtype, a.count, a.data, &element, bStep: 0, number: true, into: y.data)
     } else {
-      var loop = mg_loop(y.shape, y.layout, a.layout, Layout(Shape()).stretched(to: y.shape))
-      mg_binary_nd(op, a.dtype.kernel, &loop, a.data, &element, y.data)
+      let nest = mg_loop(y.shape, y.layout, a.layout, Layout(Shape()).stretched(to: y.shape))
+      try Kernels.binary(op, dtype, over: nest, a.data, dtype, &element, wide, into: y.data)
     }
+  }
+
+  /// y = op(number, b), in `dtype`, which is b's or what b is brought to.
+  static func binary(_ op: mg_binary_op, _ number: Scalar, _ b: Tensor, _ dtype: DType) throws -> Tensor {
+    let b = try b.converted(to: dtype)
+    let y = try Tensor(uninitialized: b.shape, dtype)
+    var element = number.element(dtype.computing)
+    let nest = mg_loop(y.shape, y.layout, Layout(Shape()).stretched(to: y.shape), b.layout)
+    try Kernels.binary(op, dtype, over: nest, &element, dtype.computing, b.data, dtype, into: y.data)
+    return y
   }
 
   /// y = a op b as bool, both brought to their common dtype and broadcast.
@@ -95,42 +105,8 @@ enum Elementwise {
     let a = try a.converted(to: dtype)
     let b = try b.converted(to: dtype)
     let y = try Tensor(uninitialized: shape, .bool)
-    var loop = mg_loop(shape, y.layout, a.layout.stretched(to: shape), b.layout.stretched(to: shape))
-    mg_compare_nd(op, dtype.kernel, &loop, a.data, b.data, y.data)
+    let nest = mg_loop(shape, y.layout, a.layout.stretched(to: shape), b.layout.stretched(to: shape))
+    try Kernels.compare(op, dtype, over: nest, a.data, b.data, into: y.data)
     return y
-  }
-}
-
-extension Tensor {
-  /// The elements in `dtype`, outside the graph; this tensor itself when it has it already.
-  @inline(__always)
-  package func converted(to dtype: DType) throws -> Tensor {
-    dtype == self.dtype ? self : try convertedCopy(to: dtype)
-  }
-
-  @inline(never)
-  package func convertedCopy(to dtype: DType) throws -> Tensor {
-    let y = try Tensor(uninitialized: shape, dtype)
-    var loop = mg_loop(shape, y.layout, layout)
-    mg_convert_nd(self.dtype.kernel, dtype.kernel, &loop, data, y.data)
-    return y
-  }
-
-  /// A contiguous copy of the elements, outside the graph.
-  package func copied() throws -> Tensor { try convertedCopy(to: dtype) }
-
-  /// The elements one after another in row-major order, outside the graph; this tensor itself when they are.
-  @inline(__always)
-  package func packed() throws -> Tensor { isContiguous ? self : try convertedCopy(to: dtype) }
-
-  /// Overwrites the elements with `source`'s, broadcast and converted, counting the write. No history.
-  package func assign(_ source: Tensor) throws {
-    let stretched = source.layout.stretched(to: shape)
-    // Overlapping memory is read in full before it is written.
-    let source = source.storage === storage && source !== self ? try source.copied() : source
-    let layout = source.storage === storage ? stretched : source.layout.stretched(to: shape)
-    var loop = mg_loop(shape, self.layout, layout)
-    mg_convert_nd(source.dtype.kernel, dtype.kernel, &loop, source.data, data)
-    bumpVersion()
   }
 }

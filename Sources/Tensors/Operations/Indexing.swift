@@ -58,7 +58,7 @@ extension Tensor {
     let (outer, inner) = around(axis)
     let source = try packed()
     let y = try Tensor(uninitialized: shape.replacing(axis, with: at.count), dtype)
-    mg_index_select(dtype.size, Int64(outer), Int64(shape[axis]), Int64(inner), Int64(at.count), at.positions, source.data, y.data)
+    try Kernels.indexSelect(dtype, Extent(outer, shape[axis], inner), count: at.count, at.data, source.data, into: y.data)
     return try y.recorded(IndexSelect(dim: axis, from: shape), self, other: at)
   }
 
@@ -78,7 +78,7 @@ extension Tensor {
     let (outer, inner) = around(axis)
     let scaled = try alpha == 1 ? source : withNoGrad { try source * alpha }
     let packed = try scaled.packed()
-    mg_index_add(dtype.kernel, Int64(outer), Int64(shape[axis]), Int64(inner), Int64(at.count), at.positions, packed.data, y.data)
+    try Kernels.indexAdd(dtype, Extent(outer, shape[axis], inner), count: at.count, at.data, packed.data, into: y.data)
     return try y.recorded(IndexAdd(dim: axis, alpha: alpha), [self, source], [at])
   }
 
@@ -124,7 +124,7 @@ extension Tensor {
     let places = rank == 0 ? at : try Tensor.flat(at, axis, in: shape)
     let y = try Tensor(uninitialized: index.shape, dtype)
     let source = try packed()
-    mg_take(dtype.size, Int64(at.count), places.positions, source.data, y.data)
+    try Kernels.take(dtype, count: at.count, places.data, source.data, of: source.count, into: y.data)
     return try y.recorded(Gather(dim: axis, from: shape), self, other: at)
   }
 
@@ -144,7 +144,7 @@ extension Tensor {
     let places = rank == 0 ? at : try Tensor.flat(at, axis, in: shape)
     let y = try copied()
     let part = try source.corner(at.shape).packed()
-    mg_put(dtype.size, Int64(at.count), places.positions, part.data, 1, y.data)
+    try Kernels.put(dtype, count: at.count, places.data, part.data, into: y.data, of: y.count)
     return try y.recorded(Scatter(nodeName: grad, dim: axis, source: source.shape), [self, source], [at])
   }
 
@@ -165,7 +165,7 @@ extension Tensor {
     let places = rank == 0 ? at : try Tensor.flat(at, axis, in: shape)
     let y = try copied()
     let part = try source.corner(at.shape).packed()
-    mg_put_add(dtype.kernel, Int64(at.count), places.positions, part.data, y.data)
+    try Kernels.putAdd(dtype, count: at.count, places.data, part.data, into: y.data, of: y.count)
     return try y.recorded(ScatterAdd(dim: axis, source: source.shape), [self, source], [at])
   }
 
@@ -284,7 +284,7 @@ extension Tensor {
   fileprivate func taken(_ places: Tensor, from: Shape) throws -> Tensor {
     let y = try Tensor(uninitialized: places.shape, dtype)
     let source = try packed()
-    mg_take(dtype.size, Int64(y.count), places.positions, source.data, y.data)
+    try Kernels.take(dtype, count: y.count, places.data, source.data, of: source.count, into: y.data)
     return try y.recorded(IndexRead(from: from), self, other: places)
   }
 

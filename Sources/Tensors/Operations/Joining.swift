@@ -25,8 +25,7 @@ enum Joining {
     for part in parts {
       let place = Tensor(
         storage: y.storage, layout: Layout(part.shape, strides: y.layout.strides, offset: start * y.layout.strides[axis]), dtype: dtype)
-      var loop = mg_loop(part.shape, place.layout, part.layout)
-      mg_convert_nd(part.dtype.kernel, dtype.kernel, &loop, part.data, place.data)
+      try Kernels.convert(part.dtype, dtype, over: mg_loop(part.shape, place.layout, part.layout), part.data, into: place.data)
       start += part.shape[axis]
     }
     return try y.recorded(Concatenation(dim: axis, sizes: parts.map { $0.shape[axis] }), parts).withForms(parts)

@@ -40,7 +40,7 @@ extension Tensor {
       return try withNoGrad { try (self - target).square() }.recorded(SquaredError(reduction: reduction), self, target)
     }
     let (x, t) = (try packed(), try target.packed())
-    let total = mg_squared_error(dtype.kernel, Int64(count), x.data, t.data)
+    let total = try Kernels.squaredError(dtype, count, x.data, t.data)
     let divisor = reduction == .mean ? Double(count) : 1
     let y = try Tensor.full([], .real(total / divisor), dtype: dtype)
     return try y.recorded(SquaredError(reduction: reduction), self, target)
@@ -137,10 +137,8 @@ extension Tensor {
     try weight?.checkClassWeight(classes, dtype, "cross_entropy")
     let (x, t, w) = (try packed(), try target.converted(to: .int64).packed(), try weight?.packed())
     let logp = try Tensor(uninitialized: shape, dtype)
-    var totalWeight = 0.0
-    let total = mg_cross_entropy(
-      dtype.kernel, Int64(rows), Int64(classes), x.data, t.data.assumingMemoryBound(to: Int64.self), Int64(ignored), w?.data, logp.data,
-      &totalWeight)
+    let (total, totalWeight) = try Kernels.crossEntropy(
+      dtype, rows: rows, classes: classes, x.data, t.data, ignoring: ignored, weight: w?.data, into: logp.data)
     let divisor = mean ? totalWeight : 1
     let y = try Tensor.full([], .real(total / divisor), dtype: dtype)
     let operation = CrossEntropy(ignoreIndex: ignored, isWeighted: w != nil, reduction: mean ? .mean : .sum, divisor: divisor, from: shape)
@@ -295,7 +293,7 @@ private struct SquaredError: Operation {
     let factor = pass.g.element(0).real * scale
     for input in 0..<2 where pass.needs(input) {
       let dx = try Tensor(uninitialized: x.shape, x.dtype)
-      mg_scaled_difference(x.dtype.kernel, Int64(x.count), input == 0 ? factor : -factor, px.data, pt.data, dx.data)
+      try Kernels.scaledDifference(input == 0 ? factor : -factor, x.dtype, x.count, px.data, pt.data, into: dx.data)
       pass[input] = dx
     }
   }
@@ -325,9 +323,9 @@ private struct CrossEntropy: Operation {
     let w = try isWeighted ? c.c : nil
     let dx = try Tensor(uninitialized: logp.shape, logp.dtype)
     let classes = logp.shape[logp.rank - 1]
-    mg_cross_entropy_grad(
-      logp.dtype.kernel, Int64(t.count), Int64(classes), logp.data, t.data.assumingMemoryBound(to: Int64.self), Int64(ignoreIndex),
-      w?.data, c.g.element(0).real / divisor, dx.data)
+    try Kernels.crossEntropyGradient(
+      c.g.element(0).real / divisor, logp.dtype, rows: t.count, classes: classes, logp.data, t.data, ignoring: ignoreIndex,
+      weight: w?.data, into: dx.data)
     c[0] = dx
   }
 

@@ -1,88 +1,44 @@
 // Matrix products, and `linear`, the product that models are made of.
 
 import CKernels
-import COneDNN
 
-/// C = op(A)·op(B) (+ C): which library computes it is decided here.
-enum Gemm {
-  /// A matrix as a product sees it: a pointer, the distance of rows, and whether it is stored transposed.
-  struct Operand {
-    let pointer: UnsafeMutableRawPointer
+/// The last two dimensions of a tensor as a product sees them.
+private struct Factor {
+  private let matrix: Kernels.Matrix
+  /// Keeps packed copies alive.
+  private let owner: Tensor
+  private let batchStride: Int
+
+  /// The last two dimensions of `x`, packed first when neither is contiguous. `flipped` asks for the transpose.
+  init(_ x: Tensor, flipped: Bool = false) throws {
+    let r = x.rank
+    let rows = x.shape[r - 2], columns = x.shape[r - 1]
+    let rowStride = x.layout.strides[r - 2], columnStride = x.layout.strides[r - 1]
     let leading: Int
     let transposed: Bool
-    /// Keeps packed copies alive.
-    let owner: Tensor
-    let batchStride: Int
-
-    /// The last two dimensions of `x`, packed first when neither is contiguous. `flipped` asks for the transpose.
-    init(_ x: Tensor, flipped: Bool = false) throws {
-      let r = x.rank
-      let rows = x.shape[r - 2], columns = x.shape[r - 1]
-      let rowStride = x.layout.strides[r - 2], columnStride = x.layout.strides[r - 1]
-      if columnStride == 1 || columns == 1, rowStride >= Swift.max(columns, 1) || rows == 1 {
-        (owner, leading, transposed) = (x, rows == 1 ? Swift.max(columns, 1) : rowStride, flipped)
-      } else if rowStride == 1 || rows == 1, columnStride >= Swift.max(rows, 1) || columns == 1 {
-        (owner, leading, transposed) = (x, columns == 1 ? Swift.max(rows, 1) : columnStride, !flipped)
-      } else {
-        (owner, leading, transposed) = (try x.packed(), Swift.max(columns, 1), flipped)
-      }
-      pointer = owner.data
-      batchStride = r > 2 ? owner.layout.strides[r - 3] : 0
+    if columnStride == 1 || columns == 1, rowStride >= Swift.max(columns, 1) || rows == 1 {
+      (owner, leading, transposed) = (x, rows == 1 ? Swift.max(columns, 1) : rowStride, flipped)
+    } else if rowStride == 1 || rows == 1, columnStride >= Swift.max(rows, 1) || columns == 1 {
+      (owner, leading, transposed) = (x, columns == 1 ? Swift.max(rows, 1) : columnStride, !flipped)
+    } else {
+      (owner, leading, transposed) = (try x.packed(), Swift.max(columns, 1), flipped)
     }
+    matrix = Kernels.Matrix(pointer: owner.data, leading: leading, transposed: transposed)
+    batchStride = r > 2 ? owner.layout.strides[r - 3] : 0
   }
 
-  /// Whether oneDNN, on one thread, is the faster one: measured on Zen 4, it is so by 1.4 to 2 times for one or two rows
-  /// (or columns) against a large matrix that is read along its rows. Everywhere else our kernel is as fast or faster, takes the
-  /// bias along, and its threads never wait for one another, where oneDNN's OpenMP barrier costs milliseconds as soon as
-  /// another process wants a core.
+  /// The matrix of one of a batch.
+  subscript(batch: Int) -> Kernels.Matrix {
+    Kernels.Matrix(
+      pointer: matrix.pointer + batch &* batchStride &* owner.dtype.size, leading: matrix.leading, transposed: matrix.transposed)
+  }
+}
+
+extension Tensor {
+  /// A contiguous tensor as a matrix with rows of `columns`.
   @inline(__always)
-  private static func prefersOneDNN(_ m: Int, _ n: Int, _ k: Int, _ ta: Bool, _ tb: Bool) -> Bool {
-    guard m <= 2 || n <= 2 else { return false }
-    return !tb && (m <= 2 ? !ta : ta) && m &* n &* k >= 1 << 18
-  }
-
-  static func run(
-    _ dtype: DType, _ m: Int, _ n: Int, _ k: Int, _ a: borrowing Operand, _ b: borrowing Operand, batch: Int = 0,
-    accumulate: Bool = false, bias: UnsafeMutableRawPointer? = nil, into c: UnsafeMutableRawPointer
-  ) throws {
-    let size = dtype.size
-    try run(
-      dtype, m, n, k, a.pointer + batch &* a.batchStride &* size, a.leading, a.transposed, b.pointer + batch &* b.batchStride &* size,
-      b.leading, b.transposed, accumulate: accumulate, bias: bias, into: c)
-  }
-
-  @inline(__always)
-  static func run(
-    _ dtype: DType, _ m: Int, _ n: Int, _ k: Int, _ a: UnsafeMutableRawPointer, _ lda: Int, _ ta: Bool,
-    _ b: UnsafeMutableRawPointer, _ ldb: Int, _ tb: Bool, accumulate: Bool = false, bias: UnsafeMutableRawPointer? = nil,
-    into c: UnsafeMutableRawPointer
-  ) throws {
-    switch dtype {
-    case .float32:
-      let a = a.assumingMemoryBound(to: Float.self)
-      let b = b.assumingMemoryBound(to: Float.self)
-      let result = c.assumingMemoryBound(to: Float.self)
-      guard prefersOneDNN(m, n, k, ta, tb) else {
-        return mg_gemm_f32(
-          ta, tb, Int64(m), Int64(n), Int64(k), a, Int64(lda), b, Int64(ldb), accumulate,
-          bias?.assumingMemoryBound(to: Float.self), result, Int64(n))
-      }
-      omp_set_num_threads(1)
-      let status = dnnl_sgemm(
-        ta ? 84 : 78, tb ? 84 : 78, Int64(m), Int64(n), Int64(k), 1, a, Int64(lda), b, Int64(ldb), accumulate ? 1 : 0, result, Int64(n))
-      guard status == dnnl_success else {
-        throw TensorError(
-          .memory, "matmul", "the product of \(m)×\(k) and \(k)×\(n) could not be computed: oneDNN says \(status.rawValue)")
-      }
-      if let bias { mg_add_row(dtype.kernel, Int64(m), Int64(n), bias, c) }
-    case .float64:
-      mg_gemm_f64(
-        ta, tb, Int64(m), Int64(n), Int64(k), a.assumingMemoryBound(to: Double.self), Int64(lda),
-        b.assumingMemoryBound(to: Double.self), Int64(ldb), accumulate, bias?.assumingMemoryBound(to: Double.self),
-        c.assumingMemoryBound(to: Double.self), Int64(n))
-    default:
-      mg_gemm_int(dtype.kernel, ta, tb, Int64(m), Int64(n), Int64(k), a, Int64(lda), b, Int64(ldb), c, Int64(n))
-    }
+  fileprivate func matrix(_ columns: Int, transposed: Bool = false) -> Kernels.Matrix {
+    Kernels.Matrix(pointer: data, leading: Swift.max(columns, 1), transposed: transposed)
   }
 }
 
@@ -110,7 +66,8 @@ extension Tensor {
     try checkMatrices(other, "mm")
     let (m, n, k) = (shape[0], other.shape[1], shape[1])
     let y = try Tensor(uninitialized: Shape(rows: m, columns: n), dtype)
-    try Gemm.run(dtype, m, n, k, Gemm.Operand(self), Gemm.Operand(other), into: y.data)
+    let (a, b) = (try Factor(self), try Factor(other))
+    try Kernels.product(dtype, m, n, k, a[0], b[0], into: y.data)
     return try y.recorded(RowOperation(MatrixProduct.mm), self, other)
   }
 
@@ -126,9 +83,9 @@ extension Tensor {
     }
     let (batches, m, n, k) = (shape[0], shape[1], other.shape[2], shape[2])
     let y = try Tensor(uninitialized: [batches, m, n], dtype)
-    let a = try Gemm.Operand(self), b = try Gemm.Operand(other)
+    let (a, b) = (try Factor(self), try Factor(other))
     for batch in 0..<batches {
-      try Gemm.run(dtype, m, n, k, a, b, batch: batch, into: y.data + batch * m * n * dtype.size)
+      try Kernels.product(dtype, m, n, k, a[batch], b[batch], into: y.data + batch * m * n * dtype.size)
     }
     return try y.recorded(RowOperation(MatrixProduct.bmm), self, other)
   }
@@ -143,7 +100,8 @@ extension Tensor {
     let packed = try vector.packed()
     let column = Tensor(
       storage: packed.storage, layout: Layout([shape[1], 1]).moved(by: packed.layout.offset), dtype: dtype)
-    try Gemm.run(dtype, shape[0], 1, shape[1], Gemm.Operand(self), Gemm.Operand(column), into: y.data)
+    let (a, b) = (try Factor(self), try Factor(column))
+    try Kernels.product(dtype, shape[0], 1, shape[1], a[0], b[0], into: y.data)
     return try y.recorded(RowOperation(MatrixProduct.mv), self, vector)
   }
 
@@ -238,12 +196,11 @@ extension Tensor {
     let packed = try x.packed()
     let packedBias = try bias?.packed()
     if weight.isContiguous {
-      try Gemm.run(
-        x.dtype, rows, n, k, packed.data, Swift.max(k, 1), false, weight.data, Swift.max(k, 1), true, bias: packedBias?.data, into: y.data)
+      try Kernels.product(
+        x.dtype, rows, n, k, packed.matrix(k), weight.matrix(k, transposed: true), bias: packedBias?.data, into: y.data)
     } else {
-      let w = try Gemm.Operand(weight, flipped: true)
-      try Gemm.run(
-        x.dtype, rows, n, k, packed.data, Swift.max(k, 1), false, w.pointer, w.leading, w.transposed, bias: packedBias?.data, into: y.data)
+      let w = try Factor(weight, flipped: true)
+      try Kernels.product(x.dtype, rows, n, k, packed.matrix(k), w[0], bias: packedBias?.data, into: y.data)
     }
     // The whole numbers' product adds no bias of its own.
     if let packedBias, !x.dtype.isFloating { try Binary.add.inPlace(y, packedBias) }
@@ -401,20 +358,20 @@ struct Linear: Operation {
       let weight = try pass.b
       let k = weight.shape[1]
       let dx = try Tensor(uninitialized: g.shape.replacing(g.rank - 1, with: k), dtype)
-      let w = try Gemm.Operand(weight)
-      try Gemm.run(dtype, rows, k, n, packed.data, Swift.max(n, 1), false, w.pointer, w.leading, w.transposed, into: dx.data)
+      let w = try Factor(weight)
+      try Kernels.product(dtype, rows, k, n, packed.matrix(n), w[0], into: dx.data)
       pass[0] = dx
     }
     if pass.needs(1) {
       let x = try pass.a.packed()
       let k = x.shape[x.rank - 1]
       let dw = try Tensor(uninitialized: Shape(rows: n, columns: k), dtype)
-      try Gemm.run(dtype, n, k, rows, packed.data, Swift.max(n, 1), true, x.data, Swift.max(k, 1), false, into: dw.data)
+      try Kernels.product(dtype, n, k, rows, packed.matrix(n, transposed: true), x.matrix(k), into: dw.data)
       pass[1] = dw
     }
     if hasBias, pass.needs(2) {
       let db = try Tensor(uninitialized: Shape(size: n), dtype)
-      mg_reduce(MG_SUM, dtype.kernel, 1, Int64(rows), Int64(n), packed.data, db.data)
+      try Kernels.reduce(MG_SUM, dtype, Extent(1, rows, n), packed.data, into: db.data)
       pass[2] = db
     }
   }

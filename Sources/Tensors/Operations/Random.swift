@@ -1,5 +1,7 @@
 // Random tensors, drawn from the context's generator in PyTorch's order.
 
+import CKernels
+
 extension Generator {
   /// The generator of the context in force; seeded by the system until `manualSeed`.
   package static var current: Generator {
@@ -31,7 +33,14 @@ extension Tensor {
     switch dtype {
     case .float32: float(floats)
     case .float64: double(doublesInPlace)
-    default: throw TensorError(.dtype, operation, "only float32 and float64 tensors can hold such numbers, not \(dtype)")
+    default:
+      guard dtype.isFloating else {
+        throw TensorError(.dtype, operation, "only tensors of float dtypes can hold such numbers, not \(dtype)")
+      }
+      // Rounded from float32.
+      let wide = try Tensor(uninitialized: shape, .float32)
+      float(wide.floats)
+      try Kernels.convert(.float32, dtype, over: mg_loop(shape, layout, wide.layout), wide.data, into: data)
     }
     return self
   }
@@ -104,10 +113,10 @@ extension Tensor {
     for position in 0..<count where !(0...1).contains(element(position).real) {
       throw TensorError(.domain, "bernoulli", "probabilities lie between 0 and 1, got \(element(position).real)")
     }
-    let p = try packed()
+    let p = try converted(to: dtype.computing).packed()
     let tosses = try Tensor(uninitialized: shape, .bool)
     let out = UnsafeMutableBufferPointer(start: tosses.data.assumingMemoryBound(to: Bool.self), count: count)
-    if dtype == .float32 {
+    if p.dtype == .float32 {
       Generator.current.bernoulli(probabilities: UnsafeBufferPointer(p.floats), into: out)
     } else {
       Generator.current.bernoulli(probabilities: UnsafeBufferPointer(p.doublesInPlace), into: out)

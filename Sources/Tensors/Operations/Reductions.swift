@@ -34,6 +34,8 @@ struct ReductionPlan {
     }
   }
 
+  var extent: Extent { Extent(outer, length, inner) }
+
   func result(_ dtype: DType) throws -> Tensor { try Tensor(uninitialized: shape, dtype) }
 }
 
@@ -63,7 +65,7 @@ extension Tensor {
   private func reduce(_ op: mg_reduce_op, _ axes: Axes, keepdim: Bool, dtype: DType) throws -> Tensor {
     let plan = try ReductionPlan(converted(to: dtype), axes, keepdim: keepdim)
     let y = try plan.result(dtype)
-    mg_reduce(op, dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
+    try Kernels.reduce(op, dtype, plan.extent, plan.source.data, into: y.data)
     return y
   }
 
@@ -92,7 +94,7 @@ extension Tensor {
     try requireFloating("mean")
     let y = try reduce(MG_SUM, axes, keepdim: keepdim, dtype: dtype)
     let mean = Mean(over: Reduced(dim: axes, keepdim: keepdim, from: shape), isTotal: isTotal)
-    Elementwise.binary(MG_DIV, y, .real(mean.count), into: y)
+    try Elementwise.binary(MG_DIV, y, .real(mean.count), into: y)
     return try y.recorded(mean, self)
   }
 
@@ -141,50 +143,45 @@ extension Tensor {
 
   /// Maximum along one dimension with the (first) position of each.
   public func max(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
-    try extremeWithIndices(dimension, keepdim: keepdim, .max, mg_argmax)
+    try extremeWithIndices(dimension, keepdim: keepdim, .max, largest: true)
   }
 
   public func min(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
-    try extremeWithIndices(dimension, keepdim: keepdim, .min, mg_argmin)
+    try extremeWithIndices(dimension, keepdim: keepdim, .min, largest: false)
   }
 
-  private typealias ArgKernel = (mg_dtype, Int64, Int64, Int64, UnsafeRawPointer?, UnsafeMutableRawPointer?, UnsafeMutablePointer<Int64>?)
-    -> Void
-
-  private func arg(_ axes: Axes, keepdim: Bool, name: String, _ kernel: ArgKernel) throws -> (Tensor, Tensor) {
+  private func arg(_ axes: Axes, keepdim: Bool, name: String, largest: Bool) throws -> (Tensor, Tensor) {
     let plan = try ReductionPlan(self, axes, keepdim: keepdim)
     guard plan.length > 0 || plan.outer * plan.inner == 0 else {
       throw TensorError(.shape, name, "shape \(shape) is empty where the extreme is asked for")
     }
     let values = try plan.result(dtype)
     let indices = try plan.result(.int64)
-    kernel(
-      dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, values.data,
-      indices.data.assumingMemoryBound(to: Int64.self))
+    try Kernels.extremes(largest: largest, dtype, plan.extent, plan.source.data, into: values.data, indices.data)
     return (values, indices)
   }
 
   private func extremeWithIndices(
-    _ dimension: Int, keepdim: Bool, _ pick: Pick, _ kernel: ArgKernel
+    _ dimension: Int, keepdim: Bool, _ pick: Pick, largest: Bool
   ) throws -> (values: Tensor, indices: Tensor) {
     let axis = try shape.axis(dimension, "\(pick)")
-    let (values, indices) = try arg(rank == 0 ? [] : [axis], keepdim: keepdim, name: "\(pick)", kernel)
+    let (values, indices) = try arg(rank == 0 ? [] : [axis], keepdim: keepdim, name: "\(pick)", largest: largest)
     return (try recordPick(values, indices, axis, keepdim: keepdim, pick), indices)
   }
 
   /// Position of the largest element along a dimension, or among all elements in row-major order.
   public func argmax(_ dimension: Int? = nil, keepdim: Bool = false) throws -> Tensor {
-    try argExtreme(dimension, keepdim: keepdim, "argmax", mg_argmax)
+    try argExtreme(dimension, keepdim: keepdim, "argmax", largest: true)
   }
 
   public func argmin(_ dimension: Int? = nil, keepdim: Bool = false) throws -> Tensor {
-    try argExtreme(dimension, keepdim: keepdim, "argmin", mg_argmin)
+    try argExtreme(dimension, keepdim: keepdim, "argmin", largest: false)
   }
 
-  private func argExtreme(_ dimension: Int?, keepdim: Bool, _ name: String, _ kernel: ArgKernel) throws -> Tensor {
+  private func argExtreme(_ dimension: Int?, keepdim: Bool, _ name: String, largest: Bool) throws -> Tensor {
     let axes = rank == 0 ? [] : try shape.axes(dimension.map { [$0] }, name)
     if rank == 0, let dimension { _ = try shape.axis(dimension, name) }
-    return try arg(axes, keepdim: keepdim, name: name, kernel).1
+    return try arg(axes, keepdim: keepdim, name: name, largest: largest).1
   }
 
   /// The variance over `dimensions`, with n − correction in the denominator.
@@ -193,9 +190,9 @@ extension Tensor {
     let axes = try shape.axes(dimensions, "var")
     let plan = try ReductionPlan(self, axes, keepdim: keepdim)
     let y = try plan.result(dtype)
-    mg_moments(dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, nil, y.data)
+    try Kernels.squaredDeviations(dtype, plan.extent, plan.source.data, into: y.data)
     let variance = Variance(over: Reduced(dim: axes, keepdim: keepdim, from: shape), correction: correction)
-    Elementwise.binary(MG_DIV, y, .real(variance.divisor), into: y)
+    try Elementwise.binary(MG_DIV, y, .real(variance.divisor), into: y)
     return try y.recorded(variance, self)
   }
 
@@ -203,7 +200,7 @@ extension Tensor {
   public func std(_ dimensions: [Int]? = nil, correction: Double = 1, keepdim: Bool = false) throws -> Tensor {
     let axes = try shape.axes(dimensions, "std")
     let y = try withNoGrad { try variance(dimensions, correction: correction, keepdim: keepdim) }
-    Elementwise.unary(MG_SQRT, y, into: y)
+    try Elementwise.unary(MG_SQRT, y, into: y)
     let over = Reduced(dim: axes, keepdim: keepdim, from: shape)
     return try y.recorded(Deviation(variance: Variance(over: over, correction: correction)), self)
   }
@@ -217,7 +214,7 @@ extension Tensor {
       throw TensorError(.shape, "norm", "the norm of order \(p) of no elements (shape \(shape)) does not exist")
     }
     let y = try plan.result(dtype)
-    mg_norm(dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, p, y.data)
+    try Kernels.norm(p, dtype, plan.extent, plan.source.data, into: y.data)
     return try y.recorded(Norm(over: Reduced(dim: axes, keepdim: keepdim, from: shape), ord: p), self)
   }
 
@@ -227,7 +224,7 @@ extension Tensor {
     let axes = try shape.axes(dimensions, "logsumexp")
     let plan = try ReductionPlan(x, axes, keepdim: keepdim)
     let y = try plan.result(x.dtype)
-    mg_logsumexp(x.dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
+    try Kernels.logSumExp(x.dtype, plan.extent, plan.source.data, into: y.data)
     return try y.recorded(LogSumExp(over: Reduced(dim: axes, keepdim: keepdim, from: shape)), x)
   }
 
@@ -235,14 +232,14 @@ extension Tensor {
   public func any(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
     let plan = try ReductionPlan(self, shape.axes(dimensions, "any"), keepdim: keepdim)
     let y = try plan.result(.bool)
-    mg_any(dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
+    try Kernels.anyOrAll(all: false, dtype, plan.extent, plan.source.data, into: y.data)
     return y
   }
 
   public func all(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
     let plan = try ReductionPlan(self, shape.axes(dimensions, "all"), keepdim: keepdim)
     let y = try plan.result(.bool)
-    mg_all(dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
+    try Kernels.anyOrAll(all: true, dtype, plan.extent, plan.source.data, into: y.data)
     return y
   }
 
@@ -254,7 +251,7 @@ extension Tensor {
     let x = dtype.isFloating ? self : try to(.int64)
     let plan = try ReductionPlan(x, rank == 0 ? [] : [axis], keepdim: true)
     let y = try Tensor(uninitialized: shape, x.dtype)
-    mg_cumsum(x.dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), reverse, plan.source.data, y.data)
+    try Kernels.runningSum(reverse: reverse, x.dtype, plan.extent, plan.source.data, into: y.data)
     return try y.recorded(RunningSum(dim: axis, reverse: reverse), x)
   }
 
@@ -264,7 +261,7 @@ extension Tensor {
     let x = dtype.isFloating ? self : try to(.int64)
     let plan = try ReductionPlan(x, rank == 0 ? [] : [axis], keepdim: true)
     let y = try Tensor(uninitialized: shape, x.dtype)
-    mg_cumprod(x.dtype.kernel, Int64(plan.outer), Int64(plan.length), Int64(plan.inner), plan.source.data, y.data)
+    try Kernels.runningProduct(x.dtype, plan.extent, plan.source.data, into: y.data)
     return try y.recorded(RunningProduct(dim: axis), x)
   }
 }

@@ -29,12 +29,12 @@ package struct Rule: Sendable {
   @inline(__always)
   private func scale(_ g: Tensor, by slot: KeptSlot, _ pass: borrowing Backward) throws -> Bool {
     if slot == .input(1), let number = pass.number {
-      Elementwise.binary(MG_MUL, g, number, into: g)
+      try Elementwise.binary(MG_MUL, g, number, into: g)
       return true
     }
     let factor = try pass.read(slot)
     guard factor.shape == g.shape, factor.dtype == g.dtype, factor.isContiguous else { return false }
-    Elementwise.binary(MG_MUL, g, factor, into: g)
+    try Elementwise.binary(MG_MUL, g, factor, into: g)
     return true
   }
 }

@@ -10,9 +10,9 @@ extension Tensor {
     let result = Binary.promotedType(a, b)
     let (left, right) = (try a.converted(to: result), try b.converted(to: result))
     let y = try Tensor(uninitialized: target, result)
-    var loop = mg_loop(
+    let nest = mg_loop(
       target, y.layout, layout.stretched(to: target), left.layout.stretched(to: target), right.layout.stretched(to: target))
-    mg_where_nd(result.kernel, &loop, data, left.data, right.data, y.data)
+    try Kernels.choose(result, over: nest, data, left.data, right.data, into: y.data)
     return try y.recorded(Choice(), [a, b], [self])
   }
 
@@ -48,8 +48,8 @@ extension Tensor {
     guard target != .bool else { throw TensorError(.dtype, "clamp", "not defined for tensors of bool") }
     let x = try to(target)
     let y = try Tensor(uninitialized: shape, target)
-    var loop = mg_loop(shape, y.layout, x.layout)
-    mg_unary2_nd(MG_CLAMP, target.kernel, &loop, x.data, low?.real ?? -.infinity, high?.real ?? .infinity, y.data)
+    try Kernels.unary(
+      MG_CLAMP, low?.real ?? -.infinity, high?.real ?? .infinity, target, over: mg_loop(shape, y.layout, x.layout), x.data, into: y.data)
     return try y.recorded(Clamp(min: low, max: high), x)
   }
 

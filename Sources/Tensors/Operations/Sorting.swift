@@ -12,9 +12,8 @@ extension Tensor {
     let values = try Tensor(uninitialized: arranged.shape, dtype)
     let indices = try Tensor(uninitialized: arranged.shape, .int64)
     let scratch = try Tensor(uninitialized: [2 * n], .int64)
-    mg_sort(
-      dtype.kernel, Int64(n == 0 ? 0 : count / n), Int64(n), descending, arranged.data, values.data,
-      indices.data.assumingMemoryBound(to: Int64.self), scratch.data.assumingMemoryBound(to: Int64.self))
+    try Kernels.sort(
+      descending: descending, dtype, rows: n == 0 ? 0 : count / n, n, arranged.data, into: values.data, indices.data, scratch: scratch.data)
     let sorted = try values.movedFromEnd(axis)
     let order = try indices.movedFromEnd(axis)
     return (try recordPick(sorted, order, axis, keepdim: true, .sort(descending: descending)), order)

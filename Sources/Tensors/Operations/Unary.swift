@@ -57,7 +57,7 @@ public final class Unary: Row {
   func argument(_ x: Tensor) throws -> Tensor {
     if x.dtype.isFloating { return x }
     if floats { return try x.converted(to: DType.defaultFloating) }
-    guard mg_unary_has(kernel, x.dtype.kernel) else {
+    guard mg_unary_has(kernel, x.dtype.code) else {
       throw TensorError(.dtype, name, "not defined for tensors of \(x.dtype)")
     }
     return x
@@ -67,7 +67,7 @@ public final class Unary: Row {
   @discardableResult
   public func inPlace(_ x: Tensor) throws -> Tensor {
     if x.dtype.isFloating || !floats, x.isContiguous, try x.writesDirectly(name) {
-      Elementwise.unary(kernel, try argument(x), into: x)
+      try Elementwise.unary(kernel, try argument(x), into: x)
       x.bumpVersion()
       return x
     }
@@ -78,7 +78,7 @@ public final class Unary: Row {
     if let fused, !pass.createsGraph, pass.needs(0) {
       let y = try pass.y
       if let g = pass.reusable(), y.isContiguous, y.dtype == g.dtype {
-        Elementwise.binary(fused, g, y, into: g)
+        try Elementwise.binary(fused, g, y, into: g)
         pass[0] = g
       } else {
         pass[0] = try Elementwise.binary(fused, pass.g, y, pass.g.dtype, name)

@@ -6,10 +6,10 @@ extension Tensor: CustomStringConvertible {
 
   package func text(_ options: PrintOptions = .current) -> String {
     let elements: PrintedElements
-    switch dtype {
-    case .float32, .float64: elements = .floating { self.element($0).real }
-    case .bool: elements = .boolean { self.element($0) == .boolean(true) }
-    case .int64, .int32, .uint8: elements = .integer { self.element($0).integer }
+    switch dtype.category {
+    case .floating: elements = .floating { self.element($0).real }
+    case .boolean: elements = .boolean { self.element($0) == .boolean(true) }
+    case .integer: elements = .integer { self.element($0).integer }
     }
     var suffixes: [String] = []
     if let node = gradNode {

@@ -290,7 +290,7 @@ struct Run {
       a = nil
       var owned = old
       if isKnownUniquelyReferenced(&owned), isKnownUniquelyReferenced(&owned.storage) {
-        mg_binary(MG_ADD, owned.dtype.kernel, Int64(owned.count), owned.data, 1, b.data, 1, owned.data)
+        try Kernels.binary(MG_ADD, owned.dtype, owned.count, owned.data, b.data, into: owned.data)
         return owned
       }
       return try owned + b
@@ -402,7 +402,7 @@ struct Run {
     if options.createGraph {
       leaf.gradient = try old + gradient
     } else if old.isContiguous, gradient.isContiguous, old.dtype == gradient.dtype {
-      mg_binary(MG_ADD, old.dtype.kernel, Int64(old.count), old.data, 1, gradient.data, 1, old.data)
+      try Kernels.binary(MG_ADD, old.dtype, old.count, old.data, gradient.data, into: old.data)
       old.bumpVersion()
     } else {
       try old.assign(try old + gradient)

@@ -7,7 +7,7 @@ extension Tensor {
   public static func full(_ shape: Shape, _ value: Scalar, dtype: DType) throws -> Tensor {
     let result = try Tensor(uninitialized: shape, dtype)
     var element = value.element(dtype)
-    mg_fill(dtype.kernel, Int64(result.count), &element, result.data)
+    try Kernels.fill(dtype, result.count, &element, into: result.data)
     return result
   }
 
@@ -56,27 +56,12 @@ extension Tensor {
 
   /// Writes one element by its row-major position. No bookkeeping: for tensors under construction.
   package func setElement(_ position: Int, _ value: Scalar) {
-    let element = value.element(dtype)
-    let place = data + elementOffset(position) * dtype.size
-    switch dtype.size {
-    case 4: place.storeBytes(of: element.load(UInt32.self), as: UInt32.self)
-    case 8: place.storeBytes(of: element.load(UInt64.self), as: UInt64.self)
-    default: place.storeBytes(of: element.load(UInt8.self), as: UInt8.self)
-    }
+    var element = value.element(dtype)
+    (data + elementOffset(position) * dtype.size).copyMemory(from: &element, byteCount: dtype.size)
   }
 
   /// One element by its row-major position.
-  package func element(_ position: Int) -> Scalar {
-    let place = UnsafeRawPointer(data) + elementOffset(position) * dtype.size
-    switch dtype {
-    case .float32: return .real(Double(place.load(as: Float.self)))
-    case .float64: return .real(place.load(as: Double.self))
-    case .int64: return .integer(place.load(as: Int64.self))
-    case .int32: return .integer(Int64(place.load(as: Int32.self)))
-    case .uint8: return .integer(Int64(place.load(as: UInt8.self)))
-    case .bool: return .boolean(place.load(as: UInt8.self) != 0)
-    }
-  }
+  package func element(_ position: Int) -> Scalar { dtype.element.scalar(at: data + elementOffset(position) * dtype.size) }
 
   private func elementOffset(_ position: Int) -> Int {
     if isContiguous { return position }
@@ -156,5 +141,39 @@ extension Tensor {
     let result = try zeros(Shape([rows, columns], operation: "eye"), dtype: dtype)
     for position in 0..<Swift.min(rows, columns) { result.setElement(position * columns + position, .integer(1)) }
     return result
+  }
+}
+
+// MARK: Copies outside the graph
+
+extension Tensor {
+  /// The elements in `dtype`, outside the graph; this tensor itself when it has it already.
+  @inline(__always)
+  package func converted(to dtype: DType) throws -> Tensor {
+    dtype == self.dtype ? self : try convertedCopy(to: dtype)
+  }
+
+  @inline(never)
+  package func convertedCopy(to dtype: DType) throws -> Tensor {
+    let y = try Tensor(uninitialized: shape, dtype)
+    try Kernels.convert(self.dtype, dtype, over: mg_loop(shape, y.layout, layout), data, into: y.data)
+    return y
+  }
+
+  /// A contiguous copy of the elements, outside the graph.
+  package func copied() throws -> Tensor { try convertedCopy(to: dtype) }
+
+  /// The elements one after another in row-major order, outside the graph; this tensor itself when they are.
+  @inline(__always)
+  package func packed() throws -> Tensor { isContiguous ? self : try convertedCopy(to: dtype) }
+
+  /// Overwrites the elements with `source`'s, broadcast and converted, counting the write. No history.
+  package func assign(_ source: Tensor) throws {
+    let stretched = source.layout.stretched(to: shape)
+    // Overlapping memory is read in full before it is written.
+    let source = source.storage === storage && source !== self ? try source.copied() : source
+    let layout = source.storage === storage ? stretched : source.layout.stretched(to: shape)
+    try Kernels.convert(source.dtype, dtype, over: mg_loop(shape, self.layout, layout), source.data, into: data)
+    bumpVersion()
   }
 }

@@ -90,8 +90,7 @@ extension Tensor {
     let converted = result.dtype == dtype ? result : try result.to(dtype)
     if converted.node != nil { try checkRecordedWrite(operation) }
     let written = converted.storage === storage ? try converted.copied() : converted
-    var loop = mg_loop(shape, layout, written.layout)
-    mg_convert_nd(dtype.kernel, dtype.kernel, &loop, written.data, data)
+    try Kernels.convert(dtype, dtype, over: mg_loop(shape, layout, written.layout), written.data, into: data)
     bumpVersion()
     if let node = converted.node {
       if converted === result { node.moveKeptOutput(to: self) }

@@ -118,7 +118,7 @@ public final class Tensor {
       )
     }
     guard !required || dtype.isFloating else {
-      throw TensorError(.dtype, "requires_grad", "only float32 and float64 tensors can require grad, this one is \(dtype)")
+      throw TensorError(.dtype, "requires_grad", "only tensors of float dtypes can require grad, this one is \(dtype)")
     }
     guard !required || !storage.isInference || GradMode.bits & GradMode.inference != 0 else {
       throw TensorError(

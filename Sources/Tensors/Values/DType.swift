@@ -1,35 +1,78 @@
-// Element types and PyTorch's rules for combining them.
+// Element types: a row of facts for each, and PyTorch's rules for combining them.
 
 import CKernels
 
 /// The type of a tensor's elements.
 public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   case float32 = 0
-  case float64, int64, int32, uint8, bool
+  case float64, int64, int32, uint8, bool, float16, bfloat16
+
+  /// What there is to know of each dtype. To add one is to add a case above, its row here, and the type of its elements.
+  @inline(__always)
+  private var row: Row {
+    switch self {
+    case .float32: Row("float32", Float.self, .floating, width: 2, MG_F32, numPy: "<f4")
+    case .float64: Row("float64", Double.self, .floating, width: 3, MG_F64, numPy: "<f8")
+    case .int64: Row("int64", Int64.self, .integer, width: 3, MG_I64, numPy: "<i8")
+    case .int32: Row("int32", Int32.self, .integer, width: 2, MG_I32, numPy: "<i4")
+    case .uint8: Row("uint8", UInt8.self, .integer, width: 1, MG_U8, numPy: "|u1")
+    case .bool: Row("bool", Truth.self, .boolean, width: 1, MG_BOOL, numPy: "|b1")
+    case .float16: Row("float16", Float16.self, .floating, width: 1, MG_WORD, computing: .float32, numPy: "<f2")
+    case .bfloat16: Row("bfloat16", BrainFloat16.self, .floating, width: 1, MG_WORD, computing: .float32, numPy: "<f2")
+    }
+  }
+
+  private struct Row {
+    // Static: a row is made wherever one fact of it is wanted, which must cost nothing.
+    let name: StaticString
+    let element: any DTypeElement.Type
+    let size: Int
+    let category: Category
+    /// The order within the category; of two with one width, neither holds the other's values.
+    let width: Int
+    /// The kernels' name for it. For a dtype that only stores elements, one that moves such elements.
+    let code: mg_dtype
+    /// What the elements are computed in; nil for themselves.
+    let computing: DType?
+    /// NumPy's name for it, if it has one.
+    let numPy: StaticString?
+
+    @inline(__always)
+    init<Element: DTypeElement>(
+      _ name: StaticString, _ element: Element.Type, _ category: Category, width: Int, _ code: mg_dtype, computing: DType? = nil,
+      numPy: StaticString? = nil
+    ) {
+      (self.name, self.category, self.width, self.code, self.computing, self.numPy) = (name, category, width, code, computing, numPy)
+      self.element = element
+      size = MemoryLayout<Element>.size
+    }
+  }
 
   /// Bytes per element.
   @inline(__always)
-  public var size: Int {
-    switch self {
-    case .float32, .int32: 4
-    case .float64, .int64: 8
-    case .uint8, .bool: 1
-    }
-  }
+  public var size: Int { row.size }
 
   @inline(__always)
-  public var isFloating: Bool { rawValue <= 1 }
+  public var isFloating: Bool { row.category == .floating }
 
-  public var description: String {
-    switch self {
-    case .float32: "float32"
-    case .float64: "float64"
-    case .int64: "int64"
-    case .int32: "int32"
-    case .uint8: "uint8"
-    case .bool: "bool"
-    }
-  }
+  public var description: String { "\(row.name)" }
+
+  @inline(__always)
+  package var code: mg_dtype { row.code }
+
+  /// The dtype in which kernels compute: its own, or a wider one where this dtype only stores elements.
+  @inline(__always)
+  package var computing: DType { row.computing ?? self }
+
+  /// Whether kernels are given its elements in a wider dtype, and their results are rounded to it.
+  @inline(__always)
+  package var isOnlyStored: Bool { row.computing != nil }
+
+  /// What NumPy's files call it; nil where NumPy has no such elements.
+  package var numPyName: String? { row.numPy.map { "\($0)" } }
+
+  /// The elements' Swift type.
+  package var element: any DTypeElement.Type { row.element }
 
   /// The type of that name, or an error that lists the names there are.
   public init(named name: String) throws {
@@ -40,99 +83,21 @@ public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     self = found
   }
 
-  @inline(__always)
-  package var kernel: mg_dtype { mg_dtype(rawValue: UInt32(rawValue)) }
-
   /// Order of kinds in promotion: a kind beats every lower one whatever the widths.
   package enum Category: Int, Comparable {
     case boolean, integer, floating
     package static func < (a: Category, b: Category) -> Bool { a.rawValue < b.rawValue }
   }
 
-  package var category: Category {
-    isFloating ? .floating : self == .bool ? .boolean : .integer
-  }
+  @inline(__always)
+  package var category: Category { row.category }
 
   /// The type that holds values of both, as `torch.promote_types`.
   public static func promoted(_ a: DType, _ b: DType) -> DType {
     if a == b { return a }
     if a.category != b.category { return a.category > b.category ? a : b }
-    switch a.category {
-    case .floating: return .float64
-    case .integer: return a == .int64 || b == .int64 ? .int64 : .int32
-    case .boolean: return .bool
-    }
-  }
-}
-
-/// A plain number next to a tensor: it takes part in promotion by its kind only, never by its width.
-public enum Scalar: Sendable, Equatable {
-  case integer(Int64)
-  case real(Double)
-  case boolean(Bool)
-
-  public var real: Double {
-    switch self {
-    case .integer(let value): Double(value)
-    case .real(let value): value
-    case .boolean(let value): value ? 1 : 0
-    }
-  }
-
-  package var category: DType.Category {
-    switch self {
-    case .integer: .integer
-    case .real: .floating
-    case .boolean: .boolean
-    }
-  }
-
-  /// The number as one element of `dtype`: floats become integers by truncation, saturating.
-  package func element(_ dtype: DType) -> Element {
-    var element = Element()
-    switch dtype {
-    case .float32: element.store(Float(real))
-    case .float64: element.store(real)
-    case .int64: element.store(integer)
-    case .int32: element.store(Int32(truncatingIfNeeded: integer))
-    case .uint8: element.store(UInt8(truncatingIfNeeded: integer))
-    case .bool: element.store(UInt8(real != 0 ? 1 : 0))
-    }
-    return element
-  }
-
-  package var integer: Int64 {
-    switch self {
-    case .integer(let value): return value
-    case .boolean(let value): return value ? 1 : 0
-    case .real(let value):
-      if value.isNaN { return 0 }
-      return value >= 9.2233720368547758e18 ? .max : value <= -9.2233720368547758e18 ? .min : Int64(value)
-    }
-  }
-}
-
-/// Room for one element of any dtype.
-package struct Element {
-  private var bits: UInt64 = 0
-  package init() {}
-
-  package mutating func store<T: BitwiseCopyable>(_ value: T) {
-    withUnsafeMutableBytes(of: &bits) { $0.storeBytes(of: value, as: T.self) }
-  }
-
-  package func load<T: BitwiseCopyable>(_ type: T.Type) -> T {
-    withUnsafeBytes(of: bits) { $0.loadUnaligned(as: T.self) }
-  }
-
-  package func scalar(_ dtype: DType) -> Scalar {
-    switch dtype {
-    case .float32: .real(Double(load(Float.self)))
-    case .float64: .real(load(Double.self))
-    case .int64: .integer(load(Int64.self))
-    case .int32: .integer(Int64(load(Int32.self)))
-    case .uint8: .integer(Int64(load(UInt8.self)))
-    case .bool: .boolean(load(UInt8.self) != 0)
-    }
+    if a.row.width != b.row.width { return a.row.width > b.row.width ? a : b }
+    // float16 has the digits and bfloat16 the range.
+    return allCases.first { $0.category == a.category && $0.row.width == a.row.width + 1 } ?? a
   }
 }

@@ -14,9 +14,12 @@ public enum NumPyFile {
         .autograd, "save_npy",
         "a tensor of shape \(tensor.shape) that requires grad cannot be exported, since a file keeps no history; detach() it first")
     }
+    guard let type = tensor.dtype.numPyName else {
+      throw TensorError(.dtype, "save_npy", "NumPy has no elements of \(tensor.dtype); convert them, for instance with :float()")
+    }
     let sizes = tensor.shape.array.map(String.init)
     let shape = sizes.count == 1 ? "(\(sizes[0]),)" : "(\(sizes.joined(separator: ", ")))"
-    let description = "{'descr': '\(type(tensor.dtype))', 'fortran_order': False, 'shape': \(shape), }"
+    let description = "{'descr': '\(type)', 'fortran_order': False, 'shape': \(shape), }"
 
     // The elements begin at a multiple of 64 bytes: the description is filled with spaces and ends its line.
     let head = 10
@@ -29,16 +32,5 @@ public enum NumPyFile {
     let packed = try tensor.packed()
     bytes += UnsafeRawBufferPointer(start: packed.data, count: packed.count * packed.dtype.size)
     return bytes
-  }
-
-  private static func type(_ dtype: DType) -> String {
-    switch dtype {
-    case .float32: "<f4"
-    case .float64: "<f8"
-    case .int64: "<i8"
-    case .int32: "<i4"
-    case .uint8: "|u1"
-    case .bool: "|b1"
-    }
   }
 }

@@ -31,7 +31,7 @@ public final class Dropout: Module {
   public override func forward(_ x: Tensor) throws -> Tensor {
     guard isTraining, p > 0, x.count > 0 else { return x }
     guard x.dtype.isFloating else {
-      throw TensorError(.dtype, kind, "only float32 and float64 tensors can lose elements while training, got \(x.dtype)")
+      throw TensorError(.dtype, kind, "only tensors of float dtypes can lose elements while training, got \(x.dtype)")
     }
     let factors = try p < 1 ? keepFactors(x) : Tensor.zeros(x.shape, dtype: x.dtype)
     return inPlace ? try x.writing("dropout") { try $0 * factors } : try x * factors

@@ -1,6 +1,5 @@
 // Adam and its kin: AdamW, NAdam and Adamax.
 
-import CKernels
 import Glibc
 import Tensors
 
@@ -16,13 +15,13 @@ struct Adam: Method {
     (amsgrad, decoupled) = try (options.boolean("amsgrad"), options.isDecoupled)
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
+  func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
     let m = try group.moment(&slot.first, slot.parameter)
     let v = try group.moment(&slot.second, slot.parameter)
     let largest = amsgrad ? try group.moment(&slot.third, slot.parameter) : nil
-    mg_adam(
-      target.dtype, target.count, target.parameter, target.gradient, m, v, largest, Int64(slot.steps), rate, beta1, beta2, epsilon,
-      decay, decoupled, maximize)
+    try target.adam(
+      m, v, largest, step: slot.steps, rate: rate, betas: (beta1, beta2), epsilon: epsilon, decay: decay, decoupled: decoupled,
+      maximize: maximize)
   }
 
   private static func kind(_ name: String, _ summary: String, decay: Double, decoupled: Bool) -> OptimizerKind {
@@ -51,7 +50,7 @@ struct NAdam: Method {
     (momentumDecay, decoupled) = try (options.number("momentum_decay"), options.isDecoupled)
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
+  func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
     let m = try group.moment(&slot.first, slot.parameter)
     let v = try group.moment(&slot.second, slot.parameter)
     let step = Double(slot.steps)
@@ -59,10 +58,10 @@ struct NAdam: Method {
     let momentum = beta1 * (1 - 0.5 * pow(0.96, step * momentumDecay))
     let next = beta1 * (1 - 0.5 * pow(0.96, (step + 1) * momentumDecay))
     slot.number = Double(Float(slot.number) * Float(momentum))
-    mg_nadam(
-      target.dtype, target.count, target.parameter, target.gradient, m, v, Int64(slot.steps),
-      rate * (1 - momentum) / (1 - slot.number), rate * next / (1 - slot.number * next), beta1, beta2, epsilon,
-      decoupled ? 0 : decay, decoupled ? 1 - rate * decay : 1, maximize)
+    try target.nadam(
+      m, v, step: slot.steps, gradientRate: rate * (1 - momentum) / (1 - slot.number),
+      meanRate: rate * next / (1 - slot.number * next), betas: (beta1, beta2), epsilon: epsilon, decay: decoupled ? 0 : decay,
+      shrink: decoupled ? 1 - rate * decay : 1, maximize: maximize)
   }
 
   static let kinds = [
@@ -85,12 +84,11 @@ struct Adamax: Method {
     (beta1, beta2) = try options.betas
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
+  func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
     let m = try group.moment(&slot.first, slot.parameter)
     let norm = try group.moment(&slot.second, slot.parameter)
-    mg_adamax(
-      target.dtype, target.count, target.parameter, target.gradient, m, norm, Int64(slot.steps), rate, beta1, beta2, epsilon, decay,
-      maximize)
+    try target.adamax(
+      m, norm, step: slot.steps, rate: rate, betas: (beta1, beta2), epsilon: epsilon, decay: decay, maximize: maximize)
   }
 
   static let kinds = [

@@ -1,7 +1,6 @@
 // The methods that scale steps by the gradients' sizes without a mean of the gradients themselves: RMSprop, Adagrad
 // and Adadelta.
 
-import CKernels
 import Tensors
 
 /// p −= lr · g / (√v + eps) with a running mean v of the squared gradient, or of its variance when centered.
@@ -14,12 +13,12 @@ struct RMSprop: Method {
     (alpha, momentum, centered) = try (options.number("alpha"), options.number("momentum"), options.boolean("centered"))
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
+  func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
     let v = try group.moment(&slot.first, slot.parameter)
     let buffer = momentum > 0 ? try group.moment(&slot.second, slot.parameter) : nil
     let mean = centered ? try group.moment(&slot.third, slot.parameter) : nil
-    mg_rmsprop(
-      target.dtype, target.count, target.parameter, target.gradient, v, mean, buffer, rate, alpha, epsilon, decay, momentum, maximize)
+    try target.rmsprop(
+      v, mean: mean, buffer, rate: rate, alpha: alpha, epsilon: epsilon, decay: decay, momentum: momentum, maximize: maximize)
   }
 
   static let kinds = [
@@ -44,11 +43,10 @@ struct Adagrad: Method {
     (rateDecay, start) = try (options.number("lr_decay"), options.number("initial_accumulator_value"))
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
+  func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
     let sum = try group.moment(&slot.first, slot.parameter, filledWith: start)
-    mg_adagrad(
-      target.dtype, target.count, target.parameter, target.gradient, sum, rate / (1 + Double(slot.steps - 1) * rateDecay), epsilon,
-      decay, maximize)
+    try target.adagrad(
+      sum, rate: rate / (1 + Double(slot.steps - 1) * rateDecay), epsilon: epsilon, decay: decay, maximize: maximize)
   }
 
   static let kinds = [
@@ -72,10 +70,10 @@ struct Adadelta: Method {
     rho = try options.number("rho", atMost: 1)
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
+  func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
     let v = try group.moment(&slot.first, slot.parameter)
     let deltas = try group.moment(&slot.second, slot.parameter)
-    mg_adadelta(target.dtype, target.count, target.parameter, target.gradient, v, deltas, rate, rho, epsilon, decay, maximize)
+    try target.adadelta(v, deltas, rate: rate, rho: rho, epsilon: epsilon, decay: decay, maximize: maximize)
   }
 
   static let kinds = [

@@ -10,5 +10,5 @@ protocol Method {
   init(_ options: Options) throws
 
   /// Moves one parameter of `group`, as the `slot.steps`th update of it. The moments come from the group.
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws
+  func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws
 }

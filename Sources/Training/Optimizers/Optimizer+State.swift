@@ -33,7 +33,7 @@ extension Optimizer {
     return []
   }
 
-  private func values(of slot: KeptSlot) -> [(name: String, value: StateValue)] {
+  private func values(of slot: Slot) -> [(name: String, value: StateValue)] {
     guard slot.steps > 0 else { return [] }
     var values: [(name: String, value: StateValue)] = kind.countsSteps ? [("step", .number(Double(slot.steps)))] : []
     if let name = kind.numberName { values.append((name, .number(slot.number))) }
@@ -69,7 +69,7 @@ extension Optimizer {
     guard state.groups.map(\.positions.count) == sizes else {
       throw misfit("the state has groups of \(state.groups.map(\.positions.count)) parameters, the optimizer of \(sizes)")
     }
-    var slots = groups.map { $0.slots.map { KeptSlot($0.parameter) } }
+    var slots = groups.map { $0.slots.map { Slot($0.parameter) } }
     let places = zip(state.groups.indices, state.groups).flatMap { index, group in
       group.positions.enumerated().map { (key: $0.element, value: (index, $0.offset)) }
     }
@@ -87,7 +87,7 @@ extension Optimizer {
   }
 
   private func restore(
-    _ name: String, _ value: StateValue, in slot: inout KeptSlot, _ misfit: (TensorError.Facts) -> TensorError
+    _ name: String, _ value: StateValue, in slot: inout Slot, _ misfit: (TensorError.Facts) -> TensorError
   ) throws {
     switch value {
     case .number(let number) where name == "step":
@@ -112,7 +112,7 @@ extension Optimizer {
   /// Forgets what is remembered of a parameter, so that it continues as under a new optimizer.
   public func forget(_ parameter: Tensor) {
     for group in groups {
-      for index in group.slots.indices where group.slots[index].parameter === parameter { group.slots[index] = KeptSlot(parameter) }
+      for index in group.slots.indices where group.slots[index].parameter === parameter { group.slots[index] = Slot(parameter) }
     }
   }
 

@@ -1,6 +1,5 @@
 // The base of the optimizers: groups of parameters with options, the walk over them, and what it leaves alone.
 
-import CKernels
 import Tensors
 
 /// Moves parameters along their gradients.
@@ -38,7 +37,8 @@ public final class Optimizer {
           "parameter \(index: position), of shape \(parameter.shape), was computed by an operation; only leaves can be optimized")
       }
       guard parameter.dtype.isFloating else {
-        throw TensorError(.dtype, kind.name, "parameter \(index: position) is a tensor of \(parameter.dtype); float32 or float64 is needed")
+        throw TensorError(
+          .dtype, kind.name, "parameter \(index: position) is a tensor of \(parameter.dtype); one of a float dtype is needed")
       }
     }
     groups.append(try Group(kind, parameters, values))
@@ -54,7 +54,7 @@ public final class Optimizer {
       let method = group.method
       try group.forEachSlot { parameter, slot in
         guard parameter.requiresGrad, let gradient = parameter.grad else { return }
-        if let target = Target(parameter, gradient) {
+        if let target = UpdateTarget(parameter, gradient) {
           slot.steps += 1
           try method.update(target, &slot, of: group)
           parameter.bumpVersion()
@@ -66,7 +66,7 @@ public final class Optimizer {
   }
 
   /// The same for tensors whose elements lie apart: packed copies are updated, and the result copied back.
-  private func updateApart(_ parameter: Tensor, _ gradient: Tensor, _ slot: inout KeptSlot, _ group: Group) throws {
+  private func updateApart(_ parameter: Tensor, _ gradient: Tensor, _ slot: inout Slot, _ group: Group) throws {
     guard gradient.shape == parameter.shape else {
       throw TensorError(
         .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) has a gradient of shape \(gradient.shape)")
@@ -78,7 +78,7 @@ public final class Optimizer {
     }
     let (packed, copy) = (try parameter.packed(), try gradient.copied())
     slot.steps += 1
-    try withExtendedLifetime((packed, copy)) { try group.method.update(Target(packed, copy)!, &slot, of: group) }
+    try withExtendedLifetime((packed, copy)) { try group.method.update(UpdateTarget(packed, copy)!, &slot, of: group) }
     if packed === parameter { parameter.bumpVersion() } else { try parameter.assign(packed) }
   }
 
@@ -94,7 +94,7 @@ extension Optimizer {
   /// Parameters that share options.
   public final class Group {
     public let kind: OptimizerKind
-    @exclusivity(unchecked) public internal(set) var slots: [KeptSlot]
+    @exclusivity(unchecked) public internal(set) var slots: [Slot]
     private var values: [OptionValue]
     /// Made from the values.
     @exclusivity(unchecked) fileprivate var method: any Method
@@ -104,7 +104,7 @@ extension Optimizer {
     init(_ kind: OptimizerKind, _ parameters: [Tensor], _ values: [OptionValue]) throws {
       self.kind = kind
       method = try kind.method(values)
-      slots = parameters.map { KeptSlot($0) }
+      slots = parameters.map { Slot($0) }
       self.values = values
     }
 
@@ -132,7 +132,7 @@ extension Optimizer {
     /// Calls `body` with every parameter and its slot. The slots keep the parameters alive, so this does not count
     /// references, which would take longer than the rest of the walk.
     @inline(__always)
-    fileprivate func forEachSlot(_ body: (Tensor, inout KeptSlot) throws -> Void) rethrows {
+    fileprivate func forEachSlot(_ body: (Tensor, inout Slot) throws -> Void) rethrows {
       try slots.withUnsafeMutableBufferPointer { slots in
         for position in slots.indices {
           try Unmanaged.passUnretained(slots[position].parameter)._withUnsafeGuaranteedRef { try body($0, &slots[position]) }
@@ -166,7 +166,7 @@ extension Optimizer {
   }
 
   /// A parameter and what the optimizer remembers of it.
-  public struct KeptSlot {
+  public struct Slot {
     public let parameter: Tensor
     /// Updates so far, the one under way included.
     public internal(set) var steps = 0
@@ -179,25 +179,16 @@ extension Optimizer {
 
     init(_ parameter: Tensor) { self.parameter = parameter }
   }
+}
 
-  /// A parameter and its gradient as a kernel sees them: contiguous, of one shape and dtype, apart in memory.
-  struct Target {
-    let dtype: mg_dtype
-    let count: Int64
-    let parameter: UnsafeMutableRawPointer
-    let gradient: UnsafeMutableRawPointer
-
-    /// nil when the elements are not so. The tensors must outlive the target.
-    @inline(__always)
-    init?(_ parameter: Tensor, _ gradient: Tensor) {
-      guard parameter.isContiguous, gradient.isContiguous, parameter.shape == gradient.shape else { return nil }
-      self.parameter = parameter.data
-      self.gradient = gradient.data
-      dtype = parameter.dtype.kernel
-      count = Int64(parameter.count)
-      // A gradient in the parameter's own memory may only be the parameter itself.
-      let distance = (self.gradient - self.parameter).magnitude
-      guard distance == 0 || distance >= parameter.count * parameter.dtype.size else { return nil }
-    }
+extension UpdateTarget {
+  /// nil when parameter and gradient are not contiguous, of one shape, and apart in memory. They must outlive the target.
+  @inline(__always)
+  init?(_ parameter: Tensor, _ gradient: Tensor) {
+    guard parameter.isContiguous, gradient.isContiguous, parameter.shape == gradient.shape else { return nil }
+    // A gradient in the parameter's own memory may only be the parameter itself.
+    let distance = (gradient.data - parameter.data).magnitude
+    guard distance == 0 || distance >= parameter.count * parameter.dtype.size else { return nil }
+    self.init(parameter.dtype, parameter.count, parameter: parameter.data, gradient: gradient.data)
   }
 }

@@ -1,6 +1,5 @@
 // Stochastic gradient descent, with momentum and Nesterov's variant.
 
-import CKernels
 import Tensors
 
 /// p −= lr · g, where g may include weight decay and a running mean of past gradients.
@@ -20,12 +19,11 @@ struct SGD: Method {
     }
   }
 
-  func update(_ target: Optimizer.Target, _ slot: inout Optimizer.KeptSlot, of group: Optimizer.Group) throws {
+  func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
     let first = slot.first == nil
     let buffer = momentum == 0 ? nil : try group.moment(&slot.first, slot.parameter)
-    mg_sgd(
-      target.dtype, target.count, target.parameter, target.gradient, buffer, rate, momentum, dampening, decay, nesterov, maximize,
-      first)
+    try target.sgd(
+      buffer, rate: rate, momentum: momentum, dampening: dampening, decay: decay, nesterov: nesterov, maximize: maximize, first: first)
   }
 
   static let kinds = [

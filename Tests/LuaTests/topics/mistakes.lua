@@ -40,12 +40,12 @@ mistakes("shapes", {
 })
 
 mistakes("dtypes", {
-  { "mg.ones(2, { dtype = 'float16' })", "dtype: unknown dtype 'float16'; there are float32, float64, int64, int32, uint8, bool" },
-  { "x:to 'floaty'", "dtype: unknown dtype 'floaty'; there are float32, float64, int64, int32, uint8, bool" },
+  { "mg.ones(2, { dtype = 'float8' })", "dtype: unknown dtype 'float8'; there are float32, float64, int64, int32, uint8, bool, float16, bfloat16" },
+  { "x:to 'floaty'", "dtype: unknown dtype 'floaty'; there are float32, float64, int64, int32, uint8, bool, float16, bfloat16" },
   { "x:long():mm(mg.ones(3, 2))", "mm: the dtypes int64 and float32 differ; convert one of them" },
   { "mg.tensor{ 1, 2 }:mean()", "mean: a float tensor is needed, this one is int64; convert it, for instance with :float()" },
   { "mg.tensor({ 1, 2 }, { requires_grad = true })",
-    "requires_grad: only float32 and float64 tensors can require grad, this one is int64" },
+    "requires_grad: only tensors of float dtypes can require grad, this one is int64" },
   { "x:masked_fill(mg.ones(2, 3), 1)", "masked_fill: the mask must be bool, got a tensor of float32" },
   { "return x[mg.tensor{ 1.5 }]", "index: an index tensor must hold whole numbers or booleans, this one is float32" },
   { "mg.set_default_dtype 'int64'", "set_default_dtype: only float32 and float64 can be the default, not int64" },

@@ -1,0 +1,157 @@
+// The door to the kernels: every one is reached through `Kernels.launch`, by a call that is plain data. A recorder stands
+// here, another back end would answer here, and dtypes that only store elements are widened here.
+
+import CKernels
+
+/// One call of a kernel, as plain data.
+package struct Launch: @unchecked Sendable {
+  package enum Kernel: UInt8, Sendable {
+    case unary, predicate, unaryWithNumbers, binary, compare, choose, convert, fill
+    case reduce, anyOrAll, extremes, moments, logSumExp, norm, runningSum, runningProduct, softmax, softmaxGradient, sort
+    case indexSelect, indexAdd, take, put, putAdd
+    case product, addRow
+    case squaredError, scaledDifference, crossEntropy, crossEntropyGradient
+    case update
+  }
+
+  /// What a kernel reads or writes: elements one after another, or strided ones that the nest knows by their number.
+  package struct Operand: @unchecked Sendable {
+    package var pointer: UnsafeMutableRawPointer?
+    package let dtype: DType
+    /// Elements; those of the nest for strided ones.
+    package let count: Int
+    /// The number of its strides in the nest.
+    package let strides: Int?
+    package let isRead, isWritten: Bool
+
+    @inline(__always)
+    static func read(_ pointer: UnsafeRawPointer?, _ dtype: DType, _ count: Int, strides: Int? = nil) -> Operand {
+      Operand(
+        pointer: UnsafeMutableRawPointer(mutating: pointer), dtype: dtype, count: count, strides: strides, isRead: true, isWritten: false)
+    }
+
+    @inline(__always)
+    static func write(_ pointer: UnsafeMutableRawPointer?, _ dtype: DType, _ count: Int) -> Operand {
+      Operand(pointer: pointer, dtype: dtype, count: count, strides: nil, isRead: false, isWritten: true)
+    }
+
+    @inline(__always)
+    static func update(_ pointer: UnsafeMutableRawPointer?, _ dtype: DType, _ count: Int) -> Operand {
+      Operand(pointer: pointer, dtype: dtype, count: count, strides: nil, isRead: true, isWritten: true)
+    }
+  }
+
+  package let kernel: Kernel
+  /// Which row of the kernel's table.
+  package let row: UInt32
+  /// What is computed in.
+  package private(set) var dtype: DType
+  /// Operands by their order in the kernel; the result is the last.
+  package var a, b, c, d, e: Operand?
+  /// The nest that strided operands are walked by.
+  package fileprivate(set) var nest: UnsafePointer<mg_loop>?
+  /// Whole numbers and numbers that are the kernel's own (sizes, flags, rates), for those who look.
+  package var numbers: (Double, Double, Double, Double) = (0, 0, 0, 0)
+
+  @inline(__always)
+  init(
+    _ kernel: Kernel, row: UInt32 = 0, _ dtype: DType, _ a: Operand? = nil, _ b: Operand? = nil, _ c: Operand? = nil, _ d: Operand? = nil,
+    _ e: Operand? = nil, nest: UnsafePointer<mg_loop>? = nil
+  ) {
+    (self.kernel, self.row, self.dtype, self.nest) = (kernel, row, dtype, nest)
+    (self.a, self.b, self.c, self.d, self.e) = (a, b, c, d, e)
+  }
+
+  /// The kernels' name for the dtype.
+  @inline(__always)
+  var code: mg_dtype { dtype.code }
+
+  fileprivate static var operands: [WritableKeyPath<Launch, Operand?>] { [\.a, \.b, \.c, \.d, \.e] }
+
+  /// Whether pointers and counts can be right: for a programmer who builds a launch.
+  fileprivate var isSound: Bool {
+    for path in Launch.operands {
+      guard let operand = self[keyPath: path] else { continue }
+      guard operand.count >= 0 else { return false }
+      if operand.count > 0, operand.pointer == nil { return false }
+      if Int(bitPattern: operand.pointer) % operand.dtype.size != 0 { return false }
+      if let strides = operand.strides {
+        guard let nest, strides >= 0, strides < 4, nest.pointee.rank >= 0, nest.pointee.rank <= MG_MAX_RANK else { return false }
+      }
+    }
+    return true
+  }
+
+  /// The same call in the wider dtype that `dtype` is computed in, with operands in memory of its own, which `body` is given;
+  /// what it wrote is rounded back.
+  fileprivate func widened(_ body: (borrowing Launch) throws -> Void) throws {
+    var wide = self
+    wide.dtype = dtype.computing
+    var loop = nest?.pointee ?? mg_loop()
+    var back: [(from: Operand, to: Operand)] = []
+    var memory: [(UnsafeMutableRawPointer, Int)] = []
+    let account = Context.current
+    defer { for (pointer, bytes) in memory { account.pointee.memory.free(pointer, bytes) } }
+    for path in Launch.operands {
+      guard let operand = self[keyPath: path], operand.dtype.isOnlyStored, operand.pointer != nil,
+        let element = operand.dtype.element as? any StoredElement.Type
+      else { continue }
+      let bytes = Swift.max(operand.count, 1) * MemoryLayout<Float>.size
+      let room = try account.pointee.memory.allocate(bytes)
+      memory.append((room, bytes))
+      if operand.isRead {
+        var source = operand.pointer
+        if let strides = operand.strides {
+          let packed = try account.pointee.memory.allocate(bytes)
+          memory.append((packed, bytes))
+          var gathering = loop.gathering(strides)
+          mg_convert_nd(operand.dtype.code, operand.dtype.code, &gathering, source, packed)
+          loop = loop.packing(strides)
+          source = packed
+        }
+        if let source { element.widen(operand.count, source, into: room.assumingMemoryBound(to: Float.self)) }
+      }
+      wide[keyPath: path]?.pointer = room
+      if operand.isWritten { back.append((Operand.read(room, wide.dtype, operand.count), operand)) }
+    }
+    try withUnsafePointer(to: loop) { nest in
+      if wide.nest != nil { wide.nest = nest }
+      try body(wide)
+    }
+    for (from, to) in back {
+      guard let element = to.dtype.element as? any StoredElement.Type, let source = from.pointer, let target = to.pointer else { continue }
+      element.narrow(to.count, source.assumingMemoryBound(to: Float.self), into: target)
+    }
+  }
+}
+
+/// Sees launches, and may answer them.
+package protocol LaunchListener: AnyObject {
+  /// Whether the launch was answered; else the kernel of this machine runs.
+  func answers(_ launch: Launch) -> Bool
+}
+
+/// The kernels, each by a function that says what it launches.
+package enum Kernels {
+  /// Where all launches pass. Costs a read of one word when nobody listens.
+  @inline(__always)
+  static func launch(_ launch: Launch, _ kernel: (borrowing Launch) throws -> Void) throws {
+    assert(launch.isSound, "a launch that does not fit: \(launch)")
+    if Context.current.pointee.isHeard, heard(launch) { return }
+    if launch.dtype.isOnlyStored { return try launch.widened(kernel) }
+    try kernel(launch)
+  }
+
+  /// For kernels that only move elements, whatever these are.
+  @inline(__always)
+  static func move(_ launch: Launch, _ kernel: (borrowing Launch) throws -> Void) throws {
+    assert(launch.isSound, "a launch that does not fit: \(launch)")
+    if Context.current.pointee.isHeard, heard(launch) { return }
+    try kernel(launch)
+  }
+
+  @inline(never)
+  private static func heard(_ launch: Launch) -> Bool {
+    (Context.current.pointee.listener as? any LaunchListener)?.answers(launch) ?? false
+  }
+}

@@ -1,0 +1,62 @@
+// Plain numbers beside tensors, and elements one by one.
+
+/// A plain number next to a tensor: it takes part in promotion by its kind only, never by its width.
+public enum Scalar: Sendable, Equatable {
+  case integer(Int64)
+  case real(Double)
+  case boolean(Bool)
+
+  public var real: Double {
+    switch self {
+    case .integer(let value): Double(value)
+    case .real(let value): value
+    case .boolean(let value): value ? 1 : 0
+    }
+  }
+
+  package var category: DType.Category {
+    switch self {
+    case .integer: .integer
+    case .real: .floating
+    case .boolean: .boolean
+    }
+  }
+
+  /// The number as one element of `dtype`: floats become integers by truncation, saturating.
+  @inline(__always)
+  package func element(_ dtype: DType) -> Element {
+    var element = Element()
+    switch dtype {
+    case .float32: element.store(Float(real))
+    case .float64: element.store(real)
+    default: dtype.element.store(self, in: &element)
+    }
+    return element
+  }
+
+  package var integer: Int64 {
+    switch self {
+    case .integer(let value): return value
+    case .boolean(let value): return value ? 1 : 0
+    case .real(let value):
+      if value.isNaN { return 0 }
+      return value >= 9.2233720368547758e18 ? .max : value <= -9.2233720368547758e18 ? .min : Int64(value)
+    }
+  }
+}
+
+/// Room for one element of any dtype.
+package struct Element {
+  private var bits: UInt64 = 0
+  package init() {}
+
+  package mutating func store<T: BitwiseCopyable>(_ value: T) {
+    withUnsafeMutableBytes(of: &bits) { $0.storeBytes(of: value, as: T.self) }
+  }
+
+  package func load<T: BitwiseCopyable>(_ type: T.Type) -> T {
+    withUnsafeBytes(of: bits) { $0.loadUnaligned(as: T.self) }
+  }
+
+  package func scalar(_ dtype: DType) -> Scalar { withUnsafeBytes(of: bits) { dtype.element.scalar(at: $0.baseAddress!) } }
+}
