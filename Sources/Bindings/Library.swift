@@ -157,10 +157,10 @@ public enum Library {
       },
       "set_default_dtype": NativeFunction("set_default_dtype") { call in
         guard let name = call.string(1) else {
-          throw ArgumentError("set_default_dtype: expected \"float32\" or \"float64\", got \(Decoder.found(call[1]))")
+          throw ArgumentError("set_default_dtype: expected a float dtype such as \"float64\", got \(Decoder.found(call[1]))")
         }
         let dtype = try DType(named: name)
-        guard dtype.isFloating else { throw ArgumentError("set_default_dtype: only float32 and float64 can be the default, not \(dtype)") }
+        guard dtype.isFloating else { throw ArgumentError("set_default_dtype: only float dtypes can be the default, not \(dtype)") }
         DType.defaultFloating = dtype
       },
       "get_default_dtype": NativeFunction("get_default_dtype") { call in call.returns(DType.defaultFloating.description) },

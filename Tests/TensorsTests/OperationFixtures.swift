@@ -35,6 +35,9 @@ extension Expected {
   /// By example in words.
   static let all = read("operations.jsonl").merging(read("operations-dtypes.jsonl")) { first, _ in first }
 
+  /// What it makes of them in a half dtype; the keys begin with its name.
+  static let halves = read("halves.jsonl")
+
   private static func read(_ name: String) -> [String: Expected] {
     let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures/\(name)")
     guard let text = try? String(contentsOf: file, encoding: .utf8) else { return [:] }
@@ -43,7 +46,7 @@ extension Expected {
       guard let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
         let key = object["key"] as? String
       else { continue }
-      found[key] = Expected(
+      found[(object["dtype"] as? String).map { "\($0) \(key)" } ?? key] = Expected(
         outputs: (object["outputs"] as? [Any] ?? []).compactMap(Values.init),
         gradients: (object["gradients"] as? [Any])?.map(Values.init),
         frees: object["frees"] as? Bool ?? false,

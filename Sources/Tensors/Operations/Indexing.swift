@@ -130,11 +130,21 @@ extension Tensor {
 
   /// A copy with y[index[i][j]][j] = source[i][j] for dimension 0, and so on.
   public func scatter(_ dimension: Int, _ index: Tensor, _ source: Tensor) throws -> Tensor {
-    try scatter(dimension, index, source, grad: "ScatterBackward0")
+    // A single number goes to every place.
+    if source.rank == 0, index.rank > 0 { return try scatter(dimension, index, source.expand(index.shape)) }
+    let axis = try shape.axis(dimension, "scatter")
+    let (y, at) = try scattered(axis, index, source)
+    return try y.recorded(Scatter(dim: axis, source: source.shape), [self, source], [at])
   }
 
-  fileprivate func scatter(_ dimension: Int, _ index: Tensor, _ source: Tensor, grad: String) throws -> Tensor {
+  /// The same with a number.
+  public func scatter(_ dimension: Int, _ index: Tensor, _ value: Scalar) throws -> Tensor {
     let axis = try shape.axis(dimension, "scatter")
+    let (y, at) = try scattered(axis, index, Tensor.full(index.shape, value, dtype: dtype))
+    return try y.recorded(ScatterNumber(dim: axis, value: value), self, other: at)
+  }
+
+  private func scattered(_ axis: Int, _ index: Tensor, _ source: Tensor) throws -> (Tensor, at: Tensor) {
     try checkGather(index, axis, "scatter", limit: shape)
     try source.checkGather(index, -1, "scatter", limit: source.shape)
     guard source.dtype == dtype else {
@@ -145,12 +155,7 @@ extension Tensor {
     let y = try copied()
     let part = try source.corner(at.shape).packed()
     try Kernels.put(dtype, count: at.count, places.data, part.data, into: y.data, of: y.count)
-    return try y.recorded(Scatter(nodeName: grad, dim: axis, source: source.shape), [self, source], [at])
-  }
-
-  /// The same with a number.
-  public func scatter(_ dimension: Int, _ index: Tensor, _ value: Scalar) throws -> Tensor {
-    try scatter(dimension, index, Tensor.full(index.shape, value, dtype: dtype), grad: "ScatterBackward1")
+    return (y, at)
   }
 
   /// A copy with source[i][j] added to y[index[i][j]][j] for dimension 0, and so on.
@@ -392,20 +397,31 @@ private struct Gather: Operation {
 }
 
 private struct Scatter: Operation {
-  let nodeName: String
   let dim: Int
   let source: Shape
 
+  var nodeName: String { "ScatterBackward0" }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(2)] }
   func uses(_ number: Int) -> Uses { .c }
 
   func gradient(_ c: inout Backward) throws {
     let at = try c.c
-    if c.needs(0) { c[0] = try c.g.scatter(dim, at, Tensor.zeros(at.shape, dtype: c.g.dtype)) }
+    if c.needs(0) { c[0] = try c.g.scatter(dim, at, Scalar.integer(0)) }
     if c.needs(1) { c[1] = try c.g.gather(dim, at).cornerPadded(source) }
   }
 
-  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].scatter(dim, inputs[2], inputs[1], grad: nodeName)] }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].scatter(dim, inputs[2], inputs[1])] }
+}
+
+private struct ScatterNumber: Operation {
+  let dim: Int
+  let value: Scalar
+
+  var nodeName: String { "ScatterBackward1" }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(1)] }
+  func uses(_ number: Int) -> Uses { .b }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.scatter(dim, c.b, Scalar.integer(0)) }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].scatter(dim, inputs[1], value)] }
 }
 
 private struct ScatterAdd: Operation {

@@ -120,7 +120,7 @@ extension Tensor {
     guard rank == 1, other.rank == 1 else {
       throw TensorError(.shape, "outer", "two vectors are needed, got shapes \(shape) and \(other.shape)")
     }
-    return try unsqueeze(1) * other.unsqueeze(0)
+    return try reshape(Shape(rows: shape[0], columns: 1)) * other
   }
 
   /// The product of the last two dimensions; the others broadcast; vectors count as a row on the left and a column on

@@ -48,7 +48,7 @@ mistakes("dtypes", {
     "requires_grad: only tensors of float dtypes can require grad, this one is int64" },
   { "x:masked_fill(mg.ones(2, 3), 1)", "masked_fill: the mask must be bool, got a tensor of float32" },
   { "return x[mg.tensor{ 1.5 }]", "index: an index tensor must hold whole numbers or booleans, this one is float32" },
-  { "mg.set_default_dtype 'int64'", "set_default_dtype: only float32 and float64 can be the default, not int64" },
+  { "mg.set_default_dtype 'int64'", "set_default_dtype: only float dtypes can be the default, not int64" },
 })
 
 mistakes("kinds of arguments", {

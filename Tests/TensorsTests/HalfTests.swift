@@ -1,0 +1,143 @@
+// float16 and bfloat16: values, gradients, promotion and printing are PyTorch's.
+
+import Foundation
+import Tensors
+import Testing
+
+@Suite struct HalfTests {
+  /// Halves are stored, and computed with in float32: results are the exact ones, rounded once or, where an operation is
+  /// made of several, a few times.
+  @Test(arguments: Catalogue.operations, [DType.float16, .bfloat16]) func values(_ operation: TensorOperation, _ dtype: DType) throws {
+    for example in operation.examples {
+      guard let expected = Expected.halves["\(dtype) \(example.text)"] else {
+        Issue.record("\(dtype) \(example.text) is not in the fixture; run scripts/fixtures/make")
+        continue
+      }
+      let path = "\(example.text) in \(dtype)"
+      let call = try example.call(dtype, requiringGrad: { !example.constants.contains($0) })
+      let outputs = try call.outputs()
+      try #require(outputs.count == expected.outputs.count, "\(path)")
+      for (position, output) in outputs.enumerated() {
+        let values = expected.outputs[position]
+        expectEqual(
+          output, shape: values.shape, dtype: try #require(values.dtype(forInputs: .float64)), values.data,
+          within: output.dtype.isFloating ? 1.01 * dtype.step : 0, "\(path), output \(position)")
+      }
+      guard !expected.isUnknown else { continue }
+      let inputs = call.inputs.filter(\.requiresGrad)
+      let found = try call.gradients(of: outputs, by: inputs)
+      let wanted = expected.gradients ?? inputs.map { _ in nil }
+      try #require(found.count == wanted.count, "\(path)")
+      for (position, values) in wanted.enumerated() {
+        guard let values, let gradient = found[position] else {
+          #expect(values == nil && found[position] == nil, "\(path), gradient of input \(position)")
+          continue
+        }
+        expectEqual(
+          gradient, shape: values.shape, dtype: dtype, values.data, within: 4 * dtype.step, "\(path), gradient of input \(position)")
+      }
+    }
+  }
+
+  /// The dtypes of results, of every pair of dtypes and of operations on each.
+  @Test func promotion() throws {
+    let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures/promotion.txt")
+    var lines = 0
+    for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n") {
+      let words = line.split(separator: " ").map(String.init)
+      if words[0] == "pair", let a = try? DType(named: words[1]), let b = try? DType(named: words[2]) {
+        func ones(_ shape: Shape, _ dtype: DType) throws -> Tensor { try Tensor.ones(shape, dtype: dtype) }
+        let found = [
+          DType.promoted(a, b), try (ones([2], a) + ones([2], b)).dtype, try (ones([2], a) + ones([], b)).dtype,
+          try (ones([], a) + ones([2], b)).dtype,
+        ]
+        #expect(found.map(\.description) == Array(words[3...]), "\(a) and \(b)")
+        lines += 1
+      }
+      if words[0] == "dtype", let dtype = try? DType(named: words[1]) {
+        let x = try Tensor.ones([2], dtype: dtype)
+        let results: [(String, () throws -> Tensor)] = [
+          ("x+1", { try Binary.add(x, .integer(1)) }), ("x+1.5", { try Binary.add(x, .real(1.5)) }),
+          ("x+True", { try Binary.add(x, .boolean(true)) }), ("sum", { try x.sum() }), ("mean", { try x.mean() }),
+          ("prod", { try x.prod() }), ("cumsum", { try x.cumsum(0) }), ("max", { try x.max() }), ("exp", { try x.exp() }),
+          ("x/x", { try x / x }), ("x**2", { try Power.power(x, .integer(2)) }), ("eq", { try x.eq(x) }),
+          ("sigmoid", { try x.sigmoid() }), ("softmax", { try x.softmax(0) }),
+        ]
+        for (position, (name, result)) in results.enumerated() {
+          let wanted = words[2 + position]
+          // PyTorch computes bool ** 2 as int64, and refuses softmax of whole numbers, which we compute in floats.
+          if name == "x**2" && dtype == .bool || name == "softmax" && wanted == "error" { continue }
+          #expect(((try? result().dtype.description) ?? "error") == wanted, "\(name) of \(dtype)")
+        }
+        lines += 1
+      }
+    }
+    #expect(lines == DType.allCases.count * (DType.allCases.count + 1))
+  }
+
+  /// What is printed, to the character.
+  @Test func printing() throws {
+    let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures/printing-halves.txt")
+    let text = try String(contentsOf: file, encoding: .utf8)
+    var cases: [(head: [String: Any], text: [Substring])] = []
+    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+      if line.first == "{", let head = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] {
+        cases.append((head, []))
+      } else if !cases.isEmpty {
+        cases[cases.count - 1].text.append(line)
+      }
+    }
+    #expect(cases.count >= 60)
+    for (head, lines) in cases {
+      let dtype = try DType(named: try #require(head["dtype"] as? String))
+      let shape = try Shape(try #require(head["shape"] as? [Int]))
+      let data = (head["data"] as? [Any] ?? []).map { ($0 as? NSNumber)?.doubleValue ?? Double("\($0)") ?? .nan }
+      var tensor = try Tensor(data, shape: shape, dtype: dtype)
+      if head["requires_grad"] as? Bool ?? false || head["grad_fn"] != nil { try tensor.setRequiresGrad(true) }
+      if head["grad_fn"] != nil { tensor = try tensor * 1 }
+      let expected = lines.joined(separator: "\n").trimmingCharacters(in: .newlines)
+      #expect(tensor.text(PrintOptions()) == expected, "\(dtype) \(shape)")
+    }
+  }
+
+  /// Every finite half is the double that it is printed as, and goes there and back; ties round to even.
+  @Test func roundings() throws {
+    for bits in UInt16.min...UInt16.max {
+      let value = Float16(bitPattern: bits)
+      guard value.isFinite else { continue }
+      let tensor = try Tensor.full([], .real(Double(value)), dtype: .float16)
+      if tensor.element(0) != .real(Double(value)) { Issue.record("\(value) is stored as \(tensor.element(0))") }
+      let brain = Float(bitPattern: UInt32(bits) << 16)
+      guard brain.isFinite else { continue }
+      let other = try Tensor.full([], .real(Double(brain)), dtype: .bfloat16)
+      if other.element(0) != .real(Double(brain)) { Issue.record("\(brain) is stored as \(other.element(0))") }
+    }
+    func stored(_ value: Double, _ dtype: DType) throws -> Double { try Tensor.full([], .real(value), dtype: dtype).element(0).real }
+    #expect(try stored(1 + 0x1p-11, .float16) == 1 && stored(1 + 3 * 0x1p-11, .float16) == 1 + 0x1p-9)
+    #expect(try stored(1 + 0x1p-8, .bfloat16) == 1 && stored(1 + 3 * 0x1p-8, .bfloat16) == 1 + 0x1p-6)
+    #expect(try stored(65519, .float16) == 65504 && stored(65520, .float16) == .infinity && stored(3.38e38, .bfloat16).isFinite)
+    #expect(try stored(.nan, .float16).isNaN && stored(.nan, .bfloat16).isNaN && stored(-.infinity, .bfloat16) == -.infinity)
+  }
+
+  /// Strided operands of every kind, long ones too.
+  @Test(arguments: [DType.float16, .bfloat16]) func strided(_ dtype: DType) throws {
+    let wide = try Tensor((0..<6000).map { Double($0 % 97) / 8 - 6 }, shape: [60, 100], dtype: dtype)
+    let turned = try wide.t().contiguous().t()
+    for (a, b) in try [
+      (wide + turned, wide * 2), (turned.exp(), wide.exp()), (turned.maximum(Tensor.zeros([100], dtype: dtype)), wide.relu()),
+      (turned.sum([0]), wide.sum([0])), (turned.to(.float32).to(dtype), wide), (turned.to(.int64), wide.to(.int64)),
+      (turned.gt(0).choosing(turned, else: wide), wide), (turned.clamp(.real(-1), .real(1)), wide.clamp(.real(-1), .real(1))),
+      (turned.mm(turned.t()), wide.mm(wide.t())),
+    ] {
+      #expect(try a.eq(b).all().item() == .boolean(true))
+    }
+    let target = try Tensor.zeros([100, 60], dtype: dtype)
+    try target.t().copy(from: wide.to(.float64))
+    #expect(try target.t().eq(wide).all().item() == .boolean(true))
+  }
+}
+
+extension DType {
+  /// The distance of 1 to the next larger number.
+  fileprivate var step: Double { self == .float16 ? 0x1p-10 : 0x1p-7 }
+}
