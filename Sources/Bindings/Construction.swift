@@ -48,29 +48,28 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String) throws -> Tensor {
 
 /// Constructors as operations: they share decoding, options and help with everything else.
 enum Construction {
-  private static let grad = Parameter("requires_grad", .boolean, default: "false", namedOnly: true)
-  private static let size = Parameter("size", .shape)
+  private static let grad = Take.flag("requires_grad", default: false, namedOnly: true)
+  private static let size = Take.shape("size")
 
-  /// A constructor with trailing `dtype` and `requires_grad` options.
-  private static func make(
-    _ name: String, _ summary: String, _ parameters: [Parameter], _ body: @escaping (Arguments, DType?) throws -> Tensor
-  ) -> TensorOperation {
-    let n = parameters.count
-    return TensorOperation(name, summary, parameters + [.dtype, grad], forms: .function) { arguments in
-      let result = try body(arguments, try arguments.dtype(n))
-      if try arguments.boolean(n + 1) { try result.setRequiresGrad(true) }
-      return .tensor(result)
-    }
+  /// What a constructor made, as a leaf that requires grad if that was asked for.
+  private static func made(_ tensor: Tensor, _ requiresGrad: Bool) throws -> Output {
+    if requiresGrad { try tensor.setRequiresGrad(true) }
+    return .tensor(tensor)
   }
 
   private static func shaped(
-    _ name: String, _ summary: String, _ fill: @escaping (Shape, DType?) throws -> Tensor
+    _ name: String, _ summary: String, _ fill: @escaping @Sendable (Shape, DType?) throws -> Tensor
   ) -> [TensorOperation] {
     [
-      make(name, summary, [size]) { try fill(Shape(try $0.integers(0), operation: name), $1) },
-      make(name + "_like", summary + " Shape and dtype are the input's.", [.input]) {
-        let model = try $0.tensor(0)
-        return try fill(model.shape, $1 ?? model.dtype)
+      TensorOperation(
+        name, summary, size, Take.dtype, grad, forms: .function
+      ) { size, dtype, grad in
+        try made(fill(Shape(size, operation: name), dtype), grad)
+      },
+      TensorOperation(
+        name + "_like", summary + " Shape and dtype are the input's.", Take.input, Take.dtype, grad, forms: .function
+      ) { model, dtype, grad in
+        try made(fill(model.shape, dtype ?? model.dtype), grad)
       },
     ]
   }
@@ -85,63 +84,72 @@ enum Construction {
     + shaped("rand", "Numbers uniform on [0, 1).") { try Tensor.rand($0, dtype: $1 ?? .defaultFloating) }
     + shaped("randn", "Standard normal numbers.") { try Tensor.randn($0, dtype: $1 ?? .defaultFloating) }
     + [
-      make("full", "A tensor of one value.", [size, .init("fill_value", .number)]) {
-        let value = try $0.number(1)
-        return try Tensor.full(Shape(try $0.integers(0), operation: "full"), value, dtype: $1 ?? value.ownDType)
+      TensorOperation(
+        "full", "A tensor of one value.", size, Take.scalar("fill_value"), Take.dtype, grad, forms: .function
+      ) { size, value, dtype, grad in
+        try made(Tensor.full(Shape(size, operation: "full"), value, dtype: dtype ?? value.ownDType), grad)
       },
-      make("full_like", "A tensor of one value in the input's shape and dtype.", [.input, .init("fill_value", .number)]) {
-        let model = try $0.tensor(0)
-        return try Tensor.full(model.shape, try $0.number(1), dtype: $1 ?? model.dtype)
+      TensorOperation(
+        "full_like", "A tensor of one value in the input's shape and dtype.", Take.input, Take.scalar("fill_value"), Take.dtype, grad,
+        forms: .function
+      ) { model, value, dtype, grad in
+        try made(Tensor.full(model.shape, value, dtype: dtype ?? model.dtype), grad)
       },
-      make(
-        "arange", "start, start + step, … below end; arange(end) starts at 0.",
-        [.init("start", .number), .init("end", .number, optional: true), .init("step", .number, default: "1")]
-      ) {
-        let end = try $0.optionalNumber(1)
-        return try Tensor.arange(
-          end == nil ? .integer(0) : $0.number(0), end ?? $0.number(0), $0.optionalNumber(2) ?? .integer(1), dtype: $1)
+      TensorOperation(
+        "arange", "start, start + step, … below end; arange(end) starts at 0.", Take.scalar("start"), Take.optionalScalar("end"),
+        Take.scalar("step", default: 1), Take.dtype, grad, forms: .function
+      ) { start, end, step, dtype, grad in
+        try made(Tensor.arange(end == nil ? .integer(0) : start, end ?? start, step, dtype: dtype), grad)
       },
-      make(
-        "linspace", "steps values evenly spaced from start to end, both included.",
-        [.init("start", .number), .init("end", .number), .init("steps", .integer)]
-      ) { try Tensor.linspace($0.number(0).real, $0.number(1).real, $0.integer(2), dtype: $1 ?? .defaultFloating) },
-      make(
-        "logspace", "steps values, base to the power of evenly spaced exponents from start to end.",
-        [.init("start", .number), .init("end", .number), .init("steps", .integer), .init("base", .number, default: "10")]
-      ) {
-        let exponents = try Tensor.linspace($0.number(0).real, $0.number(1).real, $0.integer(2), dtype: .float64)
-        return try Power.power(.real($0.number(3, default: 10)), exponents).to($1 ?? .defaultFloating)
+      TensorOperation(
+        "linspace", "steps values evenly spaced from start to end, both included.", Take.number("start"), Take.number("end"),
+        Take.integer("steps"), Take.dtype, grad, forms: .function
+      ) { start, end, steps, dtype, grad in
+        try made(Tensor.linspace(start, end, steps, dtype: dtype ?? .defaultFloating), grad)
       },
-      make("eye", "1 on the diagonal, else 0.", [.init("n", .integer), .init("m", .integer, optional: true)]) {
-        let n = try $0.integer(0)
-        return try Tensor.eye(n, $0.optionalInteger(1) ?? n, dtype: $1 ?? .defaultFloating)
+      TensorOperation(
+        "logspace", "steps values, base to the power of evenly spaced exponents from start to end.", Take.number("start"),
+        Take.number("end"), Take.integer("steps"), Take.number("base", default: 10), Take.dtype, grad, forms: .function
+      ) { start, end, steps, base, dtype, grad in
+        let exponents = try Tensor.linspace(start, end, steps, dtype: .float64)
+        return try made(Power.power(.real(base), exponents).to(dtype ?? .defaultFloating), grad)
       },
-      make(
-        "randint", "Whole numbers from low up to, not including, high; randint(high, size) starts at 0.",
-        [.init("low", .integer), .init("high", .integers), .init("size", .shape, optional: true)]
-      ) {
-        if let size = try $0.optionalIntegers(2) {
-          return try Tensor.randint($0.integer(0), $0.integer(1), Shape(size, operation: "randint")).to($1 ?? .int64)
+      TensorOperation(
+        "eye", "1 on the diagonal, else 0.", Take.integer("n"), Take.optionalInteger("m"), Take.dtype, grad, forms: .function
+      ) { n, m, dtype, grad in
+        try made(Tensor.eye(n, m ?? n, dtype: dtype ?? .defaultFloating), grad)
+      },
+      TensorOperation(
+        "randint", "Whole numbers from low up to, not including, high; randint(high, size) starts at 0.", Take.integer("low"),
+        Take.sizeOrSizes("high"), Take.optionalShape("size"), Take.dtype, grad, forms: .function
+      ) { low, high, size, dtype, grad in
+        switch (high, size) {
+        case (.size(let high), let size?): try made(Tensor.randint(low, high, Shape(size, operation: "randint")).to(dtype ?? .int64), grad)
+        case (.size(let size), nil): try made(Tensor.randint(0, low, Shape([size], operation: "randint")).to(dtype ?? .int64), grad)
+        case (.sizes(let sizes), nil): try made(Tensor.randint(0, low, Shape(sizes, operation: "randint")).to(dtype ?? .int64), grad)
+        case (.sizes, _?): throw TensorError(.argument, "randint", "argument 2 (high) is a list of sizes, and so is argument 3 (size)")
         }
-        return try Tensor.randint(0, $0.integer(0), Shape($0.integers(1), operation: "randint")).to($1 ?? .int64)
       },
-      make("randperm", "The whole numbers 1 to n in random order: positions, which count from 1.", [.init("n", .integer)]) {
-        try Binary.add(Tensor.randperm($0.integer(0)), .integer(1)).to($1 ?? .int64)
-      },
-      make(
-        "normal", "Normally distributed numbers.", [.init("mean", .number), .init("std", .number), size]
-      ) {
-        try Tensor(uninitialized: Shape($0.integers(2), operation: "normal"), $1 ?? .defaultFloating).normal(
-          mean: $0.number(0).real, std: $0.number(1).real)
-      },
-      TensorOperation("bernoulli", "0 or 1, being 1 with each element's probability.", [.input]) { .tensor(try $0.tensor(0).bernoulli()) },
       TensorOperation(
-        "uniform_", "Fills the tensor uniformly from [from, to).",
-        [.input, .init("from", .number, default: "0"), .init("to", .number, default: "1")], forms: .method
-      ) { .tensor(try $0.tensor(0).uniform(from: $0.number(1, default: 0), to: $0.number(2, default: 1))) },
+        "randperm", "The whole numbers 1 to n in random order: positions, which count from 1.", Take.integer("n"), Take.dtype, grad,
+        forms: .function
+      ) { n, dtype, grad in
+        try made(Binary.add(Tensor.randperm(n), .integer(1)).to(dtype ?? .int64), grad)
+      },
       TensorOperation(
-        "normal_", "Fills the tensor with normally distributed numbers.",
-        [.input, .init("mean", .number, default: "0"), .init("std", .number, default: "1")], forms: .method
-      ) { .tensor(try $0.tensor(0).normal(mean: $0.number(1, default: 0), std: $0.number(2, default: 1))) },
+        "normal", "Normally distributed numbers.", Take.number("mean"), Take.number("std"), size, Take.dtype, grad, forms: .function
+      ) { mean, std, size, dtype, grad in
+        try made(Tensor(uninitialized: Shape(size, operation: "normal"), dtype ?? .defaultFloating).normal(mean: mean, std: std), grad)
+      },
+      TensorOperation("bernoulli", "0 or 1, being 1 with each element's probability.", Take.input) { .tensor(try $0.bernoulli()) },
+      TensorOperation(
+        "uniform_", "Fills the tensor uniformly from [from, to).", Take.input, Take.number("from", default: 0),
+        Take.number("to", default: 1),
+        forms: .method
+      ) { .tensor(try $0.uniform(from: $1, to: $2)) },
+      TensorOperation(
+        "normal_", "Fills the tensor with normally distributed numbers.", Take.input, Take.number("mean", default: 0),
+        Take.number("std", default: 1), forms: .method
+      ) { .tensor(try $0.normal(mean: $1, std: $2)) },
     ]
 }

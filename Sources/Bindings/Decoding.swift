@@ -12,16 +12,36 @@ struct Decoder {
   let isMethod: Bool
   private let names: [String: Int]
   private let lastIsGreedy: Bool
+  /// How many can be given by position, how many must, and whether a list of them may stand as separate arguments.
+  private let positional: Int
+  private let required: Int
+  private let takesManyTensors: Bool
 
   init(_ name: String, _ parameters: [Parameter], isMethod: Bool) {
     self.name = name
     self.parameters = parameters
     self.isMethod = isMethod
     names = Dictionary(uniqueKeysWithValues: parameters.enumerated().map { ($1.name, $0) })
+    positional = parameters.count { !$0.isNamedOnly }
+    required = (parameters.lastIndex { !$0.isOptional } ?? -1) + 1
+    takesManyTensors = parameters.contains { if case .tensors = $0.kind { true } else { false } }
     switch parameters.last(where: { !$0.isNamedOnly })?.kind {
     case .shape, .dimensions, .integers: lastIsGreedy = true
     default: lastIsGreedy = false
     }
+  }
+
+  /// Whether a call gives its arguments one by one, without options, so that each can be read where it stands.
+  func isPlain(_ call: borrowing Call) -> Bool {
+    let count = call.count
+    return count >= required && count <= positional && count > 0 && call[count].type != .table && !takesManyTensors
+  }
+
+  /// An argument of such a call, by its position from 0.
+  func argument(_ call: borrowing Call, _ position: Int) throws -> Argument {
+    guard position < call.count else { return .absent }
+    let (slot, parameter) = (call[position + 1], parameters[position])
+    return slot.isNil && parameter.isOptional ? .absent : try value(slot, parameter, position + 1)
   }
 
   func decode(_ call: borrowing Call) throws -> Arguments {
@@ -129,7 +149,8 @@ struct Decoder {
       if let tensor = slot.object(tensorKind) { return .tensor(tensor) }
     case .operand:
       if let tensor = slot.object(tensorKind) { return .tensor(tensor) }
-      if let number = slot.scalar { return .number(number) }
+      // A method's own tensor is one.
+      if let number = slot.scalar, !(isMethod && position == 1 && !named) { return .number(number) }
     case .tensors:
       if slot.type == .table {
         var list: [Tensor] = []
@@ -144,7 +165,14 @@ struct Decoder {
       }
     case .number:
       if let number = slot.scalar { return .number(number) }
-      if let tensor = slot.object(tensorKind), tensor.count == 1 { return .number(try tensor.item()) }
+      if let tensor = slot.object(tensorKind), tensor.count == 1 {
+        guard !tensor.requiresGrad else {
+          throw ArgumentError(
+            "\(place(parameter, position, named)): a plain number is expected, and the tensor given requires grad, so that its gradient would be lost; pass x:item() or x:detach() if only the value is meant"
+          )
+        }
+        return .number(try tensor.item())
+      }
     case .integer:
       if slot.type == .number { return .integer(try integer(slot, parameter, position)) }
     case .dimension, .index:

@@ -50,7 +50,13 @@ struct OperationFunctions {
         call.returns(tensor: try binary.applied(x, y))
       }
     }
-    return native(operation.name) { call in try call.returns(operation.run(try decoder.decode(call))) }
+    return native(operation.name) { call in
+      if decoder.isPlain(call) {
+        try call.returns(operation.body { try decoder.argument(call, $0) })
+      } else {
+        try call.returns(operation.run(try decoder.decode(call)))
+      }
+    }
   }
 
   /// `x:name_(…)`: returns `x` itself.

@@ -205,41 +205,41 @@ struct LogSoftmax: Operation {
 enum Activations {
   static let list: [TensorOperation] = [
     TensorOperation(
-      "softmax", "e^x / Σ e^x along a dimension.", [.input, .dim], forms: [.function, .method, .functional],
+      "softmax", "e^x / Σ e^x along a dimension.", Take.input, Take.dim,
+      forms: [.function, .method, .functional],
       samples: [
         [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.float(2, 3, 4), .integer(1)], [.float(), .integer(0)],
         [.values([3], [1000, 0, -1000]), .integer(0)],
-      ],
-      rejects: [[.float(2, 3), .integer(2)]]
-    ) { .tensor(try $0.tensor(0).softmax(try $0.integer(1))) },
+      ], rejects: [[.float(2, 3), .integer(2)]]
+    ) { x, dim in try .tensor(x.softmax(dim)) },
     TensorOperation(
-      "log_softmax", "x − ln Σ e^x along a dimension.", [.input, .dim], forms: [.function, .method, .functional],
+      "log_softmax", "x − ln Σ e^x along a dimension.", Take.input, Take.dim,
+      forms: [.function, .method, .functional],
       samples: [
         [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.float(2, 3, 4), .integer(1)],
         [.values([3], [1000, 0, -1000]), .integer(0)],
-      ],
-      rejects: [[.float(2, 3), .integer(2)]]
-    ) { .tensor(try $0.tensor(0).logSoftmax(try $0.integer(1))) },
+      ], rejects: [[.float(2, 3), .integer(2)]]
+    ) { x, dim in try .tensor(x.logSoftmax(dim)) },
     TensorOperation(
-      "leaky_relu", "x where positive, else negative_slope · x.", [.input, .init("negative_slope", .number, default: "0.01")],
+      "leaky_relu", "x where positive, else negative_slope · x.", Take.input, Take.number("negative_slope", default: 0.01),
       forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(0.2)]]
-    ) { .tensor(try $0.tensor(0).leakyRelu(try $0.number(1, default: 0.01))) },
+    ) { x, negativeSlope in try .tensor(x.leakyRelu(negativeSlope)) },
     TensorOperation(
-      "elu", "x where positive, else alpha · (e^x − 1).", [.input, .init("alpha", .number, default: "1")], forms: [.functional, .method],
-      samples: [[.float(2, 3)], [.float(2, 3), .number(0.5)]]
-    ) { .tensor(try $0.tensor(0).elu(try $0.number(1, default: 1))) },
+      "elu", "x where positive, else alpha · (e^x − 1).", Take.input, Take.number("alpha", default: 1),
+      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(0.5)]]
+    ) { x, alpha in try .tensor(x.elu(alpha)) },
     TensorOperation(
-      "softplus", "ln(1 + e^(beta·x)) / beta.", [.input, .init("beta", .number, default: "1"), .init("threshold", .number, default: "20")],
+      "softplus", "ln(1 + e^(beta·x)) / beta.", Take.input, Take.number("beta", default: 1), Take.number("threshold", default: 20),
       forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(2)], [.values([3], [-30, 5, 30])]]
-    ) { .tensor(try $0.tensor(0).softplus(try $0.number(1, default: 1), try $0.number(2, default: 20))) },
+    ) { x, beta, threshold in try .tensor(x.softplus(beta, threshold)) },
     TensorOperation(
-      "hardtanh", "Elements limited to min_val…max_val.",
-      [.input, .init("min_val", .number, default: "-1"), .init("max_val", .number, default: "1")], forms: [.functional, .method],
-      samples: [[.float(2, 3)], [.float(2, 3), .number(-0.5), .number(0.7)]]
-    ) { .tensor(try $0.tensor(0).hardtanh(try $0.number(1, default: -1), try $0.number(2, default: 1))) },
+      "hardtanh", "Elements limited to min_val…max_val.", Take.input, Take.number("min_val", default: -1),
+      Take.number("max_val", default: 1),
+      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(-0.5), .number(0.7)]]
+    ) { x, minVal, maxVal in try .tensor(x.hardtanh(minVal, maxVal)) },
     TensorOperation(
-      "gelu", "x · Φ(x); approximate = \"tanh\" is faster and a little off.", [.input, .init("approximate", .string, default: "\"none\"")],
+      "gelu", "x · Φ(x); approximate = \"tanh\" is faster and a little off.", Take.input, Take.text("approximate", default: "none"),
       forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .text("tanh")]], rejects: [[.float(2), .text("fast")]]
-    ) { .tensor(try $0.tensor(0).gelu(approximate: try $0.string(1, default: "none"))) },
+    ) { x, approximate in try .tensor(x.gelu(approximate: approximate)) },
   ]
 }

@@ -171,14 +171,17 @@ public final class Binary: Row {
 
   var operation: TensorOperation {
     TensorOperation(
-      name, summary, [.input, .other], aliases: aliases, forms: forms, samples: samples,
+      name, summary, Take.operand("input"), Take.operand("other"), aliases: aliases, forms: forms, samples: samples,
       rejects: [[.float(2, 3), .float(2)]]
         + (divides ? [[.integers([2], 1...2), .integers([2], 0...0)], [.integers([2], 1...2), .integer(0)]] : []),
       differentiable: rule0 != nil || rule1 != nil, binary: self
-    ) { arguments in
-      if case .number(let number) = arguments.values[1] { return .tensor(try self(try arguments.tensor(0), number)) }
-      if case .number(let number) = arguments.values[0] { return .tensor(try self(number, try arguments.tensor(1))) }
-      return .tensor(try self(try arguments.tensor(0), try arguments.tensor(1)))
+    ) { x, other in
+      switch (x, other) {
+      case (.tensor(let x), .tensor(let other)): .tensor(try self(x, other))
+      case (.tensor(let x), .number(let number)): .tensor(try self(x, number))
+      case (.number(let number), .tensor(let other)): .tensor(try self(number, other))
+      case (.number, .number): .tensor(try self(x.asTensor, other.asTensor))
+      }
     }
   }
 }
@@ -340,17 +343,17 @@ package enum Power {
   }
 
   static let operation = TensorOperation(
-    "pow", "Each element to the power of the exponent.", [.init("input", .operand), .init("exponent", .operand)], forms: .all,
+    "pow", "Each element to the power of the exponent.", Take.operand("input"), Take.operand("exponent"),
+    forms: .all,
     samples: [
       [.positive(2, 3), .float(2, 3)], [.positive(2, 3), .float(3)], [.float(2, 3), .number(2)], [.float(2, 3), .number(3)],
       [.positive(2, 3), .number(0.5)], [.positive(4), .number(-1.5)], [.float(4), .number(0)], [.integers([4], -3...3), .integer(2)],
-    ],
-    rejects: [[.integers([2], 1...3), .integer(-1)]]
-  ) { arguments in
-    switch (arguments.values[0], arguments.values[1]) {
+    ], rejects: [[.integers([2], 1...3), .integer(-1)]]
+  ) { x, exponent in
+    switch (x, exponent) {
     case (.number(let base), .tensor(let x)): .tensor(try power(base, x))
     case (.tensor(let x), .number(let exponent)): .tensor(try power(x, exponent))
-    default: .tensor(try tensorPower(try arguments.tensor(0), try arguments.tensor(1)))
+    default: .tensor(try tensorPower(x.asTensor, exponent.asTensor))
     }
   }
 }

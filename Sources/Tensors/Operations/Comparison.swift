@@ -16,15 +16,17 @@ package struct Comparison: Sendable {
 
   var operation: TensorOperation {
     TensorOperation(
-      name, summary, [.input, .other],
+      name, summary, Take.input, Take.operand("other"),
       samples: [
         [.integers([2, 3], -1...1), .integers([2, 3], -1...1)], [.float(2, 3), .float(3)], [.integers([2, 3], -1...1), .number(0.5)],
         [.booleans([4]), .booleans([4])], [.float(0, 3), .float(3)],
       ],
       rejects: [[.float(2, 3), .float(2)]], differentiable: false
-    ) { arguments in
-      if case .number(let number) = arguments.values[1] { return .tensor(try self(try arguments.tensor(0), number)) }
-      return .tensor(try self(try arguments.tensor(0), try arguments.tensor(1)))
+    ) { x, other in
+      switch other {
+      case .number(let number): .tensor(try self(x, number))
+      case .tensor(let other): .tensor(try self(x, other))
+      }
     }
   }
 
@@ -54,9 +56,9 @@ package struct Predicate: Sendable {
 
   var operation: TensorOperation {
     TensorOperation(
-      name, summary, [.input],
+      name, summary, Take.input,
       samples: [[.values([4], [0, -1.5, .infinity, .nan])], [.integers([2, 3], -1...1)], [.float(0, 2)]], differentiable: false
-    ) { .tensor(try self(try $0.tensor(0))) }
+    ) { .tensor(try self($0)) }
   }
 
   static let isnan = Predicate(name: "isnan", kernel: MG_ISNAN, summary: "Where the element is not a number.")

@@ -72,6 +72,37 @@ extension Tensor {
     try copy(from: Tensor.full([], value, dtype: dtype), "fill")
   }
 
+  /// The same with the value of a tensor of rank 0, which gets the gradient of all elements.
+  @discardableResult
+  public func fill(_ value: Tensor) throws -> Tensor {
+    guard value.rank == 0 else {
+      throw TensorError(.shape, "fill_", "the value must be a number or a tensor of rank 0, got shape \(value.shape)")
+    }
+    guard GradMode.isEnabled, try value.feeds() else { return try copy(from: value, "fill") }
+    return try writing("fill", uses: .nothing) { destination in
+      try value.converted(to: dtype).expand(shape).copied().recorded(
+        Filling(dtype: value.dtype, size: shape, by: dtype), destination, value)
+    }
+  }
+
+  private struct Filling: Operation {
+    /// The value's dtype, and the filled tensor's shape and dtype.
+    let dtype: DType
+    let size: Shape
+    let by: DType
+
+    var nodeName: String { "FillBackward3" }
+
+    func gradient(_ c: inout Backward) throws {
+      if c.needs(0) { c[0] = try Tensor.zeros(like: c.g) }
+      if c.needs(1) { c[1] = try c.g.sum().to(dtype) }
+    }
+
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+      [try inputs[1].converted(to: by).expand(size).copied().recorded(self, inputs[0], inputs[1])]
+    }
+  }
+
   /// Overwrites every element with 0.
   @discardableResult
   public func zero() throws -> Tensor { try copy(from: Tensor.zeros([], dtype: dtype), "zero") }
@@ -80,21 +111,31 @@ extension Tensor {
 enum Conversion {
   static let list: [TensorOperation] = [
     TensorOperation(
-      "clone", "A copy with the same history.", [.input], samples: [[.float(2, 3)], [.float()], [.float(0, 2)]]
-    ) { .tensor(try $0.tensor(0).clone()) },
+      "clone", "A copy with the same history.", Take.input,
+      samples: [[.float(2, 3)], [.float()], [.float(0, 2)]]
+    ) { x in try .tensor(x.clone()) },
     TensorOperation(
-      "contiguous", "The tensor itself when its elements lie in row-major order, else a copy that does.", [.input],
+      "contiguous", "The tensor itself when its elements lie in row-major order, else a copy that does.", Take.input,
       forms: .method, samples: [[.float(2, 3)]]
-    ) { .tensor(try $0.tensor(0).contiguous()) },
+    ) { x in try .tensor(x.contiguous()) },
     TensorOperation(
-      "copy_", "Overwrites the elements with those of another tensor, broadcast and converted.",
-      [.input, .init("source", .tensor)], forms: .method, rejects: [[.float(2, 3), .float(2)]]
-    ) { .tensor(try $0.tensor(0).copy(from: try $0.tensor(1))) },
-    TensorOperation("fill_", "Overwrites every element with a number.", [.input, .init("value", .number)], forms: .method) {
-      .tensor(try $0.tensor(0).fill(try $0.number(1)))
+      "copy_", "Overwrites the elements with those of another tensor, broadcast and converted.", Take.input, Take.tensor("source"),
+      forms: .method, rejects: [[.float(2, 3), .float(2)]]
+    ) { x, source in try .tensor(x.copy(from: source)) },
+    TensorOperation(
+      "fill_", "Overwrites every element with a number, or with that of a tensor of rank 0.", Take.input, Take.operand("value"),
+      forms: .method
+    ) { x, value in
+      switch value {
+      case .number(let number): .tensor(try x.fill(number))
+      case .tensor(let value): .tensor(try x.fill(value))
+      }
     },
-    TensorOperation("zero_", "Overwrites every element with 0.", [.input], forms: .method) {
-      .tensor(try $0.tensor(0).zero())
+    TensorOperation(
+      "zero_", "Overwrites every element with 0.", Take.input,
+      forms: .method
+    ) { x in
+      try .tensor(x.zero())
     },
   ]
 }

@@ -165,8 +165,8 @@ extension Tensor {
 enum Einsum {
   static let list: [TensorOperation] = [
     TensorOperation(
-      "einsum", "The sum of products that Einstein's notation describes, \"ij,jk->ik\".",
-      [.init("equation", .string), .init("operands", .tensors)], forms: .function,
+      "einsum", "The sum of products that Einstein's notation describes, \"ij,jk->ik\".", Take.text("equation"), Take.tensors("operands"),
+      forms: .function,
       samples: [
         [.text("ij,jk->ik"), .tensors([.float(2, 3), .float(3, 4)])], [.text("ij->ji"), .tensors([.float(2, 3)])],
         [.text("ii->i"), .tensors([.float(3, 3)])], [.text("ij,j"), .tensors([.float(2, 3), .float(3)])],
@@ -184,6 +184,6 @@ enum Einsum {
         [.text("...ijk->i"), .tensors([.float(2, 3)])], [.text("...i->......"), .tensors([.float(2, 3)])],
         [.text("...i,...i->..."), .tensors([.float(2, 3), .float(4, 3)])],
       ]
-    ) { .tensor(try Tensor.einsum(try $0.string(0, default: ""), try $0.tensors(1))) }
+    ) { equation, operands in try .tensor(Tensor.einsum(equation, operands)) }
   ]
 }

@@ -472,55 +472,54 @@ private struct IndexRead: Operation {
 }
 
 enum Indexing {
-  private static let index = Parameter("index", .indices)
+  private static let index = Take.indices("index")
 
   static let list: [TensorOperation] = [
     TensorOperation(
-      "index_select", "Positions along a dimension, by a vector of them.", [.input, .dim, index],
+      "index_select", "Positions along a dimension, by a vector of them.", Take.input, Take.dim, index,
       samples: [[.float(4, 3), .integer(0), .positions([5], 0...3)], [.float(2, 3), .integer(1), .positions([2], 0...2)]],
       rejects: [[.float(4, 3), .integer(0), .positions([1], 4...4)], [.float(4, 3), .integer(0), .float(1)]]
-    ) { .tensor(try $0.tensor(0).indexSelect(try $0.integer(1), try $0.tensor(2))) },
+    ) { x, dim, index in try .tensor(x.indexSelect(dim, index)) },
     TensorOperation(
-      "index_add", "A copy with source added at positions along a dimension.", [.input, .dim, index, .init("source", .tensor)],
+      "index_add", "A copy with source added at positions along a dimension.", Take.input, Take.dim, index, Take.tensor("source"),
       forms: .all, samples: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(5, 3)]],
       rejects: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(4, 3)]]
-    ) { .tensor(try $0.tensor(0).indexAdd(try $0.integer(1), try $0.tensor(2), try $0.tensor(3))) },
+    ) { x, dim, index, source in try .tensor(x.indexAdd(dim, index, source)) },
     TensorOperation(
-      "gather", "Elements by an index tensor along a dimension: y[i][j] = x[index[i][j]][j] for the first.", [.input, .dim, index],
+      "gather", "Elements by an index tensor along a dimension: y[i][j] = x[index[i][j]][j] for the first.", Take.input, Take.dim, index,
       samples: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2)], [.float(3, 4), .integer(1), .positions([3, 2], 0...3)]],
       rejects: [[.float(3, 4), .integer(0), .positions([2, 5], 0...2)], [.float(3, 4), .integer(0), .positions([2], 0...2)]]
-    ) { .tensor(try $0.tensor(0).gather(try $0.integer(1), try $0.tensor(2))) },
+    ) { x, dim, index in try .tensor(x.gather(dim, index)) },
     TensorOperation(
-      "scatter", "A copy with elements of src (or a number) written by an index tensor along a dimension.",
-      [.input, .dim, index, .init("src", .operand)], forms: .all,
+      "scatter", "A copy with elements of src (or a number) written by an index tensor along a dimension.", Take.input, Take.dim, index,
+      Take.operand("src"),
+      forms: .all,
       samples: [
         [.float(4), .integer(0), .positions([3], 0...3), .float(3)], [.float(2, 3), .integer(0), .positions([1, 3], 0...1), .number(1.5)],
-      ],
-      rejects: [[.float(3, 4), .integer(0), .positions([4, 4], 0...2), .float(2, 4)]]
-    ) { arguments in
-      let x = try arguments.tensor(0)
-      if case .number(let value) = arguments.values[3] {
-        return .tensor(try x.scatter(try arguments.integer(1), try arguments.tensor(2), value))
+      ], rejects: [[.float(3, 4), .integer(0), .positions([4, 4], 0...2), .float(2, 4)]]
+    ) { x, dim, index, source in
+      switch source {
+      case .number(let value): .tensor(try x.scatter(dim, index, value))
+      case .tensor(let source): .tensor(try x.scatter(dim, index, source))
       }
-      return .tensor(try x.scatter(try arguments.integer(1), try arguments.tensor(2), try arguments.tensor(3)))
     },
     TensorOperation(
-      "scatter_add", "A copy with elements of src added by an index tensor along a dimension.",
-      [.input, .dim, index, .init("src", .tensor)], forms: .all,
+      "scatter_add", "A copy with elements of src added by an index tensor along a dimension.", Take.input, Take.dim, index,
+      Take.tensor("src"),
+      forms: .all,
       samples: [
         [.float(3, 4), .integer(0), .positions([2, 4], 0...2), .float(2, 4)],
         [.float(3, 4), .integer(1), .positions([3, 2], 0...3), .float(3, 4)],
-      ],
-      rejects: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2), .float(1, 4)]]
-    ) { .tensor(try $0.tensor(0).scatterAdd(try $0.integer(1), try $0.tensor(2), try $0.tensor(3))) },
+      ], rejects: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2), .float(1, 4)]]
+    ) { x, dim, index, src in try .tensor(x.scatterAdd(dim, index, src)) },
     TensorOperation(
-      "masked_select", "The elements where the mask holds, as a vector.", [.input, .init("mask", .tensor)],
+      "masked_select", "The elements where the mask holds, as a vector.", Take.input, Take.tensor("mask"),
       samples: [[.float(2, 3), .booleans([2, 3])], [.float(2, 3), .booleans([3])]],
       rejects: [[.float(2, 3), .float(2, 3)], [.float(2, 3), .booleans([2])]]
-    ) { .tensor(try $0.tensor(0).maskedSelect(try $0.tensor(1))) },
+    ) { x, mask in try .tensor(x.maskedSelect(mask)) },
     TensorOperation(
-      "nonzero", "The positions of nonzero elements, a row each.", [.input], aliases: ["argwhere"],
-      samples: [[.integers([2, 3], -1...1)], [.booleans([4])]], differentiable: false
-    ) { .indices(try $0.tensor(0).nonzero()) },
+      "nonzero", "The positions of nonzero elements, a row each.", Take.input,
+      aliases: ["argwhere"], samples: [[.integers([2, 3], -1...1)], [.booleans([4])]], differentiable: false
+    ) { x in try .indices(x.nonzero()) },
   ]
 }

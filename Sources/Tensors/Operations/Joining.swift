@@ -77,49 +77,48 @@ enum Joining {
 
   static let list: [TensorOperation] = [
     TensorOperation(
-      "cat", "Tensors one after another along a dimension.", [.init("tensors", .tensors), .init("dim", .dimension, default: "1")],
+      "cat", "Tensors one after another along a dimension.", Take.tensors("tensors"), Take.dimension("dim", default: 0),
       aliases: ["concat", "concatenate"], forms: .function,
       samples: [[.tensors([.float(2, 3), .float(1, 3)])], [.tensors([.float(2, 3), .float(2, 1), .float(2, 2)]), .integer(1)]],
       rejects: [[.tensors([.float(2, 3), .float(2, 2)])], [.tensors([])]]
-    ) { .tensor(try cat(try $0.tensors(0), try $0.integer(1, default: 0))) },
+    ) { tensors, dim in try .tensor(cat(tensors, dim)) },
     TensorOperation(
-      "stack", "Tensors of one shape along a new dimension.", [.init("tensors", .tensors), .init("dim", .dimension, default: "1")],
+      "stack", "Tensors of one shape along a new dimension.", Take.tensors("tensors"), Take.dimension("dim", default: 0),
       forms: .function, samples: [[.tensors([.float(2, 3), .float(2, 3)])], [.tensors([.float(3), .float(3)]), .integer(-1)]],
       rejects: [[.tensors([.float(2), .float(3)])], [.tensors([])]]
-    ) { .tensor(try stack(try $0.tensors(0), try $0.integer(1, default: 0))) },
+    ) { tensors, dim in try .tensor(stack(tensors, dim)) },
     TensorOperation(
-      "tile", "The tensor repeated so many times along each dimension.", [.input, .init("sizes", .integers)],
+      "tile", "The tensor repeated so many times along each dimension.", Take.input, Take.integers("sizes"),
       aliases: ["repeat"], samples: [[.float(2, 3), .list([2, 1])], [.float(3), .list([2, 2])]], rejects: [[.float(2), .list([-1])]]
-    ) { .tensor(try $0.tensor(0).tile(try $0.integers(1))) },
+    ) { x, sizes in try .tensor(x.tile(sizes)) },
     TensorOperation(
-      "repeat_interleave", "Each position along a dimension repeated.",
-      [.input, .init("repeats", .integer), .init("dim", .dimension, optional: true)],
+      "repeat_interleave", "Each position along a dimension repeated.", Take.input, Take.integer("repeats"), Take.optionalDimension("dim"),
       samples: [[.float(2, 3), .integer(2)], [.float(2, 3), .integer(2), .integer(1)]], rejects: [[.float(2), .integer(-1)]]
-    ) { .tensor(try $0.tensor(0).repeatInterleave(try $0.integer(1), try $0.optionalInteger(2))) },
+    ) { x, repeats, dim in try .tensor(x.repeatInterleave(repeats, dim)) },
     TensorOperation(
-      "flip", "The order reversed along dimensions.", [.input, .init("dims", .dimensions)],
+      "flip", "The order reversed along dimensions.", Take.input, Take.dimensions("dims"),
       samples: [[.float(2, 3), .list([0])], [.float(2, 3), .list([0, 1])]], rejects: [[.float(2), .list([1])]]
-    ) { .tensor(try $0.tensor(0).flip(try $0.integers(1))) },
+    ) { x, dims in try .tensor(x.flip(dims)) },
     TensorOperation(
-      "roll", "Elements moved along dimensions, from the end back to the start; without dims the flattened tensor.",
-      [.input, .init("shifts", .integers), .init("dims", .dimensions, optional: true)],
+      "roll", "Elements moved along dimensions, from the end back to the start; without dims the flattened tensor.", Take.input,
+      Take.integers("shifts"), Take.optionalDimensions("dims"),
       samples: [[.float(4), .integer(1)], [.float(2, 3), .integer(-1), .integer(1)], [.float(2, 3), .list([1, 1]), .list([0, 1])]]
-    ) { .tensor(try $0.tensor(0).roll(try $0.integers(1), try $0.optionalIntegers(2))) },
+    ) { x, shifts, dims in try .tensor(x.roll(shifts, dims)) },
     triangle("tril", "The lower triangle, zeros above the diagonal.") { try $0.triangle($1, lower: true) },
     triangle("triu", "The upper triangle, zeros below the diagonal.") { try $0.triangle($1, lower: false) },
     TensorOperation(
-      "diag", "A vector's square matrix with it on the diagonal, or a matrix' diagonal.",
-      [.input, .init("diagonal", .integer, default: "0")],
-      samples: [[.float(3)], [.float(3, 3)], [.float(2), .integer(1)], [.float(3, 4), .integer(-1)]],
-      rejects: [[.float(2, 2, 2)]]
-    ) { .tensor(try $0.tensor(0).diag(try $0.integer(1, default: 0))) },
+      "diag", "A vector's square matrix with it on the diagonal, or a matrix' diagonal.", Take.input, Take.integer("diagonal", default: 0),
+      samples: [[.float(3)], [.float(3, 3)], [.float(2), .integer(1)], [.float(3, 4), .integer(-1)]], rejects: [[.float(2, 2, 2)]]
+    ) { x, diagonal in try .tensor(x.diag(diagonal)) },
   ]
 
-  private static func triangle(_ name: String, _ summary: String, _ body: @escaping (Tensor, Int) throws -> Tensor) -> TensorOperation {
+  private static func triangle(_ name: String, _ summary: String, _ body: @escaping @Sendable (Tensor, Int) throws -> Tensor)
+    -> TensorOperation
+  {
     TensorOperation(
-      name, summary, [.input, .init("diagonal", .integer, default: "0")], forms: .all,
+      name, summary, Take.input, Take.integer("diagonal", default: 0), forms: .all,
       samples: [[.float(3, 4)], [.float(3, 3), .integer(1)], [.float(2, 3, 3), .integer(-1)]], rejects: [[.float(3)]]
-    ) { .tensor(try body(try $0.tensor(0), try $0.integer(1, default: 0))) }
+    ) { x, diagonal in .tensor(try body(x, diagonal)) }
   }
 }
 

@@ -488,108 +488,96 @@ private struct Huber: ElementwiseLoss {
 }
 
 enum Losses {
-  private static let target = Parameter("target", .tensor)
-  private static let reduction = Parameter("reduction", .string, default: "\"mean\"")
+  private static let target = Take.tensor("target")
   private static func elementwise(_ a: Sample.Value, _ b: Sample.Value) -> [Sample] {
     [[a, b], [a, b, .text("sum")], [a, b, .text("none")]]
   }
 
   static let list: [TensorOperation] = [
     TensorOperation(
-      "mse_loss", "(input − target)², reduced.", [.input, target, reduction], forms: .functional,
-      samples: elementwise(.float(2, 3), .float(2, 3)), rejects: [[.float(2, 1), .float(2)], [.float(2), .float(2), .text("max")]]
-    ) { .tensor(try $0.tensor(0).mseLoss(try $0.tensor(1), reduction: Reduction(named: try $0.string(2, default: "mean"), "mse_loss"))) },
+      "mse_loss", "(input − target)², reduced.", Take.input, target, Take.reduction,
+      forms: .functional, samples: elementwise(.float(2, 3), .float(2, 3)),
+      rejects: [[.float(2, 1), .float(2)], [.float(2), .float(2), .text("max")]]
+    ) { x, target, reduction in try .tensor(x.mseLoss(target, reduction: reduction)) },
     TensorOperation(
-      "l1_loss", "|input − target|, reduced.", [.input, target, reduction], forms: .functional,
-      samples: elementwise(.float(2, 3), .float(2, 3))
-    ) { .tensor(try $0.tensor(0).l1Loss(try $0.tensor(1), reduction: Reduction(named: try $0.string(2, default: "mean"), "l1_loss"))) },
+      "l1_loss", "|input − target|, reduced.", Take.input, target, Take.reduction,
+      forms: .functional, samples: elementwise(.float(2, 3), .float(2, 3))
+    ) { x, target, reduction in try .tensor(x.l1Loss(target, reduction: reduction)) },
     TensorOperation(
-      "cross_entropy", "−log-probability of the target class, from logits (batch, classes).",
-      [
-        .input, .init("target", .labels), .init("weight", .tensor, optional: true), .init("ignore_index", .index, default: "-100"),
-        reduction,
-        .init("label_smoothing", .number, default: "0"),
-      ], forms: .functional,
+      "cross_entropy", "−log-probability of the target class, from logits (batch, classes).", Take.input, Take.labels("target"),
+      Take.optionalTensor("weight"), Take.index("ignore_index", default: -100), Take.reduction, Take.number("label_smoothing", default: 0),
+      forms: .functional,
       samples: [
         [.float(4, 3), .positions([4], 0...2)], [.float(3), .positions([], 0...2)], [.float(4, 3), .positions([4], 0...2), .positive(3)],
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(1)],
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(-100), .text("sum")],
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(-100), .text("none")], [.float(2, 3, 4), .positions([2, 4], 0...2)],
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(-100), .text("mean"), .number(0.1)], [.float(4, 3), .positive(4, 3)],
-      ],
-      rejects: [[.float(4, 3), .positions([4], 3...3)], [.float(4, 3), .positions([3], 0...2)]]
-    ) {
-      .tensor(
-        try $0.tensor(0).crossEntropy(
-          try $0.tensor(1), weight: try $0.optionalTensor(2), ignoring: try $0.integer(3, default: -100),
-          reduction: Reduction(named: try $0.string(4, default: "mean"), "cross_entropy"), smoothing: try $0.number(5, default: 0)))
+      ], rejects: [[.float(4, 3), .positions([4], 3...3)], [.float(4, 3), .positions([3], 0...2)]]
+    ) { x, target, weight, ignoreIndex, reduction, smoothing in
+      try .tensor(
+        x.crossEntropy(
+          target, weight: weight, ignoring: ignoreIndex,
+          reduction: reduction, smoothing: smoothing))
     },
     TensorOperation(
-      "nll_loss", "−input at the target class, for log-probabilities.",
-      [
-        .input, .init("target", .labels), .init("weight", .tensor, optional: true), .init("ignore_index", .index, default: "-100"),
-        reduction,
-      ],
+      "nll_loss", "−input at the target class, for log-probabilities.", Take.input, Take.labels("target"), Take.optionalTensor("weight"),
+      Take.index("ignore_index", default: -100), Take.reduction,
       forms: .functional,
       samples: [
         [.float(4, 3), .positions([4], 0...2)], [.float(4, 3), .positions([4], 0...2), .positive(3)],
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(1), .text("sum")], [.float(2, 3, 4), .positions([2, 4], 0...2)],
-      ],
-      rejects: [[.float(4, 3), .positions([4], 3...3)]]
-    ) {
-      .tensor(
-        try $0.tensor(0).nllLoss(
-          try $0.tensor(1), weight: try $0.optionalTensor(2), ignoring: try $0.integer(3, default: -100),
-          reduction: Reduction(named: try $0.string(4, default: "mean"), "nll_loss")))
+      ], rejects: [[.float(4, 3), .positions([4], 3...3)]]
+    ) { x, target, weight, ignoreIndex, reduction in
+      try .tensor(
+        x.nllLoss(
+          target, weight: weight, ignoring: ignoreIndex,
+          reduction: reduction))
     },
     TensorOperation(
-      "binary_cross_entropy", "−(t·ln x + (1−t)·ln(1−x)) of probabilities.",
-      [.input, target, .init("weight", .tensor, optional: true), reduction],
+      "binary_cross_entropy", "−(t·ln x + (1−t)·ln(1−x)) of probabilities.", Take.input, target, Take.optionalTensor("weight"),
+      Take.reduction,
       forms: .functional,
       samples: [
         [.float([2, 3], 0.1...0.9), .float([2, 3], 0...1)], [.float([3], 0.1...0.9), .float([3], 0...1), .positive(3), .text("sum")],
-      ],
-      rejects: [[.float([2], 1.5...2), .float([2], 0...1)]]
-    ) {
-      .tensor(
-        try $0.tensor(0).binaryCrossEntropy(
-          try $0.tensor(1), weight: try $0.optionalTensor(2),
-          reduction: Reduction(named: try $0.string(3, default: "mean"), "binary_cross_entropy")))
+      ], rejects: [[.float([2], 1.5...2), .float([2], 0...1)]]
+    ) { x, target, weight, reduction in
+      try .tensor(
+        x.binaryCrossEntropy(
+          target, weight: weight,
+          reduction: reduction))
     },
     TensorOperation(
-      "binary_cross_entropy_with_logits", "Binary cross-entropy of sigmoid(input), without overflow.",
-      [.input, target, .init("weight", .tensor, optional: true), reduction, .init("pos_weight", .tensor, optional: true)],
+      "binary_cross_entropy_with_logits", "Binary cross-entropy of sigmoid(input), without overflow.", Take.input, target,
+      Take.optionalTensor("weight"), Take.reduction, Take.optionalTensor("pos_weight"),
       forms: .functional,
       samples: [
         [.float(2, 3), .float([2, 3], 0...1)], [.float(2, 3), .float([2, 3], 0...1), .positive(3), .text("sum")],
         [.float(2, 3), .float([2, 3], 0...1), .absent, .text("mean"), .positive(3)],
-      ],
-      rejects: [[.float(2), .float(3)]]
-    ) {
-      .tensor(
-        try $0.tensor(0).binaryCrossEntropyWithLogits(
-          try $0.tensor(1), weight: try $0.optionalTensor(2), positiveWeight: try $0.optionalTensor(4),
-          reduction: Reduction(named: try $0.string(3, default: "mean"), "binary_cross_entropy_with_logits")))
+      ], rejects: [[.float(2), .float(3)]]
+    ) { x, target, weight, reduction, posWeight in
+      try .tensor(
+        x.binaryCrossEntropyWithLogits(
+          target, weight: weight, positiveWeight: posWeight,
+          reduction: reduction))
     },
     TensorOperation(
-      "smooth_l1_loss", "½d²/beta near 0, |d| − ½beta beyond.", [.input, target, reduction, .init("beta", .number, default: "1")],
-      forms: .functional,
-      samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
-    ) {
-      .tensor(
-        try $0.tensor(0).smoothL1Loss(
-          try $0.tensor(1), beta: try $0.number(3, default: 1),
-          reduction: Reduction(named: try $0.string(2, default: "mean"), "smooth_l1_loss")))
+      "smooth_l1_loss", "½d²/beta near 0, |d| − ½beta beyond.", Take.input, target, Take.reduction, Take.number("beta", default: 1),
+      forms: .functional, samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
+    ) { x, target, reduction, beta in
+      try .tensor(
+        x.smoothL1Loss(
+          target, beta: beta,
+          reduction: reduction))
     },
     TensorOperation(
-      "huber_loss", "½d² near 0, delta·(|d| − ½delta) beyond.", [.input, target, reduction, .init("delta", .number, default: "1")],
-      forms: .functional,
-      samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
-    ) {
-      .tensor(
-        try $0.tensor(0).huberLoss(
-          try $0.tensor(1), delta: try $0.number(3, default: 1),
-          reduction: Reduction(named: try $0.string(2, default: "mean"), "huber_loss")))
+      "huber_loss", "½d² near 0, delta·(|d| − ½delta) beyond.", Take.input, target, Take.reduction, Take.number("delta", default: 1),
+      forms: .functional, samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
+    ) { x, target, reduction, delta in
+      try .tensor(
+        x.huberLoss(
+          target, delta: delta,
+          reduction: reduction))
     },
   ]
 }

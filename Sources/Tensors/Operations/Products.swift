@@ -384,55 +384,51 @@ enum Products {
 
   static let list: [TensorOperation] = [
     TensorOperation(
-      "mm", "The product of two matrices.", [.input, .init("mat2", .tensor)], samples: matrices,
-      rejects: [[.float(2, 3), .float(4, 5)], [.float(2, 3), .float(3)]]
-    ) { .tensor(try $0.tensor(0).mm(try $0.tensor(1))) },
+      "mm", "The product of two matrices.", Take.input, Take.tensor("mat2"),
+      samples: matrices, rejects: [[.float(2, 3), .float(4, 5)], [.float(2, 3), .float(3)]]
+    ) { x, mat2 in try .tensor(x.mm(mat2)) },
     TensorOperation(
-      "bmm", "The products of two batches of matrices.", [.input, .init("mat2", .tensor)],
+      "bmm", "The products of two batches of matrices.", Take.input, Take.tensor("mat2"),
       samples: [[.float(2, 3, 4), .float(2, 4, 2)]], rejects: [[.float(2, 3, 4), .float(3, 4, 2)]]
-    ) { .tensor(try $0.tensor(0).bmm(try $0.tensor(1))) },
+    ) { x, mat2 in try .tensor(x.bmm(mat2)) },
     TensorOperation(
-      "mv", "The product of a matrix and a vector.", [.input, .init("vec", .tensor)], samples: [[.float(2, 3), .float(3)]],
-      rejects: [[.float(2, 3), .float(2)]]
-    ) { .tensor(try $0.tensor(0).mv(try $0.tensor(1))) },
+      "mv", "The product of a matrix and a vector.", Take.input, Take.tensor("vec"),
+      samples: [[.float(2, 3), .float(3)]], rejects: [[.float(2, 3), .float(2)]]
+    ) { x, vec in try .tensor(x.mv(vec)) },
     TensorOperation(
-      "dot", "The inner product of two vectors.", [.input, .init("tensor", .tensor)], aliases: ["inner"],
-      samples: [[.float(4), .float(4)]],
-      rejects: [[.float(4), .float(3)]]
-    ) { .tensor(try $0.tensor(0).dot(try $0.tensor(1))) },
+      "dot", "The inner product of two vectors.", Take.input, Take.tensor("tensor"),
+      aliases: ["inner"], samples: [[.float(4), .float(4)]], rejects: [[.float(4), .float(3)]]
+    ) { x, tensor in try .tensor(x.dot(tensor)) },
     TensorOperation(
-      "outer", "The outer product of two vectors.", [.input, .init("vec2", .tensor)], aliases: ["ger"], samples: [[.float(2), .float(3)]],
-      rejects: [[.float(2, 2), .float(3)]]
-    ) { .tensor(try $0.tensor(0).outer(try $0.tensor(1))) },
+      "outer", "The outer product of two vectors.", Take.input, Take.tensor("vec2"),
+      aliases: ["ger"], samples: [[.float(2), .float(3)]], rejects: [[.float(2, 2), .float(3)]]
+    ) { x, vec2 in try .tensor(x.outer(vec2)) },
     TensorOperation(
-      "matmul", "The product of the last two dimensions; the others broadcast, vectors count as row or column.",
-      [.input, .init("other", .tensor)],
+      "matmul", "The product of the last two dimensions; the others broadcast, vectors count as row or column.", Take.input,
+      Take.tensor("other"),
       samples: matrices + [
         [.float(3), .float(3)], [.float(2, 3), .float(3)], [.float(3), .float(3, 2)], [.float(2, 2, 3), .float(3, 4)],
         [.float(2, 2, 3), .float(2, 3, 4)], [.float(2, 1, 2, 3), .float(3, 3, 2)], [.float(3), .float(2, 3, 2)],
         [.float(2, 2, 3), .float(3)],
-      ],
-      rejects: [[.float(2, 3), .float(4, 5)], [.float(), .float(2)]]
-    ) { .tensor(try $0.tensor(0).matmul(try $0.tensor(1))) },
+      ], rejects: [[.float(2, 3), .float(4, 5)], [.float(), .float(2)]]
+    ) { x, other in try .tensor(x.matmul(other)) },
     TensorOperation(
-      "addmm", "beta · input + alpha · mat1 · mat2.",
-      [
-        .input, .init("mat1", .tensor), .init("mat2", .tensor), .init("beta", .number, default: "1"), .init("alpha", .number, default: "1"),
-      ],
+      "addmm", "beta · input + alpha · mat1 · mat2.", Take.input, Take.tensor("mat1"), Take.tensor("mat2"), Take.number("beta", default: 1),
+      Take.number("alpha", default: 1),
       samples: [[.float(2, 4), .float(2, 3), .float(3, 4)], [.float(4), .float(2, 3), .float(3, 4), .number(0.5), .number(2)]],
       rejects: [[.float(2, 4), .float(2, 3), .float(2, 4)]]
-    ) {
-      .tensor(
-        try $0.tensor(0).addmm(try $0.tensor(1), try $0.tensor(2), beta: try $0.number(3, default: 1), alpha: try $0.number(4, default: 1)))
+    ) { x, mat1, mat2, beta, alpha in
+      try .tensor(
+        x.addmm(mat1, mat2, beta: beta, alpha: alpha))
     },
     TensorOperation(
-      "linear", "input · weightᵀ + bias; input (…, in), weight (out, in), bias (out).",
-      [.input, .init("weight", .tensor), .init("bias", .tensor, optional: true)], forms: .functional,
+      "linear", "input · weightᵀ + bias; input (…, in), weight (out, in), bias (out).", Take.input, Take.tensor("weight"),
+      Take.optionalTensor("bias"),
+      forms: .functional,
       samples: [
         [.float(5, 3), .float(2, 3), .float(2)], [.float(5, 3), .float(2, 3)], [.float(3), .float(2, 3), .float(2)],
         [.float(2, 4, 3), .float(2, 3), .float(2)], [.float(0, 3), .float(2, 3), .float(2)],
-      ],
-      rejects: [[.float(5, 2), .float(2, 3)], [.float(5, 3), .float(2, 3), .float(3)]]
-    ) { .tensor(try $0.tensor(0).linear(try $0.tensor(1), try $0.optionalTensor(2))) },
+      ], rejects: [[.float(5, 2), .float(2, 3)], [.float(5, 3), .float(2, 3), .float(3)]]
+    ) { x, weight, bias in try .tensor(x.linear(weight, bias)) },
   ]
 }

@@ -471,8 +471,7 @@ private struct RunningProduct: Operation {
 }
 
 enum Reductions {
-  private static let dims = Parameter("dim", .dimensions, optional: true)
-  private static let optionalDim = Parameter("dim", .dimension, optional: true)
+  private static let optionalDim = Take.optionalDimension("dim")
   private static let samples: [Sample] = [
     [.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .list([0, 2])], [.float(2, 3), .integer(-1), .flag(true)], [.float()],
   ]
@@ -480,104 +479,101 @@ enum Reductions {
 
   static let list: [TensorOperation] = [
     TensorOperation(
-      "sum", "The sum over dimensions, or of all elements.", [.input, dims, .keepdim, .dtype],
+      "sum", "The sum over dimensions, or of all elements.", Take.input, Take.dims, Take.keepdim, Take.dtype,
       samples: samples + [[.float(0, 3), .integer(0)], [.integers([2, 3], -5...5)], [.booleans([5])]], rejects: beyond
-    ) { .tensor(try $0.tensor(0).sum(try $0.optionalIntegers(1), keepdim: try $0.boolean(2), dtype: try $0.dtype(3))) },
+    ) { x, dims, keepdim, dtype in try .tensor(x.sum(dims, keepdim: keepdim, dtype: dtype)) },
     TensorOperation(
-      "mean", "The mean over dimensions, or of all elements.", [.input, dims, .keepdim, .dtype], samples: samples,
-      rejects: beyond + [[.integers([3], 0...3)]]
-    ) { .tensor(try $0.tensor(0).mean(try $0.optionalIntegers(1), keepdim: try $0.boolean(2), dtype: try $0.dtype(3))) },
+      "mean", "The mean over dimensions, or of all elements.", Take.input, Take.dims, Take.keepdim, Take.dtype,
+      samples: samples, rejects: beyond + [[.integers([3], 0...3)]]
+    ) { x, dims, keepdim, dtype in try .tensor(x.mean(dims, keepdim: keepdim, dtype: dtype)) },
     TensorOperation(
-      "prod", "The product over one dimension, or of all elements.", [.input, optionalDim, .keepdim],
+      "prod", "The product over one dimension, or of all elements.", Take.input, optionalDim, Take.keepdim,
       samples: [
         [.float(2, 3)], [.float(2, 3), .integer(1)], [.values([4], [1, 0, 2, 3])], [.values([2, 2], [0, 0, 2, 3]), .integer(1)], [.float()],
         [.integers([4], 1...4)],
-      ],
-      rejects: beyond
-    ) { .tensor(try $0.tensor(0).prod(try $0.optionalInteger(1), keepdim: try $0.boolean(2))) },
-    extreme("max", "The largest element of all, or along a dimension with its position.", Binary.maximum),
-    extreme("min", "The smallest element of all, or along a dimension with its position.", Binary.minimum),
+      ], rejects: beyond
+    ) { x, optionalDim, keepdim in try .tensor(x.prod(optionalDim, keepdim: keepdim)) },
+    extreme("max", "The largest element of all, or along a dimension with its position.", Binary.maximum, largest: true),
+    extreme("min", "The smallest element of all, or along a dimension with its position.", Binary.minimum, largest: false),
     TensorOperation(
-      "amax", "The largest element over dimensions; ties share the gradient.", [.input, dims, .keepdim], samples: samples,
-      rejects: beyond + [[.float(0, 3), .integer(0)]]
-    ) {
-      .tensor(try $0.tensor(0).extreme(.amax, try $0.optionalIntegers(1), keepdim: try $0.boolean(2)))
+      "amax", "The largest element over dimensions; ties share the gradient.", Take.input, Take.dims, Take.keepdim,
+      samples: samples, rejects: beyond + [[.float(0, 3), .integer(0)]]
+    ) { x, dims, keepdim in
+      try .tensor(x.extreme(.amax, dims, keepdim: keepdim))
     },
     TensorOperation(
-      "amin", "The smallest element over dimensions; ties share the gradient.", [.input, dims, .keepdim], samples: samples,
-      rejects: beyond + [[.float(0, 3), .integer(0)]]
-    ) {
-      .tensor(try $0.tensor(0).extreme(.amin, try $0.optionalIntegers(1), keepdim: try $0.boolean(2)))
+      "amin", "The smallest element over dimensions; ties share the gradient.", Take.input, Take.dims, Take.keepdim,
+      samples: samples, rejects: beyond + [[.float(0, 3), .integer(0)]]
+    ) { x, dims, keepdim in
+      try .tensor(x.extreme(.amin, dims, keepdim: keepdim))
     },
     TensorOperation(
-      "argmax", "The position of the largest element along a dimension, or among all elements.", [.input, optionalDim, .keepdim],
-      samples: [[.float(2, 3)], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)]],
-      rejects: beyond + [[.float(0)]], differentiable: false
-    ) { .indices(try $0.tensor(0).argmax(try $0.optionalInteger(1), keepdim: try $0.boolean(2))) },
+      "argmax", "The position of the largest element along a dimension, or among all elements.", Take.input, optionalDim, Take.keepdim,
+      samples: [[.float(2, 3)], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)]], rejects: beyond + [[.float(0)]],
+      differentiable: false
+    ) { x, optionalDim, keepdim in try .indices(x.argmax(optionalDim, keepdim: keepdim)) },
     TensorOperation(
-      "argmin", "The position of the smallest element along a dimension, or among all elements.", [.input, optionalDim, .keepdim],
+      "argmin", "The position of the smallest element along a dimension, or among all elements.", Take.input, optionalDim, Take.keepdim,
       samples: [[.float(2, 3)], [.float(2, 3), .integer(1)]], rejects: beyond + [[.float(0)]], differentiable: false
-    ) { .indices(try $0.tensor(0).argmin(try $0.optionalInteger(1), keepdim: try $0.boolean(2))) },
+    ) { x, optionalDim, keepdim in try .indices(x.argmin(optionalDim, keepdim: keepdim)) },
     TensorOperation(
-      "var", "The variance over dimensions, divided by n − correction.",
-      [.input, dims, .init("correction", .number, default: "1"), .keepdim],
+      "var", "The variance over dimensions, divided by n − correction.", Take.input, Take.dims, Take.number("correction", default: 1),
+      Take.keepdim,
       samples: [[.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .list([0, 2]), .number(0), .flag(true)]], rejects: beyond
-    ) {
-      .tensor(try $0.tensor(0).variance(try $0.optionalIntegers(1), correction: try $0.number(2, default: 1), keepdim: try $0.boolean(3)))
+    ) { x, dims, correction, keepdim in
+      try .tensor(x.variance(dims, correction: correction, keepdim: keepdim))
     },
     TensorOperation(
-      "std", "The standard deviation over dimensions, divided by n − correction.",
-      [.input, dims, .init("correction", .number, default: "1"), .keepdim],
+      "std", "The standard deviation over dimensions, divided by n − correction.", Take.input, Take.dims,
+      Take.number("correction", default: 1), Take.keepdim,
       samples: [[.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3), .list([0]), .number(0), .flag(true)]], rejects: beyond
-    ) { .tensor(try $0.tensor(0).std(try $0.optionalIntegers(1), correction: try $0.number(2, default: 1), keepdim: try $0.boolean(3))) },
+    ) { x, dims, correction, keepdim in try .tensor(x.std(dims, correction: correction, keepdim: keepdim)) },
     TensorOperation(
-      "norm", "(Σ|x|^p)^(1/p) over dimensions.", [.input, .init("p", .number, default: "2"), dims, .keepdim],
+      "norm", "(Σ|x|^p)^(1/p) over dimensions.", Take.input, Take.number("p", default: 2), Take.dims, Take.keepdim,
       samples: [
         [.float(2, 3)], [.float(2, 3), .number(1)], [.float(2, 3), .number(3), .integer(1)],
         [.float(2, 3), .number(2), .integer(0), .flag(true)], [.float(2, 3), .number(.infinity)],
-      ],
-      rejects: [[.integers([2], 1...2)]]
-    ) { .tensor(try $0.tensor(0).norm(try $0.number(1, default: 2), try $0.optionalIntegers(2), keepdim: try $0.boolean(3))) },
+      ], rejects: [[.integers([2], 1...2)]]
+    ) { x, p, dims, keepdim in try .tensor(x.norm(p, dims, keepdim: keepdim)) },
     TensorOperation(
-      "logsumexp", "The logarithm of the sum of exponentials over dimensions, without overflow.",
-      [.input, .init("dim", .dimensions), .keepdim],
-      samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .list([0, 1])], [.values([2], [1000, 1001]), .integer(0)]],
-      rejects: beyond
-    ) { .tensor(try $0.tensor(0).logsumexp(try $0.integers(1), keepdim: try $0.boolean(2))) },
+      "logsumexp", "The logarithm of the sum of exponentials over dimensions, without overflow.", Take.input, Take.dimensions("dim"),
+      Take.keepdim,
+      samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .list([0, 1])], [.values([2], [1000, 1001]), .integer(0)]], rejects: beyond
+    ) { x, dim, keepdim in try .tensor(x.logsumexp(dim, keepdim: keepdim)) },
     TensorOperation(
-      "any", "Whether any element is nonzero, over dimensions.", [.input, dims, .keepdim],
+      "any", "Whether any element is nonzero, over dimensions.", Take.input, Take.dims, Take.keepdim,
       samples: [[.booleans([2, 3])], [.integers([2, 3], 0...1), .integer(1)], [.booleans([0])]], differentiable: false
-    ) { .tensor(try $0.tensor(0).any(try $0.optionalIntegers(1), keepdim: try $0.boolean(2))) },
+    ) { x, dims, keepdim in try .tensor(x.any(dims, keepdim: keepdim)) },
     TensorOperation(
-      "all", "Whether all elements are nonzero, over dimensions.", [.input, dims, .keepdim],
+      "all", "Whether all elements are nonzero, over dimensions.", Take.input, Take.dims, Take.keepdim,
       samples: [[.booleans([2, 3])], [.integers([2, 3], 0...1), .integer(1)], [.booleans([0])]], differentiable: false
-    ) { .tensor(try $0.tensor(0).all(try $0.optionalIntegers(1), keepdim: try $0.boolean(2))) },
+    ) { x, dims, keepdim in try .tensor(x.all(dims, keepdim: keepdim)) },
     TensorOperation(
-      "cumsum", "Running sums along a dimension.", [.input, .dim],
-      samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.integers([4], 1...4), .integer(0)]],
-      rejects: beyond
-    ) { .tensor(try $0.tensor(0).cumsum(try $0.integer(1))) },
+      "cumsum", "Running sums along a dimension.", Take.input, Take.dim,
+      samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.integers([4], 1...4), .integer(0)]], rejects: beyond
+    ) { x, dim in try .tensor(x.cumsum(dim)) },
     TensorOperation(
-      "cumprod", "Running products along a dimension.", [.input, .dim],
+      "cumprod", "Running products along a dimension.", Take.input, Take.dim,
       samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.values([4], [1, 0, 2, 3]), .integer(0)]], rejects: beyond
-    ) { .tensor(try $0.tensor(0).cumprod(try $0.integer(1))) },
+    ) { x, dim in try .tensor(x.cumprod(dim)) },
   ]
 
   /// `max` and `min`: of all, along a dimension, or of two tensors.
-  private static func extreme(_ name: String, _ summary: String, _ pairwise: Binary) -> TensorOperation {
+  private static func extreme(_ name: String, _ summary: String, _ pairwise: Binary, largest: Bool) -> TensorOperation {
     TensorOperation(
-      name, summary, [.input, Parameter("dim", .dimension, optional: true), .keepdim],
+      name, summary, Take.input, Take.dimensionOrTensor("dim"), Take.keepdim,
       samples: [
         [.float(2, 3)], [.values([4], [2, 1, 2, 0])], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)], [.float()],
       ],
       rejects: beyond + [[.float(0)]]
-    ) { arguments in
-      let x = try arguments.tensor(0)
-      if case .tensor(let other) = arguments.values.count > 1 ? arguments.values[1] : .absent { return .tensor(try pairwise(x, other)) }
-      guard let dimension = try arguments.optionalInteger(1) else { return .tensor(try name == "max" ? x.max() : x.min()) }
-      let keepdim = try arguments.boolean(2)
-      let (values, indices) = try name == "max" ? x.max(dimension, keepdim: keepdim) : x.min(dimension, keepdim: keepdim)
-      return .several([.tensor(values), .indices(indices)])
+    ) { x, what, keepdim in
+      switch what {
+      case nil: return .tensor(try largest ? x.max() : x.min())
+      case .tensor(let other): return .tensor(try pairwise(x, other))
+      case .dimension(let dimension):
+        let (values, indices) = try largest ? x.max(dimension, keepdim: keepdim) : x.min(dimension, keepdim: keepdim)
+        return .several([.tensor(values), .indices(indices)])
+      }
     }
   }
 }

@@ -7,12 +7,13 @@ extension Sample {
   /// repeats within a tensor or between tensors. Floats are exact in float32 whatever the dtype, so that one expected
   /// value serves both, and keep away from whole numbers and halves, where many functions have their kinks.
   package func arguments(for operation: TensorOperation, dtype: DType = .float32) throws -> Arguments {
+    Arguments(operation.name, try arguments(of: operation.parameters.map(\.kind), dtype: dtype))
+  }
+
+  /// The same for parameters of those kinds.
+  package func arguments(of kinds: [Parameter.Kind], dtype: DType) throws -> [Argument] {
     var tensors = 0
-    return Arguments(
-      operation.name,
-      try zip(values, operation.parameters).map { value, parameter in
-        try value.argument(parameter.kind, dtype, &tensors)
-      })
+    return try zip(values, kinds).map { value, kind in try value.argument(kind, dtype, &tensors) }
   }
 
   /// The sample in words, `[2, 3] in -2.0...2.0, 1.5`: its key in the fixtures.

@@ -53,6 +53,17 @@ extension Tensor {
     return try y.recorded(Clamp(min: low, max: high), x)
   }
 
+  /// The same with tensors as bounds, which broadcast and have gradients: where one takes an element's place.
+  public func clamp(_ low: Tensor?, _ high: Tensor?) throws -> Tensor {
+    let bounds = [low, high].compactMap { $0 }
+    guard !bounds.isEmpty else { throw TensorError(.argument, "clamp", "at least one of min and max is needed") }
+    let y = try withNoGrad {
+      let raised = try low.map { try Binary.maximum(self, $0) } ?? self
+      return try high.map { try Binary.minimum(raised, $0) } ?? raised
+    }
+    return try y.recorded(ClampByTensors(hasMin: low != nil, hasMax: high != nil), [self] + bounds)
+  }
+
   /// self + value · a · b; all three broadcast.
   public func addcmul(_ a: Tensor, _ b: Tensor, _ value: Double = 1) throws -> Tensor {
     try checkBroadcast(a, b, "addcmul")
@@ -150,6 +161,42 @@ private struct Clamp: Operation {
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].clamp(min, max)] }
 }
 
+private struct ClampByTensors: Operation {
+  let hasMin, hasMax: Bool
+
+  var nodeName: String { hasMin && hasMax ? "ClampBackward0" : hasMin ? "ClampMinBackward0" : "ClampMaxBackward0" }
+  static var broadcasts: Bool { true }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), "min": .input(hasMin ? 1 : 7), "max": .input(hasMin ? 2 : 1)] }
+  func uses(_ number: Int) -> Uses { hasMin && hasMax ? [.a, .b, .c] : [.a, .b] }
+
+  func gradient(_ c: inout Backward) throws {
+    let x = try c.a.detach()
+    let low = try hasMin ? c.b.detach() : nil
+    let high = try hasMax ? (hasMin ? c.c : c.b).detach() : nil
+    let isBelow = try low.map { try Comparison.lt(x, $0) }
+    let isAbove = try high.map { try Comparison.gt(x, $0) }
+    let zero = try Tensor.zeros([], dtype: c.g.dtype)
+    if c.needs(0) {
+      let isInside = [try low.map { try Comparison.gt(x, $0) }, try high.map { try Comparison.lt(x, $0) }].compactMap { $0 }
+      c[0] = try isInside.dropFirst().reduce(isInside[0]) { try Comparison.and($0, $1) }.choosing(c.g, else: zero)
+    }
+    // Where the bounds cross, the upper one holds.
+    let crosses = try low.flatMap { low in try high.map { try Comparison.lt($0, low) } }
+    if let isBelow, c.needs(1) {
+      let holds = try crosses.map { try Comparison.and(isBelow, $0.logicalNot()) } ?? isBelow
+      c[1] = try holds.choosing(c.g, else: zero)
+    }
+    let number = hasMin ? 2 : 1
+    if let isAbove, c.needs(number) {
+      c[number] = try (crosses.map { try Comparison.or(isAbove, $0) } ?? isAbove).choosing(c.g, else: zero)
+    }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try inputs[0].clamp(hasMin ? inputs[1] : nil, hasMax ? inputs[hasMin ? 2 : 1] : nil)]
+  }
+}
+
 private struct AddProduct: Operation {
   let value: Double
 
@@ -221,54 +268,59 @@ extension Binary {
 enum Selection {
   static let list: [TensorOperation] = [
     TensorOperation(
-      "where", "input where the condition holds, else other; all broadcast.",
-      [.init("condition", .tensor), .init("input", .operand), .init("other", .operand)], forms: .both,
+      "where", "input where the condition holds, else other; all broadcast.", Take.tensor("condition"), Take.operand("input"),
+      Take.operand("other"),
+      forms: .both,
       samples: [
         [.booleans([2, 3]), .float(2, 3), .float(3)], [.booleans([3]), .float(2, 3), .number(0)],
         [.booleans([2, 1]), .number(1), .float(3)],
-      ],
-      rejects: [[.float(2), .float(2), .float(2)], [.booleans([2]), .float(3), .float(3)]]
-    ) { .tensor(try $0.tensor(0).choosing(try operand($0, 1), else: try operand($0, 2))) },
+      ], rejects: [[.float(2), .float(2), .float(2)], [.booleans([2]), .float(3), .float(3)]]
+    ) { condition, x, other in .tensor(try condition.choosing(x.asTensor, else: other.asTensor)) },
     TensorOperation(
-      "masked_fill", "A copy with a number where the mask holds.", [.input, .init("mask", .tensor), .init("value", .number)], forms: .all,
-      samples: [[.float(2, 3), .booleans([2, 3]), .number(1.5)], [.float(2, 3), .booleans([3]), .number(0)]],
+      "masked_fill", "A copy with a number where the mask holds.", Take.input, Take.tensor("mask"), Take.operand("value"),
+      forms: .all, samples: [[.float(2, 3), .booleans([2, 3]), .number(1.5)], [.float(2, 3), .booleans([3]), .number(0)]],
       rejects: [[.float(2, 3), .float(2, 3), .number(1)], [.float(2, 3), .booleans([2]), .number(1)]]
-    ) { .tensor(try $0.tensor(0).maskedFill(try $0.tensor(1), try $0.number(2))) },
+    ) { x, mask, value in
+      switch value {
+      case .number(let number): .tensor(try x.maskedFill(mask, number))
+      case .tensor(let tensor): .tensor(try x.maskedFill(mask, tensor))
+      }
+    },
     TensorOperation(
-      "clamp", "Elements limited to min…max; the gradient is 0 at the bounds.",
-      [.input, .init("min", .number, optional: true), .init("max", .number, optional: true)], aliases: ["clip"], forms: .all,
+      "clamp", "Elements limited to min…max; the gradient is 0 at the bounds.", Take.input, Take.optionalOperand("min"),
+      Take.optionalOperand("max"),
+      aliases: ["clip"], forms: .all,
       samples: [
         [.float(2, 3), .number(-0.5), .number(1)], [.float(2, 3), .number(0)], [.float(2, 3), .absent, .number(0.5)],
         [.values([3], [-1, 0, 1]), .number(-1), .number(1)],
-      ],
-      rejects: [[.float(2)]]
-    ) { .tensor(try $0.tensor(0).clamp(try $0.optionalNumber(1), try $0.optionalNumber(2))) },
+      ], rejects: [[.float(2)]]
+    ) { x, min, max in
+      if case .tensor? = min { return .tensor(try x.clamp(min?.asTensor, max?.asTensor)) }
+      if case .tensor? = max { return .tensor(try x.clamp(min?.asTensor, max?.asTensor)) }
+      func number(_ bound: Operand?) -> Scalar? { if case .number(let number) = bound { number } else { nil } }
+      return .tensor(try x.clamp(number(min), number(max)))
+    },
     TensorOperation(
-      "addcmul", "input + value · tensor1 · tensor2.",
-      [.input, .init("tensor1", .tensor), .init("tensor2", .tensor), .init("value", .number, default: "1")], forms: .all,
-      samples: [[.float(2, 3), .float(2, 3), .float(2, 3)], [.float(2, 3), .float(3), .float(2, 1), .number(0.5)]],
+      "addcmul", "input + value · tensor1 · tensor2.", Take.input, Take.tensor("tensor1"), Take.tensor("tensor2"),
+      Take.number("value", default: 1),
+      forms: .all, samples: [[.float(2, 3), .float(2, 3), .float(2, 3)], [.float(2, 3), .float(3), .float(2, 1), .number(0.5)]],
       rejects: [[.float(2), .float(3), .float(2)]]
-    ) { .tensor(try $0.tensor(0).addcmul(try $0.tensor(1), try $0.tensor(2), try $0.number(3, default: 1))) },
+    ) { x, tensor1, tensor2, value in try .tensor(x.addcmul(tensor1, tensor2, value)) },
     TensorOperation(
-      "addcdiv", "input + value · tensor1 / tensor2.",
-      [.input, .init("tensor1", .tensor), .init("tensor2", .tensor), .init("value", .number, default: "1")], forms: .all,
-      samples: [[.float(2, 3), .float(2, 3), .positive(2, 3)], [.float(2, 3), .float(3), .positive(2, 1), .number(0.5)]],
+      "addcdiv", "input + value · tensor1 / tensor2.", Take.input, Take.tensor("tensor1"), Take.tensor("tensor2"),
+      Take.number("value", default: 1),
+      forms: .all, samples: [[.float(2, 3), .float(2, 3), .positive(2, 3)], [.float(2, 3), .float(3), .positive(2, 1), .number(0.5)]],
       rejects: [[.float(2), .float(3), .float(2)]]
-    ) { .tensor(try $0.tensor(0).addcdiv(try $0.tensor(1), try $0.tensor(2), try $0.number(3, default: 1))) },
+    ) { x, tensor1, tensor2, value in try .tensor(x.addcdiv(tensor1, tensor2, value)) },
     TensorOperation(
-      "lerp", "input + weight · (end − input).", [.input, .init("end", .tensor), .init("weight", .operand)], forms: .all,
-      samples: [[.float(2, 3), .float(2, 3), .number(0.3)], [.float(2, 3), .float(3), .float(2, 3)]],
+      "lerp", "input + weight · (end − input).", Take.input, Take.tensor("end"), Take.operand("weight"),
+      forms: .all, samples: [[.float(2, 3), .float(2, 3), .number(0.3)], [.float(2, 3), .float(3), .float(2, 3)]],
       rejects: [[.float(2), .float(3), .number(0.5)]]
-    ) { arguments in
-      let (x, end) = (try arguments.tensor(0), try arguments.tensor(1))
-      if case .number(let weight) = arguments.values[2] { return .tensor(try x.lerp(end, weight.real)) }
-      return .tensor(try x.lerp(end, try arguments.tensor(2)))
+    ) { x, end, weight in
+      switch weight {
+      case .number(let weight): .tensor(try x.lerp(end, weight.real))
+      case .tensor(let weight): .tensor(try x.lerp(end, weight))
+      }
     },
   ]
-
-  /// A tensor, or a number as a tensor of rank 0 that takes part in promotion by its kind.
-  private static func operand(_ arguments: Arguments, _ position: Int) throws -> Tensor {
-    guard case .number(let number) = arguments.values[position] else { return try arguments.tensor(position) }
-    return try Tensor.full([], number, dtype: number.ownDType)
-  }
 }

@@ -63,66 +63,65 @@ extension Tensor {
 }
 
 enum Shaping {
-  private static func someTensors(_ arguments: Arguments) throws -> [Tensor] {
-    let list = try arguments.tensors(0)
-    guard !list.isEmpty else { throw TensorError(.argument, arguments.operation, "the list of tensors is empty") }
+  private static func someTensors(_ list: [Tensor], _ operation: String) throws -> [Tensor] {
+    guard !list.isEmpty else { throw TensorError(.argument, operation, "the list of tensors is empty") }
     return list
   }
 
   static let list: [TensorOperation] = [
     TensorOperation(
-      "movedim", "Dimensions moved to other places.", [.input, .init("source", .dimensions), .init("destination", .dimensions)],
+      "movedim", "Dimensions moved to other places.", Take.input, Take.dimensions("source"), Take.dimensions("destination"),
       aliases: ["moveaxis"], samples: [[.float(2, 3, 4), .list([0]), .list([2])], [.float(2, 3, 4), .list([0, 1]), .list([1, 2])]],
       rejects: [[.float(2, 3), .list([0]), .list([2])]]
-    ) { .tensor(try $0.tensor(0).movedim(try $0.integers(1), try $0.integers(2))) },
+    ) { x, source, destination in try .tensor(x.movedim(source, destination)) },
     TensorOperation(
-      "unflatten", "One dimension taken apart into several; one size may be -1.", [.input, .dim, .init("sizes", .shape)],
+      "unflatten", "One dimension taken apart into several; one size may be -1.", Take.input, Take.dim, Take.shape("sizes"),
       samples: [[.float(2, 6), .integer(1), .list([2, 3])], [.float(6), .integer(0), .list([-1, 2])]],
       rejects: [[.float(2, 6), .integer(1), .list([4, 2])]]
-    ) { .tensor(try $0.tensor(0).unflatten(try $0.integer(1), try $0.integers(2))) },
+    ) { x, dim, sizes in try .tensor(x.unflatten(dim, sizes)) },
     TensorOperation(
-      "trace", "The sum of a matrix' diagonal.", [.input], samples: [[.float(3, 3)], [.float(2, 3)]], rejects: [[.float(3)]]
-    ) { .tensor(try $0.tensor(0).trace()) },
+      "trace", "The sum of a matrix' diagonal.", Take.input,
+      samples: [[.float(3, 3)], [.float(2, 3)]], rejects: [[.float(3)]]
+    ) { x in try .tensor(x.trace()) },
     TensorOperation(
-      "hstack", "Tensors side by side: along the second dimension, vectors along the first.", [.init("tensors", .tensors)],
-      forms: .function,
-      samples: [[.tensors([.float(2, 3), .float(2, 1)])], [.tensors([.float(2), .float(3)])]], rejects: [[.tensors([])]]
-    ) {
-      let parts = try someTensors($0).map { $0.rank == 0 ? try $0.reshape([1]) : $0 }
+      "hstack", "Tensors side by side: along the second dimension, vectors along the first.", Take.tensors("tensors"),
+      forms: .function, samples: [[.tensors([.float(2, 3), .float(2, 1)])], [.tensors([.float(2), .float(3)])]], rejects: [[.tensors([])]]
+    ) { tensors in
+      let parts = try someTensors(tensors, "hstack").map { $0.rank == 0 ? try $0.reshape([1]) : $0 }
       return .tensor(try Joining.cat(parts, parts.first?.rank == 1 ? 0 : 1))
     },
     TensorOperation(
-      "vstack", "Tensors below each other, vectors as rows.", [.init("tensors", .tensors)], forms: .function,
-      samples: [[.tensors([.float(2, 3), .float(1, 3)])], [.tensors([.float(3), .float(3)])]], rejects: [[.tensors([])]]
-    ) {
-      let parts = try someTensors($0).map { $0.rank == 0 ? try $0.reshape([1, 1]) : $0.rank == 1 ? try $0.unsqueeze(0) : $0 }
+      "vstack", "Tensors below each other, vectors as rows.", Take.tensors("tensors"),
+      forms: .function, samples: [[.tensors([.float(2, 3), .float(1, 3)])], [.tensors([.float(3), .float(3)])]], rejects: [[.tensors([])]]
+    ) { tensors in
+      let parts = try someTensors(tensors, "vstack").map {
+        $0.rank == 0 ? try $0.reshape([1, 1]) : $0.rank == 1 ? try $0.unsqueeze(0) : $0
+      }
       return .tensor(try Joining.cat(parts, 0))
     },
     TensorOperation(
-      "broadcast_to", "The tensor stretched to a shape without copying.", [.input, .init("size", .shape)],
+      "broadcast_to", "The tensor stretched to a shape without copying.", Take.input, Take.shape("size"),
       samples: [[.float(3), .list([2, 3])]], rejects: [[.float(3), .list([2, 2])]]
-    ) { .tensor(try $0.tensor(0).expand(try $0.integers(1), name: "broadcast_to")) },
+    ) { x, size in try .tensor(x.expand(size, name: "broadcast_to")) },
     TensorOperation(
-      "one_hot", "1 at each label's place along a new last dimension.",
-      [.init("tensor", .labels), .init("num_classes", .integer, default: "-1")],
+      "one_hot", "1 at each label's place along a new last dimension.", Take.labels("tensor"), Take.integer("num_classes", default: -1),
       forms: .functional, samples: [[.positions([4], 0...2)], [.positions([2, 2], 0...2), .integer(5)]],
       rejects: [[.positions([2], 3...3), .integer(2)], [.positions([2], -1 ... -1), .integer(2)], [.positions([0], 0...0)]],
       differentiable: false
-    ) {
-      let classes = try $0.integer(1, default: -1)
-      return .tensor(try $0.tensor(0).oneHot(classes < 0 ? nil : classes))
+    ) { tensor, numClasses in
+      try .tensor(tensor.oneHot(numClasses < 0 ? nil : numClasses))
     },
     TensorOperation(
-      "count_nonzero", "How many elements are nonzero, over dimensions.", [.input, .init("dim", .dimensions, optional: true)],
+      "count_nonzero", "How many elements are nonzero, over dimensions.", Take.input, Take.optionalDimensions("dim"),
       samples: [[.integers([2, 3], -1...1)], [.integers([2, 3], -1...1), .integer(1)]], differentiable: false
-    ) { .tensor(try $0.tensor(0).converted(to: .bool).sum(try $0.optionalIntegers(1))) },
+    ) { x, dim in try .tensor(x.converted(to: .bool).sum(dim)) },
     TensorOperation(
-      "isclose", "Where |input − other| ≤ atol + rtol · |other|.",
-      [.input, .init("other", .tensor), .init("rtol", .number, default: "1e-05"), .init("atol", .number, default: "1e-08")],
+      "isclose", "Where |input − other| ≤ atol + rtol · |other|.", Take.input, Take.tensor("other"), Take.number("rtol", default: 1e-5),
+      Take.number("atol", default: 1e-8),
       samples: [[.float(2, 3), .float(2, 3)], [.values([3], [1, 2, 3]), .values([3], [1.000001, 2.1, 3])]], differentiable: false
-    ) { arguments in
-      let (a, b) = (try arguments.tensor(0), try arguments.tensor(1))
-      let (rtol, atol) = (try arguments.number(2, default: 1e-5), try arguments.number(3, default: 1e-8))
+    ) { x, other, rtol, atol in
+      let (a, b) = (x, other)
+      let (rtol, atol) = (rtol, atol)
       return .tensor(try withNoGrad { try Comparison.or(Comparison.le((a - b).abs(), b.abs() * rtol + atol), a.eq(b)) })
     },
   ]

@@ -163,45 +163,45 @@ private struct Picking: Operation {
 }
 
 enum Sorting {
-  private static let lastDim = Parameter("dim", .dimension, default: "-1")
+  private static let lastDim = Take.dimension("dim", default: -1)
 
   static let list: [TensorOperation] = [
     TensorOperation(
-      "sort", "Elements in order along a dimension (stable), and where each came from.",
-      [.input, lastDim, .init("descending", .boolean, default: "false")],
+      "sort", "Elements in order along a dimension (stable), and where each came from.", Take.input, lastDim,
+      Take.flag("descending", default: false),
       samples: [[.float(2, 4)], [.float(4, 2), .integer(0), .flag(true)], [.values([5], [2, 1, 2, 1, 3])]],
       rejects: [[.float(2), .integer(1)]]
-    ) {
-      let (values, indices) = try $0.tensor(0).sort(try $0.integer(1, default: -1), descending: try $0.boolean(2))
+    ) { x, lastDim, descending in
+      let (values, indices) = try x.sort(lastDim, descending: descending)
       return .several([.tensor(values), .indices(indices)])
     },
     TensorOperation(
-      "argsort", "Where each element of the sorted tensor came from.", [.input, lastDim, .init("descending", .boolean, default: "false")],
+      "argsort", "Where each element of the sorted tensor came from.", Take.input, lastDim, Take.flag("descending", default: false),
       samples: [[.float(2, 4)], [.float(4, 2), .integer(0), .flag(true)]], differentiable: false
-    ) { .indices(try $0.tensor(0).sort(try $0.integer(1, default: -1), descending: try $0.boolean(2)).indices) },
+    ) { x, lastDim, descending in try .indices(x.sort(lastDim, descending: descending).indices) },
     TensorOperation(
-      "topk", "The k largest (or smallest) elements along a dimension in order, and their positions.",
-      [.input, .init("k", .integer), lastDim, .init("largest", .boolean, default: "true")],
+      "topk", "The k largest (or smallest) elements along a dimension in order, and their positions.", Take.input, Take.integer("k"),
+      lastDim, Take.flag("largest", default: true),
       samples: [[.float(2, 4), .integer(2)], [.float(4, 2), .integer(3), .integer(0), .flag(false)]], rejects: [[.float(3), .integer(4)]]
-    ) {
-      let (values, indices) = try $0.tensor(0).topk(
-        try $0.integer(1), try $0.integer(2, default: -1), largest: try $0.boolean(3, default: true))
+    ) { x, k, lastDim, largest in
+      let (values, indices) = try x.topk(
+        k, lastDim, largest: largest)
       return .several([.tensor(values), .indices(indices)])
     },
     TensorOperation(
-      "kthvalue", "The k-th smallest element along a dimension and its position.", [.input, .init("k", .integer), lastDim, .keepdim],
+      "kthvalue", "The k-th smallest element along a dimension and its position.", Take.input, Take.integer("k"), lastDim, Take.keepdim,
       samples: [[.float(2, 4), .integer(2)], [.float(4, 2), .integer(1), .integer(0), .flag(true)]], rejects: [[.float(3), .integer(0)]]
-    ) {
-      let (values, indices) = try $0.tensor(0).kthvalue(try $0.integer(1), try $0.integer(2, default: -1), keepdim: try $0.boolean(3))
+    ) { x, k, lastDim, keepdim in
+      let (values, indices) = try x.kthvalue(k, lastDim, keepdim: keepdim)
       return .several([.tensor(values), .indices(indices)])
     },
     TensorOperation(
-      "median", "The lower median of all elements, or along a dimension with its position.",
-      [.input, Parameter("dim", .dimension, optional: true), .keepdim],
+      "median", "The lower median of all elements, or along a dimension with its position.", Take.input, Take.optionalDimension("dim"),
+      Take.keepdim,
       samples: [[.float(2, 3)], [.float(2, 4), .integer(1)], [.float(3, 2), .integer(0), .flag(true)], [.values([4], [1, 1, 1, 2])]]
-    ) {
-      guard let dimension = try $0.optionalInteger(1) else { return .tensor(try $0.tensor(0).median()) }
-      let (values, indices) = try $0.tensor(0).median(dimension, keepdim: try $0.boolean(2))
+    ) { x, dim, keepdim in
+      guard let dimension = dim else { return .tensor(try x.median()) }
+      let (values, indices) = try x.median(dimension, keepdim: keepdim)
       return .several([.tensor(values), .indices(indices)])
     },
   ]

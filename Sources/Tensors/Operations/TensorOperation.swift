@@ -2,7 +2,7 @@
 // all walks over the list of these (see Catalogue.swift), so adding an operation edits one file: its own.
 
 /// One operation: names, parameters, text, samples, and how to run it. Not `Operation`, which hosts know from Foundation.
-package struct TensorOperation: @unchecked Sendable {
+package struct TensorOperation: Sendable {
   package struct Forms: OptionSet, Sendable {
     package let rawValue: Int
     package init(rawValue: Int) { self.rawValue = rawValue }
@@ -32,12 +32,13 @@ package struct TensorOperation: @unchecked Sendable {
   package let binary: Binary?
   /// Whether second derivatives exist (false: piecewise constant or not differentiable at all).
   package let isDifferentiable: Bool
-  package let run: (Arguments) throws -> Output
+  /// Runs it on the arguments that `read` gives by position.
+  package let body: @Sendable (_ read: (Int) throws -> Argument) throws -> Output
 
   package init(
-    _ name: String, _ summary: String, _ parameters: [Parameter], aliases: [String] = [], forms: Forms = .both,
-    samples: [Sample] = [], rejects: [Sample] = [], differentiable: Bool = true, unary: Unary? = nil, binary: Binary? = nil,
-    _ run: @escaping (Arguments) throws -> Output
+    name: String, summary: String, parameters: [Parameter], aliases: [String] = [], forms: Forms = .both, samples: [Sample] = [],
+    rejects: [Sample] = [], differentiable: Bool = true, unary: Unary? = nil, binary: Binary? = nil,
+    body: @escaping @Sendable (_ read: (Int) throws -> Argument) throws -> Output
   ) {
     self.name = name
     self.aliases = aliases
@@ -49,8 +50,11 @@ package struct TensorOperation: @unchecked Sendable {
     self.unary = unary
     self.binary = binary
     isDifferentiable = differentiable
-    self.run = run
+    self.body = body
   }
+
+  /// Runs it on a list of arguments.
+  package func run(_ arguments: Arguments) throws -> Output { try body { arguments.value($0) } }
 }
 
 /// A parameter of an operation.
@@ -129,7 +133,7 @@ public struct Arguments {
     TensorError(.argument, operation, "argument \(position + 1) is not \(expected)")
   }
 
-  private func value(_ position: Int) -> Argument { position < values.count ? values[position] : .absent }
+  fileprivate func value(_ position: Int) -> Argument { position < values.count ? values[position] : .absent }
 
   public func isAbsent(_ position: Int) -> Bool {
     if case .absent = value(position) { true } else { false }

@@ -92,8 +92,8 @@ public final class Unary: Row {
     var samples: [Sample] = [[.float([2, 3], domain)], [.float([], domain)], [.float([0, 3], domain)], [.float([4, 1, 3], domain)]]
     if !floats { samples.append([.integers([2, 3], -3...3)]) }
     return TensorOperation(
-      name, summary, [.input], aliases: aliases, forms: forms, samples: samples, differentiable: rule0 != nil, unary: self
-    ) { .tensor(try self(try $0.tensor(0))) }
+      name, summary, Take.input, aliases: aliases, forms: forms, samples: samples, differentiable: rule0 != nil, unary: self
+    ) { .tensor(try self($0)) }
   }
 }
 

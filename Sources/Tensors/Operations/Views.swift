@@ -434,81 +434,80 @@ private struct Parting: Operation {
 enum Views {
   static let list: [TensorOperation] = [
     TensorOperation(
-      "view", "The same elements in another shape, without copying; one size may be -1.", [.input, .init("shape", .shape)],
+      "view", "The same elements in another shape, without copying; one size may be -1.", Take.input, Take.shape("shape"),
       forms: .method, samples: [[.float(2, 6), .list([3, 4])], [.float(2, 6), .list([3, -1])], [.float(0, 3), .list([3, 0])]],
       rejects: [[.float(2, 3), .list([4])], [.float(2, 3), .list([-1, -1])]]
-    ) { .tensor(try $0.tensor(0).view(try $0.integers(1))) },
+    ) { x, shape in try .tensor(x.view(shape)) },
     TensorOperation(
-      "reshape", "The same elements in another shape, as a view where possible; one size may be -1.",
-      [.input, .init("shape", .shape)],
+      "reshape", "The same elements in another shape, as a view where possible; one size may be -1.", Take.input, Take.shape("shape"),
       samples: [[.float(2, 6), .list([3, 4])], [.float(4), .list([2, -1])], [.float(1), .list([])]],
       rejects: [[.float(2, 3), .list([4])], [.float(2, 3), .list([4, -1])]]
-    ) { .tensor(try $0.tensor(0).reshape(try $0.integers(1))) },
+    ) { x, shape in try .tensor(x.reshape(shape)) },
     TensorOperation(
-      "flatten", "The dimensions from start_dim through end_dim merged into one.",
-      [.input, .init("start_dim", .dimension, default: "1"), .init("end_dim", .dimension, default: "-1")],
+      "flatten", "The dimensions from start_dim through end_dim merged into one.", Take.input, Take.dimension("start_dim", default: 0),
+      Take.dimension("end_dim", default: -1),
       samples: [[.float(2, 3, 4)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .integer(0), .integer(1)], [.float()]]
-    ) { .tensor(try $0.tensor(0).flatten(try $0.integer(1, default: 0), try $0.integer(2, default: -1))) },
+    ) { x, startDim, endDim in try .tensor(x.flatten(startDim, endDim)) },
     TensorOperation(
-      "permute", "The dimensions in another order.", [.input, .init("dims", .dimensions)],
+      "permute", "The dimensions in another order.", Take.input, Take.dimensions("dims"),
       samples: [[.float(2, 3, 4), .list([2, 0, 1])]], rejects: [[.float(2, 3), .list([0])], [.float(2, 3), .list([0, 0])]]
-    ) { .tensor(try $0.tensor(0).permute(try $0.integers(1))) },
+    ) { x, dims in try .tensor(x.permute(dims)) },
     TensorOperation(
-      "transpose", "Two dimensions exchanged.", [.input, .init("dim0", .dimension), .init("dim1", .dimension)],
+      "transpose", "Two dimensions exchanged.", Take.input, Take.dimension("dim0"), Take.dimension("dim1"),
       aliases: ["swapaxes"], samples: [[.float(2, 3, 4), .integer(0), .integer(2)]], rejects: [[.float(2, 3), .integer(0), .integer(2)]]
-    ) { .tensor(try $0.tensor(0).transpose(try $0.integer(1), try $0.integer(2))) },
+    ) { x, dim0, dim1 in try .tensor(x.transpose(dim0, dim1)) },
     TensorOperation(
-      "t", "The transposed matrix.", [.input], samples: [[.float(2, 3)], [.float(3)]], rejects: [[.float(2, 3, 4)]]
-    ) { .tensor(try $0.tensor(0).t()) },
+      "t", "The transposed matrix.", Take.input,
+      samples: [[.float(2, 3)], [.float(3)]], rejects: [[.float(2, 3, 4)]]
+    ) { x in try .tensor(x.t()) },
     TensorOperation(
-      "squeeze", "Size-1 dimensions removed: all of them, or those named.", [.input, .init("dim", .dimensions, optional: true)],
+      "squeeze", "Size-1 dimensions removed: all of them, or those named.", Take.input, Take.optionalDimensions("dim"),
       samples: [[.float(2, 1, 3, 1)], [.float(2, 1, 3, 1), .integer(1)], [.float(2, 3), .integer(0)]]
-    ) { .tensor(try $0.tensor(0).squeeze(try $0.optionalIntegers(1))) },
+    ) { x, dim in try .tensor(x.squeeze(dim)) },
     TensorOperation(
-      "unsqueeze", "A size-1 dimension inserted at dim.", [.input, .dim],
+      "unsqueeze", "A size-1 dimension inserted at dim.", Take.input, Take.dim,
       samples: [[.float(2, 3), .integer(0)], [.float(2, 3), .integer(-1)], [.float(), .integer(0)]], rejects: [[.float(2, 3), .integer(3)]]
-    ) { .tensor(try $0.tensor(0).unsqueeze(try $0.integer(1))) },
+    ) { x, dim in try .tensor(x.unsqueeze(dim)) },
     TensorOperation(
-      "expand", "Size-1 dimensions stretched without copying; -1 keeps a size.", [.input, .init("size", .shape)], forms: .method,
-      samples: [[.float(2, 1), .list([2, 3])], [.float(3), .list([2, -1])]], rejects: [[.float(2, 3), .list([3, 3])]]
-    ) { .tensor(try $0.tensor(0).expand(try $0.integers(1))) },
+      "expand", "Size-1 dimensions stretched without copying; -1 keeps a size.", Take.input, Take.shape("size"),
+      forms: .method, samples: [[.float(2, 1), .list([2, 3])], [.float(3), .list([2, -1])]], rejects: [[.float(2, 3), .list([3, 3])]]
+    ) { x, size in try .tensor(x.expand(size)) },
     TensorOperation(
-      "select", "One position along a dimension, which disappears.", [.input, .dim, .init("index", .index)],
+      "select", "One position along a dimension, which disappears.", Take.input, Take.dim, Take.index("index"),
       samples: [[.float(2, 3), .integer(1), .integer(2)], [.float(2, 3), .integer(0), .integer(-1)]],
       rejects: [[.float(2, 3), .integer(1), .integer(3)]]
-    ) { .tensor(try $0.tensor(0).select(try $0.integer(1), try $0.integer(2))) },
+    ) { x, dim, index in try .tensor(x.select(dim, index)) },
     TensorOperation(
-      "narrow", "Some positions along a dimension, from start.",
-      [.input, .dim, .init("start", .index), .init("length", .integer)],
-      samples: [[.float(4, 3), .integer(0), .integer(1), .integer(2)]],
-      rejects: [[.float(4, 3), .integer(0), .integer(1), .integer(4)]]
-    ) { .tensor(try $0.tensor(0).narrow(try $0.integer(1), try $0.integer(2), try $0.integer(3))) },
+      "narrow", "Some positions along a dimension, from start.", Take.input, Take.dim, Take.index("start"), Take.integer("length"),
+      samples: [[.float(4, 3), .integer(0), .integer(1), .integer(2)]], rejects: [[.float(4, 3), .integer(0), .integer(1), .integer(4)]]
+    ) { x, dim, start, length in try .tensor(x.narrow(dim, start, length)) },
     TensorOperation(
-      "diagonal", "The diagonal, offset above (or below) the main one.",
-      [.input, .init("offset", .integer, default: "0"), .init("dim1", .dimension, default: "1"), .init("dim2", .dimension, default: "2")],
+      "diagonal", "The diagonal, offset above (or below) the main one.", Take.input, Take.integer("offset", default: 0),
+      Take.dimension("dim1", default: 0), Take.dimension("dim2", default: 1),
       samples: [
         [.float(3, 4)], [.float(3, 4), .integer(1)], [.float(3, 4), .integer(-1)],
         [.float(2, 3, 4), .integer(0), .integer(0), .integer(2)],
       ]
-    ) { .tensor(try $0.tensor(0).diagonal(try $0.integer(1, default: 0), try $0.integer(2, default: 0), try $0.integer(3, default: 1))) },
+    ) { x, offset, dim1, dim2 in try .tensor(x.diagonal(offset, dim1, dim2)) },
     TensorOperation(
-      "unbind", "The list of positions along a dimension.", [.input, .init("dim", .dimension, default: "1")],
+      "unbind", "The list of positions along a dimension.", Take.input, Take.dimension("dim", default: 0),
       samples: [[.float(2, 3)], [.float(2, 3), .integer(1)]]
-    ) { .list(try $0.tensor(0).unbind(try $0.integer(1, default: 0))) },
+    ) { x, dim in try .list(x.unbind(dim)) },
     TensorOperation(
-      "split", "The list of consecutive parts along a dimension, of one size or of a list of sizes.",
-      [.input, .init("split_size", .integers), .init("dim", .dimension, default: "1")],
+      "split", "The list of consecutive parts along a dimension, of one size or of a list of sizes.", Take.input,
+      Take.sizeOrSizes("split_size"), Take.dimension("dim", default: 0),
       samples: [[.float(5, 2), .integer(2)], [.float(5, 2), .list([1, 4])], [.float(2, 4), .integer(2), .integer(1)]],
       rejects: [[.float(5, 2), .list([1, 3])], [.float(5, 2), .integer(0)]]
-    ) { arguments in
-      let dimension = try arguments.integer(2, default: 0)
-      if case .integers(let sizes) = arguments.values[1] { return .list(try arguments.tensor(0).split(sizes, dimension)) }
-      return .list(try arguments.tensor(0).split(size: try arguments.integer(1), dimension))
+    ) { x, parts, dim in
+      switch parts {
+      case .sizes(let sizes): .list(try x.split(sizes, dim))
+      case .size(let size): .list(try x.split(size: size, dim))
+      }
     },
     TensorOperation(
-      "chunk", "The list of at most so many parts of equal size along a dimension.",
-      [.input, .init("chunks", .integer), .init("dim", .dimension, default: "1")],
+      "chunk", "The list of at most so many parts of equal size along a dimension.", Take.input, Take.integer("chunks"),
+      Take.dimension("dim", default: 0),
       samples: [[.float(5, 2), .integer(2)], [.float(5, 2), .integer(7)]], rejects: [[.float(5, 2), .integer(0)]]
-    ) { .list(try $0.tensor(0).chunk(try $0.integer(1), try $0.integer(2, default: 0))) },
+    ) { x, chunks, dim in try .list(x.chunk(chunks, dim)) },
   ]
 }

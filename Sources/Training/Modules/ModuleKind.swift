@@ -69,8 +69,8 @@ public struct ModuleSample: Sendable {
   package func decoded(for kind: ModuleKind, dtype: DType = .float32) throws -> ([Argument], [Tensor]) {
     // Arguments and inputs are made together, so that no values repeat among them.
     let parameters = kind.parameters.prefix(arguments.values.count)
-    let signature = TensorOperation(kind.name, "", parameters + inputs.values.map { _ in .input }) { _ in .list([]) }
-    let values = try Sample(arguments.values + inputs.values).arguments(for: signature, dtype: dtype).values
+    let kinds = parameters.map(\.kind) + inputs.values.map { _ in .tensor }
+    let values = try Sample(arguments.values + inputs.values).arguments(of: kinds, dtype: dtype)
     let tensors = values.dropFirst(parameters.count).compactMap { if case .tensor(let tensor) = $0 { tensor } else { nil } }
     return (Array(values.prefix(parameters.count)), tensors)
   }

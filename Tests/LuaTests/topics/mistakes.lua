@@ -64,7 +64,7 @@ mistakes("kinds of arguments", {
   { "x:mm(3)", "mm: argument 1 (mat2): expected a tensor, got 3" },
   { "mg.where(1)", "where: argument 1 (condition): expected a tensor, got 1" },
   { "mg.stack{ x, 3 }", "stack: argument 1 (tensors): element 2 is not a tensor but 3" },
-  { "x:fill_ 'a'", "fill_: argument 1 (value): expected a number, got \"a\"" },
+  { "x:fill_ 'a'", "fill_: argument 1 (value): expected a tensor or a number, got \"a\"" },
   { "mg.tensor 'a'", "tensor: expected numbers, or a nested list of them, got \"a\"" },
   { "mg.tensor{ 1, 'a' }", "tensor: elements must be numbers or booleans, found \"a\"" },
   { "nn.Linear(1, 'a')", "Linear: argument 2 (out_features): expected a whole number, got \"a\"" },

@@ -1,0 +1,276 @@
+// Typed signatures: an operation's parameters stand once, with their kinds and defaults, and its body is given values of
+// those types. Lua's decoder, help, completion and the checks read the same parameters.
+
+/// A parameter, and how a decoded argument becomes what the body is given.
+package struct Taken<Value>: Sendable {
+  package let parameter: Parameter
+  package let value: @Sendable (Argument, _ operation: String, _ position: Int) throws -> Value
+
+  init(
+    parameter: Parameter, _ value: @escaping @Sendable (Argument, _ operation: String, _ position: Int) throws -> Value
+  ) {
+    self.parameter = parameter
+    self.value = value
+  }
+
+  init(
+    _ name: String, _ kind: Parameter.Kind, optional: Bool = false, default text: String = "", namedOnly: Bool = false,
+    expecting expectation: String, absent: (@Sendable () -> Value)? = nil, _ value: @escaping @Sendable (Argument) throws -> Value?
+  ) {
+    parameter = Parameter(name, kind, optional: optional, default: text, namedOnly: namedOnly)
+    self.value = { argument, operation, position in
+      if case .absent = argument, let absent { return absent() }
+      if let found = try value(argument) { return found }
+      throw TensorError(.argument, operation, "argument \(position + 1) (\(name)) is not \(expectation)")
+    }
+  }
+}
+
+/// A tensor, or a plain number in its place, which takes part in promotion by its kind only.
+package enum Operand {
+  case tensor(Tensor)
+  case number(Scalar)
+
+  /// The number as a tensor of rank 0.
+  var asTensor: Tensor {
+    get throws {
+      switch self {
+      case .tensor(let tensor): tensor
+      case .number(let number): try Tensor.full([], number, dtype: number.ownDType)
+      }
+    }
+  }
+}
+
+/// The parameters that signatures are made of.
+package enum Take {
+  // MARK: Tensors
+
+  private static func asTensor(_ argument: Argument) throws -> Tensor? {
+    switch argument {
+    case .tensor(let tensor): tensor
+    case .number(let number): try Tensor.full([], number, dtype: number.ownDType)
+    default: nil
+    }
+  }
+
+  package static var input: Taken<Tensor> { tensor("input") }
+
+  package static func tensor(_ name: String) -> Taken<Tensor> { Taken(name, .tensor, expecting: "a tensor", asTensor) }
+
+  package static func optionalTensor(_ name: String) -> Taken<Tensor?> {
+    Taken(name, .tensor, optional: true, expecting: "a tensor", absent: { nil }) { try asTensor($0) }
+  }
+
+  package static func operand(_ name: String) -> Taken<Operand> {
+    Taken(name, .operand, expecting: "a tensor or a number", asOperand)
+  }
+
+  package static func optionalOperand(_ name: String) -> Taken<Operand?> {
+    Taken(name, .operand, optional: true, expecting: "a tensor or a number", absent: { nil }, asOperand)
+  }
+
+  private static func asOperand(_ argument: Argument) -> Operand? {
+    switch argument {
+    case .tensor(let tensor): .tensor(tensor)
+    case .number(let number): .number(number)
+    default: nil
+    }
+  }
+
+  package static func tensors(_ name: String) -> Taken<[Tensor]> {
+    Taken(name, .tensors, expecting: "a list of tensors") { if case .tensors(let list) = $0 { list } else { nil } }
+  }
+
+  /// Positions along a dimension.
+  package static func indices(_ name: String) -> Taken<Tensor> { Taken(name, .indices, expecting: "a tensor of positions", asTensor) }
+
+  /// Class labels.
+  package static func labels(_ name: String) -> Taken<Tensor> { Taken(name, .labels, expecting: "a tensor of labels", asTensor) }
+
+  // MARK: Numbers
+
+  private static func asScalar(_ argument: Argument) -> Scalar? {
+    switch argument {
+    case .number(let number): number
+    case .integer(let integer): .integer(Int64(integer))
+    case .boolean(let flag): .boolean(flag)
+    default: nil
+    }
+  }
+
+  package static func scalar(_ name: String) -> Taken<Scalar> { Taken(name, .number, expecting: "a number", asScalar) }
+
+  /// A whole number by default, so that whole arguments stay whole.
+  package static func scalar(_ name: String, default fallback: Int) -> Taken<Scalar> {
+    Taken(name, .number, default: "\(fallback)", expecting: "a number", absent: { .integer(Int64(fallback)) }, asScalar)
+  }
+
+  package static func optionalScalar(_ name: String) -> Taken<Scalar?> {
+    Taken(name, .number, optional: true, expecting: "a number", absent: { nil }) { asScalar($0) }
+  }
+
+  package static func number(_ name: String) -> Taken<Double> { Taken(name, .number, expecting: "a number") { asScalar($0)?.real } }
+
+  package static func number(_ name: String, default fallback: Double) -> Taken<Double> {
+    let text = fallback == fallback.rounded() && fallback.magnitude < 1e15 ? "\(Int(fallback))" : "\(fallback)"
+    return Taken(name, .number, default: text, expecting: "a number", absent: { fallback }) { asScalar($0)?.real }
+  }
+
+  private static func asInteger(_ argument: Argument) -> Int? { if case .integer(let integer) = argument { integer } else { nil } }
+
+  package static func integer(_ name: String) -> Taken<Int> { Taken(name, .integer, expecting: "a whole number", asInteger) }
+
+  package static func integer(_ name: String, default fallback: Int) -> Taken<Int> {
+    Taken(name, .integer, default: "\(fallback)", expecting: "a whole number", absent: { fallback }, asInteger)
+  }
+
+  package static func optionalInteger(_ name: String) -> Taken<Int?> {
+    Taken(name, .integer, optional: true, expecting: "a whole number", absent: { nil }) { asInteger($0) }
+  }
+
+  // MARK: Dimensions and positions, whose defaults are shown from 1
+
+  private static func shown(_ position: Int) -> String { "\(position < 0 ? position : position + 1)" }
+
+  package static var dim: Taken<Int> { dimension("dim") }
+
+  package static func dimension(_ name: String) -> Taken<Int> { Taken(name, .dimension, expecting: "a dimension", asInteger) }
+
+  package static func dimension(_ name: String, default fallback: Int) -> Taken<Int> {
+    Taken(name, .dimension, default: shown(fallback), expecting: "a dimension", absent: { fallback }, asInteger)
+  }
+
+  package static func optionalDimension(_ name: String) -> Taken<Int?> {
+    Taken(name, .dimension, optional: true, expecting: "a dimension", absent: { nil }) { asInteger($0) }
+  }
+
+  /// A dimension, or a tensor to compare with; nil for all elements.
+  package static func dimensionOrTensor(_ name: String) -> Taken<DimensionOrTensor?> {
+    Taken(name, .dimension, optional: true, expecting: "a dimension or a tensor", absent: { nil }) {
+      switch $0 {
+      case .integer(let dimension): .dimension(dimension)
+      case .tensor(let tensor): .tensor(tensor)
+      default: nil
+      }
+    }
+  }
+
+  package static func index(_ name: String) -> Taken<Int> { Taken(name, .index, expecting: "a position", asInteger) }
+
+  package static func index(_ name: String, default fallback: Int) -> Taken<Int> {
+    Taken(name, .index, default: shown(fallback), expecting: "a position", absent: { fallback }, asInteger)
+  }
+
+  // MARK: Lists
+
+  private static func asIntegers(_ argument: Argument) -> [Int]? {
+    switch argument {
+    case .integers(let list): list
+    case .integer(let integer): [integer]
+    default: nil
+    }
+  }
+
+  /// Some dimensions; nil for all of them.
+  package static var dims: Taken<[Int]?> { optionalDimensions("dim") }
+
+  package static func dimensions(_ name: String) -> Taken<[Int]> {
+    Taken(name, .dimensions, expecting: "a dimension or a list of them", asIntegers)
+  }
+
+  package static func optionalDimensions(_ name: String) -> Taken<[Int]?> {
+    Taken(name, .dimensions, optional: true, expecting: "a dimension or a list of them", absent: { nil }) { asIntegers($0) }
+  }
+
+  package static func shape(_ name: String) -> Taken<[Int]> { Taken(name, .shape, expecting: "sizes", asIntegers) }
+
+  package static func optionalShape(_ name: String) -> Taken<[Int]?> {
+    Taken(name, .shape, optional: true, expecting: "sizes", absent: { nil }) { asIntegers($0) }
+  }
+
+  package static func integers(_ name: String) -> Taken<[Int]> {
+    Taken(name, .integers, expecting: "a whole number or a list of them", asIntegers)
+  }
+
+  /// One size of several parts, or the sizes of each.
+  package static func sizeOrSizes(_ name: String) -> Taken<SizeOrSizes> {
+    Taken(name, .integers, expecting: "a size or a list of them") {
+      switch $0 {
+      case .integers(let list): .sizes(list)
+      case .integer(let size): .size(size)
+      default: nil
+      }
+    }
+  }
+
+  // MARK: The rest
+
+  package static var keepdim: Taken<Bool> { flag("keepdim", default: false) }
+
+  package static func flag(_ name: String, default fallback: Bool, namedOnly: Bool = false) -> Taken<Bool> {
+    Taken(name, .boolean, default: "\(fallback)", namedOnly: namedOnly, expecting: "true or false", absent: { fallback }) {
+      if case .boolean(let flag) = $0 { flag } else { nil }
+    }
+  }
+
+  package static func text(_ name: String) -> Taken<String> {
+    Taken(name, .string, expecting: "a string") { if case .string(let text) = $0 { text } else { nil } }
+  }
+
+  package static func text(_ name: String, default fallback: String) -> Taken<String> {
+    Taken(name, .string, default: "\"\(fallback)\"", expecting: "a string", absent: { fallback }) {
+      if case .string(let text) = $0 { text } else { nil }
+    }
+  }
+
+  /// How a loss is reduced.
+  static var reduction: Taken<Reduction> {
+    Taken(parameter: Parameter("reduction", .string, default: "\"mean\"")) { argument, operation, position in
+      switch argument {
+      case .absent: .mean
+      case .string(let name): try Reduction(named: name, operation)
+      default: throw TensorError(.argument, operation, "argument \(position + 1) (reduction) is not a string")
+      }
+    }
+  }
+
+  package static var dtype: Taken<DType?> {
+    Taken("dtype", .dtype, optional: true, namedOnly: true, expecting: "a dtype", absent: { nil }) {
+      if case .dtype(let dtype) = $0 { dtype } else { nil }
+    }
+  }
+}
+
+package enum DimensionOrTensor {
+  case dimension(Int)
+  case tensor(Tensor)
+}
+
+package enum SizeOrSizes {
+  case size(Int)
+  case sizes([Int])
+}
+
+extension TensorOperation {
+  /// An operation of those parameters, which `run` is given.
+  package init<each Value>(
+    _ name: String, _ summary: String, _ parameters: repeat Taken<each Value>, aliases: [String] = [], forms: Forms = .both,
+    samples: [Sample] = [], rejects: [Sample] = [], differentiable: Bool = true, unary: Unary? = nil, binary: Binary? = nil,
+    run: @escaping @Sendable (repeat each Value) throws -> Output
+  ) {
+    var list: [Parameter] = []
+    for parameter in repeat each parameters { list.append(parameter.parameter) }
+    self.init(
+      name: name, summary: summary, parameters: list, aliases: aliases, forms: forms, samples: samples, rejects: rejects,
+      differentiable: differentiable, unary: unary, binary: binary
+    ) { read in
+      var position = -1
+      func next() throws -> Argument {
+        position += 1
+        return try read(position)
+      }
+      return try run(repeat (each parameters).value(next(), name, position))
+    }
+  }
+}
