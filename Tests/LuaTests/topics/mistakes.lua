@@ -28,7 +28,7 @@ mistakes("shapes", {
     "cross_entropy: a target of shape [3] does not fit logits of shape [2, 3]; labels need shape [2]" },
   { "x:item()", "item: a tensor of one element is needed, this one has shape [2, 3]" },
   { "x.grad = mg.ones(4)", "grad: a gradient of shape [4] was assigned to a tensor of shape [2, 3]" },
-  { "x[1] = mg.ones(2)", "copy_: shapes [3] and [2] do not broadcast: sizes 3 and 2 meet in dimension 1" },
+  { "x[1] = mg.ones(2)", "index assignment: shapes [3] and [2] do not broadcast: sizes 3 and 2 meet in dimension 1" },
   { "x:narrow(1, 1, 5)", "narrow: 5 positions from 1 do not fit dimension 1 of size 2" },
   { "x:permute(1)", "permute: 1 dimensions were given for a tensor of shape [2, 3]" },
   { "x:permute(1, 1)", "permute: a dimension is named twice" },
