@@ -84,7 +84,15 @@ enum TensorMembers {
         guard let flag = call.boolean(3) else {
           throw ArgumentError("requires_grad: expected true or false, got \(Decoder.found(call[3]))")
         }
-        try call.tensor(1, "requires_grad").setRequiresGrad(flag)
+        let x = try call.tensor(1, "requires_grad")
+        // The method takes true where it holds already; an assignment to what was computed is a mistake, as in PyTorch.
+        if let node = withNoGrad({ x.gradNode }) {
+          throw TensorError(
+            .autograd, "requires_grad",
+            "only a leaf tensor's flag can be assigned, but this one was computed by \(node.name); use detach() for a leaf that shares its values"
+          )
+        }
+        try x.setRequiresGrad(flag)
       },
       "grad": native("grad") { call in
         let x = try call.tensor(1, "grad")
