@@ -123,6 +123,9 @@ function mg.help(topic)
     hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
 end
 
+-- What makes the lists of sizes is loaded by their first use, which must not be a script's.
+assert(mg.zeros(0).shape)
+
 -- To be filled by functional.lua and func.lua.
 mg.autograd.functional, mg.func = {}, {}
 
