@@ -5,8 +5,12 @@
 -- checkpoints. Modules that Swift implements are handles; the functions here treat both alike.
 
 local native, mg, nn = ...
-local own, kind_of, identity, module_kind, nearest =
-  native.own, native.kind_of, native.identity, native.module_kind, native.nearest
+-- Scripts may give these names other values.
+local getmetatable, ipairs, pairs, rawget, rawset, select, setmetatable, tostring, type =
+  getmetatable, ipairs, pairs, rawget, rawset, select, setmetatable, tostring, type
+local math, table = math, table
+local own, kind_of, identity, module_kind, nearest, raise =
+  native.own, native.kind_of, native.identity, native.module_kind, native.nearest, native.raise
 
 local order = setmetatable({}, { __mode = "k" })   -- instance → names in order of first assignment
 local known_names = setmetatable({}, { __mode = "k" })  -- instance → set of those names
@@ -37,8 +41,8 @@ local function missing(self, key, class)
     methods = meta and meta.__index
   end
   local hint = nearest(tostring(key), known)
-  error(("field '%s' of %s does not exist%s"):format(tostring(key), class.__name,
-    hint and ("; did you mean '%s'?"):format(hint) or ""), 3)
+  raise(("field '%s' of %s does not exist%s"):format(tostring(key), class.__name,
+    hint and ("; did you mean '%s'?"):format(hint) or ""))
 end
 
 local function assign(self, key, value)
@@ -94,7 +98,7 @@ end
 -- What a backward hook returned in the place of gradients: a list, or a tensor where there is one.
 local function replaced_by(hook_result, gradients, what, module)
   if hook_result == nil then return gradients end
-  local function refuse(message, ...) error(("%s of %s: "):format(what, class_name(module)) .. message:format(...), 0) end
+  local function refuse(message, ...) raise(("%s of %s: "):format(what, class_name(module)) .. message:format(...)) end
   if gradients.n == 1 and kind_of(hook_result) then hook_result = { hook_result } end
   if type(hook_result) ~= "table" then
     refuse("expected a list of %d gradient%s, got a %s", gradients.n, gradients.n == 1 and "" or "s", type(hook_result))
@@ -165,7 +169,7 @@ local function run_hooks(self, set, forward, ...)
         local replaced = finish({ n = inputs.n })
         for i = 1, replaced.n do
           if replaced[i] ~= nil then
-            error(("full backward hook of %s: a hook returned a gradient, but no input requires grad"):format(class_name(self)), 0)
+            raise(("full backward hook of %s: a hook returned a gradient, but no input requires grad"):format(class_name(self)))
           end
         end
       end
@@ -205,7 +209,7 @@ end
 
 local function new_class(name, base)
   if type(name) ~= "string" then
-    error("nn.Module: expected a name for the class, as in  local Net = nn.Module \"Net\"", 2)
+    raise("nn.Module: expected a name for the class, as in  local Net = nn.Module \"Net\"")
   end
   local class = { __name = name }
   class.__instances = instance_metatable(class)
@@ -220,7 +224,7 @@ setmetatable(Module, { __call = function(_, name, base) return new_class(name, b
 nn.Module = Module
 
 function Module.forward(self)
-  error(("%s has no forward: define  function %s:forward(x) … end"):format(class_name(self), class_name(self)), 3)
+  raise(("%s has no forward: define  function %s:forward(x) … end"):format(class_name(self), class_name(self)))
 end
 
 -- Own contents ---------------------------------------------------------------------------------------------------
@@ -340,15 +344,15 @@ function Module.children(self) return iterable(values(Module.named_children(self
 -- Names can be added to instances of scripts' own classes; `what` is the caller.
 local function own_class(self, name, what)
   if not is_script_module(self) then
-    error(("%s: %s takes no more fields; define a class of your own with nn.Module"):format(what, class_name(self)), 3)
+    raise(("%s: %s takes no more fields; define a class of your own with nn.Module"):format(what, class_name(self)))
   end
-  if type(name) ~= "string" then error(("%s: argument 1: expected a name, got %s"):format(what, type(name)), 3) end
+  if type(name) ~= "string" then raise(("%s: argument 1: expected a name, got %s"):format(what, type(name))) end
 end
 
 function Module.register_buffer(self, name, tensor)
   own_class(self, name, "register_buffer")
   if tensor ~= nil and not kind_of(tensor) then
-    error(("register_buffer: argument 2: expected a tensor, got %s"):format(type(tensor)), 2)
+    raise(("register_buffer: argument 2: expected a tensor, got %s"):format(type(tensor)))
   end
   local registered = rawget(self, "__buffers")
   if not registered then
@@ -362,7 +366,7 @@ end
 function Module.register_parameter(self, name, parameter)
   own_class(self, name, "register_parameter")
   if parameter ~= nil and kind_of(parameter) ~= "Parameter" then
-    error("register_parameter: argument 2: expected a parameter (nn.Parameter(t)), got " .. type(parameter), 2)
+    raise("register_parameter: argument 2: expected a parameter (nn.Parameter(t)), got " .. type(parameter))
   end
   self[name] = parameter
 end
@@ -370,7 +374,7 @@ end
 function Module.add_module(self, name, module)
   own_class(self, name, "add_module")
   if module ~= nil and not is_module(module) then
-    error("add_module: argument 2: expected a module, got " .. type(module), 2)
+    raise("add_module: argument 2: expected a module, got " .. type(module))
   end
   self[name] = module
 end
@@ -379,7 +383,7 @@ end
 
 function Module.train(self, mode)
   if mode == nil then mode = true end
-  if type(mode) ~= "boolean" then error("train: expected true or false, got " .. type(mode), 2) end
+  if type(mode) ~= "boolean" then raise("train: expected true or false, got " .. type(mode)) end
   walk(self, "", function(_, module)
     if is_script_module(module) then rawset(module, "training", mode) else module.training = mode end
   end)
@@ -405,7 +409,7 @@ function Module.requires_grad_(self, required)
 end
 
 function Module.apply(self, visit)
-  if type(visit) ~= "function" then error("apply: expected a function, got " .. type(visit), 2) end
+  if type(visit) ~= "function" then raise("apply: expected a function, got " .. type(visit)) end
   children_of(self, function(_, child) Module.apply(child, visit) end)
   visit(self)
   return self
@@ -414,8 +418,7 @@ end
 function Module.to(self, dtype)
   for _, buffers in ipairs { false, true } do
     for _, entry in ipairs(named_tensors(self, buffers)) do
-      local ok, message = pcall(native.convert, entry[2], dtype)
-      if not ok then error(message, 2) end
+      native.convert(entry[2], dtype)
     end
   end
   return self
@@ -448,7 +451,7 @@ function Module.state_dict(self)
 end
 
 function Module.load_state_dict(self, state, options)
-  if type(state) ~= "table" then error("load_state_dict: expected a table of tensors, got " .. type(state), 2) end
+  if type(state) ~= "table" then raise("load_state_dict: expected a table of tensors, got " .. type(state)) end
   local strict = not (type(options) == "table" and options.strict == false)
   local mine, missing_keys, unexpected_keys, problems = {}, {}, {}, {}
   for name, tensor in pairs(Module.state_dict(self)) do
@@ -470,7 +473,7 @@ function Module.load_state_dict(self, state, options)
   if strict and #missing_keys > 0 then table.insert(problems, 1, "missing " .. table.concat(missing_keys, ", ")) end
   if strict and #unexpected_keys > 0 then problems[#problems + 1] = "unexpected " .. table.concat(unexpected_keys, ", ") end
   if #problems > 0 then
-    error(("load_state_dict: %s does not fit: %s"):format(class_name(self), table.concat(problems, "; ")), 2)
+    raise(("load_state_dict: %s does not fit: %s"):format(class_name(self), table.concat(problems, "; ")))
   end
   mg.no_grad(function()
     for name, tensor in pairs(mine) do
@@ -493,7 +496,7 @@ local function set_hooks(module, set)
 end
 
 local function add_hook(self, where, what, body)
-  if type(body) ~= "function" then error(("%s: expected a function, got %s"):format(what, type(body)), 3) end
+  if type(body) ~= "function" then raise(("%s: expected a function, got %s"):format(what, type(body))) end
   local set = hooks_of(self)
   if not set then
     set = { pre = {}, post = {}, backward = {}, backward_pre = {} }
@@ -575,7 +578,7 @@ local ModuleList = container "ModuleList"
 -- The table that a container is made of.
 local function listed(list, name)
   if list ~= nil and (type(list) ~= "table" or is_module(list)) then
-    error(("%s: expected a list, got %s"):format(name, is_module(list) and "a module" or type(list)), 4)
+    raise(("%s: expected a list, got %s"):format(name, is_module(list) and "a module" or type(list)))
   end
   return list or {}
 end

@@ -111,6 +111,12 @@ extension Tensor {
     return self
   }
 
+  /// From now on, writes to the elements remember the script's line, as they do where a node has kept them.
+  package func watchWrites() { storage.isSaved = true }
+
+  /// That line of the last write, as `train.lua:12`; nil when no script wrote.
+  package var lineOfLastWrite: String? { Site.text(storage.writtenAt) }
+
   /// Gives the tensor a new history after a write: `node` computed all its elements now.
   func rebase(onto new: Node?, index: Int32) throws {
     storage.writtenAt = Site.current
