@@ -397,8 +397,9 @@ function mg.checkpoint(f, ...)
   local function again()
     for i, version in pairs(versions) do
       if arguments[i]._version ~= version then
-        error(("checkpoint: argument %d of shape [%s] was written to after the function's first run, so that backward cannot "
-          .. "run it again; clone() it first"):format(i, table.concat(arguments[i].shape, ", ")), 0)
+        local line = native.written_at(arguments[i])
+        raise(("checkpoint: argument %d of shape [%s] was written to after the function's first run%s, so that backward cannot "
+          .. "run it again; clone() it first"):format(i, table.concat(arguments[i].shape, ", "), line and ", last at " .. line or ""))
       end
     end
     local before = native.random_state()
@@ -439,7 +440,10 @@ function mg.checkpoint(f, ...)
   local results = table.pack(f(table.unpack(arguments, 1, arguments.n)))
   finished = true
   for i = 1, arguments.n do
-    if is_tensor(arguments[i]) then versions[i] = arguments[i]._version end
+    if is_tensor(arguments[i]) then
+      versions[i] = arguments[i]._version
+      native.watch_writes(arguments[i])
+    end
   end
   return table.unpack(results, 1, results.n)
 end
