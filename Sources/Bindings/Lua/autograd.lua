@@ -128,9 +128,25 @@ Example:
 
 -- What forward and backward share. Tensors that backward needs go through save_for_backward, which checks that nobody
 -- writes to them and frees them with the graph; a result kept as a plain field of ctx would keep its own graph alive.
-local Context = {}
-Context.__index = Context
-Context.__name = "Context"
+local Context, methods = { __name = "Context" }, {}
+
+local method_names = {
+  "save_for_backward", "saved_tensors", "mark_dirty", "mark_non_differentiable", "set_materialize_grads", "needs_input_grad",
+}
+
+-- Fields of the script's own are plain ones and nil until they are assigned; a name that is nearly one of ours is a mistake.
+function Context.__index(_, key)
+  local method = methods[key]
+  if method ~= nil or type(key) ~= "string" or key:sub(1, 2) == "__" then return method end
+  local hint = nearest(key, method_names)
+  if hint then raise(("ctx has no field or method '%s'; did you mean '%s'?"):format(key, hint)) end
+end
+
+local function check_self(ctx, name)
+  if getmetatable(ctx) ~= Context then
+    raise(("%s: called on %s instead of ctx; methods are called with ':', not '.': ctx:%s(…)"):format(name, typed(ctx), name))
+  end
+end
 
 local function tensors_only(what, ...)
   local list = table.pack(...)
@@ -140,29 +156,39 @@ local function tensors_only(what, ...)
   return list
 end
 
-function Context:save_for_backward(...)
+function methods.save_for_backward(ctx, ...)
+  check_self(ctx, "save_for_backward")
   local list = table.pack(...)
   for i = 1, list.n do
     if list[i] ~= nil and not is_tensor(list[i]) then
-      error(("save_for_backward: argument %d: expected a tensor or nil, got %s; keep other values as fields of ctx")
-        :format(i, typed(list[i])), 2)
+      raise(("save_for_backward: argument %d: expected a tensor or nil, got %s; keep other values as fields of ctx")
+        :format(i, typed(list[i])))
     end
   end
-  self.__saving = list
+  ctx.__saving = list
 end
 
-function Context:saved_tensors()
-  local saved = rawget(self, "__saved")
-  if not saved then error("saved_tensors: the saved tensors are there only while backward runs", 2) end
+function methods.saved_tensors(ctx)
+  check_self(ctx, "saved_tensors")
+  local saved = ctx.__saved
+  if not saved then raise "saved_tensors: the saved tensors are there only while backward runs" end
   return table.unpack(saved, 1, saved.n)
 end
 
-function Context:mark_dirty(...) self.__dirty = tensors_only("mark_dirty", ...) end
-function Context:mark_non_differentiable(...) self.__constant = tensors_only("mark_non_differentiable", ...) end
+function methods.mark_dirty(ctx, ...)
+  check_self(ctx, "mark_dirty")
+  ctx.__dirty = tensors_only("mark_dirty", ...)
+end
 
-function Context:set_materialize_grads(flag)
-  if type(flag) ~= "boolean" then error("set_materialize_grads: expected true or false, got " .. typed(flag), 2) end
-  self.__materializes = flag
+function methods.mark_non_differentiable(ctx, ...)
+  check_self(ctx, "mark_non_differentiable")
+  ctx.__constant = tensors_only("mark_non_differentiable", ...)
+end
+
+function methods.set_materialize_grads(ctx, flag)
+  check_self(ctx, "set_materialize_grads")
+  if type(flag) ~= "boolean" then raise("set_materialize_grads: expected true or false, got " .. typed(flag)) end
+  ctx.__materializes = flag
 end
 
 local function contains(list, tensor)
@@ -239,9 +265,10 @@ local function apply(name, definition, ...)
         or contains(ctx.__constant, results[i]) and "constant" or "differentiable"
     end
   end
-  for i = 1, ctx.__dirty and ctx.__dirty.n or 0 do
-    if not contains(outputs, ctx.__dirty[i]) then
-      error(("%s: tensor %d that was marked dirty is not among the results of forward"):format(name, i), 3)
+  local dirty = ctx.__dirty or { n = 0 }
+  for i = 1, dirty.n do
+    if not contains(outputs, dirty[i]) then
+      raise(("%s: mark_dirty: tensor %d that was marked dirty is not among the results of forward"):format(name, i))
     end
   end
   local saving = rawget(ctx, "__saving") or { n = 0 }
@@ -255,9 +282,8 @@ local function apply(name, definition, ...)
   ctx.__saving, ctx.__dirty, ctx.__constant = nil, nil, nil  -- ctx must not keep results: see above
 
   local backward = gradient_of(name, definition, ctx, arguments.n, positions, places)
-  local ok, recorded = pcall(record_function, name .. "Backward", inputs, outputs, roles, saved, backward,
-    ctx.__materializes ~= false, definition.once_differentiable == true)
-  if not ok then error(recorded, 3) end
+  local recorded = record_function(name .. "Backward", inputs, outputs, roles, saved, backward, ctx.__materializes ~= false,
+    definition.once_differentiable == true)
   for i, number in ipairs(numbers) do results[number] = recorded[i] end
   return table.unpack(results, 1, results.n)
 end
