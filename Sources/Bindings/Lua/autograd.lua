@@ -104,6 +104,41 @@ Example:
   print(x:why(loss))   -- … (a dead ReLU)
 ]=]
 
+--[=[ mg.nn.Module.register_forward_pre_hook(module, f)
+
+Written net:register_forward_pre_hook(f): calls f(module, inputs) before each call of the module, with its arguments as a list.
+What f returns, if anything, takes their place: a list, or a value that becomes the only argument. A table with named fields
+is such a value, not a list. Returns a handle: handle:remove() takes the hook away.
+
+Example:
+  local layer = mg.nn.Identity()
+  layer:register_forward_pre_hook(function(module, inputs) return { inputs[1] * 2 } end)
+  print(layer(mg.ones(2)))   -- tensor([2., 2.])
+]=]
+
+--[=[ mg.nn.Module.register_forward_hook(module, f)
+
+Written net:register_forward_hook(f): calls f(module, inputs, output) after each call of the module, with its arguments as a list
+and its results, of which there may be several. What f returns, if anything, takes the results' place. Returns a handle:
+handle:remove() takes the hook away.
+
+Example:
+  local layer = mg.nn.Linear(2, 3)
+  layer:register_forward_hook(function(module, inputs, output) print(inputs[1].shape, output.shape) end)
+  layer(mg.ones(1, 2))   -- {1, 2}   {1, 3}
+]=]
+
+--[=[ x:size([dim])
+
+The size of a dimension; without one, those of all dimensions as a list, which the field x.shape is too. The list prints as
+{2, 3}, and x.shape == y.shape compares the numbers. It is the caller's own: writing to it does nothing to x.
+
+Example:
+  local x = mg.zeros(2, 3)
+  print(x.shape, #x.shape, x.shape[2])   -- {2, 3}   2   3
+  local y = mg.ones(x.shape)
+]=]
+
 --[=[ x:free()
 
 Releases x's elements now rather than when the collector comes by. Using x afterwards raises, and so does a backward that needs it.

@@ -131,15 +131,33 @@ local function any_requires_grad(values)
   return false
 end
 
+-- Whether a value is a list, rather than a module, an option table or what else tables are used for.
+local function is_list(value)
+  if type(value) ~= "table" or getmetatable(value) ~= nil then return false end
+  for key in pairs(value) do
+    if math.type(key) ~= "integer" and key ~= "n" then return false end
+  end
+  return true
+end
+
+-- The inputs after a forward pre-hook that returned something: a list of other ones, or the only one.
+local function inputs_after(module, inputs, ...)
+  local count, new = select("#", ...), ...
+  if count > 1 then
+    raise(("forward pre-hook of %s: a hook returned %d values; other inputs are returned as one list"):format(
+      class_name(module), count))
+  end
+  if new == nil then return inputs end
+  if not is_list(new) then return { new, n = 1 } end
+  return table.pack(table.unpack(new, 1, math.tointeger(new.n) or #new))
+end
+
 -- A call of a module that has hooks: forward-pre, forward, forward hooks; the gates of the backward hooks around them,
 -- which will run those that are registered now.
 local function run_hooks(self, set, forward, ...)
   local inputs = table.pack(...)
   local backward, backward_pre = settled(set.backward), settled(set.backward_pre)
-  for _, hook in ipairs(settled(set.pre)) do
-    local changed = table.pack(hook.body(self, table.unpack(inputs, 1, inputs.n)))
-    if changed.n > 0 and changed[1] ~= nil then inputs = changed end
-  end
+  for _, hook in ipairs(settled(set.pre)) do inputs = inputs_after(self, inputs, hook.body(self, inputs)) end
 
   local watched = #backward + #backward_pre > 0 and mg.is_grad_enabled()
   local grad_outputs
