@@ -555,25 +555,45 @@ end
 
 local function checked_module(value, container, position)
   if not is_module(value) then
-    error(("%s: element %s is not a module but %s"):format(container, position, value == nil and "nil" or type(value)), 4)
+    raise(("%s: element %s is not a module but %s"):format(container, position, value == nil and "nil" or type(value)))
   end
   return value
 end
 
--- Instances of containers answer negative indices, and `#`.
-local function container(name)
+-- The position that a whole number means: negative ones count from the end; one beyond the last is free. Raises for others.
+local function position_in(list, key)
+  local count = #list
+  local position = key < 0 and count + 1 + key or key
+  if key == 0 then raise(("%s: index 0 is out of range: indices start at 1 (and -1 is the last)"):format(class_name(list))) end
+  if position < 1 or position > count + 1 then
+    raise(("%s: index %d is out of range: there are %d elements"):format(class_name(list), key, count))
+  end
+  return position
+end
+
+-- Lists of modules, or of what else `check` lets pass: instances answer negative indices, and `#`.
+local function container(name, check)
   local class = new_class(name)
   local meta = class.__instances
   local index = meta.__index
   meta.__index = function(self, key)
-    if math.type(key) == "integer" and key < 0 then return rawget(self, #self + 1 + key) end
-    return index(self, key)
+    local number = type(key) == "number" and math.tointeger(key)
+    if not number then return index(self, key) end
+    return rawget(self, position_in(self, number))
+  end
+  -- Positive positions that are taken are plain writes, which do not come by here.
+  meta.__newindex = function(self, key, value)
+    local number = type(key) == "number" and math.tointeger(key)
+    if not number then return assign(self, key, value) end
+    local position = position_in(self, number)
+    if value ~= nil then check(value, name, position) end
+    if position <= #self then rawset(self, position, value) elseif value ~= nil then assign(self, position, value) end
   end
   nn[name] = class
   return class
 end
 
-local Sequential = container "Sequential"
+local Sequential = container("Sequential", checked_module)
 
 function Sequential:init(...)
   local given = table.pack(...)
@@ -591,7 +611,7 @@ function Sequential:append(module)
   return self
 end
 
-local ModuleList = container "ModuleList"
+local ModuleList = container("ModuleList", checked_module)
 
 -- The table that a container is made of.
 local function listed(list, name)
@@ -602,7 +622,7 @@ local function listed(list, name)
 end
 
 function ModuleList:init(list)
-  for i, module in ipairs(listed(list, "ModuleList")) do self[i] = checked_module(module, "ModuleList", i) end
+  for i, module in ipairs(listed(list, "ModuleList")) do self[i] = module end
 end
 
 function ModuleList:append(module)
@@ -610,7 +630,8 @@ function ModuleList:append(module)
   return self
 end
 
-local ModuleDict = container "ModuleDict"
+local ModuleDict = new_class "ModuleDict"
+nn.ModuleDict = ModuleDict
 
 function ModuleDict:init(entries)
   local names = {}
@@ -619,15 +640,14 @@ function ModuleDict:init(entries)
   for _, name in ipairs(names) do self[name] = checked_module(entries[name], "ModuleDict", name) end
 end
 
-local ParameterList = container "ParameterList"
+local ParameterList = container("ParameterList", function(value, _, position)
+  if kind_of(value) ~= "Parameter" then
+    raise(("ParameterList: element %d is not a parameter (nn.Parameter(t)) but %s"):format(position, type(value)))
+  end
+end)
 
 function ParameterList:init(list)
-  for i, parameter in ipairs(listed(list, "ParameterList")) do
-    if kind_of(parameter) ~= "Parameter" then
-      error(("ParameterList: element %d is not a parameter (nn.Parameter(t)) but %s"):format(i, type(parameter)), 3)
-    end
-    self[i] = parameter
-  end
+  for i, parameter in ipairs(listed(list, "ParameterList")) do self[i] = parameter end
 end
 
 -- What handles of Swift's modules answer to.
