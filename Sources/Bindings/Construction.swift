@@ -4,8 +4,9 @@ import LuaRuntime
 import Tensors
 
 /// The tensor of a number, a boolean, or a nested list of them: integers make int64, floats the default float type,
-/// booleans bool; all rows of one depth must be equally long.
-func tensor(from slot: Slot, dtype: DType?, _ name: String) throws -> Tensor {
+/// booleans bool; all rows of one depth must be equally long. Tensors of one element stand for numbers; `onHistory` is called
+/// for one whose gradient is lost by that: that requires grad while recording is on.
+func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Void = {}) throws -> Tensor {
   if let number = slot.scalar { return try Tensor.full([], number, dtype: dtype ?? number.ownDType) }
   if let tensor = slot.object(tensorKind) { return try tensor.detach().to(dtype ?? tensor.dtype).clone() }
   guard slot.type == .table else {
@@ -30,7 +31,10 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String) throws -> Tensor {
       throw ArgumentError("\(name): numbers and lists are mixed at one depth")
     }
     var number = element.scalar
-    if number == nil, let tensor = element.object(tensorKind), tensor.count == 1 { number = try tensor.item() }
+    if number == nil, let tensor = element.object(tensorKind), tensor.count == 1 {
+      if GradMode.isEnabled, tensor.requiresGrad { onHistory() }
+      number = try tensor.item()
+    }
     guard let number else {
       throw ArgumentError("\(name): elements must be numbers or booleans, found \(Decoder.found(element))")
     }
@@ -48,6 +52,51 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String) throws -> Tensor {
 
 /// Constructors as operations: they share decoding, options and help with everything else.
 enum Construction {
+  /// `mg.tensor(value, { dtype = …, requires_grad = … })`, for one session, which is warned once of a history that is lost.
+  static var tensor: NativeFunction {
+    var hasWarned = false
+    return native("tensor") { call in
+      guard call.count <= 2 else {
+        throw ArgumentError("tensor: takes one value and options; write mg.tensor{1, 2, 3}")
+      }
+      var dtype: DType?
+      var requiresGrad = false
+      if !call.isNil(2) {
+        guard call.type(2) == .table else {
+          throw ArgumentError("tensor: argument 2: expected options such as { dtype = \"float64\" }, got \(Decoder.found(call[2]))")
+        }
+        try call[2].forEachPair { key, value in
+          switch key.string {
+          case "dtype":
+            guard let name = value.string else {
+              throw ArgumentError("tensor: option 'dtype': expected a dtype such as \"float32\", got \(Decoder.found(value))")
+            }
+            dtype = try DType(named: name)
+          case "requires_grad":
+            guard let flag = value.boolean else {
+              throw ArgumentError("tensor: option 'requires_grad': expected true or false, got \(Decoder.found(value))")
+            }
+            requiresGrad = flag
+          default:
+            let name = key.string ?? Decoder.found(key)
+            let hint = nearest(name, ["dtype", "requires_grad"]).map { "; did you mean '\($0)'?" } ?? ""
+            throw ArgumentError("tensor: unknown option '\(name)'\(hint) (known: dtype, requires_grad)")
+          }
+        }
+      }
+      var takesValues = false
+      let result = try Bindings.tensor(from: call[1], dtype: dtype, "tensor") { takesValues = true }
+      if takesValues, !hasWarned {
+        hasWarned = true
+        call.state.warn(
+          "tensor: a tensor that requires grad was given as a number; only its value is taken, and no gradient will reach it; write mg.stack{ … } to keep its history, or detach() it first"
+        )
+      }
+      if requiresGrad { try result.setRequiresGrad(true) }
+      call.returns(tensor: result)
+    }
+  }
+
   private static let grad = Take.flag("requires_grad", default: false, namedOnly: true)
   private static let size = Take.shape("size")
 

@@ -85,6 +85,12 @@ enum Indexing {
     } else {
       throw ArgumentError("index assignment: expected a tensor, a number or a list of numbers, got \(Decoder.found(call[3]))")
     }
-    try x.setIndex(items(call[2]), value)
+    let items = try items(call[2])
+    do {
+      try x.setIndex(items, value)
+    } catch let error as TensorError where error.operation != "index" {
+      // Scripts know nothing of the operation that writes the elements.
+      throw TensorError(error.kind, "index assignment", error.facts)
+    }
   }
 }

@@ -118,39 +118,7 @@ public enum Library {
 
   private static var functions: [String: NativeFunction] {
     [
-      "tensor": native("tensor") { call in
-        guard call.count <= 2 else {
-          throw ArgumentError("tensor: takes one value and options; write mg.tensor{1, 2, 3}")
-        }
-        var dtype: DType?
-        var requiresGrad = false
-        if !call.isNil(2) {
-          guard call.type(2) == .table else {
-            throw ArgumentError("tensor: argument 2: expected options such as { dtype = \"float64\" }, got \(Decoder.found(call[2]))")
-          }
-          try call[2].forEachPair { key, value in
-            switch key.string {
-            case "dtype":
-              guard let name = value.string else {
-                throw ArgumentError("tensor: option 'dtype': expected a dtype such as \"float32\", got \(Decoder.found(value))")
-              }
-              dtype = try DType(named: name)
-            case "requires_grad":
-              guard let flag = value.boolean else {
-                throw ArgumentError("tensor: option 'requires_grad': expected true or false, got \(Decoder.found(value))")
-              }
-              requiresGrad = flag
-            default:
-              let name = key.string ?? Decoder.found(key)
-              let hint = nearest(name, ["dtype", "requires_grad"]).map { "; did you mean '\($0)'?" } ?? ""
-              throw ArgumentError("tensor: unknown option '\(name)'\(hint) (known: dtype, requires_grad)")
-            }
-          }
-        }
-        let result = try tensor(from: call[1], dtype: dtype, "tensor")
-        if requiresGrad { try result.setRequiresGrad(true) }
-        call.returns(tensor: result)
-      },
+      "tensor": Construction.tensor,
       "manual_seed": NativeFunction("manual_seed") { call in
         guard let seed = call.integer(1) else { throw ArgumentError("manual_seed: expected a whole number, got \(Decoder.found(call[1]))") }
         Tensors.manualSeed(seed)

@@ -130,9 +130,17 @@ enum Modules {
     try writer(module, value)
   }
 
-  /// What modules.lua and func.lua are built on.
+  /// What the chunks in Lua/ are built on.
   static var primitives: [String: NativeFunction] {
     [
+      // raise(message): an error at the line of the script that called into the library, however deep in it the mistake was
+      // noticed; a fixed level would have to be right on every path.
+      "raise": NativeFunction("raise") { call in throw ArgumentError(call.string(1) ?? "?") },
+      // watch_writes(tensor): from now on, written_at(tensor) is the script's line of the last write to its elements, or nil.
+      "watch_writes": NativeFunction("watch_writes") { call in call.object(1, tensorKind)?.watchWrites() },
+      "written_at": NativeFunction("written_at") { call in
+        if let line = call.object(1, tensorKind)?.lineOfLastWrite { call.returns(line) } else { call.returnsNil() }
+      },
       // own(module): names and tensors of its parameters, then of its buffers, in two lists {name, tensor, name, tensor, …}.
       "own": NativeFunction("own") { call in
         let module = try call.module("own")

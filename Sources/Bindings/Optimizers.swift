@@ -88,12 +88,13 @@ enum Optimizers {
 
   static var members: HandleMembers {
     var members = HandleMembers()
-    members.methods["step"] = NativeFunction("step") { call in
+    // What writes to tensors is `native`, so that errors about a value that was written to name the script's line.
+    members.methods["step"] = native("step") { call in
       guard let optimizer = call.unmanaged(1, optimizerKind) else { throw wrongSelf("step", call) }
       if call.type(2) == .function {
         // A closure that recomputes the loss.
         guard case .function(let closure) = try call.value(2) else { return }
-        let results = try closure.call()
+        let results = try recording(call) { try closure.call() }
         try optimizer._withUnsafeGuaranteedRef { try $0.step() }
         if let first = results.first { call.returns(first) }
         return
@@ -103,7 +104,7 @@ enum Optimizers {
       }
       try optimizer._withUnsafeGuaranteedRef { try $0.step() }
     }
-    members.methods["zero_grad"] = NativeFunction("zero_grad") { call in
+    members.methods["zero_grad"] = native("zero_grad") { call in
       guard let optimizer = call.unmanaged(1, optimizerKind) else { throw wrongSelf("zero_grad", call) }
       var setToNone = true
       if call.type(2) == .table {
@@ -139,6 +140,17 @@ enum Optimizers {
       throw ArgumentError("an optimizer has no field '\(name)'\(hint); options are those of its groups, as in opt.param_groups[1].lr")
     }
     return members
+  }
+
+  /// Runs `body`, which calls a script, with recording switched on: a step may be taken under no_grad, its loss may not.
+  private static func recording<R>(_ call: borrowing Call, _ body: () throws -> R) rethrows -> R {
+    let word = call.word
+    defer {
+      call.word = word
+      GradMode.bits = UInt32(truncatingIfNeeded: word)
+    }
+    call.word = word & ~UInt64(GradMode.noGrad)
+    return try body()
   }
 
   private static func wrongSelf(_ name: String, _ call: borrowing Call) -> ArgumentError {

@@ -7,11 +7,12 @@ import Tensors
 enum TensorMembers {
   static func members(_ operations: OperationFunctions) -> HandleMembers {
     var members = HandleMembers()
-    members.methods = operations.methods.merging(methods) { _, own in own }
-    members.getters = getters
+    let sizes = SizeLists()
+    members.methods = operations.methods.merging(methods(sizes)) { _, own in own }
+    members.getters = getters(sizes)
     members.setters = setters
     members.metamethods = OperationFunctions.operators
-    let names = Array(members.methods.keys) + Array(getters.keys)
+    let names = Array(members.methods.keys) + Array(members.getters.keys)
     members.reading = native("index") { call in
       let x = try call.tensor(1, "index")
       if let name = call.string(2), name != "..." {
@@ -34,11 +35,11 @@ enum TensorMembers {
 
   // MARK: Properties
 
-  private static var getters: [String: NativeFunction] {
+  private static func getters(_ sizes: SizeLists) -> [String: NativeFunction] {
     [
       "shape": native("shape") { call in
         let x = try call.tensor(1, "shape")
-        call.returns(sizes: x.shape.array)
+        try sizes.returns(x.shape.array, &call)
       },
       "dtype": native("dtype") { call in call.returns(try call.tensor(1, "dtype").dtype.description) },
       "ndim": native("ndim") { call in call.returns(try call.tensor(1, "ndim").rank) },
@@ -84,7 +85,15 @@ enum TensorMembers {
         guard let flag = call.boolean(3) else {
           throw ArgumentError("requires_grad: expected true or false, got \(Decoder.found(call[3]))")
         }
-        try call.tensor(1, "requires_grad").setRequiresGrad(flag)
+        let x = try call.tensor(1, "requires_grad")
+        // The method takes true where it holds already; an assignment to what was computed is a mistake, as in PyTorch.
+        if let node = withNoGrad({ x.gradNode }) {
+          throw TensorError(
+            .autograd, "requires_grad",
+            "only a leaf tensor's flag can be assigned, but this one was computed by \(node.name); use detach() for a leaf that shares its values"
+          )
+        }
+        try x.setRequiresGrad(flag)
       },
       "grad": native("grad") { call in
         let x = try call.tensor(1, "grad")
@@ -121,7 +130,7 @@ enum TensorMembers {
     return (name, function)
   }
 
-  private static var methods: [String: NativeFunction] {
+  private static func methods(_ sizes: SizeLists) -> [String: NativeFunction] {
     Dictionary(
       uniqueKeysWithValues: [
         method("item") { call, x in call.returns(scalar: try x.item()) },
@@ -133,7 +142,7 @@ enum TensorMembers {
         method("nelement") { call, x in call.returns(x.count) },
         method("dim") { call, x in call.returns(x.rank) },
         method("size", 1) { call, x in
-          if call.isNil(2) { return call.returns(sizes: x.shape.array) }
+          if call.isNil(2) { return try sizes.returns(x.shape.array, &call) }
           guard let dimension = call.integer(2) else {
             throw ArgumentError("size: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
           }
@@ -142,7 +151,7 @@ enum TensorMembers {
           call.returns(x.shape[axis])
         },
         method("stride", 1) { call, x in
-          if call.isNil(2) { return call.returns(sizes: x.layout.strideArray) }
+          if call.isNil(2) { return try sizes.returns(x.layout.strideArray, &call) }
           guard let dimension = call.integer(2), x.rank > 0 else {
             throw ArgumentError("stride: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
           }

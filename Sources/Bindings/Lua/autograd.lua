@@ -1,9 +1,14 @@
 -- Autograd's part that is better said in Lua: custom functions, checkpointing, scopes as functions, drawings.
 
 local native, mg = ...
+-- Scripts may give these names other values. `io` and `os` are read when they are needed: a session may have taken them away.
+local getmetatable, ipairs, next, pairs, pcall, rawget, rawset, setmetatable, tostring, type =
+  getmetatable, ipairs, next, pairs, pcall, rawget, rawset, setmetatable, tostring, type
+local assert, error, math, table = assert, error, math, table
 local autograd = mg.autograd
 local no_grad = mg.no_grad
-local kind_of, identity, record_function = native.kind_of, native.identity, native.record_function
+local kind_of, identity, record_function, nearest, raise =
+  native.kind_of, native.identity, native.record_function, native.nearest, native.raise
 
 local function is_tensor(value)
   local kind = kind_of(value)
@@ -99,6 +104,41 @@ Example:
   print(x:why(loss))   -- … (a dead ReLU)
 ]=]
 
+--[=[ mg.nn.Module.register_forward_pre_hook(module, f)
+
+Written net:register_forward_pre_hook(f): calls f(module, inputs) before each call of the module, with its arguments as a list.
+What f returns, if anything, takes their place: a list, or a value that becomes the only argument. A table with named fields
+is such a value, not a list. Returns a handle: handle:remove() takes the hook away.
+
+Example:
+  local layer = mg.nn.Identity()
+  layer:register_forward_pre_hook(function(module, inputs) return { inputs[1] * 2 } end)
+  print(layer(mg.ones(2)))   -- tensor([2., 2.])
+]=]
+
+--[=[ mg.nn.Module.register_forward_hook(module, f)
+
+Written net:register_forward_hook(f): calls f(module, inputs, output) after each call of the module, with its arguments as a list
+and its results, of which there may be several. What f returns, if anything, takes the results' place. Returns a handle:
+handle:remove() takes the hook away.
+
+Example:
+  local layer = mg.nn.Linear(2, 3)
+  layer:register_forward_hook(function(module, inputs, output) print(inputs[1].shape, output.shape) end)
+  layer(mg.ones(1, 2))   -- {1, 2}   {1, 3}
+]=]
+
+--[=[ x:size([dim])
+
+The size of a dimension; without one, those of all dimensions as a list, which the field x.shape is too. The list prints as
+{2, 3}, and x.shape == y.shape compares the numbers. It is the caller's own: writing to it does nothing to x.
+
+Example:
+  local x = mg.zeros(2, 3)
+  print(x.shape, #x.shape, x.shape[2])   -- {2, 3}   2   3
+  local y = mg.ones(x.shape)
+]=]
+
 --[=[ x:free()
 
 Releases x's elements now rather than when the collector comes by. Using x afterwards raises, and so does a backward that needs it.
@@ -123,41 +163,67 @@ Example:
 
 -- What forward and backward share. Tensors that backward needs go through save_for_backward, which checks that nobody
 -- writes to them and frees them with the graph; a result kept as a plain field of ctx would keep its own graph alive.
-local Context = {}
-Context.__index = Context
-Context.__name = "Context"
+local Context, methods = { __name = "Context" }, {}
+
+local method_names = {
+  "save_for_backward", "saved_tensors", "mark_dirty", "mark_non_differentiable", "set_materialize_grads", "needs_input_grad",
+}
+
+-- Fields of the script's own are plain ones and nil until they are assigned; a name that is nearly one of ours is a mistake.
+function Context.__index(_, key)
+  local method = methods[key]
+  if method ~= nil or type(key) ~= "string" or key:sub(1, 2) == "__" then return method end
+  local hint = nearest(key, method_names)
+  if hint then raise(("ctx has no field or method '%s'; did you mean '%s'?"):format(key, hint)) end
+end
+
+local function check_self(ctx, name)
+  if getmetatable(ctx) ~= Context then
+    raise(("%s: called on %s instead of ctx; methods are called with ':', not '.': ctx:%s(…)"):format(name, typed(ctx), name))
+  end
+end
 
 local function tensors_only(what, ...)
   local list = table.pack(...)
   for i = 1, list.n do
-    if not is_tensor(list[i]) then error(("%s: argument %d: expected a tensor, got %s"):format(what, i, typed(list[i])), 3) end
+    if not is_tensor(list[i]) then raise(("%s: argument %d: expected a tensor, got %s"):format(what, i, typed(list[i]))) end
   end
   return list
 end
 
-function Context:save_for_backward(...)
+function methods.save_for_backward(ctx, ...)
+  check_self(ctx, "save_for_backward")
   local list = table.pack(...)
   for i = 1, list.n do
     if list[i] ~= nil and not is_tensor(list[i]) then
-      error(("save_for_backward: argument %d: expected a tensor or nil, got %s; keep other values as fields of ctx")
-        :format(i, typed(list[i])), 2)
+      raise(("save_for_backward: argument %d: expected a tensor or nil, got %s; keep other values as fields of ctx")
+        :format(i, typed(list[i])))
     end
   end
-  self.__saving = list
+  ctx.__saving = list
 end
 
-function Context:saved_tensors()
-  local saved = rawget(self, "__saved")
-  if not saved then error("saved_tensors: the saved tensors are there only while backward runs", 2) end
+function methods.saved_tensors(ctx)
+  check_self(ctx, "saved_tensors")
+  local saved = ctx.__saved
+  if not saved then raise "saved_tensors: the saved tensors are there only while backward runs" end
   return table.unpack(saved, 1, saved.n)
 end
 
-function Context:mark_dirty(...) self.__dirty = tensors_only("mark_dirty", ...) end
-function Context:mark_non_differentiable(...) self.__constant = tensors_only("mark_non_differentiable", ...) end
+function methods.mark_dirty(ctx, ...)
+  check_self(ctx, "mark_dirty")
+  ctx.__dirty = tensors_only("mark_dirty", ...)
+end
 
-function Context:set_materialize_grads(flag)
-  if type(flag) ~= "boolean" then error("set_materialize_grads: expected true or false, got " .. typed(flag), 2) end
-  self.__materializes = flag
+function methods.mark_non_differentiable(ctx, ...)
+  check_self(ctx, "mark_non_differentiable")
+  ctx.__constant = tensors_only("mark_non_differentiable", ...)
+end
+
+function methods.set_materialize_grads(ctx, flag)
+  check_self(ctx, "set_materialize_grads")
+  if type(flag) ~= "boolean" then raise("set_materialize_grads: expected true or false, got " .. typed(flag)) end
+  ctx.__materializes = flag
 end
 
 local function contains(list, tensor)
@@ -173,7 +239,7 @@ local function gradient_of(name, definition, ctx, arity, positions, places)
   local is_tensor_argument = {}
   for _, position in ipairs(positions) do is_tensor_argument[position] = true end
   return function(saved, ...)
-    if not definition.backward then error(name .. " has no backward, so nothing that needs a gradient can go through it", 0) end
+    if not definition.backward then raise(name .. " has no backward, so nothing that needs a gradient can go through it") end
     local unpacked = { n = places.n }
     for i = 1, places.n do unpacked[i] = saved[places[i]] end
     local outer = rawget(ctx, "__saved")  -- of a run through this node that this one is inside of
@@ -184,20 +250,20 @@ local function gradient_of(name, definition, ctx, arity, positions, places)
     local count = gradients.n - 1
     for i = count, arity + 1, -1 do
       if gradients[i + 1] ~= nil then
-        error(("%s: backward returned %d gradients, but forward took %d arguments"):format(name, i, arity), 0)
+        raise(("%s: backward returned %d gradients, but forward took %d arguments"):format(name, i, arity))
       end
     end
     if count < arity then
-      error(("%s: backward returned %d gradient%s, but forward took %d argument%s (return nil for one that needs none)"):format(
-        name, count, count == 1 and "" or "s", arity, arity == 1 and "" or "s"), 0)
+      raise(("%s: backward returned %d gradient%s, but forward took %d argument%s (return nil for one that needs none)"):format(
+        name, count, count == 1 and "" or "s", arity, arity == 1 and "" or "s"))
     end
     for i = 1, arity do
       local gradient = gradients[i + 1]
       if gradient ~= nil and not is_tensor(gradient) then
-        error(("%s: backward returned %s as gradient %d, expected a tensor or nil"):format(name, typed(gradient), i), 0)
+        raise(("%s: backward returned %s as gradient %d, expected a tensor or nil"):format(name, typed(gradient), i))
       end
       if gradient ~= nil and not is_tensor_argument[i] then
-        error(("%s: backward returned a gradient for argument %d, which is not a tensor"):format(name, i), 0)
+        raise(("%s: backward returned a gradient for argument %d, which is not a tensor"):format(name, i))
       end
     end
     local list = {}
@@ -234,9 +300,10 @@ local function apply(name, definition, ...)
         or contains(ctx.__constant, results[i]) and "constant" or "differentiable"
     end
   end
-  for i = 1, ctx.__dirty and ctx.__dirty.n or 0 do
-    if not contains(outputs, ctx.__dirty[i]) then
-      error(("%s: tensor %d that was marked dirty is not among the results of forward"):format(name, i), 3)
+  local dirty = ctx.__dirty or { n = 0 }
+  for i = 1, dirty.n do
+    if not contains(outputs, dirty[i]) then
+      raise(("%s: mark_dirty: tensor %d that was marked dirty is not among the results of forward"):format(name, i))
     end
   end
   local saving = rawget(ctx, "__saving") or { n = 0 }
@@ -250,9 +317,8 @@ local function apply(name, definition, ...)
   ctx.__saving, ctx.__dirty, ctx.__constant = nil, nil, nil  -- ctx must not keep results: see above
 
   local backward = gradient_of(name, definition, ctx, arguments.n, positions, places)
-  local ok, recorded = pcall(record_function, name .. "Backward", inputs, outputs, roles, saved, backward,
-    ctx.__materializes ~= false, definition.once_differentiable == true)
-  if not ok then error(recorded, 3) end
+  local recorded = record_function(name .. "Backward", inputs, outputs, roles, saved, backward, ctx.__materializes ~= false,
+    definition.once_differentiable == true)
   for i, number in ipairs(numbers) do results[number] = recorded[i] end
   return table.unpack(results, 1, results.n)
 end
@@ -287,21 +353,21 @@ Example:
 ]=]
 function autograd.Function(name, definition)
   if type(name) ~= "string" then
-    error("Function: argument 1: expected a name, as in  autograd.Function(\"Square\", { forward = …, backward = … })", 2)
+    raise("Function: argument 1: expected a name, as in  autograd.Function(\"Square\", { forward = …, backward = … })")
   end
   if type(definition) ~= "table" then
-    error("Function: argument 2: expected a table with forward and backward, got " .. typed(definition), 2)
+    raise("Function: argument 2: expected a table with forward and backward, got " .. typed(definition))
   end
   for key, value in pairs(definition) do
     local expected = known[key]
     if not expected then
-      local hint = native.nearest(tostring(key), { "forward", "backward", "once_differentiable" })
-      error(("Function: unknown field '%s'%s (known: forward, backward, once_differentiable)"):format(
-        tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
+      local hint = nearest(tostring(key), { "forward", "backward", "once_differentiable" })
+      raise(("Function: unknown field '%s'%s (known: forward, backward, once_differentiable)"):format(
+        tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""))
     end
-    if type(value) ~= expected then error(("Function: field '%s': expected a %s, got %s"):format(key, expected, typed(value)), 2) end
+    if type(value) ~= expected then raise(("Function: field '%s': expected a %s, got %s"):format(key, expected, typed(value))) end
   end
-  if not definition.forward then error("Function: " .. name .. " needs a field 'forward'", 2) end
+  if not definition.forward then raise("Function: " .. name .. " needs a field 'forward'") end
   -- Callable from Lua without a C function between, so that forward may yield.
   return setmetatable({ name = name }, {
     __call = function(_, ...) return apply(name, definition, ...) end,
@@ -327,14 +393,14 @@ Example:
 local detect_anomaly = autograd.detect_anomaly
 function autograd.detect_anomaly(f, ...)
   if f == nil then return detect_anomaly() end
-  if type(f) ~= "function" then error("detect_anomaly: expected a function to run, or nothing, got " .. typed(f), 2) end
+  if type(f) ~= "function" then raise("detect_anomaly: expected a function to run, or nothing, got " .. typed(f)) end
   local _ <close> = detect_anomaly()
   return f(...)
 end
 
 local set_detect_anomaly = autograd.set_detect_anomaly
 function autograd.set_detect_anomaly(flag, f, ...)
-  if type(flag) ~= "boolean" then error("set_detect_anomaly: expected true or false, got " .. typed(flag), 2) end
+  if type(flag) ~= "boolean" then raise("set_detect_anomaly: expected true or false, got " .. typed(flag)) end
   if type(f) ~= "function" then return set_detect_anomaly(flag) end
   local _ <close> = set_detect_anomaly(flag)
   return f(...)
@@ -357,12 +423,12 @@ local saved_tensors_hooks = autograd.saved_tensors_hooks
 function autograd.saved_tensors_hooks(pack, unpack, f, ...)
   for i, hook in ipairs { pack or false, unpack or false } do
     if type(hook) ~= "function" then
-      error(("saved_tensors_hooks: argument %d: expected a function, got %s"):format(i, typed(hook or nil)), 2)
+      raise(("saved_tensors_hooks: argument %d: expected a function, got %s"):format(i, typed(hook or nil)))
     end
   end
   if f == nil then return saved_tensors_hooks(pack, unpack) end
   if not callable(f) then
-    error("saved_tensors_hooks: argument 3: expected a function to run, or nothing, got " .. typed(f), 2)
+    raise("saved_tensors_hooks: argument 3: expected a function to run, or nothing, got " .. typed(f))
   end
   local _ <close> = saved_tensors_hooks(pack, unpack)
   return f(...)
@@ -382,7 +448,7 @@ Example:
 -- The hooks put a number in the place of each value that f's operations save; the first one asked for computes them all.
 function mg.checkpoint(f, ...)
   if not callable(f) then
-    error("checkpoint: argument 1: expected a function or a module, got " .. typed(f), 2)
+    raise("checkpoint: argument 1: expected a function or a module, got " .. typed(f))
   end
   local arguments = table.pack(...)
   local random = native.random_state()
@@ -392,8 +458,9 @@ function mg.checkpoint(f, ...)
   local function again()
     for i, version in pairs(versions) do
       if arguments[i]._version ~= version then
-        error(("checkpoint: argument %d of shape [%s] was written to after the function's first run, so that backward cannot "
-          .. "run it again; clone() it first"):format(i, table.concat(arguments[i].shape, ", ")), 0)
+        local line = native.written_at(arguments[i])
+        raise(("checkpoint: argument %d of shape [%s] was written to after the function's first run%s, so that backward cannot "
+          .. "run it again; clone() it first"):format(i, table.concat(arguments[i].shape, ", "), line and ", last at " .. line or ""))
       end
     end
     local before = native.random_state()
@@ -411,8 +478,8 @@ function mg.checkpoint(f, ...)
     if not ok then error(message, 0) end
     -- A backward inside of f asks before f has saved all that it will.
     if finished and #list ~= count then
-      error(("checkpoint: the function saved %d values the first time and %d when it was run again; it must do the same twice")
-        :format(count, #list), 0)
+      raise(("checkpoint: the function saved %d values the first time and %d when it was run again; it must do the same twice")
+        :format(count, #list))
     end
     return list
   end
@@ -434,7 +501,10 @@ function mg.checkpoint(f, ...)
   local results = table.pack(f(table.unpack(arguments, 1, arguments.n)))
   finished = true
   for i = 1, arguments.n do
-    if is_tensor(arguments[i]) then versions[i] = arguments[i]._version end
+    if is_tensor(arguments[i]) then
+      versions[i] = arguments[i]._version
+      native.watch_writes(arguments[i])
+    end
   end
   return table.unpack(results, 1, results.n)
 end
@@ -451,7 +521,7 @@ local function named(names)
       labels[#labels + 1], tensors[#tensors + 1] = tostring(name), value
     elseif value ~= nil then
       local ok, parameters = pcall(function() return value:named_parameters() end)
-      if not ok then error(("graph: names: '%s' is neither a tensor nor a module but %s"):format(tostring(name), typed(value)), 4) end
+      if not ok then raise(("graph: names: '%s' is neither a tensor nor a module but %s"):format(tostring(name), typed(value))) end
       for parameter, tensor in parameters do add(tostring(name) .. "." .. parameter, tensor) end
     end
   end
@@ -478,7 +548,7 @@ local function svg(dot)
   os.remove(source)
   os.remove(picture)
   if not ok then
-    error("graph: drawing an SVG needs graphviz, whose program 'dot' was not found or failed; format = \"dot\" needs nothing", 3)
+    raise("graph: drawing an SVG needs graphviz, whose program 'dot' was not found or failed; format = \"dot\" needs nothing")
   end
   return result
 end
@@ -498,35 +568,35 @@ Example:
   print(mg.graph(a * b, { names = { a = a, b = b } }))
 ]=]
 function mg.graph(root, options)
-  if not is_tensor(root) then error("graph: argument 1: expected a tensor, got " .. typed(root), 2) end
-  if options ~= nil and type(options) ~= "table" then error("graph: argument 2: expected options, got " .. typed(options), 2) end
+  if not is_tensor(root) then raise("graph: argument 1: expected a tensor, got " .. typed(root)) end
+  if options ~= nil and type(options) ~= "table" then raise("graph: argument 2: expected options, got " .. typed(options)) end
   options = options or {}
   for key, value in pairs(options) do
     if not graph_options[key] then
-      local hint = native.nearest(tostring(key), { "format", "file", "names", "max_nodes" })
-      error(("graph: unknown option '%s'%s (known: format, file, names, max_nodes)"):format(
-        tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
+      local hint = nearest(tostring(key), { "format", "file", "names", "max_nodes" })
+      raise(("graph: unknown option '%s'%s (known: format, file, names, max_nodes)"):format(
+        tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""))
     end
     if type(value) ~= graph_options[key] then
-      error(("graph: option '%s': expected a %s, got %s"):format(key, graph_options[key], typed(value)), 2)
+      raise(("graph: option '%s': expected a %s, got %s"):format(key, graph_options[key], typed(value)))
     end
   end
   -- A file's name tells the format where nothing else does.
   local format = options.format or options.file and (options.file:match "%.(svg)$" or options.file:match "%.(dot)$") or "text"
   if format ~= "text" and format ~= "dot" and format ~= "svg" then
-    error(("graph: option 'format': expected \"text\", \"dot\" or \"svg\", got %q"):format(format), 2)
+    raise(("graph: option 'format': expected \"text\", \"dot\" or \"svg\", got %q"):format(format))
   end
   if (format == "svg" or options.file) and not (io and os) then
-    error("graph: this session lends scripts no files; without 'file', the formats \"text\" and \"dot\" need none", 2)
+    raise("graph: this session lends scripts no files; without 'file', the formats \"text\" and \"dot\" need none")
   end
   local labels, tensors = named(options.names)
   local limit = math.tointeger(options.max_nodes or 200)
-  if not limit or limit < 1 then error("graph: option 'max_nodes': expected a count, got " .. tostring(options.max_nodes), 2) end
+  if not limit or limit < 1 then raise("graph: option 'max_nodes': expected a count, got " .. tostring(options.max_nodes)) end
   local text = native.draw(root, labels, tensors, format == "text" and "text" or "dot", limit)
   if format == "svg" then text = svg(text) end
   if options.file then
     local file, message = io.open(options.file, "w")
-    if not file then error("graph: cannot write " .. message, 2) end
+    if not file then raise("graph: cannot write " .. message) end
     file:write(text, text:sub(-1) == "\n" and "" or "\n")
     file:close()
   end

@@ -5,6 +5,10 @@
 -- results keep a history only if f reached something that requires grad besides them, which is looked up in the graph.
 
 local native, mg, nn, shared = ...
+-- Scripts may give these names other values.
+local getmetatable, ipairs, next, pairs, pcall, rawget, rawset, setmetatable, tostring, type =
+  getmetatable, ipairs, next, pairs, pcall, rawget, rawset, setmetatable, tostring, type
+local math, table = math, table
 local raise, found, shape_text, options, callable = shared.raise, shared.found, shared.shape_text, shared.options, shared.callable
 local is_tensor, identity, kind_of = mg.is_tensor, native.identity, native.kind_of
 local gradients = shared.gradients

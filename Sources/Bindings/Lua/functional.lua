@@ -5,20 +5,17 @@
 -- The chunk returns what gradcheck.lua and func.lua share with it.
 
 local native, mg = ...
+-- Scripts may give these names other values.
+local getmetatable, ipairs, next, pairs, select, tostring, type = getmetatable, ipairs, next, pairs, select, tostring, type
+local table = table
 local is_tensor, nearest = mg.is_tensor, native.nearest
 
 -- Arguments and errors -------------------------------------------------------------------------------------------
 
--- Raises at the line of the script that called into the library, however deep in it the mistake was noticed: a fixed
--- level would have to be right on every path.
+-- Raises at the line of the script that called into the library, however deep in it the mistake was noticed.
 local function raise(message, ...)
   if select("#", ...) > 0 then message = message:format(...) end
-  local level, place = 2, nil
-  repeat
-    level = level + 1
-    place = select(2, pcall(error, "", level))
-  until not place:find "^moongrad%."
-  error(place .. message, 0)
+  native.raise(message)
 end
 
 local function shape_text(tensor) return ("[%s]"):format(table.concat(tensor.shape, ", ")) end

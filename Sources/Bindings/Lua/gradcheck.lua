@@ -2,6 +2,9 @@
 -- element of the inputs a little. The checks and their tolerances are PyTorch's, with every index counted from 1.
 
 local native, mg, _, shared = ...
+-- Scripts may give these names other values. `warn` is read when it is needed, since mg.catch_warnings puts another in its place.
+local ipairs, pcall, select, setmetatable, tostring, type = ipairs, pcall, select, setmetatable, tostring, type
+local table = table
 local raise, found, shape_text, options = shared.raise, shared.found, shared.shape_text, shared.options
 local is_tensor = mg.is_tensor
 local grad = shared.grad

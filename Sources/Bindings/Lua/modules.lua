@@ -5,8 +5,12 @@
 -- checkpoints. Modules that Swift implements are handles; the functions here treat both alike.
 
 local native, mg, nn = ...
-local own, kind_of, identity, module_kind, nearest =
-  native.own, native.kind_of, native.identity, native.module_kind, native.nearest
+-- Scripts may give these names other values.
+local getmetatable, ipairs, pairs, rawget, rawset, select, setmetatable, tostring, type =
+  getmetatable, ipairs, pairs, rawget, rawset, select, setmetatable, tostring, type
+local math, table = math, table
+local own, kind_of, identity, module_kind, nearest, raise =
+  native.own, native.kind_of, native.identity, native.module_kind, native.nearest, native.raise
 
 local order = setmetatable({}, { __mode = "k" })   -- instance → names in order of first assignment
 local known_names = setmetatable({}, { __mode = "k" })  -- instance → set of those names
@@ -37,8 +41,8 @@ local function missing(self, key, class)
     methods = meta and meta.__index
   end
   local hint = nearest(tostring(key), known)
-  error(("field '%s' of %s does not exist%s"):format(tostring(key), class.__name,
-    hint and ("; did you mean '%s'?"):format(hint) or ""), 3)
+  raise(("field '%s' of %s does not exist%s"):format(tostring(key), class.__name,
+    hint and ("; did you mean '%s'?"):format(hint) or ""))
 end
 
 local function assign(self, key, value)
@@ -94,7 +98,7 @@ end
 -- What a backward hook returned in the place of gradients: a list, or a tensor where there is one.
 local function replaced_by(hook_result, gradients, what, module)
   if hook_result == nil then return gradients end
-  local function refuse(message, ...) error(("%s of %s: "):format(what, class_name(module)) .. message:format(...), 0) end
+  local function refuse(message, ...) raise(("%s of %s: "):format(what, class_name(module)) .. message:format(...)) end
   if gradients.n == 1 and kind_of(hook_result) then hook_result = { hook_result } end
   if type(hook_result) ~= "table" then
     refuse("expected a list of %d gradient%s, got a %s", gradients.n, gradients.n == 1 and "" or "s", type(hook_result))
@@ -127,15 +131,33 @@ local function any_requires_grad(values)
   return false
 end
 
+-- Whether a value is a list, rather than a module, an option table or what else tables are used for.
+local function is_list(value)
+  if type(value) ~= "table" or getmetatable(value) ~= nil then return false end
+  for key in pairs(value) do
+    if math.type(key) ~= "integer" and key ~= "n" then return false end
+  end
+  return true
+end
+
+-- The inputs after a forward pre-hook that returned something: a list of other ones, or the only one.
+local function inputs_after(module, inputs, ...)
+  local count, new = select("#", ...), ...
+  if count > 1 then
+    raise(("forward pre-hook of %s: a hook returned %d values; other inputs are returned as one list"):format(
+      class_name(module), count))
+  end
+  if new == nil then return inputs end
+  if not is_list(new) then return { new, n = 1 } end
+  return table.pack(table.unpack(new, 1, math.tointeger(new.n) or #new))
+end
+
 -- A call of a module that has hooks: forward-pre, forward, forward hooks; the gates of the backward hooks around them,
 -- which will run those that are registered now.
 local function run_hooks(self, set, forward, ...)
   local inputs = table.pack(...)
   local backward, backward_pre = settled(set.backward), settled(set.backward_pre)
-  for _, hook in ipairs(settled(set.pre)) do
-    local changed = table.pack(hook.body(self, table.unpack(inputs, 1, inputs.n)))
-    if changed.n > 0 and changed[1] ~= nil then inputs = changed end
-  end
+  for _, hook in ipairs(settled(set.pre)) do inputs = inputs_after(self, inputs, hook.body(self, inputs)) end
 
   local watched = #backward + #backward_pre > 0 and mg.is_grad_enabled()
   local grad_outputs
@@ -165,7 +187,7 @@ local function run_hooks(self, set, forward, ...)
         local replaced = finish({ n = inputs.n })
         for i = 1, replaced.n do
           if replaced[i] ~= nil then
-            error(("full backward hook of %s: a hook returned a gradient, but no input requires grad"):format(class_name(self)), 0)
+            raise(("full backward hook of %s: a hook returned a gradient, but no input requires grad"):format(class_name(self)))
           end
         end
       end
@@ -205,7 +227,7 @@ end
 
 local function new_class(name, base)
   if type(name) ~= "string" then
-    error("nn.Module: expected a name for the class, as in  local Net = nn.Module \"Net\"", 2)
+    raise("nn.Module: expected a name for the class, as in  local Net = nn.Module \"Net\"")
   end
   local class = { __name = name }
   class.__instances = instance_metatable(class)
@@ -220,7 +242,7 @@ setmetatable(Module, { __call = function(_, name, base) return new_class(name, b
 nn.Module = Module
 
 function Module.forward(self)
-  error(("%s has no forward: define  function %s:forward(x) … end"):format(class_name(self), class_name(self)), 3)
+  raise(("%s has no forward: define  function %s:forward(x) … end"):format(class_name(self), class_name(self)))
 end
 
 -- Own contents ---------------------------------------------------------------------------------------------------
@@ -340,15 +362,15 @@ function Module.children(self) return iterable(values(Module.named_children(self
 -- Names can be added to instances of scripts' own classes; `what` is the caller.
 local function own_class(self, name, what)
   if not is_script_module(self) then
-    error(("%s: %s takes no more fields; define a class of your own with nn.Module"):format(what, class_name(self)), 3)
+    raise(("%s: %s takes no more fields; define a class of your own with nn.Module"):format(what, class_name(self)))
   end
-  if type(name) ~= "string" then error(("%s: argument 1: expected a name, got %s"):format(what, type(name)), 3) end
+  if type(name) ~= "string" then raise(("%s: argument 1: expected a name, got %s"):format(what, type(name))) end
 end
 
 function Module.register_buffer(self, name, tensor)
   own_class(self, name, "register_buffer")
   if tensor ~= nil and not kind_of(tensor) then
-    error(("register_buffer: argument 2: expected a tensor, got %s"):format(type(tensor)), 2)
+    raise(("register_buffer: argument 2: expected a tensor, got %s"):format(type(tensor)))
   end
   local registered = rawget(self, "__buffers")
   if not registered then
@@ -362,7 +384,7 @@ end
 function Module.register_parameter(self, name, parameter)
   own_class(self, name, "register_parameter")
   if parameter ~= nil and kind_of(parameter) ~= "Parameter" then
-    error("register_parameter: argument 2: expected a parameter (nn.Parameter(t)), got " .. type(parameter), 2)
+    raise("register_parameter: argument 2: expected a parameter (nn.Parameter(t)), got " .. type(parameter))
   end
   self[name] = parameter
 end
@@ -370,7 +392,7 @@ end
 function Module.add_module(self, name, module)
   own_class(self, name, "add_module")
   if module ~= nil and not is_module(module) then
-    error("add_module: argument 2: expected a module, got " .. type(module), 2)
+    raise("add_module: argument 2: expected a module, got " .. type(module))
   end
   self[name] = module
 end
@@ -379,7 +401,7 @@ end
 
 function Module.train(self, mode)
   if mode == nil then mode = true end
-  if type(mode) ~= "boolean" then error("train: expected true or false, got " .. type(mode), 2) end
+  if type(mode) ~= "boolean" then raise("train: expected true or false, got " .. type(mode)) end
   walk(self, "", function(_, module)
     if is_script_module(module) then rawset(module, "training", mode) else module.training = mode end
   end)
@@ -405,7 +427,7 @@ function Module.requires_grad_(self, required)
 end
 
 function Module.apply(self, visit)
-  if type(visit) ~= "function" then error("apply: expected a function, got " .. type(visit), 2) end
+  if type(visit) ~= "function" then raise("apply: expected a function, got " .. type(visit)) end
   children_of(self, function(_, child) Module.apply(child, visit) end)
   visit(self)
   return self
@@ -414,8 +436,7 @@ end
 function Module.to(self, dtype)
   for _, buffers in ipairs { false, true } do
     for _, entry in ipairs(named_tensors(self, buffers)) do
-      local ok, message = pcall(native.convert, entry[2], dtype)
-      if not ok then error(message, 2) end
+      native.convert(entry[2], dtype)
     end
   end
   return self
@@ -448,7 +469,7 @@ function Module.state_dict(self)
 end
 
 function Module.load_state_dict(self, state, options)
-  if type(state) ~= "table" then error("load_state_dict: expected a table of tensors, got " .. type(state), 2) end
+  if type(state) ~= "table" then raise("load_state_dict: expected a table of tensors, got " .. type(state)) end
   local strict = not (type(options) == "table" and options.strict == false)
   local mine, missing_keys, unexpected_keys, problems = {}, {}, {}, {}
   for name, tensor in pairs(Module.state_dict(self)) do
@@ -470,7 +491,7 @@ function Module.load_state_dict(self, state, options)
   if strict and #missing_keys > 0 then table.insert(problems, 1, "missing " .. table.concat(missing_keys, ", ")) end
   if strict and #unexpected_keys > 0 then problems[#problems + 1] = "unexpected " .. table.concat(unexpected_keys, ", ") end
   if #problems > 0 then
-    error(("load_state_dict: %s does not fit: %s"):format(class_name(self), table.concat(problems, "; ")), 2)
+    raise(("load_state_dict: %s does not fit: %s"):format(class_name(self), table.concat(problems, "; ")))
   end
   mg.no_grad(function()
     for name, tensor in pairs(mine) do
@@ -493,7 +514,7 @@ local function set_hooks(module, set)
 end
 
 local function add_hook(self, where, what, body)
-  if type(body) ~= "function" then error(("%s: expected a function, got %s"):format(what, type(body)), 3) end
+  if type(body) ~= "function" then raise(("%s: expected a function, got %s"):format(what, type(body))) end
   local set = hooks_of(self)
   if not set then
     set = { pre = {}, post = {}, backward = {}, backward_pre = {} }
@@ -534,25 +555,45 @@ end
 
 local function checked_module(value, container, position)
   if not is_module(value) then
-    error(("%s: element %s is not a module but %s"):format(container, position, value == nil and "nil" or type(value)), 4)
+    raise(("%s: element %s is not a module but %s"):format(container, position, value == nil and "nil" or type(value)))
   end
   return value
 end
 
--- Instances of containers answer negative indices, and `#`.
-local function container(name)
+-- The position that a whole number means: negative ones count from the end; one beyond the last is free. Raises for others.
+local function position_in(list, key)
+  local count = #list
+  local position = key < 0 and count + 1 + key or key
+  if key == 0 then raise(("%s: index 0 is out of range: indices start at 1 (and -1 is the last)"):format(class_name(list))) end
+  if position < 1 or position > count + 1 then
+    raise(("%s: index %d is out of range: there are %d elements"):format(class_name(list), key, count))
+  end
+  return position
+end
+
+-- Lists of modules, or of what else `check` lets pass: instances answer negative indices, and `#`.
+local function container(name, check)
   local class = new_class(name)
   local meta = class.__instances
   local index = meta.__index
   meta.__index = function(self, key)
-    if math.type(key) == "integer" and key < 0 then return rawget(self, #self + 1 + key) end
-    return index(self, key)
+    local number = type(key) == "number" and math.tointeger(key)
+    if not number then return index(self, key) end
+    return rawget(self, position_in(self, number))
+  end
+  -- Positive positions that are taken are plain writes, which do not come by here.
+  meta.__newindex = function(self, key, value)
+    local number = type(key) == "number" and math.tointeger(key)
+    if not number then return assign(self, key, value) end
+    local position = position_in(self, number)
+    if value ~= nil then check(value, name, position) end
+    if position <= #self then rawset(self, position, value) elseif value ~= nil then assign(self, position, value) end
   end
   nn[name] = class
   return class
 end
 
-local Sequential = container "Sequential"
+local Sequential = container("Sequential", checked_module)
 
 function Sequential:init(...)
   local given = table.pack(...)
@@ -570,18 +611,18 @@ function Sequential:append(module)
   return self
 end
 
-local ModuleList = container "ModuleList"
+local ModuleList = container("ModuleList", checked_module)
 
 -- The table that a container is made of.
 local function listed(list, name)
   if list ~= nil and (type(list) ~= "table" or is_module(list)) then
-    error(("%s: expected a list, got %s"):format(name, is_module(list) and "a module" or type(list)), 4)
+    raise(("%s: expected a list, got %s"):format(name, is_module(list) and "a module" or type(list)))
   end
   return list or {}
 end
 
 function ModuleList:init(list)
-  for i, module in ipairs(listed(list, "ModuleList")) do self[i] = checked_module(module, "ModuleList", i) end
+  for i, module in ipairs(listed(list, "ModuleList")) do self[i] = module end
 end
 
 function ModuleList:append(module)
@@ -589,7 +630,8 @@ function ModuleList:append(module)
   return self
 end
 
-local ModuleDict = container "ModuleDict"
+local ModuleDict = new_class "ModuleDict"
+nn.ModuleDict = ModuleDict
 
 function ModuleDict:init(entries)
   local names = {}
@@ -598,15 +640,14 @@ function ModuleDict:init(entries)
   for _, name in ipairs(names) do self[name] = checked_module(entries[name], "ModuleDict", name) end
 end
 
-local ParameterList = container "ParameterList"
+local ParameterList = container("ParameterList", function(value, _, position)
+  if kind_of(value) ~= "Parameter" then
+    raise(("ParameterList: element %d is not a parameter (nn.Parameter(t)) but %s"):format(position, type(value)))
+  end
+end)
 
 function ParameterList:init(list)
-  for i, parameter in ipairs(listed(list, "ParameterList")) do
-    if kind_of(parameter) ~= "Parameter" then
-      error(("ParameterList: element %d is not a parameter (nn.Parameter(t)) but %s"):format(i, type(parameter)), 3)
-    end
-    self[i] = parameter
-  end
+  for i, parameter in ipairs(listed(list, "ParameterList")) do self[i] = parameter end
 end
 
 -- What handles of Swift's modules answer to.

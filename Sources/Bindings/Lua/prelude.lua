@@ -1,6 +1,10 @@
 -- What is better said in Lua than in Swift: scopes as blocks or functions, loops, warnings, helpful missing names.
 
 local native, mg = ...
+-- Scripts may give these names other values. `io` is read when it is needed: a session may have taken it away.
+local error, ipairs, math, pairs, pcall, rawget, setmetatable, table, tostring, type =
+  error, ipairs, math, pairs, pcall, rawget, setmetatable, table, tostring, type
+local plain_print, nearest, raise = print, native.nearest, native.raise
 local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 
 -- mg.no_grad() gives a guard for `local _ <close> = …`; mg.no_grad(f) runs f inside and returns what it returns.
@@ -10,7 +14,7 @@ for _, name in ipairs { "no_grad", "enable_grad", "inference_mode" } do
     if type(f) ~= "function" then
       -- inference_mode also takes a flag.
       if f ~= nil and not (name == "inference_mode" and type(f) == "boolean") then
-        error(("%s: expected a function to run, or nothing, got %s"):format(name, type(f)), 2)
+        raise(("%s: expected a function to run, or nothing, got %s"):format(name, type(f)))
       end
       return enter(f, ...)
     end
@@ -21,7 +25,7 @@ end
 
 local set_grad_enabled = mg.set_grad_enabled
 function mg.set_grad_enabled(flag, f, ...)
-  if type(flag) ~= "boolean" then error("set_grad_enabled: expected true or false, got " .. tostring(flag), 2) end
+  if type(flag) ~= "boolean" then raise("set_grad_enabled: expected true or false, got " .. tostring(flag)) end
   if type(f) ~= "function" then return set_grad_enabled(flag) end
   local _ <close> = set_grad_enabled(flag)
   return f(...)
@@ -29,7 +33,7 @@ end
 
 -- for epoch in mg.progress(100): counts, and on a terminal shows how far it is.
 function mg.progress(count)
-  if math.type(count) ~= "integer" or count < 0 then error("progress: expected a count, got " .. tostring(count), 2) end
+  if math.type(count) ~= "integer" or count < 0 then raise("progress: expected a count, got " .. tostring(count)) end
   local shows, last = native.is_terminal(), mg.clock()
   return function(_, i)
     i = i + 1
@@ -43,7 +47,7 @@ end
 
 -- Runs f and returns the warnings it gave, as a list, before its results.
 function mg.catch_warnings(f, ...)
-  if type(f) ~= "function" then error("catch_warnings: expected a function to run, got " .. type(f), 2) end
+  if type(f) ~= "function" then raise("catch_warnings: expected a function to run, got " .. type(f)) end
   local list, outer = {}, warn
   warn = function(...)
     local text = table.concat { ... }
@@ -60,21 +64,14 @@ function mg.is_tensor(value)
   return kind == "Tensor" or kind == "Parameter"
 end
 
--- mg.tensor for functions of scripts: a wrong value is reported at the line that called them.
-local function tensor(value, options)
-  local ok, result = pcall(mg.tensor, value, options)
-  if not ok then error(result, 3) end
-  return result
-end
-
 function mg.as_tensor(value, options)
-  local t = mg.is_tensor(value) and value or tensor(value, options)
-  return t
+  if mg.is_tensor(value) then return value end
+  return mg.tensor(value, options)
 end
 mg.from_table = mg.tensor
 -- The tutorial's Variable: tensors do all of it now.
 function mg.Variable(value, options)
-  local t = mg.is_tensor(value) and value:detach() or tensor(value)
+  local t = mg.is_tensor(value) and value:detach() or mg.tensor(value)
   if options and options.requires_grad then t:requires_grad_() end
   return t
 end
@@ -90,9 +87,8 @@ Example:
   os.remove(path)
 ]=]
 function mg.save_npy(t, path)
-  if not io then error("save_npy: this session lends scripts no files", 2) end
-  local ok, message = pcall(native.save_npy, t, path)
-  if not ok then error(message, 2) end
+  if not io then raise("save_npy: this session lends scripts no files") end
+  native.save_npy(t, path)
 end
 
 -- What a dotted name such as "autograd.functional.jacobian" leads to, or nil.
@@ -102,10 +98,15 @@ local function known_as(name)
   return value
 end
 
+-- Prints a text by the script's own print, which may lead elsewhere than to standard output; unless that is something else.
+local function show(text)
+  if print == plain_print or not pcall(print, text) then plain_print(text) end
+end
+
 -- mg.help("sum"), mg.help(x.sum), mg.help(nn.Linear): prints the reference text; mg.help() lists the topics.
 function mg.help(topic)
   local names = native.help_names()
-  if topic == nil then return print(table.concat(names, " ")) end
+  if topic == nil then return show(table.concat(names, " ")) end
   if type(topic) == "function" then
     local sample = mg.zeros(1)
     for _, name in ipairs(names) do
@@ -117,11 +118,14 @@ function mg.help(topic)
     end
   end
   local text = type(topic) == "string" and native.help_text(topic)
-  if text then return print(text) end
-  local hint = type(topic) == "string" and native.nearest(topic, names)
-  error(("help: nothing is known about %s%s"):format(type(topic) == "string" and ("'%s'"):format(topic) or "this " .. type(topic),
-    hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
+  if text then return show(text) end
+  local hint = type(topic) == "string" and nearest(topic, names)
+  raise(("help: nothing is known about %s%s"):format(type(topic) == "string" and ("'%s'"):format(topic) or "this " .. type(topic),
+    hint and ("; did you mean '%s'?"):format(hint) or ""))
 end
+
+-- What makes the lists of sizes is loaded by their first use, which must not be a script's.
+assert(mg.zeros(0).shape)
 
 -- To be filled by functional.lua and func.lua.
 mg.autograd.functional, mg.func = {}, {}
@@ -131,8 +135,8 @@ local function strict(library, name)
   setmetatable(library, { __index = function(_, key)
     local known = {}
     for other in pairs(library) do known[#known + 1] = other end
-    local hint = native.nearest(tostring(key), known)
-    error(("%s has no '%s'%s"):format(name, tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""), 2)
+    local hint = nearest(tostring(key), known)
+    raise(("%s has no '%s'%s"):format(name, tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""))
   end })
 end
 strict(mg, "moongrad")

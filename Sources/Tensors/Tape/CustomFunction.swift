@@ -37,9 +37,9 @@ package enum CustomFunction {
   ) throws -> [Tensor] {
     for (output, role) in outputs where role == .dirty {
       guard inputs.contains(where: { $0 === output }) else {
-        throw TensorError(.autograd, name, "a result of shape \(output.shape) is marked dirty but is none of the inputs")
+        throw TensorError(.autograd, name, "mark_dirty: a result of shape \(output.shape) is marked dirty but is none of the inputs")
       }
-      try output.checkWritable(name)
+      try output.checkWritable(by: name + ": mark_dirty")
     }
     guard GradMode.isEnabled, try inputs.contains(where: { try $0.feeds() }) else {
       return outputs.map { output, role in

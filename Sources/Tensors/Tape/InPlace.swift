@@ -16,53 +16,56 @@ extension Tensor {
     return !layout.overlaps
   }
 
-  func checkWritable(_ operation: String) throws {
+  func checkWritable(_ operation: String) throws { try checkWritable(by: operation + "_") }
+
+  /// Throws where PyTorch forbids a write; `name` is what messages call it.
+  func checkWritable(by name: @autoclosure () -> String) throws {
     guard !layout.overlaps else {
       throw TensorError(
-        .autograd, operation + "_",
+        .autograd, name(),
         "cannot write into an expanded tensor of shape \(shape), whose elements share memory; clone() it first")
     }
     guard !storage.isInference || GradMode.bits & GradMode.inference != 0 else {
       throw TensorError(
-        .autograd, operation + "_",
+        .autograd, name(),
         "a tensor that was made in inference_mode cannot be written in place outside of it; clone() it first")
     }
     guard !storage.restrictions.contains(.packing) else {
       throw TensorError(
-        .autograd, operation + "_", "a hook that packs saved tensors cannot write to the tensor it was given; clone() it first")
+        .autograd, name(), "a hook that packs saved tensors cannot write to the tensor it was given; clone() it first")
     }
     guard GradMode.isEnabled else { return }
     guard !flags.contains(.sharesInput) else {
       throw TensorError(
-        .autograd, operation + "_",
+        .autograd, name(),
         "a custom function's result that shares its input's elements cannot be written in place; clone() it in forward, or mark it dirty")
     }
-    if let base, requiresGrad || base.requiresGrad { try checkRecordedWrite(operation) }
+    if let base, requiresGrad || base.requiresGrad { try checkRecordedWrite(name()) }
     if node == nil, flags.contains(.requiresGrad) {
       throw TensorError(
-        .autograd, operation + "_",
+        .autograd, name(),
         "a leaf tensor that requires grad cannot be written in place while gradients are recorded; use no_grad, or its detach()")
     }
     if let base, base.node == nil, base.flags.contains(.requiresGrad) {
       throw TensorError(
-        .autograd, operation + "_",
+        .autograd, name(),
         "a view of a leaf tensor that requires grad cannot be written in place while gradients are recorded; use no_grad, or clone() the leaf first"
       )
     }
   }
 
   /// Refuses views for which it would be unclear what a recorded write to them means.
-  private func checkRecordedWrite(_ operation: String) throws {
+  private func checkRecordedWrite(_ name: @autoclosure () -> String) throws {
     if flags.contains(.multiView) {
       throw TensorError(
-        .autograd, operation + "_",
+        .autograd, name(),
         "a view that was returned together with others, as by split() or unbind(), cannot be written in place while gradients are recorded; use narrow() or select() for a view of its own, or clone() it first"
       )
     }
     if flags.contains(.viewWithoutGrad) {
       throw TensorError(
-        .autograd, operation + "_",
-        "a view that was made under no_grad cannot be written in place while gradients are recorded; make the view and write to it both inside or both outside of no_grad"
+        .autograd, name(),
+        "a view that was made under no_grad or inference_mode cannot be written in place while gradients are recorded; make the view and write to it both inside or both outside of such a block"
       )
     }
   }
@@ -88,7 +91,7 @@ extension Tensor {
         .dtype, operation + "_", "the result is \(result.dtype), which a tensor of \(dtype) cannot hold without loss")
     }
     let converted = result.dtype == dtype ? result : try result.to(dtype)
-    if converted.node != nil { try checkRecordedWrite(operation) }
+    if converted.node != nil { try checkRecordedWrite(operation + "_") }
     let written = converted.storage === storage ? try converted.copied() : converted
     try Kernels.convert(dtype, dtype, over: mg_loop(shape, layout, written.layout), written.data, into: data)
     bumpVersion()
@@ -106,6 +109,12 @@ extension Tensor {
     }
     return self
   }
+
+  /// From now on, writes to the elements remember the script's line, as they do where a node has kept them.
+  package func watchWrites() { storage.isSaved = true }
+
+  /// That line of the last write, as `train.lua:12`; nil when no script wrote.
+  package var lineOfLastWrite: String? { Site.text(storage.writtenAt) }
 
   /// Gives the tensor a new history after a write: `node` computed all its elements now.
   func rebase(onto new: Node?, index: Int32) throws {
@@ -179,7 +188,7 @@ extension Tensor {
     TensorError(
       .autograd, "",
       flags.contains(.viewWithoutGrad)
-        ? "a view of shape \(shape) that was made under no_grad is used after its base was written to while gradients were recorded\(Site.phrase(storage.writtenAt, "last at")); make the view again"
+        ? "a view of shape \(shape) that was made under no_grad or inference_mode is used after its base was written to while gradients were recorded\(Site.phrase(storage.writtenAt, "last at")); make the view again"
         : "a view of shape \(shape) that was returned together with others, as by split() or unbind(), is used after its base or another view of it was written to\(Site.phrase(storage.writtenAt, "last at")); make the views again"
     )
   }

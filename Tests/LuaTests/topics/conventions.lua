@@ -149,6 +149,56 @@ check.case("properties and methods", function()
   check.equal(x.requires_grad, true)
 end)
 
+check.case("a flag is assigned to leaves only", function()
+  local x = mg.ones(2, { requires_grad = true })
+  local message = "requires_grad: only a leaf tensor's flag can be assigned, but this one was computed by MulBackward0; "
+    .. "use detach() for a leaf that shares its values"
+  check.rejects("x.requires_grad = true", message, x * 2)
+  check.rejects("x.requires_grad = false", message, x * 2)
+  -- The method follows PyTorch's: true where it is true already is no mistake.
+  check.equal((x * 2):requires_grad_().requires_grad, true)
+  check.rejects("x:requires_grad_(false)", "requires_grad: the flag of a non-leaf tensor cannot be cleared…", x * 2)
+  local y = mg.no_grad(function() return x * 2 end)
+  y.requires_grad = true
+  check.equal(y.is_leaf, true)
+end)
+
+check.case("a shape is a list that prints and compares as its numbers", function()
+  local x = mg.zeros(2, 3)
+  local shape = x.shape
+  check.equal({ tostring(shape), tostring(x:size()), tostring(x:t():stride()) }, { "{2, 3}", "{2, 3}", "{1, 3}" })
+  check.equal({ tostring(mg.tensor(1).shape), tostring(mg.zeros(0).shape) }, { "{}", "{0}" })
+  check.equal({ "of " .. shape, shape .. "!", shape .. shape }, { "of {2, 3}", "{2, 3}!", "{2, 3}{2, 3}" })
+  check.equal({ type(shape), #shape, shape[1], shape[-1], table.unpack(shape) }, { "table", 2, 2, nil, 2, 3 })
+  check.equal({ shape == mg.ones(2, 3).shape, shape == x:t().shape, shape == mg.zeros(2).shape }, { true, false, false })
+  check.equal({ shape == { 2, 3 }, { 2, 3 } == shape, shape == { 2, 3, 4 }, shape ~= { 3, 2 } }, { true, true, false, true })
+  local sum = 0
+  for i, size in ipairs(shape) do sum = sum + i * size end
+  check.equal(sum, 8)
+  check.equal(table.concat(shape, "x"), "2x3")
+  table.insert(shape, 1, 5)
+  check.equal({ tostring(shape), tostring(mg.zeros(shape).shape), tostring(x.shape) }, { "{5, 2, 3}", "{5, 2, 3}", "{2, 3}" })
+  shape[2] = "two"
+  check.equal(tostring(shape), "{5, two, 3}")
+end)
+
+check.case("tensors as numbers of a new tensor", function()
+  local a, b = mg.tensor(1.0, { requires_grad = true }), mg.tensor{ 2.0 }
+  local warned = mg.catch_warnings(function()
+    check.elements(mg.tensor{ b, b:detach() }, { 2, 2 })
+    check.elements(mg.no_grad(mg.tensor, { a, b }), { 1, 2 })
+  end)
+  check.equal(warned, {})
+  local function make()
+    local t = mg.tensor{ { a, b }, { 3, a * 2 } }
+    check.equal(t.requires_grad, false)
+    check.elements(t, { { 1, 2 }, { 3, 2 } })
+  end
+  warned = mg.catch_warnings(function() make() make() end)
+  check.equal(#warned, 1)                            -- once for a session
+  check.mentions(tostring(warned[1]), "tensor: ", "requires grad", "mg.stack", "detach()")
+end)
+
 check.case("values leave as Lua values", function()
   check.equal(mg.tensor(2.5):item(), 2.5)
   check.equal(mg.tensor(2):item(), 2)

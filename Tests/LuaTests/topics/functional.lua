@@ -568,6 +568,7 @@ end
 check.case("so have the other functions that are written in Lua", function()
   local names = {
     "autograd.Function", "autograd.detect_anomaly", "autograd.saved_tensors_hooks", "checkpoint", "graph", "save_npy",
+    "nn.Module.register_forward_pre_hook", "nn.Module.register_forward_hook",
   }
   for _, name in ipairs(names) do
     local text = help(name)
@@ -575,8 +576,11 @@ check.case("so have the other functions that are written in Lua", function()
     run_example(name, text)
   end
   check.equal(help(mg.checkpoint), help "checkpoint")
+  for _, module in ipairs { nn.Linear(1, 1), nn.Sequential() } do
+    check.equal(help(module.register_forward_hook), help "register_forward_hook")
+  end
   local x = mg.ones(1)
-  for _, name in ipairs { "backward", "register_hook", "retain_grad", "detach", "requires_grad_", "why", "free" } do
+  for _, name in ipairs { "backward", "register_hook", "retain_grad", "detach", "requires_grad_", "size", "why", "free" } do
     local text = help(name)
     check.equal(text:match "^x:([%w_]+)%(", name)
     check.equal(help(x[name]), text)

@@ -521,7 +521,7 @@ check.case("what mark_dirty says must be true", function()
     end,
     backward = function(_, g) return g end,
   })
-  mentions(message_of(unreturned, leaf{ 1.0 } * 1), "F: tensor 1", "dirty", "results")
+  mentions(message_of(unreturned, leaf{ 1.0 } * 1), "F: mark_dirty: tensor 1", "dirty", "results")
   local no_input = Function("G", {
     forward = function(ctx, x)
       local y = x * 2
@@ -589,6 +589,39 @@ check.case("a function without backward works until a gradient is wanted", funct
   mentions(message_of(y.backward, y), "Forward", "no backward")
 end)
 
+check.case("the line of the script that such errors carry", function()
+  local function returned(...)
+    local results = table.pack(...)
+    return Function("Bad", {
+      forward = function(_, a) return a * 1 end,
+      backward = function() return table.unpack(results, 1, results.n) end,
+    })(leaf(1.0), 3)
+  end
+  check.rejects("x:backward()", "Bad: backward returned 1 gradient, but forward took 2 arguments…", returned(mg.ones{}))
+  check.rejects("x:backward()", "Bad: backward returned 3 gradients, but forward took 2…", returned(mg.ones{}, nil, mg.ones{}))
+  check.rejects("x:backward()", "Bad: backward returned a number as gradient 1…", returned(3, nil))
+  check.rejects("x:backward()", "Bad: backward returned a gradient for argument 2…", returned(mg.ones{}, mg.ones{}))
+  check.rejects("x:backward()", "BadBackward at …", Function("Bad", {
+    forward = function(_, a) return a:sum() end, backward = function() return mg.ones(3) end,
+  })(leaf{ 1.0, 2.0 }))
+  local f = Function("F", { forward = function(_, x) return x * 1 end })
+  check.rejects("x:backward()", "F has no backward, so nothing that needs a gradient can go through it", f(leaf(1.0)))
+
+  -- Not in a tail call, which has no line.
+  local function applied(mark) return Function("F", { forward = mark, backward = function(_, g) return g end }) end
+  check.rejects("local y = x(mg.ones(1, { requires_grad = true }) * 1)",
+    "F: mark_dirty: tensor 1 that was marked dirty is not among the results of forward",
+    applied(function(ctx, x) ctx:mark_dirty(x) return x * 2 end))
+  check.rejects("local y = x(mg.ones(1, { requires_grad = true }) * 1)",
+    "FBackward: mark_dirty: a result of shape [1] is marked dirty but is none of the inputs",
+    applied(function(ctx, x) local y = x * 2 ctx:mark_dirty(y) return y end))
+  check.rejects("local y = x(mg.ones(1, { requires_grad = true }))",
+    "FBackward: mark_dirty: a leaf tensor that requires grad cannot be written in place while gradients are recorded; …",
+    applied(function(ctx, x) ctx:mark_dirty(x) return x end))
+  check.rejects("local y = x(mg.ones(1):expand(2))", "FBackward: mark_dirty: cannot write into an expanded tensor…",
+    applied(function(ctx, x) ctx:mark_dirty(x) return x end))
+end)
+
 check.case("definitions that are wrong", function()
   check.rejects("mg.autograd.Function(3)", "Function: argument 1: expected a name…")
   check.rejects("mg.autograd.Function 'F'", "Function: argument 2: expected a table with forward and backward, got nil")
@@ -609,6 +642,48 @@ check.case("ctx is told wrong things", function()
   mentions(with(function(ctx, x) ctx:mark_non_differentiable(x, {}) end),
     "mark_non_differentiable: argument 2", "a table")
   mentions(with(function(ctx) ctx:set_materialize_grads(1) end), "set_materialize_grads", "a number")
+end)
+
+check.case("methods of ctx that are misspelt, or called with '.'", function()
+  local function says(message, body)
+    local f = Function("F", { forward = function(ctx, x) body(ctx, x) return x * 1 end })
+    local text = message_of(f, leaf(1.0))
+    check.equal(text:gsub("^.-functions%.lua:%d+: ", ""), message)
+    if not text:find "functions%.lua:%d+: " then check.fail("no line of the script: " .. text) end
+  end
+  local called = "%s: called on %s instead of ctx; methods are called with ':', not '.': ctx:%s(…)"
+  says(called:format("save_for_backward", "a tensor", "save_for_backward"), function(ctx, x) ctx.save_for_backward(x) end)
+  says(called:format("save_for_backward", "nil", "save_for_backward"), function(ctx) ctx.save_for_backward() end)
+  says(called:format("mark_dirty", "a tensor", "mark_dirty"), function(ctx, x) ctx.mark_dirty(x) end)
+  says(called:format("mark_non_differentiable", "a tensor", "mark_non_differentiable"),
+    function(ctx, x) ctx.mark_non_differentiable(x) end)
+  says(called:format("set_materialize_grads", "a boolean", "set_materialize_grads"),
+    function(ctx) ctx.set_materialize_grads(false) end)
+  says(called:format("saved_tensors", "nil", "saved_tensors"), function(ctx) ctx.saved_tensors() end)
+  local unknown = "ctx has no field or method '%s'; did you mean '%s'?"
+  says(unknown:format("save_for_backwards", "save_for_backward"), function(ctx, x) ctx:save_for_backwards(x) end)
+  says(unknown:format("saved_tensor", "saved_tensors"), function(ctx) return ctx:saved_tensor() end)
+  says(unknown:format("mark_dirt", "mark_dirty"), function(ctx, x) ctx:mark_dirt(x) end)
+  says(unknown:format("set_materialise_grads", "set_materialize_grads"), function(ctx) ctx:set_materialise_grads(false) end)
+  says(unknown:format("needs_input_grads", "needs_input_grad"), function(ctx) return ctx.needs_input_grads[1] end)
+  says("attempt to call a nil value (method 'keep')", function(ctx, x) ctx:keep(x) end)
+end)
+
+check.case("fields of ctx that are the script's own", function()
+  local seen
+  local f = Function("F", {
+    forward = function(ctx, x)
+      seen = { ctx.n == nil, ctx.tensor == nil, ctx[1] == nil }
+      ctx.n, ctx[1], ctx.saved_tensor = 3, "one", false   -- also one that is nearly ours
+      return x * 1
+    end,
+    backward = function(ctx, g)
+      seen[4], seen[5], seen[6] = ctx.n, ctx[1], ctx.saved_tensor
+      return g
+    end,
+  })
+  f(leaf(1.0)):backward()
+  check.equal(seen, { true, true, true, 3, "one", false })
 end)
 
 -- After errors, and reentrantly ----------------------------------------------------------------------------------

@@ -538,26 +538,41 @@ for _, entry in ipairs(kinds) do
   case("forward hooks: what they see", function()
     local m, x = make(), mg.ones(1, 2)
     local log = {}
-    m:register_forward_pre_hook(function(module, input)
-      log[#log + 1] = ("pre %s %s"):format(module == m, input == x)
+    m:register_forward_pre_hook(function(module, inputs, ...)
+      log[#log + 1] = ("pre %s %d %s %d"):format(module == m, inputs.n, inputs[1] == x, select("#", ...))
     end)
     m:register_forward_hook(function(module, inputs, output)
       log[#log + 1] = ("fw %s %s %d"):format(module == m, inputs[1] == x, output:numel())
     end)
     m(x)
-    says(log, "pre true true, fw true true 1")
+    says(log, "pre true 1 true 0, fw true true 1")
   end)
 
   case("forward hooks replace what goes in and what comes out", function()
     local m = make()
     local before = m(mg.zeros(1, 2)):item()
-    local handle = m:register_forward_pre_hook(function(_, x) return x * 0 end)
-    check.close(m(mg.ones(1, 2)):item(), before)
-    handle:remove()
+    -- The only input itself, a list, and a list with a length.
+    for _, replace in ipairs {
+      function(_, inputs) return inputs[1] * 0 end, function(_, inputs) return { inputs[1] * 0 } end,
+      function(_, inputs) return { inputs[1] * 0, n = 1 } end,
+    } do
+      local handle = m:register_forward_pre_hook(replace)
+      check.close(m(mg.ones(1, 2)):item(), before)
+      handle:remove()
+    end
+    local handle
     handle = m:register_forward_hook(function(_, _, y) return y * 0 + 7 end)
     check.close(m(mg.ones(1, 2)), mg.full({ 1, 1 }, 7.0))
     handle:remove()
     check.close(m(mg.zeros(1, 2)):item(), before)
+  end)
+
+  case("a forward pre-hook that returns several values", function()
+    local m = make()
+    m:register_forward_pre_hook(function(_, inputs) return inputs[1], inputs[1] end)
+    local name = kind == "Swift module" and "Linear" or "Own"
+    check.rejects("x(mg.ones(1, 2))",
+      ("forward pre-hook of %s: a hook returned 2 values; other inputs are returned as one list"):format(name), m)
   end)
 
   case("hooks that remove others while they run", function()
@@ -638,6 +653,13 @@ for _, entry in ipairs(kinds) do
   case("backward hooks that return the wrong thing", function()
     local two = { mg.ones(1, 2), mg.ones(1, 2) }
     mentions(message_of(returning(two)), "full backward hook", "2", "1")
+    -- The line is the script's, of the backward that ran the hook.
+    for _, wrong in ipairs { 5, { 5 }, two, mg.ones(3) } do
+      for _, pre in ipairs { true, false } do
+        check.is_true(message_of(returning(wrong, pre)):find "hooks%.lua:%d+: full backward ")
+      end
+    end
+    check.is_true(message_of(returning({ mg.ones(1, 2) }, false, true)):find "hooks%.lua:%d+: full backward hook")
     mentions(message_of(returning(mg.ones(3))), "hook", "[3]", "[1, 2]")
     mentions(message_of(returning(5)), "full backward hook")
     mentions(message_of(returning({ 5 })), "full backward hook")
@@ -722,6 +744,30 @@ for _, entry in ipairs(kinds) do
     end
   end)
 end
+
+check.case("a forward pre-hook of a module with several inputs", function()
+  local Pair = nn.Module "Pair"
+  function Pair:forward(a, options, b) return options and a * options.factor or b end
+  local m, a, b = Pair(), mg.tensor{ 2.0 }, mg.tensor{ 3.0 }
+  local seen
+  local handle = m:register_forward_pre_hook(function(_, inputs)
+    seen = { inputs.n, inputs[1] == a, inputs[2], inputs[3] == b }
+    inputs[2] = { factor = 10 }
+    return inputs
+  end)
+  check.elements(m(a, nil, b), { 20 })
+  check.equal(seen, { 3, true, nil, true })
+  handle:remove()
+  -- A list keeps its holes by its length, and a table with named fields is an input, not a list.
+  handle = m:register_forward_pre_hook(function() return { b, nil, a, n = 3 } end)
+  check.elements(m(a, nil, b), { 2 })
+  handle:remove()
+  local Options = nn.Module "Options"
+  function Options:forward(options) return options.factor end
+  m = Options()
+  m:register_forward_pre_hook(function() return { factor = 7 } end)
+  check.equal(m(1, 2), 7)
+end)
 
 check.case("a module with several inputs and outputs", function()
   local Pair = nn.Module "Pair"

@@ -119,4 +119,27 @@ check.case("gradients of assignments", function()
   check.elements(x.grad, { 2, 2 })
 end)
 
+check.case("what an assignment may not write to", function()
+  local x = mg.ones(3, { requires_grad = true })
+  local leaf = "index assignment: a leaf tensor that requires grad cannot be written in place while gradients are recorded; "
+    .. "use no_grad, or its detach()"
+  local part = "index assignment: a view of a leaf tensor that requires grad cannot be written in place while gradients are "
+    .. "recorded; use no_grad, or clone() the leaf first"
+  check.rejects("x[1] = 5", part, x)
+  check.rejects("x[{ { 1, 2 } }] = mg.ones(2)", part, x)
+  check.rejects("x[{ {} }] = 5", leaf, x)
+  check.rejects("x[x:gt(0)] = 0", leaf, x)
+  check.rejects("x[mg.tensor{ 1, 2 }] = 0", leaf, x)
+  check.rejects("x[mg.tensor{ 1, 2 }] = mg.ones(2)", leaf, x)
+  check.rejects("x[{ '...' }] = 0", "index assignment: …", x)
+  local rows = mg.ones(1, 2):expand(3, 2)
+  check.rejects("x[{ {}, 1 }] = 5", "index assignment: cannot write into an expanded tensor…", rows)
+  check.rejects("x[x:gt(0)] = 5", "index assignment: cannot write into an expanded tensor…", rows)
+  local inference = mg.inference_mode(function() return mg.ones(2) end)
+  check.rejects("x[1] = 5", "index assignment: a tensor that was made in inference_mode cannot be written in place…", inference)
+  -- What is wrong with the index itself is said of the index.
+  check.rejects("x[4] = 5", "index: …", x)
+  check.elements(x:detach(), { 1, 1, 1 })
+end)
+
 return check.done()

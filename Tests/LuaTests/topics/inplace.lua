@@ -348,6 +348,18 @@ check.case("views made under no_grad", function()
   other:mul_(2)                                      -- nothing to record
 end)
 
+check.case("views made in inference_mode", function()
+  for _, base in ipairs { leaf(1.0, 2.0) * 1, mg.ones(2) } do
+    local view = mg.inference_mode(function() return base:view(2, 1) end)
+    mentions(message_of(view.mul_, view, leaf(1.0)), "mul_", "inference_mode", "view")
+    mentions(message_of(function() view[1] = leaf(3.0)[1] end), "index assignment", "inference_mode", "view")
+  end
+  local base = leaf(1.0, 2.0) * 1
+  local view = mg.inference_mode(function() return base:view(2, 1) end)
+  base:mul_(2)
+  mentions(message_of(function() return view.grad_fn end), "inference_mode", "view")
+end)
+
 check.case("a view made under no_grad whose base is written outside of it", function()
   local base = leaf(1.0, 2.0) * 1
   local view = mg.no_grad(function() return base:view(2, 1) end)

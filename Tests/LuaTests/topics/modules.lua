@@ -121,6 +121,55 @@ Sequential(
   check.equal(tostring(Scaled()), "Scaled(\n  factor=2\n  (inner): Tanh()\n)")
 end)
 
+check.case("layers of containers are replaced by assignment", function()
+  for _, make in ipairs { function(...) return nn.Sequential(...) end, function(...) return nn.ModuleList{ ... } end } do
+    local first, last = nn.Linear(1, 2), nn.Linear(2, 1)
+    local net = make(first, nn.ReLU(), last)
+    net[-1] = nn.Tanh()
+    net[1] = nn.Linear(3, 2)
+    net[-2] = nn.Sigmoid()
+    check.equal(#net, 3)
+    check.equal(tostring(net):match "%b()",
+      "(\n  (0): Linear(in_features=3, out_features=2, bias=True)\n  (1): Sigmoid()\n  (2): Tanh()\n)")
+    check.is_true(net[-3] == net[1])
+    check.equal(#net:parameters(), 2)
+    net[4] = last                                    -- the place after the last
+    net[5] = nn.ReLU()
+    check.equal(#net, 5)
+    check.is_true(net[4] == last)
+    net[-1] = nil
+    check.equal(#net, 4)
+    net[5] = first
+    local names = {}
+    for name in net:named_children() do names[#names + 1] = name end
+    check.equal(names, { "0", "1", "2", "3", "4" })
+    local count = 0
+    for i, layer in ipairs(net) do
+      count = i
+      check.is_true(layer == net[i])
+    end
+    check.equal(count, 5)
+  end
+end)
+
+check.case("positions that a container does not have", function()
+  for name, net in pairs { Sequential = nn.Sequential(nn.ReLU(), nn.Tanh()), ModuleList = nn.ModuleList{ nn.ReLU(), nn.Tanh() } } do
+    local zero = name .. ": index 0 is out of range: indices start at 1 (and -1 is the last)"
+    check.rejects("return x[0]", zero, net)
+    check.rejects("x[0] = nn.ReLU()", zero, net)
+    check.rejects("return x[-3]", name .. ": index -3 is out of range: there are 2 elements", net)
+    check.rejects("x[-3] = nn.ReLU()", name .. ": index -3 is out of range: there are 2 elements", net)
+    check.rejects("return x[4]", name .. ": index 4 is out of range: there are 2 elements", net)
+    check.rejects("x[4] = nn.ReLU()", name .. ": index 4 is out of range: there are 2 elements", net)
+    check.rejects("x[3] = 5", name .. ": element 3 is not a module but number", net)
+    check.rejects("x[-1] = 5", name .. ": element 2 is not a module but number", net)
+    check.equal(net[3], nil)
+    check.equal(#net, 2)
+  end
+  check.rejects("x[-1] = mg.ones(1)", "ParameterList: element 1 is not a parameter (nn.Parameter(t)) but userdata",
+    nn.ParameterList{ nn.Parameter(mg.ones(1)) })
+end)
+
 check.case("Sequential: positions from 1, keys from 0", function()
   local net = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
   check.equal(#net, 3)
@@ -222,7 +271,7 @@ check.case("forward hooks see and replace", function()
   check.equal(seen, 3)
   handle:remove()
   check.is_true(not net(mg.ones(3, 1)):equal(mg.zeros(3, 1)))
-  handle = net:register_forward_pre_hook(function(_, input) return input:expand(7, 1) end)
+  handle = net:register_forward_pre_hook(function(_, inputs) return { inputs[1]:expand(7, 1) } end)
   check.equal(net(mg.ones(1, 1)).shape, { 7, 1 })
   handle:remove()
 end)

@@ -153,4 +153,53 @@ check.case("mistakes", function()
   check.rejects("optim.SGD({ x }, { lr = 1 }).step()", "step: expected an optimizer as self, got nil; write opt:step(…)", leaf{ 1.0 })
 end)
 
+-- The line that is being run, of the caller.
+local function line() return "optimizers.lua:" .. debug.getinfo(2, "l").currentline end
+
+check.case("the line of a step between forward and backward", function()
+  for _, name in ipairs(all) do
+    local w = leaf{ 1.0, 2.0 }
+    local opt = optim[name]({ w }, { lr = 0.1 })
+    w.grad = mg.ones(2)
+    local loss = (w * w):sum()
+    opt:step() local written = line()
+    check.mentions(check.message_of(loss.backward, loss), "was modified by an in-place operation, last at ", written .. ":")
+    loss = (w * w):sum()
+    opt:step(function() return 1 end) written = line()
+    check.mentions(check.message_of(loss.backward, loss), "last at ", written .. ":")
+    -- Elements that lie apart are updated in another way.
+    w.data = mg.ones(2, 2):t()
+    w.grad = mg.ones(2, 2)
+    opt, loss = optim[name]({ w }, { lr = 0.1 }), (w * w):sum()
+    opt:step() written = line()
+    check.mentions(check.message_of(loss.backward, loss), "last at ", written .. ":")
+  end
+end)
+
+check.case("the line of zero_grad where it writes zeros", function()
+  local w, x = leaf{ 1.0 }, leaf{ 2.0 }
+  w.grad = mg.ones(1)
+  local loss = (w.grad * x):sum()
+  optim.SGD({ w }, { lr = 1 }):zero_grad{ set_to_none = false } local written = line()
+  check.mentions(check.message_of(loss.backward, loss), "last at ", written .. ":")
+end)
+
+check.case("a step's closure records, also where the step does not", function()
+  local w = leaf{ 1.0 }
+  local opt = optim.SGD({ w }, { lr = 0.5 })
+  mg.no_grad(function()
+    opt:step(function()
+      opt:zero_grad()
+      local loss = (w * w):sum()
+      loss:backward()
+      return loss
+    end)
+    check.equal(mg.is_grad_enabled(), false)
+    check.equal(pcall(opt.step, opt, error), false)
+    check.equal((w * 2).requires_grad, false)
+  end)
+  check.elements(w, { 0 })
+  check.equal(mg.is_grad_enabled(), true)
+end)
+
 return check.done()

@@ -390,9 +390,11 @@ check.case("a value that was written between the passes is noticed", function()
   local x = leaf(0.5)
   local input = x * 1
   local y = checkpoint(function(t) return t * t end, input)
-  input:add_(1)
+  input:add_(1) local line = debug.getinfo(1, "l").currentline
   -- PyTorch's checkpoint computes with what is there now, silently; a wrong gradient without a word is no choice.
-  mentions(message_of(y.backward, y), "checkpoint: argument 1", "[1]", "written")
+  mentions(message_of(y.backward, y), "checkpoint: argument 1", "[1]", "written",
+    ("first run, last at %ssaved.lua:%d, so that"):format(check.here, line))
+  check.rejects("x:backward()", "checkpoint: argument 1 of shape [1] was written to after the function's first run, last at …", y)
   check.equal(x.grad, nil)
 end)
 
