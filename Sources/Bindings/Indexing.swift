@@ -75,19 +75,28 @@ enum Indexing {
 
   /// `x[key] = value`.
   static func write(_ call: inout Call, _ x: Tensor) throws {
-    let value: Tensor
+    let value: Operand
     if let tensor = call.object(3, tensorKind) {
-      value = tensor
+      value = .tensor(tensor)
     } else if let number = call[3].scalar {
-      value = try Tensor.full([], number, dtype: x.dtype)
+      value = .number(number)
     } else if call.type(3) == .table {
-      value = try tensor(from: call[3], dtype: x.dtype, "index assignment")
+      var takesValues = false
+      value = .tensor(try tensor(from: call[3], dtype: x.dtype, "index assignment") { takesValues = true })
+      guard !takesValues else {
+        throw ArgumentError(
+          "index assignment: the list holds tensors that require grad, whose gradients would be lost; write mg.stack{ … } to keep them, or detach() them first"
+        )
+      }
     } else {
       throw ArgumentError("index assignment: expected a tensor, a number or a list of numbers, got \(Decoder.found(call[3]))")
     }
     let items = try items(call[2])
     do {
-      try x.setIndex(items, value)
+      switch value {
+      case .tensor(let tensor): try x.setIndex(items, tensor)
+      case .number(let number): try x.setIndex(items, number)
+      }
     } catch let error as TensorError where error.operation != "index" {
       // Scripts know nothing of the operation that writes the elements.
       throw TensorError(error.kind, "index assignment", error.facts)

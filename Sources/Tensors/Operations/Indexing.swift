@@ -296,7 +296,14 @@ extension Tensor {
   private func alias(of tensor: Tensor) throws -> Tensor { try tensor.reshape(tensor.shape) }
 
   /// Writes `source`, broadcast, where an index expression points.
-  public func setIndex(_ items: [IndexItem], _ source: Tensor) throws {
+  public func setIndex(_ items: [IndexItem], _ source: Tensor) throws { try setIndex(items, source, isNumber: false) }
+
+  /// Writes a number where an index expression points.
+  public func setIndex(_ items: [IndexItem], _ value: Scalar) throws {
+    try setIndex(items, Tensor.full([], value, dtype: dtype), isNumber: true)
+  }
+
+  private func setIndex(_ items: [IndexItem], _ source: Tensor, isNumber: Bool) throws {
     let resolved = try resolve(items)
     if resolved.tensors.isEmpty {
       if resolved.view === self { try copy(from: source) } else { try resolved.view.copy(from: source) }
@@ -307,10 +314,23 @@ extension Tensor {
       throw TensorError(
         .shape, "index assignment", "a value of shape \(source.shape) does not fit the indexed part of shape \(gathering.shape)")
     }
-    let value = try source.to(dtype).expand(gathering.shape).reshape([-1])
+    // PyTorch's names, by what is written where.
+    let isMask = items.contains { if case .tensor(let tensor) = $0 { tensor.dtype == .bool } else { false } }
+    let name =
+      !isNumber
+      ? "IndexPutBackward0" : isMask ? "MaskedFillBackward0" : resolved.tensors.count == 1 ? "IndexFillBackward0" : "IndexPutBackward0"
     try resolved.view.writing("index_put", uses: .nothing) { view in
-      try view.reshape([-1]).scatter(0, gathering.places.reshape([-1]), value).reshape(view.shape)
+      try view.put(gathering.places, source, name, isNumber: isNumber)
     }
+  }
+
+  /// A copy with `source`, broadcast, at row-major places.
+  fileprivate func put(_ places: Tensor, _ source: Tensor, _ name: String, isNumber: Bool) throws -> Tensor {
+    let y = try copied()
+    let value = try withNoGrad { try source.converted(to: dtype).expand(places.shape).packed() }
+    try Kernels.put(dtype, count: places.count, places.data, value.data, into: y.data, of: y.count)
+    let write = IndexWrite(nodeName: name, from: shape, value: source.shape, dtype: source.dtype, isNumber: isNumber)
+    return try isNumber ? y.recorded(write, [self], [places, source]) : y.recorded(write, [self, source], [places])
   }
 
   /// Flat positions in a view for index tensors along some dimensions, which broadcast together and stand where the
@@ -394,6 +414,30 @@ private struct Gather: Operation {
   func uses(_ number: Int) -> Uses { .b }
   func gradient(_ c: inout Backward) throws { c[0] = try Tensor.zeros(from, dtype: c.g.dtype).scatterAdd(dim, c.b, c.g) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].gather(dim, inputs[1])] }
+}
+
+/// x[t] = v with index tensors; the positions are flat ones in x.
+private struct IndexWrite: Operation {
+  let nodeName: String
+  let from: Shape
+  let value: Shape
+  let dtype: DType
+  let isNumber: Bool
+
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["indices": .input(isNumber ? 1 : 2)] }
+  func uses(_ number: Int) -> Uses { isNumber ? .b : .c }
+
+  func gradient(_ c: inout Backward) throws {
+    let places = try isNumber ? c.b : c.c
+    if c.needs(0) {
+      c[0] = try c.g.reshape([-1]).scatter(0, places.reshape([-1]), Scalar.integer(0)).reshape(from)
+    }
+    if !isNumber, c.needs(1) { c[1] = try c.g.taken(places, from: from).summed(to: value).to(dtype) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    [try inputs[0].put(inputs[isNumber ? 1 : 2], inputs[isNumber ? 2 : 1], nodeName, isNumber: isNumber)]
+  }
 }
 
 private struct Scatter: Operation {
