@@ -6,7 +6,7 @@ import Training
 
 /// Tensors, nodes of the graph, modules, optimizers.
 public let tensorKind = HandleKind<Tensor>("Tensor")
-public let nodeKind = HandleKind<Node>("Node")
+public let nodeKind = HandleKind<Node>("Node", unique: true)
 public let moduleKind = HandleKind<Module>("Module")
 public let optimizerKind = HandleKind<Optimizer>("Optimizer")
 /// A tensor after `free()`.

@@ -43,6 +43,56 @@ bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void
   return push_handle(L, s, object, kind, extra);
 }
 
+// MARK: One handle for each object
+
+// The registry's key of a table: objects' addresses, and their handles as weak values. Lua clears an entry before it frees
+// the handle, and until then the handle owns a reference to the object: no other object can be at that address. (An entry
+// is cleared too when only finalizers can still reach the handle; they see another one if they ask.)
+static const char unique_handles = 0;
+
+void ml_open_unique(lua_State *L) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &unique_handles);
+}
+
+// Pushes the handle of an object if there is one. Scripts that reach the registry may have put anything there.
+static bool find_unique(lua_State *L, void *object, uint32_t kind) {
+  int top = lua_gettop(L);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &unique_handles) == LUA_TTABLE) {
+    lua_rawgetp(L, -1, object);
+    ml_payload *p = ml_to_handle(L, -1);
+    if (p != NULL && p->object == object && p->kind == kind) {
+      lua_remove(L, -2);
+      return true;
+    }
+  }
+  lua_settop(L, top);
+  return false;
+}
+
+// Raises when memory is short; the object has an owner before anything can.
+static ml_apart void push_unique(lua_State *L, ml_state *s, void *object, uint32_t kind) {
+  if (find_unique(L, object, kind)) {
+    s->config.release(object, kind);
+    return;
+  }
+  if (!ml_push_handle(L, s, object, kind, NULL)) ml_raise_memory(L);
+  // Making one can collect, and a finalizer can have asked for the same.
+  if (find_unique(L, object, kind)) {
+    lua_remove(L, -2);
+    return;
+  }
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &unique_handles) == LUA_TTABLE) {
+    lua_pushvalue(L, -2);
+    lua_rawsetp(L, -2, object);
+  }
+  lua_pop(L, 1);
+}
+
 // MARK: Trees
 
 enum { deepest_tree = 190 };
@@ -75,6 +125,10 @@ static void build(lua_State *L, builder *b, int depth) {
     case ML_ARGUMENT: lua_pushvalue(L, b->argument++); break;
     case ML_REFERENCE: ml_push_reference(L, (int)v->as.integer); break;
     case ML_HANDLE: push_object(L, s, v, v->kind); break;
+    case ML_UNIQUE:
+      v->tag = ML_NIL;
+      push_unique(L, s, v->as.object, v->kind);
+      break;
     case ML_CONTEXT: push_object(L, s, v, ML_KIND_FUNCTION); break;
     case ML_FUNCTION:
       push_object(L, s, v, ML_KIND_FUNCTION);
@@ -206,7 +260,7 @@ static ml_apart int finish(lua_State *L, ml_state *s, int count, uint32_t mark) 
   return count;
 }
 
-// One boolean, integer or number, or whatever is left to finish().
+// One boolean, integer, number or unique handle, or whatever is left to finish().
 static ml_apart int finish_one(lua_State *L, ml_state *s, uint32_t mark) {
   ml_value *first = &s->out[mark];
   s->out_top = mark;
@@ -214,6 +268,7 @@ static ml_apart int finish_one(lua_State *L, ml_state *s, uint32_t mark) {
     case ML_NUMBER: lua_pushnumber(L, first->as.number); return 1;
     case ML_INTEGER: lua_pushinteger(L, first->as.integer); return 1;
     case ML_BOOLEAN: lua_pushboolean(L, first->as.integer != 0); return 1;
+    case ML_UNIQUE: push_unique(L, s, first->as.object, first->kind); return 1;
     default: s->out_top = mark + 1; return finish(L, s, 1, mark);
   }
 }

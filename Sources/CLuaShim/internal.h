@@ -128,6 +128,8 @@ int ml_invoke(lua_State *L, ml_payload *function);
 int ml_trampoline(lua_State *L);
 // Pushes a handle; on failure releases the object and returns false. Never raises.
 bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra);
+// To be called once for every new state, protected.
+void ml_open_unique(lua_State *L);
 
 // MARK: libraries.c
 

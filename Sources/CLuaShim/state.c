@@ -4,7 +4,7 @@
 #include "CLuaShim/CLuaShim.h"
 #include "internal.h"
 
-// Learns where in a userdata block its payload lies, and rounds blocks up to a cache line.
+// Learns where in a userdata block its payload lies, and makes what the registry has from the beginning.
 static int probe(lua_State *L) {
   ml_state *s = ml_of(L);
   ml_private *own = ml_own(s);
@@ -13,6 +13,7 @@ static int probe(lua_State *L) {
   own->payload_offset = (size_t)(payload - own->slab_next);
   lua_pushinteger(L, 0);  // the reference freelist, so that giving back never allocates
   luaL_unref(L, LUA_REGISTRYINDEX, luaL_ref(L, LUA_REGISTRYINDEX));
+  ml_open_unique(L);
   return 0;
 }
 

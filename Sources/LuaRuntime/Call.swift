@@ -103,10 +103,10 @@ public struct Call: ~Copyable {
     note()
     ml_out_string(record, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
   }
-  /// A new handle of an object. Handles of one object are equal (`==`) but not the same key of a table.
+  /// A handle of an object: a new one, unless the kind is one of unique handles.
   @inlinable public mutating func returns<Object>(_ object: Object, _ kind: HandleKind<Object>) {
     note()
-    ml_out_handle(record, Unmanaged.passRetained(object).toOpaque(), kind.id)
+    ml_out_handle(record, Unmanaged.passRetained(object).toOpaque(), kind.id, kind.isUnique)
   }
   /// One of the call's own arguments, itself: `self` of a method that can be chained.
   @inlinable public mutating func returnsArgument(_ index: Int) {

@@ -11,9 +11,13 @@ public struct HandleKind<Object: AnyObject>: Sendable {
   public let id: UInt32
   /// What scripts see as the type in messages, `__name`.
   public let name: String
+  /// Whether an object is the same Lua value each time that it is returned, as long as Lua refers to that value: scripts
+  /// can then use it as a key of tables. Others get a new handle each time, equal (`==`) but another key, which is faster.
+  public let isUnique: Bool
 
-  public init(_ name: String) {
+  public init(_ name: String, unique: Bool = false) {
     self.name = name
+    isUnique = unique
     id = kindNames.withLock {
       $0.append(name)
       return UInt32($0.count - 1)

@@ -24,23 +24,25 @@ public enum Value {
   case record([(key: Value, value: Value)])
   /// A new function.
   case native(NativeFunction)
-  /// A new handle of an object.
+  /// A handle of an object, see ``HandleKind/isUnique``.
   case object(NewHandle)
 }
 
-/// An object on its way to a new handle.
+/// An object on its way to a handle.
 public struct NewHandle {
   let object: AnyObject
   let kind: UInt32
+  let isUnique: Bool
 
   public init<Object>(_ object: Object, _ kind: HandleKind<Object>) {
     self.object = object
     self.kind = kind.id
+    isUnique = kind.isUnique
   }
 }
 
 extension Value {
-  /// A new handle of an object.
+  /// A handle of an object.
   public static func object<Object>(_ object: Object, _ kind: HandleKind<Object>) -> Value {
     .object(NewHandle(object, kind))
   }
@@ -95,7 +97,7 @@ func write(_ value: Value, to record: UnsafeMutablePointer<ml_state>) {
       write(value, to: record)
     }
   case .native(let function): ml_out_function(record, Unmanaged.passRetained(function).toOpaque(), nil)
-  case .object(let new): ml_out_handle(record, Unmanaged.passRetained(new.object).toOpaque(), new.kind)
+  case .object(let new): ml_out_handle(record, Unmanaged.passRetained(new.object).toOpaque(), new.kind, new.isUnique)
   }
 }
 

@@ -12,6 +12,9 @@ import Testing
     assert(c:get() == 4 and c:itself() == c)
     local t = tree(a)
     assert(t.list[1] == a and t.list[3]() == 'called' and #t.text == 500)
+    local seen = {}
+    for i = 1, 6 do seen[i] = unique(i) seen[seen[i]] = i end
+    for i = 1, 6 do assert(seen[seen[i]:again()] == i and seen[seen[i]:several()[2]] == i) end
     local ok, e = pcall(fail, 3)
     assert(not ok)
     local co = coroutine.wrap(function(x) local y = coroutine.yield(x + new(1)) return tostring(y) end)

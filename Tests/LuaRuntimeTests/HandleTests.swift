@@ -137,6 +137,144 @@ import Testing
     state.collect()
     #expect(counter.live == 0)
   }
+
+  // MARK: One handle for each object
+
+  @Test func uniqueHandlesAreKeysOfTables() throws {
+    let state = try makeState(counter)
+    let object = Counted(counter, 5)
+    try state.setGlobal("host", .native(NativeFunction { $0.returns(object, uniqueKind) }))
+    try state.setGlobal("given", .object(object, uniqueKind))
+    try state.setGlobal(
+      "three",
+      .native(
+        NativeFunction { call in
+          call.returns(object, uniqueKind)
+          call.returns(object, countedKind)
+          call.returns(object, uniqueKind)
+        }))
+    try state.run(
+      source: """
+        local a, b = unique(1), unique(2)
+        local seen = {[a] = 'a', [b] = 'b'}
+        assert(seen[a:again()] == 'a' and seen[b:again()] == 'b' and rawequal(a, a:again()) and a ~= b)
+        assert(rawequal(host(), given) and rawequal(host(), host()))
+        -- Of several results; and a handle of another kind is another one.
+        local x, y, z = three()
+        assert(rawequal(x, given) and rawequal(z, given) and y == x and not rawequal(x, y))
+        coroutine.wrap(function() assert(rawequal(host(), given)) end)()
+        """)
+    // A state of its own has handles of its own.
+    let other = try makeState(counter)
+    try other.setGlobal("given", .object(object, uniqueKind))
+    #expect(try other.evaluate("given.value").first?.numberValue == 5)
+    try state.run(source: "given = nil collectgarbage() collectgarbage() assert(host().value == 5 and host() == host())")
+  }
+
+  /// Addresses are used again: an entry that outlived its object would hand out another one's handle.
+  @Test(arguments: ["incremental", "generational"])
+  func uniqueHandlesOfTheDeadAreForgotten(_ mode: String) throws {
+    let state = try makeState(counter)
+    try state.setGlobal("mode", .string(mode))
+    try state.run(
+      source: """
+        collectgarbage(mode)
+        local kept, seen = {}, {}
+        for i = 1, 200000 do
+          local x = unique(i)
+          assert(x.value == i and seen[x] == nil and rawequal(x, x:again()))
+          local slot = i % 97
+          if kept[slot] then seen[kept[slot]] = nil end
+          if i % 3 == 0 then kept[slot] = x seen[x] = true end
+          if i % 7 == 0 and kept[slot] then assert(rawequal(kept[slot], kept[slot]:again())) end
+          if i % 5000 == 0 then collectgarbage() end
+          if i % 50 == 0 then collectgarbage('step') end
+        end
+        kept, seen = nil
+        """)
+    state.collect()
+    #expect(counter.live == 0 && counter.made == 200000)
+    #expect(state.memory.bytes < 200_000)
+  }
+
+  @Test func uniqueHandlesGoWithTheirLastUse() throws {
+    let state = try makeState(counter)
+    try state.run(source: "kept = unique(1) for i = 1, 100 do kept:again() end")
+    #expect(state.counts.handles < 100 && counter.live == 1)
+    try state.run(source: "kept = nil")
+    state.collect()
+    #expect(counter.live == 0)
+    // One that the host holds outlives its handles.
+    let object = Counted(counter, 3)
+    try state.setGlobal("host", .native(NativeFunction { $0.returns(object, uniqueKind) }))
+    for _ in 1...3 {
+      #expect(try state.evaluate("host().value").first?.numberValue == 3)
+      state.collect()
+    }
+  }
+
+  @Test func finalizersMayAskForUniqueHandles() throws {
+    let state = try makeState(counter)
+    let objects = (0..<1000).map { Counted(counter, Double($0)) }
+    try state.setGlobal("host", .native(NativeFunction { $0.returns(objects[$0.integer(1) ?? 0], uniqueKind) }))
+    try state.run(
+      source: """
+        -- Making a handle can collect, and a finalizer then make the very same.
+        collectgarbage('incremental', 100, 1000)
+        local current, late, met = 0, nil, 0
+        local function arm() setmetatable({}, {__gc = function() if current then late = host(current) arm() end end}) end
+        arm()
+        for i = 1, 100000 do
+          current, late = i % 1000, nil
+          local x = host(current)
+          if late then
+            met = met + 1
+            assert(rawequal(x, late))
+          end
+        end
+        assert(met > 100)
+        current = nil
+        collectgarbage()
+        -- One that only a finalizer can reach comes back to life, and what is made meanwhile is a handle as good.
+        collectgarbage()
+        do
+          local x = unique(7)
+          setmetatable({x}, {__gc = function(t) back = t[1] again = t[1]:again() end})
+          x = nil
+        end
+        collectgarbage() collectgarbage()
+        assert(back.value == 7 and again == back and again.value == 7 and rawequal(again, again:again()))
+        back, again, late = nil
+        setmetatable({unique(8)}, {__gc = function(t) assert(t[1]:again().value == 8) end})
+        """)
+    state.collect()
+    state.collect()
+    #expect(counter.live == 1000)
+  }
+
+  /// Trusted scripts reach the registry, and only spoil their own tables.
+  @Test func uniqueHandlesCannotBeForged() throws {
+    let state = try makeState(counter)
+    let error = try state.failure(
+      """
+      local a, b, count = unique(1), unique(2), 0
+      for key, handles in pairs(debug.getregistry()) do
+        if type(key) == 'userdata' and type(handles) == 'table' then
+          for address, handle in pairs(handles) do
+            count = count + 1
+            handles[address] = handle == a and b or io.stdout
+          end
+        end
+      end
+      assert(count == 2 and a:again() == a and b:again() == b and a:again().value == 1 and b:again().value == 2)
+      for key, handles in pairs(debug.getregistry()) do
+        if type(key) == 'userdata' and type(handles) == 'table' then debug.getregistry()[key] = nil end
+      end
+      assert(a:again() == a and not rawequal(a:again(), a:again()))
+      error('end', 0)
+      """)
+    #expect(error.message == "end")
+  }
 }
 
 extension Value {

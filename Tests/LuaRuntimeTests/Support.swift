@@ -25,13 +25,15 @@ final class Counter {
 
 let countedKind = HandleKind<Counted>("Counted")
 let otherKind = HandleKind<Counter>("Counter")
+let uniqueKind = HandleKind<Counted>("Unique", unique: true)
 
 struct Failure: Error, Equatable, CustomStringConvertible {
   var code: Int
   var description: String { "failure \(code)" }
 }
 
-/// A state with `new(v)` and the kind's members: `value` (property), `get`, `self_`, `+`.
+/// A state with `new(v)` and the kind's members: `value` (property), `get`, `self_`, `+`; and `unique(v)`, whose handles
+/// are unique, with `again()`, which returns the object, and `several()`, a list of a new one and the object.
 func makeState(_ counter: Counter, _ configuration: State.Configuration = .init()) throws -> State {
   let state = try State(configuration)
   try populate(state, counter)
@@ -66,6 +68,20 @@ func populate(_ state: State, _ counter: Counter) throws {
     .native(
       NativeFunction("new") { call in
         call.returns(Counted(counter, call.number(1) ?? 0), countedKind)
+      }))
+  members = HandleMembers()
+  members.methods["again"] = NativeFunction("again") { call in call.returns(call.object(1, uniqueKind)!, uniqueKind) }
+  members.methods["several"] = NativeFunction("several") { call in
+    call.returnsList(2)
+    call.returns(Counted(counter), uniqueKind)
+    call.returns(call.object(1, uniqueKind)!, uniqueKind)
+  }
+  try state.define(uniqueKind, inheriting: countedKind, members)
+  try state.setGlobal(
+    "unique",
+    .native(
+      NativeFunction("unique") { call in
+        call.returns(Counted(counter, call.number(1) ?? 0), uniqueKind)
       }))
   try state.setGlobal(
     "fail",

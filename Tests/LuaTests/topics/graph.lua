@@ -41,6 +41,46 @@ check.case("nodes: name, line, what they feed", function()
   check.equal(#node.next_functions[1][1].next_functions, 0)
 end)
 
+check.case("a node is a key of tables", function()
+  local a, b = leaf(2.0), leaf(3.0)
+  local c = a * b
+  local e = c * c + a
+  local seen = { [c.grad_fn] = "c", [e.grad_fn] = "e" }
+  check.equal(seen[c.grad_fn], "c")
+  check.equal(seen[e.grad_fn], "e")
+  check.equal(seen[e.grad_fn.next_functions[1][1].next_functions[1][1]], "c")
+  check.is_true(rawequal(c.grad_fn.next_functions[1][1], e.grad_fn.next_functions[2][1]))  -- a's AccumulateGrad
+
+  -- A walk that visits each node once.
+  local visited, order = {}, {}
+  local function visit(node)
+    if not node or visited[node] then return end
+    visited[node] = true
+    order[#order + 1] = node.name
+    for _, edge in ipairs(node.next_functions) do visit(edge[1]) end
+  end
+  visit(e.grad_fn)
+  check.equal(order, { "AddBackward0", "MulBackward0", "MulBackward0", "AccumulateGrad", "AccumulateGrad" })
+  collectgarbage()
+  collectgarbage()
+  check.equal(seen[c.grad_fn], "c")
+end)
+
+check.case("nodes of graphs that come and go are told apart", function()
+  local x, kept = leaf(1.0), {}
+  for i = 1, 20000 do
+    local node = (x * i).grad_fn
+    if kept[node] then return check.fail("iteration " .. i .. " found the node of iteration " .. kept[node]) end
+    kept[i % 50] = node
+    kept[node] = i
+    local old = kept[(i + 1) % 50]
+    if old then
+      check.equal(kept[old], i - 49)
+      kept[old] = nil
+    end
+  end
+end)
+
 check.case("the line of an operation is its script's, also inside of modules and functions of the library", function()
   local layer = nn.Linear(2, 1)
   local line = here(1)

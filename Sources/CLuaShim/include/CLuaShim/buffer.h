@@ -27,9 +27,9 @@ static inline void ml_out_argument(ml_state *s, int index) {
 static inline void ml_out_reference(ml_state *s, int reference) {
   ml_out(s, (ml_value){.tag = ML_REFERENCE, .as.integer = reference});
 }
-// Takes over one reference to `object`, whatever happens.
-static inline void ml_out_handle(ml_state *s, void *object, uint32_t kind) {
-  if (!ml_out(s, (ml_value){.tag = ML_HANDLE, .kind = kind, .as.object = object}))
+// Takes over one reference to `object`, whatever happens. With `unique` the handle that Lua still refers to, if there is one.
+static inline void ml_out_handle(ml_state *s, void *object, uint32_t kind, bool unique) {
+  if (!ml_out(s, (ml_value){.tag = unique ? ML_UNIQUE : ML_HANDLE, .kind = kind, .as.object = object}))
     s->config.release(object, kind);
 }
 // Takes over one reference to `object`; `callback` NULL means the host's.

@@ -55,6 +55,7 @@ typedef enum ml_tag {
   ML_REFERENCE,  // a value stored with ml_ref
   ML_HANDLE,     // a native object of a kind; ownership passes in
   ML_FLAT = ML_HANDLE,
+  ML_UNIQUE,  // the same, of a kind whose objects have one handle each
   ML_STRING,     // bytes in the arena
   ML_FUNCTION,   // a native function; ownership of its context passes in
   ML_CONTEXT,    // the same, as the bare handle that kinds keep for getters and setters
