@@ -24,8 +24,8 @@ public final class Binary: Row {
   let numberNodeName: String
   /// Whether the node has a place for a plain number among its inputs, as PyTorch's has where it makes a tensor of it.
   let showsNumber: Bool
-  package let rule0: Rule?
-  package let rule1: Rule?
+  package let rule0, rule1: Rule?
+  package let uses0, uses1: Uses
   let forms: TensorOperation.Forms
   let aliases: [String]
   let samples: [Sample]
@@ -59,6 +59,7 @@ public final class Binary: Row {
     numberNodeName = "\(stem)\(numberVariant ?? variant)"
     showsNumber = [MG_ADD, MG_SUB, MG_MUL, MG_DIV].contains(kernel)
     (rule0, rule1) = (a, b)
+    (uses0, uses1) = (a?.uses ?? .nothing, b?.uses ?? .nothing)
   }
 
   package func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try self(inputs[0], inputs[1])] }
@@ -91,7 +92,7 @@ public final class Binary: Row {
     var hasEmptyEdge: Bool { row.showsNumber }
 
     @inline(__always)
-    func uses(_ number: Int) -> Uses { row.rule0?.uses.subtracting(.b) ?? .nothing }
+    func uses(_ number: Int) -> Uses { row.uses0.subtracting(.b) }
 
     func gradient(_ pass: inout Backward) throws {
       pass.number = number

@@ -234,6 +234,7 @@ extension Tensor {
 final class MatrixProduct: Row {
   let nodeName: String
   let rule0, rule1: Rule?
+  let uses0, uses1: Uses
   private let product: @Sendable (Tensor, Tensor) throws -> Tensor
   private let second: String
 
@@ -244,6 +245,7 @@ final class MatrixProduct: Row {
     self.product = product
     self.second = second
     (rule0, rule1) = (a, b)
+    (uses0, uses1) = (a.uses, b.uses)
   }
 
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try product(inputs[0], inputs[1])] }

@@ -15,8 +15,9 @@ package struct Rule: Sendable {
 
   /// g · a or g · b: computed in the gradient's own buffer where nobody reads that afterwards.
   package static func times(_ factor: Uses) -> Rule {
-    let slot = KeptSlot.input(factor == .a ? 0 : 1)
-    return Rule(uses: factor, factor: slot) { c in try c.g * c.read(slot) }
+    // Formulas that capture nothing cost nothing to hold.
+    factor == .a
+      ? Rule(uses: .a, factor: .input(0)) { c in try c.g * c.a } : Rule(uses: .b, factor: .input(1)) { c in try c.g * c.b }
   }
 
   /// The gradient of an input. `isLast` says that no other rule will read the pass's gradient.
@@ -44,6 +45,9 @@ package protocol Row: AnyObject, Sendable {
   var nodeName: String { get }
   var rule0: Rule? { get }
   var rule1: Rule? { get }
+  /// What the rules read.
+  var uses0: Uses { get }
+  var uses1: Uses { get }
   func gradient(_ pass: inout Backward) throws
   func apply(_ inputs: [Tensor]) throws -> [Tensor]
   var slotNames: KeyValuePairs<String, KeptSlot> { get }
@@ -67,20 +71,21 @@ extension Row {
 
 /// A row as an operation: the row is its only attribute.
 struct RowOperation<R: Row>: Operation {
-  unowned(unsafe) let row: R
+  private let constant: Unmanaged<R>
 
   @inline(__always)
-  init(_ row: R) { self.row = row }
+  init(_ row: R) { constant = .passUnretained(row) }
 
+  private var row: R { constant.takeUnretainedValue() }
   var nodeName: String { row.nodeName }
   var slotNames: KeyValuePairs<String, KeptSlot> { row.slotNames }
   var passage: Passage { row.passage }
   static var broadcasts: Bool { true }
 
   @inline(__always)
-  func uses(_ number: Int) -> Uses { (number == 0 ? row.rule0?.uses : row.rule1?.uses) ?? .nothing }
+  func uses(_ number: Int) -> Uses { constant._withUnsafeGuaranteedRef { number == 0 ? $0.uses0 : $0.uses1 } }
 
-  func gradient(_ pass: inout Backward) throws { try row.gradient(&pass) }
+  func gradient(_ pass: inout Backward) throws { try constant._withUnsafeGuaranteedRef { try $0.gradient(&pass) } }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { try row.apply(inputs) }
 }
 

@@ -16,6 +16,7 @@ public final class Unary: Row {
   let aliases: [String]
   package let nodeName: String
   package let rule0: Rule?
+  package let uses0: Uses
 
   init(
     _ name: String, _ kernel: mg_unary_op, _ summary: String, grad: String? = nil, in domain: ClosedRange<Double> = -2...2,
@@ -33,9 +34,11 @@ public final class Unary: Row {
     let words = name.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }
     nodeName = (grad ?? words.joined()) + "Backward0"
     rule0 = rule
+    uses0 = rule?.uses ?? .nothing
   }
 
   package var rule1: Rule? { nil }
+  package var uses1: Uses { .nothing }
 
   package var passage: Passage {
     switch kernel {

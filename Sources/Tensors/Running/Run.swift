@@ -191,11 +191,7 @@ struct Run {
   @inline(__always)
   private mutating func pass(on pass: inout Backward, from node: Node) throws {
     pass.finish()
-    if !options.retainGraph {
-      node.releaseKept(at: site)
-      if let extras = node.extras { extras.expansion?.releaseKept(at: site) }
-    }
-    let node = pass.node
+    if !options.retainGraph { node.releaseKept(at: site) }
     for index in 0..<node.edges.count {
       guard var gradient = pass.take(index), pass.needs(index) else { continue }
       if let forms = node.forms { gradient = try fitted(gradient, to: forms.forms[index]) }
@@ -236,7 +232,11 @@ struct Run {
     try runner.run(&pass)
     if detectsAnomaly { try pass.checkNumbers(startedAt: site) }
     if let hooks = node.extras?.hooks.after, !hooks.isEmpty { try run(hooks, on: &pass, node, gradients) }
-    try self.pass(on: &pass, from: node)
+    if !options.retainGraph {
+      node.releaseKept(at: site)
+      node.extras?.expansion?.releaseKept(at: site)
+    }
+    try self.pass(on: &pass, from: runner)
   }
 
   /// The inputs whose gradients the run wants, by bits; those beyond 63 always.
