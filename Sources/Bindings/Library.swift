@@ -145,7 +145,7 @@ public enum Library {
         call.returns(Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9)
       },
       "memory": NativeFunction("memory") { call in
-        let figures = Context.memory
+        let figures = Context.memoryUse
         call.returnsRecord(4)
         for (name, value) in [("live", figures.live), ("peak", figures.peak), ("cached", figures.cached), ("limit", figures.limit)] {
           call.returns(name)

@@ -55,11 +55,11 @@ import Testing
     var kept: Tensor? = try session.value("t")
     session.remove("t")
     session.state.collect()
-    #expect(session.context.memory.live >= 4 << 20)
+    #expect(session.context.memoryUse.live >= 4 << 20)
     #expect(throws: LuaError.self) { try session.run("u = mg.zeros((5 << 19) + (1 << 18))") }
     #expect(kept?.count == 1 << 20)
     kept = nil
-    #expect(session.context.memory.live < 4 << 20)
+    #expect(session.context.memoryUse.live < 4 << 20)
     try session.run("u = mg.zeros((5 << 19) + (1 << 18))")
   }
 
@@ -82,7 +82,7 @@ import Testing
     #expect(carrier.error == nil)
     try carrier.session?.run("mg.manual_seed(1); local c = mg.rand(4); assert(c[{ { 3, 4 } }]:equal(b))")
     // 16 bytes each, in buffers of 64.
-    #expect(carrier.session?.context.memory.live ?? 0 <= 4096)
+    #expect(carrier.session?.context.memoryUse.live ?? 0 <= 4096)
   }
 
   @Test func oneInsideTheOther() throws {

@@ -76,7 +76,7 @@ import Testing
     let session = try Session()
     try session.run("mg = require 'moongrad'")
     session.state.collect()
-    let (handles, live) = (session.state.handleCount, session.context.memory.live)
+    let (handles, live) = (session.state.handleCount, session.context.memoryUse.live)
     for _ in 0..<100 {
       session["t"] = try Tensor.ones([100])
       let t: Tensor = try session.value("t")
@@ -87,6 +87,6 @@ import Testing
     session.state.collect()
     session.state.collect()
     #expect(session.state.handleCount <= handles + 1)
-    #expect(session.context.memory.live == live)
+    #expect(session.context.memoryUse.live == live)
   }
 }

@@ -28,9 +28,9 @@ func message(
 /// Runs `body` twice, expecting that the second time no tensor outlives it.
 func expectNothingKept(sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void) rethrows {
   try body()
-  let live = Context.memory.live
+  let live = Context.memoryUse.live
   try body()
-  #expect(Context.memory.live == live, "bytes of tensors kept", sourceLocation: sourceLocation)
+  #expect(Context.memoryUse.live == live, "bytes of tensors kept", sourceLocation: sourceLocation)
 }
 
 @Suite struct AutogradTests {
@@ -418,7 +418,7 @@ func expectNothingKept(sourceLocation: SourceLocation = #_sourceLocation, _ body
 
   /// Graphs are walked and freed without recursion.
   @Test func deepGraphs() throws {
-    let live = Context.memory.live
+    let live = Context.memoryUse.live
     do {
       let x = try number(1, requiresGrad: true)
       let one = try number(1)
@@ -430,12 +430,12 @@ func expectNothingKept(sourceLocation: SourceLocation = #_sourceLocation, _ body
       y = x
       for _ in 0..<Self.depth { y = try y.exp() * 0 }
     }
-    #expect(Context.memory.live == live)
+    #expect(Context.memoryUse.live == live)
   }
 
   /// The same for gradients with a graph of their own, and for saved values that are deep themselves.
   @Test func deepGraphsOfGraphs() throws {
-    let live = Context.memory.live
+    let live = Context.memoryUse.live
     do {
       let x = try number(1, requiresGrad: true)
       var y = x
@@ -447,7 +447,7 @@ func expectNothingKept(sourceLocation: SourceLocation = #_sourceLocation, _ body
       for _ in 0..<20_000 { y = try y.view([1]).view([]) }
       #expect(try Tape.gradients(of: [y], [nil], inputs: [x])[0]?.doubles == [1])
     }
-    #expect(Context.memory.live == live)
+    #expect(Context.memoryUse.live == live)
   }
 
   /// No scenario keeps a tensor alive after its last reference is gone.

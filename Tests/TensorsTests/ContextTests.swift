@@ -48,14 +48,14 @@ import Testing
   @Test func memoryIsAccountedToWhoMadeIt() throws {
     let (a, b) = (Context(), Context())
     var tensor: Tensor? = try a.run(megabyte)
-    #expect(a.memory.live == 1 << 20 && b.memory.live == 0)
+    #expect(a.memoryUse.live == 1 << 20 && b.memoryUse.live == 0)
     b.run { tensor = nil }
-    #expect(a.memory.live == 0 && b.memory.live == 0 && tensor == nil)
+    #expect(a.memoryUse.live == 0 && b.memoryUse.live == 0 && tensor == nil)
     // Given back elsewhere, the buffer went to the system, not to b.
-    #expect(a.memory.cached == 0 && b.memory.cached == 0)
+    #expect(a.memoryUse.cached == 0 && b.memoryUse.cached == 0)
     _ = try a.run(megabyte)
     a.run {}
-    #expect(a.memory.live == 0)
+    #expect(a.memoryUse.live == 0)
   }
 
   @Test func tensorsOutliveTheirContext() throws {
@@ -79,7 +79,7 @@ import Testing
     try context.run {
       var kept = try (0..<3).map { _ in try megabyte() }
       kept = []
-      #expect(context.memory.cached >= 3 << 20 && kept.isEmpty)
+      #expect(context.memoryUse.cached >= 3 << 20 && kept.isEmpty)
       context.memoryLimit = 5 << 19
       kept = [try megabyte(), try megabyte()]
       do {
@@ -89,7 +89,7 @@ import Testing
         #expect(error.kind == .memory)
         #expect("\(error)".contains("1048576 bytes asked for, but 2097152 of at most 2621440 bytes are in use"))
       }
-      #expect(context.memory.live == 2 << 20)
+      #expect(context.memoryUse.live == 2 << 20)
       kept.removeLast()
       kept.append(try megabyte())
       #expect(kept.count == 2)
@@ -121,7 +121,7 @@ import Testing
       done.signal()
     }
     done.wait()
-    #expect(carrier.context.memory.live == 0)
+    #expect(carrier.context.memoryUse.live == 0)
     #expect(carrier.numbers.last == 1)
     let expected = try Context().run {
       manualSeed(3)

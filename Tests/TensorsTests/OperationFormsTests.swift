@@ -211,7 +211,7 @@ import Testing
     for example in operation.rejected {
       let call = try example.call()
       let before = call.arguments.tensors.map(\.doubles)
-      let live = Context.memory.live
+      let live = Context.memoryUse.live
       do {
         _ = try call.outputs()
         Issue.record("\(example.text) was accepted")
@@ -225,7 +225,7 @@ import Testing
       } catch {
         Issue.record("\(example.text) threw \(error)")
       }
-      #expect(Context.memory.live == live, "\(example.text): memory was kept")
+      #expect(Context.memoryUse.live == live, "\(example.text): memory was kept")
       #expect(call.arguments.tensors.map(\.doubles) == before, "\(example.text)")
       #expect(call.arguments.tensors.allSatisfy { $0.version == 0 && $0.gradNode == nil }, "\(example.text)")
     }
@@ -236,12 +236,12 @@ import Testing
     for example in operation.examples {
       let call = try example.call()
       let before = call.arguments.tensors.map(\.doubles)
-      let live = Context.memory.live
+      let live = Context.memoryUse.live
       try autoreleased {
         _ = try call.gradients(
           of: call.outputs(), by: call.inputs, options: BackwardOptions(createGraph: true))
       }
-      #expect(Context.memory.live == live, "\(example.text): memory was kept")
+      #expect(Context.memoryUse.live == live, "\(example.text): memory was kept")
       #expect(
         zip(call.arguments.tensors.map(\.doubles), before).allSatisfy {
           zip($0, $1).allSatisfy { agree($0, $1, 0) }

@@ -17,7 +17,7 @@ import Testing
 
   @Test func aSummaryAsksOnlyForTheElementsItShows() {
     var asked: Set<Int> = []
-    let elements = PrintedElements.floating { index in
+    let elements = PrintedElements.real { index in
       asked.insert(index)
       return Double(index)
     }
@@ -89,7 +89,7 @@ private struct PrintingCase {
       printed =
         switch dtype {
         case "bool": .boolean { value($0) != 0 }
-        case "float32", "float64": .floating(value)
+        case "float32", "float64": .real(value)
         default: .integer { Int64(value($0)) }
         }
     } else {
@@ -97,7 +97,7 @@ private struct PrintingCase {
       printed =
         switch dtype {
         case "bool": .boolean { elements[$0] == "1" }
-        case "float32", "float64": .floating { rounded(Double(elements[$0])!) }
+        case "float32", "float64": .real { rounded(Double(elements[$0])!) }
         default: .integer { Int64(elements[$0])! }
         }
     }

@@ -73,7 +73,7 @@ extension Console {
     case .timeRepeatedly(let text): try timeRepeatedly(text)
     case .load(let path): try load(path, rewritingLocals: true)
     case .memory:
-      let (figures, lua) = (session.context.memory, session.state.memory)
+      let (figures, lua) = (session.context.memoryUse, session.state.memory)
       Output.write("tensors  \(size(figures.live)), at most \(size(figures.peak)), limit \(size(figures.limit))\n")
       Output.write("cached   \(size(figures.cached))\n")
       Output.write("Lua      \(size(lua.bytes)), at most \(size(lua.peak))\n")

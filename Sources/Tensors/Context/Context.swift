@@ -85,13 +85,13 @@ public final class Context {
   }
 
   /// The bytes of its tensors.
-  public var memory: MemoryFigures { state.pointee.memory.figures }
+  public var memoryUse: MemoryFigures { state.pointee.memory.figures }
 
   /// The bytes of the tensors of the context in force.
   package static var liveBytes: Int64 { current.pointee.memory.live }
 
   /// The memory of the context in force.
-  public static var memory: MemoryFigures { current.pointee.memory.figures }
+  public static var memoryUse: MemoryFigures { current.pointee.memory.figures }
 
   /// The context in force on this thread.
   @inline(__always)

@@ -49,7 +49,7 @@ package struct MemoryAccount {
   /// A 64-byte aligned buffer for at least that many bytes, not cleared. Throws what was asked, the limit and what is
   /// live when that is too much.
   @inline(__always)
-  mutating func allocate(_ bytes: Int) throws -> UnsafeMutableRawPointer {
+  mutating func lend(_ bytes: Int) throws -> UnsafeMutableRawPointer {
     let (index, size) = MemoryAccount.sizeClass(bytes)
     // Memory that was kept counts against the limit like any other.
     guard live &+ Int64(size) <= ceiling else { throw refusal(bytes) }
@@ -59,7 +59,7 @@ package struct MemoryAccount {
       cached &-= size
       buffer = head
     } else {
-      buffer = try allocateFresh(size, asked: bytes)
+      buffer = try lendFresh(size, asked: bytes)
     }
     live &+= Int64(size)
     buffers &+= 1
@@ -67,7 +67,7 @@ package struct MemoryAccount {
   }
 
   @inline(never)
-  private mutating func allocateFresh(_ size: Int, asked bytes: Int) throws -> UnsafeMutableRawPointer {
+  private mutating func lendFresh(_ size: Int, asked bytes: Int) throws -> UnsafeMutableRawPointer {
     var made: UnsafeMutableRawPointer?
     // Not aligned_alloc, whose sizes must be multiples of the alignment.
     if posix_memalign(&made, 64, size) != 0 {

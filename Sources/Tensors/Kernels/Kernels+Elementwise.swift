@@ -124,9 +124,9 @@ extension Kernels {
     let account = Context.current
     let count = nest.count
     let bytes = Swift.max(count, 1) * MemoryLayout<Float>.size
-    let wide = try account.pointee.memory.allocate(bytes)
+    let wide = try account.pointee.memory.lend(bytes)
     defer { account.pointee.memory.free(wide, bytes) }
-    let packed = try account.pointee.memory.allocate(bytes)
+    let packed = try account.pointee.memory.lend(bytes)
     defer { account.pointee.memory.free(packed, bytes) }
     let floats = wide.assumingMemoryBound(to: Float.self)
     if let source = from.element as? any StoredElement.Type {

@@ -3,8 +3,8 @@
 import CKernels
 
 extension Kernels {
-  private static func positions(_ operand: Launch.Operand?) -> UnsafePointer<Int64>? {
-    operand?.pointer.map { UnsafePointer($0.assumingMemoryBound(to: Int64.self)) }
+  private static func positions(_ given: Launch.Operand?) -> UnsafePointer<Int64>? {
+    given?.pointer.map { UnsafePointer($0.assumingMemoryBound(to: Int64.self)) }
   }
 
   static func indexSelect(

@@ -97,12 +97,12 @@ package struct Launch: @unchecked Sendable {
         let element = operand.dtype.element as? any StoredElement.Type
       else { continue }
       let bytes = Swift.max(operand.count, 1) * MemoryLayout<Float>.size
-      let room = try account.pointee.memory.allocate(bytes)
+      let room = try account.pointee.memory.lend(bytes)
       memory.append((room, bytes))
       if operand.isRead {
         var source = operand.pointer
         if let strides = operand.strides {
-          let packed = try account.pointee.memory.allocate(bytes)
+          let packed = try account.pointee.memory.lend(bytes)
           memory.append((packed, bytes))
           var gathering = loop.gathering(strides)
           mg_convert_nd(operand.dtype.code, operand.dtype.code, &gathering, source, packed)

@@ -96,7 +96,7 @@ public final class Binary: Row {
 
     func gradient(_ pass: inout Backward) throws {
       pass.number = number
-      if let rule = row.rule0, pass.needs(0) { pass[0] = try rule.compute(&pass, isLast: true) }
+      if let rule = row.rule0, pass.needs(0) { pass[0] = try rule.contribution(&pass, isLast: true) }
     }
 
     func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try row(inputs[0], number)] }

@@ -34,7 +34,7 @@ struct ReductionPlan {
     }
   }
 
-  var extent: Extent { Extent(outer, length, inner) }
+  var span: Extent { Extent(outer, length, inner) }
 
   func result(_ dtype: DType) throws -> Tensor { try Tensor(uninitialized: shape, dtype) }
 }
@@ -65,7 +65,7 @@ extension Tensor {
   private func reduce(_ op: mg_reduce_op, _ axes: Axes, keepdim: Bool, dtype: DType) throws -> Tensor {
     let plan = try ReductionPlan(converted(to: dtype), axes, keepdim: keepdim)
     let y = try plan.result(dtype)
-    try Kernels.reduce(op, dtype, plan.extent, plan.source.data, into: y.data)
+    try Kernels.reduce(op, dtype, plan.span, plan.source.data, into: y.data)
     return y
   }
 
@@ -157,7 +157,7 @@ extension Tensor {
     }
     let values = try plan.result(dtype)
     let indices = try plan.result(.int64)
-    try Kernels.extremes(largest: largest, dtype, plan.extent, plan.source.data, into: values.data, indices.data)
+    try Kernels.extremes(largest: largest, dtype, plan.span, plan.source.data, into: values.data, indices.data)
     return (values, indices)
   }
 
@@ -190,7 +190,7 @@ extension Tensor {
     let axes = try shape.axes(dimensions, "var")
     let plan = try ReductionPlan(self, axes, keepdim: keepdim)
     let y = try plan.result(dtype)
-    try Kernels.squaredDeviations(dtype, plan.extent, plan.source.data, into: y.data)
+    try Kernels.squaredDeviations(dtype, plan.span, plan.source.data, into: y.data)
     let variance = Variance(over: Reduced(dim: axes, keepdim: keepdim, from: shape), correction: correction)
     try Elementwise.binary(MG_DIV, y, .real(variance.divisor), into: y)
     return try y.recorded(variance, self)
@@ -214,7 +214,7 @@ extension Tensor {
       throw TensorError(.shape, "norm", "the norm of order \(p) of no elements (shape \(shape)) does not exist")
     }
     let y = try plan.result(dtype)
-    try Kernels.norm(p, dtype, plan.extent, plan.source.data, into: y.data)
+    try Kernels.norm(p, dtype, plan.span, plan.source.data, into: y.data)
     return try y.recorded(Norm(over: Reduced(dim: axes, keepdim: keepdim, from: shape), ord: p), self)
   }
 
@@ -224,7 +224,7 @@ extension Tensor {
     let axes = try shape.axes(dimensions, "logsumexp")
     let plan = try ReductionPlan(x, axes, keepdim: keepdim)
     let y = try plan.result(x.dtype)
-    try Kernels.logSumExp(x.dtype, plan.extent, plan.source.data, into: y.data)
+    try Kernels.logSumExp(x.dtype, plan.span, plan.source.data, into: y.data)
     return try y.recorded(LogSumExp(over: Reduced(dim: axes, keepdim: keepdim, from: shape)), x)
   }
 
@@ -232,14 +232,14 @@ extension Tensor {
   public func any(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
     let plan = try ReductionPlan(self, shape.axes(dimensions, "any"), keepdim: keepdim)
     let y = try plan.result(.bool)
-    try Kernels.anyOrAll(all: false, dtype, plan.extent, plan.source.data, into: y.data)
+    try Kernels.anyOrAll(all: false, dtype, plan.span, plan.source.data, into: y.data)
     return y
   }
 
   public func all(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
     let plan = try ReductionPlan(self, shape.axes(dimensions, "all"), keepdim: keepdim)
     let y = try plan.result(.bool)
-    try Kernels.anyOrAll(all: true, dtype, plan.extent, plan.source.data, into: y.data)
+    try Kernels.anyOrAll(all: true, dtype, plan.span, plan.source.data, into: y.data)
     return y
   }
 
@@ -251,7 +251,7 @@ extension Tensor {
     let x = dtype.isFloating ? self : try to(.int64)
     let plan = try ReductionPlan(x, rank == 0 ? [] : [axis], keepdim: true)
     let y = try Tensor(uninitialized: shape, x.dtype)
-    try Kernels.runningSum(reverse: reverse, x.dtype, plan.extent, plan.source.data, into: y.data)
+    try Kernels.runningSum(reverse: reverse, x.dtype, plan.span, plan.source.data, into: y.data)
     return try y.recorded(RunningSum(dim: axis, reverse: reverse), x)
   }
 
@@ -261,7 +261,7 @@ extension Tensor {
     let x = dtype.isFloating ? self : try to(.int64)
     let plan = try ReductionPlan(x, rank == 0 ? [] : [axis], keepdim: true)
     let y = try Tensor(uninitialized: shape, x.dtype)
-    try Kernels.runningProduct(x.dtype, plan.extent, plan.source.data, into: y.data)
+    try Kernels.runningProduct(x.dtype, plan.span, plan.source.data, into: y.data)
     return try y.recorded(RunningProduct(dim: axis), x)
   }
 }

@@ -22,7 +22,7 @@ package struct Rule: Sendable {
 
   /// The gradient of an input. `isLast` says that no other rule will read the pass's gradient.
   @inline(__always)
-  func compute(_ pass: inout Backward, isLast: Bool) throws -> Tensor {
+  func contribution(_ pass: inout Backward, isLast: Bool) throws -> Tensor {
     if isLast, let factor, let g = pass.reusable(), try scale(g, by: factor, pass) { return g }
     return try formula(pass)
   }
@@ -59,8 +59,8 @@ extension Row {
   @inline(__always)
   func runRules(_ pass: inout Backward) throws {
     let wantsSecond = rule1 != nil && pass.needs(1)
-    if let rule0, pass.needs(0) { pass[0] = try rule0.compute(&pass, isLast: !wantsSecond) }
-    if let rule1, wantsSecond { pass[1] = try rule1.compute(&pass, isLast: true) }
+    if let rule0, pass.needs(0) { pass[0] = try rule0.contribution(&pass, isLast: !wantsSecond) }
+    if let rule1, wantsSecond { pass[1] = try rule1.contribution(&pass, isLast: true) }
   }
 
   package func gradient(_ pass: inout Backward) throws { try runRules(&pass) }

@@ -69,9 +69,11 @@ public struct Parameter: Sendable {
     /// A whole number that is not an index: a count, an offset.
     case integer
     /// A dimension, and several of them (a list, or at the end plain arguments).
-    case dimension, dimensions
+    case dimension
+    case dimensions
     /// A position along a dimension, and an int64 tensor of positions.
-    case index, indices
+    case index
+    case indices
     /// Class labels, as a tensor of them.
     case labels
     case boolean

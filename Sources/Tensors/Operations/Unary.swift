@@ -7,7 +7,7 @@ public final class Unary: Row {
   public let name: String
   let summary: String
   let kernel: mg_unary_op
-  let domain: ClosedRange<Double>
+  let sampled: ClosedRange<Double>
   /// Whether integers are computed in the default float dtype.
   let floats: Bool
   /// The fused backward for the usual case; the formula serves when the gradient is itself differentiated.
@@ -19,14 +19,14 @@ public final class Unary: Row {
   package let uses0: Uses
 
   init(
-    _ name: String, _ kernel: mg_unary_op, _ summary: String, grad: String? = nil, in domain: ClosedRange<Double> = -2...2,
+    _ name: String, _ kernel: mg_unary_op, _ summary: String, grad: String? = nil, in sampled: ClosedRange<Double> = -2...2,
     floats: Bool = true, fused: mg_binary_op? = nil, forms: TensorOperation.Forms = .all, aliases: [String] = [],
     _ rule: Rule?
   ) {
     self.name = name
     self.summary = summary
     self.kernel = kernel
-    self.domain = domain
+    self.sampled = sampled
     self.floats = floats
     self.fused = fused
     self.forms = forms
@@ -57,7 +57,7 @@ public final class Unary: Row {
 
   /// The input in the dtype that the kernel computes in.
   @inline(__always)
-  func argument(_ x: Tensor) throws -> Tensor {
+  private func argument(_ x: Tensor) throws -> Tensor {
     if x.dtype.isFloating { return x }
     if floats { return try x.converted(to: DType.defaultFloating) }
     guard mg_unary_has(kernel, x.dtype.code) else {
@@ -92,7 +92,7 @@ public final class Unary: Row {
   }
 
   var operation: TensorOperation {
-    var samples: [Sample] = [[.float([2, 3], domain)], [.float([], domain)], [.float([0, 3], domain)], [.float([4, 1, 3], domain)]]
+    var samples: [Sample] = [[.float([2, 3], sampled)], [.float([], sampled)], [.float([0, 3], sampled)], [.float([4, 1, 3], sampled)]]
     if !floats { samples.append([.integers([2, 3], -3...3)]) }
     return TensorOperation(
       name, summary, Take.input, aliases: aliases, forms: forms, samples: samples, differentiable: rule0 != nil, unary: self

@@ -10,7 +10,7 @@ import Glibc
 ///
 /// A float32 element is its exact value as a double. Every integer dtype is widened to `Int64`.
 package enum PrintedElements {
-  case floating((Int) -> Double)
+  case real((Int) -> Double)
   case integer((Int) -> Int64)
   case boolean((Int) -> Bool)
 }
@@ -26,7 +26,7 @@ package func tensorText(
   _ elements: PrintedElements, shape: [Int], dtype: String, defaultDType: String = "float32",
   suffixes: [String] = [], options: PrintOptions = PrintOptions()
 ) -> String {
-  let prefix = "tensor("
+  let opening = "tensor("
   let isEmpty = shape.contains(0)
   var parts: [String] = []
   if isEmpty ? shape.count != 1 : options.edgeItems == 0 {
@@ -37,9 +37,9 @@ package func tensorText(
   }
   let body =
     isEmpty
-    ? "[]" : TensorPrinter(elements: elements, shape: shape, options: options).text(indent: prefix.utf8.count)
+    ? "[]" : TensorPrinter(elements: elements, shape: shape, options: options).text(indent: opening.utf8.count)
   return addingSuffixes(
-    parts + suffixes, to: prefix + body, indent: prefix.utf8.count, lineWidth: options.lineWidth)
+    parts + suffixes, to: opening + body, indent: opening.utf8.count, lineWidth: options.lineWidth)
     + ")"
 }
 
@@ -167,7 +167,7 @@ private struct ElementFormatter {
     switch elements {
     case .integer, .boolean:
       for index in indices { width = max(width, unpadded(index).utf8.count) }
-    case .floating(let element):
+    case .real(let element):
       // Zeros and non-finite elements have no say: they may be wider than the column, as PyTorch prints them.
       let deciding = indices.map(element).filter { $0.isFinite && $0 != 0 }
       guard let smallest = deciding.lazy.map({ abs($0) }).min(),
@@ -190,7 +190,7 @@ private struct ElementFormatter {
 
   private func unpadded(_ index: Int) -> String {
     switch elements {
-    case .floating(let element): unpadded(element(index))
+    case .real(let element): unpadded(element(index))
     case .integer(let element): String(element(index))
     case .boolean(let element): element(index) ? "True" : "False"
     }

@@ -7,7 +7,7 @@ extension Tensor: CustomStringConvertible {
   package func text(_ options: PrintOptions = .current) -> String {
     let elements: PrintedElements
     switch dtype.category {
-    case .floating: elements = .floating { self.element($0).real }
+    case .floating: elements = .real { self.element($0).real }
     case .boolean: elements = .boolean { self.element($0) == .boolean(true) }
     case .integer: elements = .integer { self.element($0).integer }
     }

@@ -223,13 +223,15 @@ struct RegionMap: Sendable {
   /// add up there.
   func spread(_ part: Tensor) throws -> Tensor {
     let image = try image(part.dtype)
-    let shared = (0..<region.shape.rank).filter { region.strides[$0] == 0 && region.shape[$0] > 1 }
-    try withNoGrad {
-      let total = shared.isEmpty ? part : try part.sum(shared, keepdim: true)
-      var place = image.region
-      for dimension in shared { place = try place.narrow(dimension, 0, 1) }
-      try place.assign(total)
-    }
+    let isShared = (0..<region.shape.rank).map { region.strides[$0] == 0 && region.shape[$0] > 1 }
+    let own = Axes((0..<region.shape.rank).lazy.filter { !isShared[$0] })
+    let shared = Axes((0..<region.shape.rank).lazy.filter { isShared[$0] })
+    let arranged = try Tensor(storage: part.storage, layout: part.layout.permuted(Array(own) + Array(shared)), dtype: part.dtype).packed()
+    let place = Tensor(storage: image.region.storage, layout: image.region.layout.permuted(own), dtype: part.dtype)
+    let total = try Tensor(uninitialized: place.shape, part.dtype)
+    let shares = shared.reduce(1) { $0 * region.shape[$1] }
+    try Kernels.reduce(MG_SUM, part.dtype, Extent(total.count, shares, 1), arranged.data, into: total.data)
+    try place.assign(total)
     return try image.base.copied().recorded(Spread(map: self), part)
   }
 

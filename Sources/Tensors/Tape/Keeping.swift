@@ -83,15 +83,15 @@ extension Node {
     }
   }
 
-  /// Gives another node, of what this one stands for, a kept value, as seen through `view`.
-  final func share(_ slot: KeptSlot, with other: Node, in place: KeptSlot, _ view: @escaping (Tensor) throws -> Tensor = { $0 }) throws {
+  /// Gives another node, of what this one stands for, a kept value, as `look` shows it.
+  final func share(_ slot: KeptSlot, with other: Node, in place: KeptSlot, _ look: @escaping (Tensor) throws -> Tensor = { $0 }) throws {
     if flags.contains(.released) {
       other.flags.insert(.released)
       other.freedAt = freedAt
     } else if let value = find(slot) {
-      other.store(value.moved(to: try view(value.tensor), place))
+      other.store(value.moved(to: try look(value.tensor), place))
     } else if let packed = overflow?.packed.first(where: { $0.slot == slot }) {
-      other.overflowing.packed.append(PackedTensor(slot: place) { try view(packed.unpack()) })
+      other.overflowing.packed.append(PackedTensor(slot: place) { try look(packed.unpack()) })
     }
   }
 

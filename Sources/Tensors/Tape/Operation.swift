@@ -93,8 +93,12 @@ extension Operation {
 
   /// Attributes are the stored properties, `startDim` for `start_dim`.
   package func attribute(_ name: String) -> Any? {
-    let words = name.split(separator: "_")
-    let property = words.dropFirst().reduce(String(words.first ?? "")) { $0 + $1.prefix(1).uppercased() + $1.dropFirst() }
+    var property = ""
+    var isStart = false
+    for letter in name {
+      if letter != "_" { property += isStart ? letter.uppercased() : String(letter) }
+      isStart = letter == "_"
+    }
     return Mirror(reflecting: self).children.first { $0.label == property }?.value
   }
 }

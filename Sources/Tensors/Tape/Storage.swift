@@ -2,7 +2,7 @@
 
 /// A buffer of elements and the count of writes to it.
 package final class Storage {
-  package let pointer: UnsafeMutableRawPointer
+  package let firstByte: UnsafeMutableRawPointer
   package let byteCount: Int
   /// Whose memory it is; lives as long as any of its buffers.
   private let owner: UnsafeMutablePointer<Context.State>
@@ -23,7 +23,7 @@ package final class Storage {
     self.byteCount = byteCount
     if GradMode.bits & GradMode.inference != 0 { restrictions = .inference }
     owner = Context.current
-    pointer = try owner.pointee.memory.allocate(byteCount)
+    firstByte = try owner.pointee.memory.lend(byteCount)
   }
 
   struct Restrictions: OptionSet {
@@ -39,11 +39,11 @@ package final class Storage {
   package var isInference: Bool { restrictions.contains(.inference) }
 
   deinit {
-    if owner == Context.current { owner.pointee.memory.free(pointer, byteCount) } else { freeFromElsewhere() }
+    if owner == Context.current { owner.pointee.memory.free(firstByte, byteCount) } else { freeFromElsewhere() }
   }
   @inline(never)
   private func freeFromElsewhere() {
-    owner.pointee.memory.freeFromElsewhere(pointer, byteCount)
+    owner.pointee.memory.freeFromElsewhere(firstByte, byteCount)
     Context.noteFreed(owner)
   }
 }

@@ -85,7 +85,7 @@ public final class Tensor {
 
   /// The first element.
   @inline(__always)
-  package var data: UnsafeMutableRawPointer { storage.pointer + layout.offset &* dtype.size }
+  package var data: UnsafeMutableRawPointer { storage.firstByte + layout.offset &* dtype.size }
 
   // MARK: The graph
 

@@ -11,7 +11,7 @@ package struct Axes: Sendable, Equatable, RandomAccessCollection, ExpressibleByA
   /// The dimensions 0 to `rank` − 1.
   package init(rank: Int) { for axis in 0..<rank { append(axis) } }
 
-  package init(_ dimensions: some Sequence<Int>) { for axis in dimensions { append(axis) } }
+  package init(_ list: some Sequence<Int>) { for axis in list { append(axis) } }
 
   package init(arrayLiteral elements: Int...) { self.init(elements) }
 

@@ -85,7 +85,9 @@ public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
 
   /// Order of kinds in promotion: a kind beats every lower one whatever the widths.
   package enum Category: Int, Comparable {
-    case boolean, integer, floating
+    case boolean
+    case integer
+    case floating
     package static func < (a: Category, b: Category) -> Bool { a.rawValue < b.rawValue }
   }
 

@@ -7,7 +7,7 @@ package protocol DTypeElement: BitwiseCopyable {
 }
 
 extension DTypeElement {
-  package static func scalar(at place: UnsafeRawPointer) -> Scalar { place.load(as: Self.self).scalar }
+  package static func scalar(at address: UnsafeRawPointer) -> Scalar { address.load(as: Self.self).scalar }
   package static func store(_ scalar: Scalar, in element: inout Element) { element.store(Self(scalar)) }
 }
 

@@ -2,9 +2,9 @@
 
 /// Shape, strides and offset, all in elements.
 public struct Layout: Sendable {
-  public package(set) var shape: Shape
+  public internal(set) var shape: Shape
   package var strides: InlineArray<8, Int>
-  public package(set) var offset: Int
+  public internal(set) var offset: Int
   /// Number of elements.
   public let count: Int
   /// Whether the elements lie one after another in row-major order, starting at `offset`.

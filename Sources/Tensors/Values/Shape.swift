@@ -7,7 +7,7 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
   public static var maximumRank: Int { 8 }
 
   package var sizes: InlineArray<8, Int>
-  public package(set) var rank: Int
+  public internal(set) var rank: Int
 
   @inline(__always)
   package init() {
@@ -129,11 +129,11 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
     return rank == 0 ? Axes() : Axes((0..<rank).lazy.filter { seen >> UInt8($0) & 1 == 1 })
   }
 
-  package func removing(_ axes: Axes, keeping keep: Bool) -> Shape {
+  package func removing(_ axes: Axes, keeping keeps: Bool) -> Shape {
     var result = Shape()
     for dimension in 0..<rank {
       if axes.contains(dimension) {
-        if keep { result.append(1) }
+        if keeps { result.append(1) }
       } else {
         result.append(sizes[dimension])
       }

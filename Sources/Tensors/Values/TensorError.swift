@@ -3,7 +3,13 @@
 /// What went wrong, as one sentence: operation, argument, expected, found.
 public struct TensorError: Error, CustomStringConvertible {
   public enum Kind: Sendable {
-    case shape, dtype, index, argument, autograd, memory, domain
+    case shape
+    case dtype
+    case index
+    case argument
+    case autograd
+    case memory
+    case domain
   }
 
   public let kind: Kind

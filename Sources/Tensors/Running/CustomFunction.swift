@@ -143,13 +143,13 @@ private final class CustomNode: Node {
   /// A gradient that raises when it is itself differentiated.
   private func undifferentiable(_ gradient: Tensor) -> Tensor {
     let result = gradient.alias()
-    result.node = OperationNode(OnceDifferentiable(function: title), edges: edges)
+    result.node = OperationNode(OnceDifferentiable(of: title), edges: edges)
     return result
   }
 }
 
 private struct OnceDifferentiable: Operation {
-  let function: String
+  let of: String
   var nodeName: String { "OnceDifferentiableBackward" }
 
   func gradient(_ c: inout Backward) throws { throw error }
@@ -157,6 +157,6 @@ private struct OnceDifferentiable: Operation {
 
   private var error: TensorError {
     TensorError(
-      .autograd, function, "the gradient was declared once_differentiable, so that it cannot be differentiated itself")
+      .autograd, of, "the gradient was declared once_differentiable, so that it cannot be differentiated itself")
   }
 }
