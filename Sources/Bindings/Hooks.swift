@@ -20,7 +20,7 @@ enum Hooks {
   /// `x:register_hook(f)`: f sees the gradient and may return another one. After accumulation, f sees the leaf instead.
   static func register(_ call: inout Call, _ x: Tensor, afterAccumulation: Bool) throws {
     let name = afterAccumulation ? "register_post_accumulate_grad_hook" : "register_hook"
-    let function = try ScriptFunction(name, call, 2)
+    let function = try ScriptFunction(hookOf: x, name, call, 2)
     let hook = Hook { gradient in
       let results = try function.call([.tensor(gradient)])
       guard !afterAccumulation, let result = results.first, !result.isNil else { return nil }

@@ -6,7 +6,7 @@ import Tensors
 /// A function of a script, called by a backward run or by recording.
 struct ScriptFunction {
   private let name: String
-  private let function: FunctionReference
+  private let function: ([Value]) throws -> [Value]
   // A tensor may outlive the state whose script hooked it.
   private weak var state: State?
 
@@ -16,7 +16,18 @@ struct ScriptFunction {
       throw ArgumentError("\(name): expected \(what), got \(Decoder.found(call[position]))")
     }
     self.name = name
-    self.function = function
+    self.function = { try function.call($0) }
+    state = call.state
+  }
+
+  /// The same for a function that a hook of argument 1, a tensor, calls: one that refers to this tensor alone does not keep it.
+  init(hookOf x: Tensor, _ name: String, _ call: borrowing Call, _ position: Int) throws {
+    guard call.type(position) == .function else {
+      throw ArgumentError("\(name): expected a function, got \(Decoder.found(call[position]))")
+    }
+    let function = try AttachedFunction(call, function: position, to: 1, part: x.gradNode)
+    self.name = name
+    self.function = { try function.call($0) }
     state = call.state
   }
 
@@ -30,7 +41,15 @@ struct ScriptFunction {
       Site.caller = caller
     }
     state.word = UInt64(bits)
-    return try function.call(arguments)
+    return try function(arguments)
+  }
+}
+
+/// The hooks of a tensor that was computed are its node's.
+extension Tensor: PartOwner {
+  public func isSoleOwner(ofPartAt address: UnsafeRawPointer) -> Bool {
+    let isCurrent = node.map { Unmanaged.passUnretained($0).toOpaque() == address } ?? false
+    return isCurrent && isKnownUniquelyReferenced(&node)
   }
 }
 

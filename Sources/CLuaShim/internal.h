@@ -53,6 +53,9 @@ typedef struct ml_private {
   bool generational;  // the collector's mode
   size_t full_pace;   // the native memory in use that calls for a full collection
   size_t since_full;  // claimed since the last full one
+  // Attached functions.
+  uint32_t attached;         // since the last pass over them
+  uint32_t attached_before;  // those that it left
   // The host's operations, libraries, the state.
   char *trace;  // traceback of the last failed call
   char *warning;
@@ -106,6 +109,13 @@ int ml_die(lua_State *L, ml_state *s);  // leaves by yield or by error; does not
 void ml_arm(lua_State *L);
 int ml_reset(lua_State *co, ml_state *s);  // lua_resetthread, safe from yields in what it closes
 
+// MARK: attached.c
+
+// A full collection that takes also what only attached functions keep, if there can be any; whether it was made. Never
+// raises.
+bool ml_collect_attached(lua_State *L, ml_state *s);
+bool ml_attached_is_due(const ml_state *s);
+
 // MARK: safepoints.c
 
 // Native bytes between collections, at least; and native bytes at which a full one comes, at least.
@@ -114,7 +124,9 @@ enum { ml_least_pace = 256 << 10, ml_least_full_pace = 32 << 20, ml_blind_pace =
 
 // Queued releases and pacing; never raises.
 void ml_settle(lua_State *L, ml_state *s);
-// The same, and obedience to a kill.
+// Before a full collection that somebody asks for: gives back what waits for it, and takes what only attached functions keep.
+void ml_prepare_collection(lua_State *L, ml_state *s);
+// ml_settle, and obedience to a kill.
 void ml_attend(lua_State *L, ml_state *s);
 
 // MARK: coroutines.c

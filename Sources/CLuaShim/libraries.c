@@ -88,13 +88,14 @@ static void confine_searcher(lua_State *L) {
 
 // MARK: The collector's mode
 
-// Stock `collectgarbage` (upvalue 1), of which we note the mode for pacing.
+// Stock `collectgarbage` (upvalue 1), of which we note the mode for pacing, and precede a full collection by ours.
 static int collect_garbage(lua_State *L) {
-  enum { incremental, generational, step, setpause, setstepmul, stop };
+  enum { incremental, generational, step, setpause, setstepmul, stop, restart, collect };
   static const char *const options[] = {"incremental", "generational", "step",    "setpause", "setstepmul", "stop",
                                         "restart",     "collect",      "count",   "isrunning", NULL};
   int option = luaL_checkoption(L, 1, "collect", options);
   for (int i = 2; option < stop && i <= 4; i++) luaL_optinteger(L, i, 0);
+  if (option == collect) ml_prepare_collection(L, ml_of(L));
   int results = delegate(L);
   // Inside a finalizer the call does nothing and gives false.
   if (option <= generational && lua_toboolean(L, 1)) ml_own(ml_of(L))->generational = option == generational;

@@ -62,7 +62,7 @@ static void pace_collector(lua_State *L, ml_state *s) {
   own->since_full += debt;
   bool unknown = live == 0 && own->since_full > ml_blind_pace;  // pacing without an account
   if (live > own->full_pace || unknown) {
-    lua_gc(L, LUA_GCCOLLECT);
+    if (!ml_collect_attached(L, s)) lua_gc(L, LUA_GCCOLLECT);
     live = ml_live(s);
     own->since_full = 0;
     own->full_pace = live * 2 + ml_least_full_pace;
@@ -73,6 +73,7 @@ static void pace_collector(lua_State *L, ml_state *s) {
 void ml_settle(lua_State *L, ml_state *s) {
   s->attention = false;
   if (ml_own(s)->pending_count != 0 && lua_checkstack(L, 4)) drain(L, s);
+  if (ml_unlikely(ml_attached_is_due(s))) ml_collect_attached(L, s);
   if (s->native_debt >= s->pace) pace_collector(L, s);
 }
 
@@ -85,10 +86,16 @@ void ml_attend(lua_State *L, ml_state *s) {
   }
 }
 
+void ml_prepare_collection(lua_State *L, ml_state *s) {
+  s->native_debt = 0;
+  ml_settle(L, s);
+  if (ml_own(s)->kill) s->attention = true;
+  ml_collect_attached(L, s);
+}
+
 bool ml_collect(ml_state *s) {
   ml_private *own = ml_own(s);
   if (own->releasing || own->main == NULL) return false;
-  s->native_debt = 0;
-  ml_settle(s->current, s);
+  ml_prepare_collection(s->current, s);
   return lua_gc(s->current, LUA_GCCOLLECT) == 0;
 }

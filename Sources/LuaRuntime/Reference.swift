@@ -47,6 +47,54 @@ public struct FunctionReference {
   }
 }
 
+/// A Lua function that the object of a handle keeps, or a part that the object owns.
+///
+/// A ``FunctionReference`` there would be kept for ever if the function refers to the handle. This one goes with the handle
+/// when nothing but the handle owns the object, and nothing but the object the part.
+public struct AttachedFunction {
+  private let box: Reference
+
+  /// Attaches the function that is an argument of a call to the handle that is another. The part is known by its address
+  /// only; its object conforms to ``PartOwner``.
+  public init(_ call: borrowing Call, function: Int, to handle: Int, part: AnyObject? = nil) throws {
+    guard call[function].type == .function, call[handle].kindIdentifier > ML_KIND_FUNCTION else {
+      throw LuaError("a function and a handle were expected")
+    }
+    let (state, lua) = (call.state, call.lua)
+    guard lua_checkstack(lua, 2) != 0 else { throw LuaError(.memory, "stack overflow") }
+    let top = lua_gettop(lua)
+    defer { lua_settop(lua, top) }
+    lua_pushvalue(lua, Int32(function))
+    let address = part.map { Unmanaged.passUnretained($0).toOpaque() }
+    try state.check(ml_attach(state.pointer, lua, Int32(handle), address), lua)
+    box = try state.reference(at: top + 1, lua)
+  }
+
+  @discardableResult
+  public func call(_ arguments: [Value]) throws -> [Value] {
+    try box.withValue { state, lua in
+      lua_rawgeti(lua, -1, lua_Integer(ML_BOX_FUNCTION))
+      return try state.call(arguments, lua)
+    }
+  }
+}
+
+/// An object whose parts keep functions, see ``AttachedFunction``.
+public protocol PartOwner: AnyObject {
+  /// Whether the part at an address is still this object's, and nobody else's.
+  func isSoleOwner(ofPartAt address: UnsafeRawPointer) -> Bool
+}
+
+/// See `ml_config`.
+let isSoleOwner: @convention(c) (UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafeMutableRawPointer?) -> Bool = { slot, part in
+  guard let slot, let object = slot.pointee else { return false }
+  // Any class will do; but of `AnyObject` the answer is always false in code that is not optimized.
+  let isSole = slot.withMemoryRebound(to: NativeFunction.self, capacity: 1) { isKnownUniquelyReferenced(&$0.pointee) }
+  guard isSole, let part else { return isSole }
+  let owner = Unmanaged<AnyObject>.fromOpaque(object).takeUnretainedValue() as? any PartOwner
+  return owner?.isSoleOwner(ofPartAt: part) ?? false
+}
+
 /// A Lua table. Reading and writing respect metamethods.
 public struct TableReference {
   public let reference: Reference

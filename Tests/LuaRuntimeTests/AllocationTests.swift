@@ -15,6 +15,15 @@ import Testing
     local seen = {}
     for i = 1, 6 do seen[i] = unique(i) seen[seen[i]] = i end
     for i = 1, 6 do assert(seen[seen[i]:again()] == i and seen[seen[i]:several()[2]] == i) end
+    local kept = {}
+    for i = 1, 3 do
+      local x, y = keeper(), keeper()
+      x:keep(function(y) return x, y end)
+      y:keep_in_part(function() return y end)
+      kept[i] = x
+    end
+    collectgarbage()
+    for i = 1, 3 do local a, b = kept[i]:call(i) assert(a == kept[i] and b == i) end
     local ok, e = pcall(fail, 3)
     assert(not ok)
     local co = coroutine.wrap(function(x) local y = coroutine.yield(x + new(1)) return tostring(y) end)
@@ -38,6 +47,7 @@ import Testing
     var succeeded = true
     do {
       try populate(state, counter)
+      try AttachedTests.populate(state, counter)
       try addTrees(state, counter)
       let values = try state.run(source: Self.script, chunkName: "@script.lua")
       #expect(values.first?.stringValue == "some0words1and2more3")
@@ -50,6 +60,7 @@ import Testing
     // Memory is back: everything works again.
     record.pointee.config.fail_at = UInt64.max
     try populate(state, counter)
+    try AttachedTests.populate(state, counter)
     try addTrees(state, counter)
     _ = try state.run(source: Self.script, chunkName: "@script.lua")
     state.collect()

@@ -49,7 +49,9 @@ Calls f with the gradient of x whenever backward has computed it; what f returns
 handle:remove() takes the hook away. On leaves, x:register_post_accumulate_grad_hook(f) calls f with x once x.grad is complete.
 Nodes have hooks too: x.grad_fn:register_hook(f) and register_prehook(f), with lists of gradients.
 
-A function that holds x itself keeps x, and x keeps the function, until the session ends: remove the hook, or use what f is given.
+f may refer to x. But where f refers to something that keeps x itself, such as a tensor computed from x or the module that x is a
+parameter of, neither is let go of before the hook is removed or the session ends: use what f is given, or keep the other in a
+table with weak values. The same goes for hooks of nodes.
 
 Example:
   local x = mg.tensor({ 1.0, 2.0 }, { requires_grad = true })
@@ -338,7 +340,8 @@ argument of forward, nil where there is none (for numbers, or what needs none).
   ctx:mark_dirty(…)                inputs that forward wrote to, and returns
   ctx:mark_non_differentiable(…)   results without a gradient
   ctx:set_materialize_grads(false) outputs that nothing came back to get nil rather than zeros
-  ctx.anything = value             whatever else backward needs; tensors belong in save_for_backward
+  ctx.anything = value             whatever else backward needs; tensors belong in save_for_backward, since a result that is
+                                   kept in ctx keeps its graph, and with it ctx, until the session ends
 
 backward may be differentiated itself if it is made of differentiable operations; once_differentiable = true forbids it.
 

@@ -801,4 +801,131 @@ check.case("an output that no gradient reaches is nil for the hook", function()
   check.elements(x.grad, { 3 })
 end)
 
+-- What hooks keep ------------------------------------------------------------------------------------------------
+
+local function weak() return setmetatable({}, { __mode = "k" }) end
+
+local function collect() for _ = 1, 3 do collectgarbage() end end
+
+local function count(t)
+  local n = 0
+  for _ in pairs(t) do n = n + 1 end
+  return n
+end
+
+check.case("hooks that refer to their own tensor go with it", function()
+  local tensors, functions, fired = weak(), weak(), 0
+  for i = 1, 3000 do
+    local x = leaf{ 1.0, 2.0 }
+    local y = i % 2 == 0 and x or x * 2
+    local function hook(g) fired = fired + #y.shape end
+    y:register_hook(hook)
+    if y.is_leaf then y:register_post_accumulate_grad_hook(function() fired = fired + #y.shape end) end
+    tensors[y], functions[hook] = true, true
+    if i % 3 == 0 then (y * 3):sum():backward() end
+  end
+  collect()
+  check.equal(fired, 1500)
+  check.equal({ count(tensors), count(functions) }, { 0, 0 })
+end)
+
+check.case("a hook runs when only the graph holds its tensor", function()
+  for _, own in ipairs { true, false } do
+    for _, step in ipairs { function(x) return x end, function(x) return x * 2 end } do
+      local seen
+      local y
+      do
+        local x = step(leaf{ 1.0, 2.0 })
+        x:register_hook(function(g) seen = { g:tolist(), own and x:tolist() } end)
+        y = (x * 3):sum()
+      end
+      collect()
+      y:backward{ retain_graph = true }
+      check.equal(seen[1], { 3.0, 3.0 })
+      seen = nil
+      collect()
+      y:backward()
+      check.equal(seen[1], { 3.0, 3.0 })
+    end
+  end
+end)
+
+check.case("a hook stays with the history that it was registered on", function()
+  local seen, y = 0, nil
+  do
+    local x = leaf{ 1.0, 2.0 } * 2
+    x:register_hook(function() seen = seen + #x.shape end)
+    y = (x + 1):sum()
+    x:mul_(3)                    -- x is now another node's
+    x:register_hook(function() check.fail(#x.shape) end)
+  end
+  collect()
+  y:backward()
+  check.equal(seen, 1)
+end)
+
+check.case("a hook of a parameter runs as long as the module is there", function()
+  local net, fired = nn.Linear(2, 1), 0
+  do
+    local weight = net.weight
+    weight:register_hook(function() fired = fired + weight.ndim end)
+  end
+  collect()
+  net(mg.ones(1, 2)):sum():backward()
+  check.equal(fired, 2)
+end)
+
+check.case("a hook that was removed lets go of its function", function()
+  local functions, x = weak(), leaf{ 1.0 }
+  local y
+  do
+    y = x * 2
+    local function hook() return y end    -- keeps y, which keeps x
+    functions[hook] = true
+    x:register_hook(hook):remove()
+  end
+  collect()
+  check.equal(count(functions), 0)
+end)
+
+check.case("a hook that refers to what keeps its tensor can do so weakly", function()
+  local tensors, seen = weak(), nil
+  do
+    local x = leaf{ 1.0 }
+    local y = x * 2
+    local others = setmetatable({ y = y }, { __mode = "v" })
+    x:register_hook(function() seen = others.y and others.y:item() end)
+    y:sum():backward()
+    tensors[x], tensors[y] = true, true
+  end
+  check.equal(seen, 2.0)
+  collect()
+  check.equal(count(tensors), 0)
+end)
+
+check.case("in finalizers and coroutines, and when collections come between", function()
+  local fired = 0
+  do
+    local x = leaf{ 1.0 }
+    x:register_hook(function() fired = fired + #x.shape end)
+    setmetatable({ x }, { __gc = function(t) (t[1] * 2):sum():backward() end })
+  end
+  collect()
+  check.equal(fired, 1)
+  local run = coroutine.wrap(function()
+    local y
+    do
+      local x = leaf{ 1.0 } * 2
+      x:register_hook(function() collectgarbage() fired = fired + #x.shape end)
+      y = (x * 2):sum()
+    end
+    coroutine.yield()
+    y:backward()
+    return fired
+  end)
+  run()
+  collect()
+  check.equal(run(), 2)
+end)
+
 return check.done()

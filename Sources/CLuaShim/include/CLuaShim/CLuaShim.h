@@ -15,6 +15,7 @@
 //      buffer.c      values on their way into Lua
 //      sites.c       which line of which script runs
 //   3  limits.c      how a running script is made to stop
+//      attached.c    functions that the object of a handle keeps
 //   4  safepoints.c  what waits until Lua may be called: references given back, the collector's pace
 //      coroutines.c  the coroutine library
 //   5  functions.c   native functions: the trampoline, and results into Lua values
@@ -61,6 +62,15 @@ int ml_ref(ml_state *s, lua_State *L, int *reference);
 void ml_unref(ml_state *s, int reference);
 // A full collection, from a native call or from the host; false inside a finalizer.
 bool ml_collect(ml_state *s);
+
+// MARK: Attached functions (attached.c)
+
+// Replaces the function on top by a box, to be kept with ml_ref by what the object of the handle at `handle` owns: by the
+// object itself, or by its part at an address. When nothing else owns those two, a function that refers to the handle
+// keeps it no longer than Lua does. Protected.
+int ml_attach(ml_state *s, lua_State *L, int handle, void *part);
+// Where the box has its function.
+enum { ML_BOX_FUNCTION = 1 };
 
 // MARK: Results (functions.c)
 

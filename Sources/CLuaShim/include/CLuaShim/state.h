@@ -100,6 +100,9 @@ typedef enum ml_kill {
 // What the host sets when it opens a state.
 typedef struct ml_config {
   void (*release)(void *object, uint32_t kind);  // gives up a handle's reference; must not call Lua
+  // Whether a handle, whose payload has `object`, is its only owner, and the object that of a part unless that is NULL; must
+  // not call Lua.
+  bool (*is_sole)(void **object, void *part);
   void (*warn)(void *host, const char *message, size_t length);
   void *host;
   ml_callback callback;  // runs ML_FUNCTION values without a callback of their own
