@@ -38,13 +38,15 @@ struct Example {
     return Call(operation: operation, arguments: arguments)
   }
 
-  /// A call with the float tensors converted to `dtypes`; nothing requires grad.
-  func convertedCall() throws -> Call {
+  /// A call with the float tensors converted to `dtypes`, and those elements to another dtype if one is given; nothing requires
+  /// grad.
+  func convertedCall(computedIn wide: DType? = nil) throws -> Call {
     var position = 0
     return try call(requiringGrad: { _ in false }).mapped { tensor in
       guard tensor.dtype.isFloating else { return tensor }
       defer { position += 1 }
-      return try tensor.converted(to: dtypes[position % dtypes.count])
+      let converted = try tensor.converted(to: dtypes[position % dtypes.count])
+      return try wide.map { try converted.converted(to: $0) } ?? converted
     }
   }
 

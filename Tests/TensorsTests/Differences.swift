@@ -1,0 +1,87 @@
+// Where results differ from PyTorch's on purpose, each with its reason; the laws in OperationsTests.swift hold everywhere else.
+// An entry that differs no more fails them too.
+
+import Glibc
+import Tensors
+
+enum Differences {
+  // MARK: Dtypes
+
+  /// The dtype of what is computed where PyTorch refuses the dtypes, or computes in another one.
+  enum Kind {
+    /// The common dtype of the tensors, a float one where a plain number is none of theirs.
+    case common
+    /// The same, a float one always.
+    case floating
+    case always(DType)
+
+    func dtype(of example: Example) throws -> DType {
+      let count = try example.call().inputs.count
+      var common = (0..<count).map { example.dtypes[$0 % example.dtypes.count] }.reduce(nil as DType?) { found, next in
+        found.map { DType.promoted($0, next) } ?? next
+      }!
+      let takesNumber = example.sample.values.contains { if case .number = $0 { true } else { false } }
+      switch self {
+      case .always(let dtype): return dtype
+      case .common: if takesNumber, !common.isFloating { common = .float32 }
+      case .floating: if !common.isFloating { common = .float32 }
+      }
+      return common
+    }
+  }
+
+  /// Operations that compute where PyTorch refuses the dtypes or computes in another one. The values are those of float64.
+  static let computed: [String: Kind] = [
+    // Functions of floats take whole numbers as exp and sin do, which PyTorch allows of some only.
+    "frac": .floating, "logsigmoid": .floating, "silu": .floating, "softsign": .floating, "mish": .floating, "hardsigmoid": .floating,
+    "hardswish": .floating, "relu6": .floating, "softmax": .floating, "log_softmax": .floating,
+    // Arithmetic of several tensors promotes as + and * do. PyTorch takes only equal dtypes, or floats, or keeps whole numbers
+    // where a factor is 0.5. A difference with bools it refuses for fear that ~ was meant.
+    "sub": .common, "addcmul": .common, "addmm": .common, "addcdiv": .floating, "lerp": .floating, "isclose": .always(.bool),
+    // So do losses.
+    "huber_loss": .floating, "smooth_l1_loss": .floating, "binary_cross_entropy": .floating,
+    "binary_cross_entropy_with_logits": .floating,
+    // Bools are ordered and count.
+    "argmax": .always(.int64), "argmin": .always(.int64), "topk": .common, "kthvalue": .common, "median": .common,
+    "trace": .always(.int64),
+  ]
+
+  /// Whether the dtypes are refused, although PyTorch takes them: float functions that it keeps in whole numbers, and arithmetic
+  /// of bools, which is more often a mistake.
+  static func refuses(_ example: Example) -> Bool {
+    switch example.operation.name {
+    case "hardtanh": true
+    case "sign", "square", "isclose", "index_add", "scatter_add": example.dtypes == [.bool]
+    default: false
+    }
+  }
+
+  /// Whose name stands in the sentence where an operation is made of others, one of which refuses.
+  static let steps: [String: [String]] = [
+    "matmul": ["mm"], "einsum": ["bmm"], "std": ["var"], "lerp": ["sub"], "isclose": ["sub", "abs"], "l1_loss": ["sub", "mean"],
+    "smooth_l1_loss": ["sub"], "huber_loss": ["sub"],
+  ]
+
+  // MARK: Infinities and NaN
+
+  /// Elements of the special sample's result that are not PyTorch's, by position.
+  static let values: [String: [Int: Double]] = [
+    // −∞ · 0, of which the limit exists.
+    "silu": [3: 0], "mish": [3: 0], "gelu": [3: 0],
+  ]
+
+  /// The same of the first input's gradient, whose seed is cos(i).
+  static let gradients: [String: [Int: Double]] = [
+    // The limit at −∞; and at the pole, where PyTorch takes the sine of a rounded π for a number that can be divided by.
+    "digamma": [3: 0, 5: .infinity],
+    // 1 / (1 + |x|)², which PyTorch composes of ∞ / ∞.
+    "softsign": [2: 0, 3: 0],
+    // No branch holds beside NaN, of which PyTorch takes the last.
+    "hardswish": [4: 0],
+    // By the signs, as abs; PyTorch divides the result by the input.
+    "copysign": [5: cos(5), 6: -cos(6), 7: 0, 12: cos(12)],
+    // The product of the others, which PyTorch gets by dividing the whole. Of the rows (1, NaN, 2) and (3, −∞, ∞).
+    "prod": [1: 2, 4: .infinity, 5: -.infinity],
+    "cumprod": [1: cos(1) + 2 * cos(2), 4: .infinity, 5: -.infinity],
+  ]
+}
