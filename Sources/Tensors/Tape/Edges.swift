@@ -13,6 +13,12 @@ package enum Edge {
   var isNone: Bool {
     if case .none = self { true } else { false }
   }
+
+  /// The least number of a node with this edge.
+  @inline(__always)
+  fileprivate var successor: UInt64 {
+    if case .node(let node, _) = self { node.sequence &+ 1 } else { 0 }
+  }
 }
 
 /// A node's edges: three inline, more in an array.
@@ -64,6 +70,18 @@ package struct Edges {
     case 2: e2
     default: more.unsafelyUnwrapped.edges[index - 3]
     }
+  }
+
+  /// The least number above `number` for a node with these edges: above those of all nodes that they lead to, which another
+  /// context may have numbered, from a higher count.
+  @inline(__always)
+  func raised(_ number: UInt64) -> UInt64 {
+    var number = max(number, e0.successor, e1.successor)
+    if count > 2 {
+      number = max(number, e2.successor)
+      if count > 3 { for edge in more.unsafelyUnwrapped.edges { number = max(number, edge.successor) } }
+    }
+    return number
   }
 }
 

@@ -35,9 +35,9 @@ public class Node {
 
   @inline(__always)
   init(edges: consuming Edges) {
-    self.edges = edges
     let context = Context.current
-    sequence = context.pointee.sequence
+    sequence = edges.raised(context.pointee.sequence)
+    self.edges = edges
     context.pointee.sequence = sequence &+ 1
     site = Site.current
   }
