@@ -120,7 +120,7 @@ extension Tensor {
   }
 
   /// Which of the extremes, and by which operation.
-  enum Extreme: Sendable {
+  enum Extreme: String, Sendable {
     case max, min, amax, amin
 
     fileprivate var kernel: mg_reduce_op { self == .max || self == .amax ? MG_MAX : MG_MIN }
@@ -128,7 +128,7 @@ extension Tensor {
 
   /// Largest (or smallest) elements; positions whose elements tie share the gradient.
   func extreme(_ extreme: Extreme, _ dimensions: [Int]?, keepdim: Bool) throws -> Tensor {
-    let name = "\(extreme)"
+    let name = extreme.rawValue
     let axes = try shape.axes(dimensions, name)
     for axis in axes where axis < rank && shape[axis] == 0 {
       throw TensorError(.shape, name, "dimension \(index: axis) of shape \(shape) is empty, so nothing is largest or smallest in it")
