@@ -196,7 +196,8 @@ enum TensorMembers {
           throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
         },
         method("type_as", 1) { call, x in call.returns(tensor: try x.to(call.tensor(2, "type_as").dtype)) },
-        conversion("float", .float32), conversion("double", .float64), conversion("long", .int64), conversion("int", .int32),
+        conversion("float", .float32), conversion("double", .float64), conversion("half", .float16), conversion("bfloat16", .bfloat16),
+        conversion("long", .int64), conversion("int", .int32),
         conversion("byte", .uint8), conversion("bool", .bool),
         method("why", 1) { call, x in
           if call.isNil(2) { return call.returns(x.why()) }

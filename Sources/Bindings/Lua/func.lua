@@ -86,8 +86,8 @@ end
 local function fresh(what, list, outer)
   local result, connected = {}, false
   for i, x in ipairs(list) do
-    if x.dtype ~= "float32" and x.dtype ~= "float64" then
-      raise("%s: tensor %d of shape %s is %s; only float32 and float64 tensors have derivatives", what, i, shape_text(x), x.dtype)
+    if not x:is_floating_point() then
+      raise("%s: tensor %d of shape %s is %s; only tensors of floating dtypes have derivatives", what, i, shape_text(x), x.dtype)
     end
     if outer and x.requires_grad then
       result[i], connected = x:view_as(x), true

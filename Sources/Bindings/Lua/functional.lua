@@ -131,8 +131,8 @@ end
 
 local function floating(what, inputs)
   for i, x in ipairs(inputs) do
-    if x.dtype ~= "float32" and x.dtype ~= "float64" then
-      raise("%s: input %d is %s; only float32 and float64 tensors have derivatives", what, i, x.dtype)
+    if not x:is_floating_point() then
+      raise("%s: input %d is %s; only tensors of floating dtypes have derivatives", what, i, x.dtype)
     end
   end
   return inputs

@@ -34,9 +34,13 @@ check.case("numbers choose the dtype", function()
   check.equal(mg.arange(3.0).dtype, "float32")
   check.equal(mg.full({ 2 }, 7).dtype, "int64")
   check.equal(mg.ones(2).dtype, "float32")
-  for _, dtype in ipairs { "float32", "float64", "int64", "int32", "uint8", "bool" } do
+  for _, dtype in ipairs { "float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool" } do
     check.equal(mg.ones(2, { dtype = dtype }).dtype, dtype)
     check.equal(mg[dtype], dtype)
+  end
+  -- A tensor's methods go by PyTorch's short names.
+  for method, dtype in pairs { half = "float16", bfloat16 = "bfloat16", float = "float32", double = "float64", long = "int64" } do
+    check.equal(mg.ones(2)[method](mg.ones(2)).dtype, dtype)
   end
 end)
 
