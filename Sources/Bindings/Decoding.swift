@@ -286,6 +286,23 @@ struct Decoder {
     default: return "a \(slot.typeName)"
     }
   }
+
+  /// The same of a value that was taken out of Lua already.
+  static func found(_ value: Value) -> String {
+    if let tensor = value.tensor { return "a tensor of shape \(tensor.shape)" }
+    return switch value {
+    case .nil: "nil"
+    case .boolean(let flag): "\(flag)"
+    case .integer(let integer): "\(integer)"
+    case .number(let number): "\(number)"
+    case .string(let text) where text.count <= 40: "\"\(text)\""
+    case .string(let text): "a string of \(text.utf8.count) bytes"
+    case .bytes(let bytes): "a string of \(bytes.count) bytes"
+    case .table: "a table"
+    case .function: "a function"
+    default: "a userdata"
+    }
+  }
 }
 
 /// Index values that count from 1, as a tensor that counts from 0.

@@ -24,7 +24,9 @@ enum Hooks {
     let hook = Hook { gradient in
       let results = try function.call([.tensor(gradient)])
       guard !afterAccumulation, let result = results.first, !result.isNil else { return nil }
-      guard let replaced = result.tensor else { throw ArgumentError("\(name): a hook must return a tensor or nothing") }
+      guard let replaced = result.tensor else {
+        throw ArgumentError("\(name): a hook must return a tensor or nothing, got \(Decoder.found(result))")
+      }
       return replaced
     }
     let remove = try afterAccumulation ? x.addPostAccumulateHook(hook) : x.addHook(hook)
@@ -48,7 +50,7 @@ enum Hooks {
   private static func gradients(_ value: Value, count: Int, _ name: String) throws -> [Tensor?] {
     if count == 1, let tensor = value.tensor { return [tensor] }
     guard case .table(let table) = value else {
-      throw ArgumentError("\(name): a hook must return a list of \(count) gradients or nothing")
+      throw ArgumentError("\(name): a hook must return a list of \(count) gradients or nothing, got \(Decoder.found(value))")
     }
     guard try table.get(.integer(count + 1)).isNil else {
       throw ArgumentError(

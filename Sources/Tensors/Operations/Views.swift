@@ -6,9 +6,9 @@ extension Tensor {
   private func view(_ layout: Layout, _ operation: some Operation) throws -> Tensor {
     let result = Tensor(storage: storage, layout: layout, dtype: dtype)
     result.base = base ?? self
-    result.flags = flags.intersection([.uncounted, .viewWithoutGrad, .multiView])
+    result.flags = flags.intersection([.uncounted, .viewWithoutGrad, .viewInInference, .multiView])
     result.historySeen = storage.history
-    if !GradMode.isEnabled { result.flags.insert(.viewWithoutGrad) }
+    if !GradMode.isEnabled { result.flags.formUnion(.viewUnrecorded) }
     return try result.recorded(operation, self)
   }
 
@@ -287,8 +287,8 @@ extension Tensor {
       }
     }
     for view in views {
-      view.flags = flags.intersection([.uncounted, .viewWithoutGrad]).union(.multiView)
-      if !GradMode.isEnabled { view.flags.insert(.viewWithoutGrad) }
+      view.flags = flags.intersection([.uncounted, .viewWithoutGrad, .viewInInference]).union(.multiView)
+      if !GradMode.isEnabled { view.flags.formUnion(.viewUnrecorded) }
     }
     try Tensor.record(Parting(nodeName: name, dim: axis, splitSizes: sizes, from: shape), [self], outputs: views)
     return views

@@ -65,7 +65,7 @@ extension Tensor {
     if flags.contains(.viewWithoutGrad) {
       throw TensorError(
         .autograd, name(),
-        "a view that was made under no_grad or inference_mode cannot be written in place while gradients are recorded; make the view and write to it both inside or both outside of such a block"
+        "a view that was made \(modeOfView) cannot be written in place while gradients are recorded; make the view and write to it both inside or both outside of such a block"
       )
     }
   }
@@ -182,13 +182,15 @@ extension Tensor {
   /// Whether this is a view that could not be written to, and so does not follow its base.
   var isFixedView: Bool { !flags.isDisjoint(with: [.viewWithoutGrad, .multiView]) }
 
+  private var modeOfView: String { flags.contains(.viewInInference) ? "in inference_mode" : "under no_grad" }
+
   /// Views that could not be written to do not follow a write to their base either: using one after that is an error,
   /// since its history would be that of elements which are gone.
   var staleViewError: TensorError {
     TensorError(
       .autograd, "",
       flags.contains(.viewWithoutGrad)
-        ? "a view of shape \(shape) that was made under no_grad or inference_mode is used after its base was written to while gradients were recorded\(Site.phrase(storage.writtenAt, "last at")); make the view again"
+        ? "a view of shape \(shape) that was made \(modeOfView) is used after its base was written to while gradients were recorded\(Site.phrase(storage.writtenAt, "last at")); make the view again"
         : "a view of shape \(shape) that was returned together with others, as by split() or unbind(), is used after its base or another view of it was written to\(Site.phrase(storage.writtenAt, "last at")); make the views again"
     )
   }

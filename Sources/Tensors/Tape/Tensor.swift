@@ -22,6 +22,12 @@ public final class Tensor {
     /// A view made while grad mode was off, or one of several views made by one operation.
     static let viewWithoutGrad = Flags(rawValue: 32)
     static let multiView = Flags(rawValue: 64)
+    /// Which mode that was, for messages: inference mode rather than no_grad.
+    static let viewInInference = Flags(rawValue: 2048)
+    /// The marks of a view that is made while grad mode is off.
+    static var viewUnrecorded: Flags {
+      GradMode.bits & GradMode.inference != 0 ? [.viewWithoutGrad, .viewInInference] : .viewWithoutGrad
+    }
     /// Why this has no history although it came of tensors that require grad (see `why`): made while grad mode was off,
     /// by detach(), or of a dtype that cannot have gradients.
     static let madeWithoutGrad = Flags(rawValue: 128)

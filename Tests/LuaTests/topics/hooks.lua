@@ -21,6 +21,14 @@ local message_of, mentions = check.message_of, check.mentions
 
 -- Tensors --------------------------------------------------------------------------------------------------------
 
+check.case("a hook that returns no tensor is told what it returned", function()
+  for _, returned in ipairs { { 5, "5" }, { 1.5, "1.5" }, { "grad", '"grad"' }, { {}, "a table" }, { true, "true" }, { print, "a function" } } do
+    local x = mg.ones(2, { requires_grad = true })
+    x:register_hook(function() return returned[1] end)
+    check.raises("register_hook: a hook must return a tensor or nothing, got " .. returned[2], function() (x * 2):sum():backward() end)
+  end
+end)
+
 check.case("a hook sees the gradient, and nothing returned changes nothing", function()
   local x = leaf{ 1.0, 2.0 }
   local y, seen = x * 3, nil

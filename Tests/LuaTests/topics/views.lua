@@ -142,12 +142,24 @@ check.case("expanded tensors are not written", function()
   check.rejects("mg.ones(1):expand(3):add_(1)", "add_: cannot write into an expanded tensor of shape [3], whose elements share memory; clone() it first")
 end)
 
+check.case("a write to a view made without recording names the mode it was made in", function()
+  local x = mg.ones(3, { requires_grad = true })
+  for mode, words in pairs { no_grad = "under no_grad", inference_mode = "in inference_mode" } do
+    local base = x * 1
+    local v = mg[mode](function() return base[1] end)
+    check.raises("mul_: a view that was made " .. words .. " cannot be written…", function() v:mul_(2) end)
+    -- A view of it is no better.
+    local part = v:view(1)
+    check.raises("mul_: a view that was made " .. words .. " cannot be written…", function() part:mul_(2) end)
+  end
+end)
+
 -- As in PyTorch, whose messages are "Output 0 of UnbindBackward0 is a view and its base or another view of its base has been
 -- modified inplace" and "A view was created in no_grad mode and its base …".
 check.case("views that cannot follow a write to their base raise when they are used after one", function()
   local x = mg.ones(2, { requires_grad = true })
   local several = "a view of shape [] that was returned together with others, as by split() or unbind(), is used after…"
-  local constant = "a view of shape [2, 1] that was made under no_grad or inference_mode is used after…"
+  local constant = "a view of shape [2, 1] that was made under no_grad is used after…"
   local b = x * 1
   local v = b:unbind()[1]
   b:mul_(2)
