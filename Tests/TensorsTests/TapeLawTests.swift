@@ -97,6 +97,32 @@ import Testing
       }
     }
   }
+
+  /// Writes by way of `.data` are not counted, so that positions and labels can be others at backward than they were when the
+  /// operation looked at them. It looks again: what lies outside is refused, and nothing outside of a tensor is touched.
+  @Test(arguments: Catalogue.operations) func positionsOutside(_ operation: TensorOperation) throws {
+    for example in operation.examples {
+      for position in [1_000_000, -1_000_000] as [Int64] {
+        for options in [BackwardOptions(), BackwardOptions(createGraph: true)] {
+          let call = try example.call()
+          let outputs = try call.outputs()
+          let indices = (call.arguments.tensors + outputs).filter { $0.dtype == .int64 && $0.count > 0 }
+          guard !indices.isEmpty else { continue }
+          for tensor in indices { try tensor.uncountedData.fill(.integer(position)) }
+          let path = "\(example.text), positions \(position)"
+          do {
+            let found = try call.gradients(of: outputs, by: call.inputs, options: options)
+            // Who keeps none, or has a copy of his own, needs not look.
+            for (position, gradient) in try example.call().gradients().enumerated() {
+              expectEqual(found[position], gradient, within: 1e-12, "\(path), gradient of input \(position)")
+            }
+          } catch let error as TensorError {
+            #expect("\(error)".contains("\(position)") || "\(error)".contains("\(position + 1)"), "\(path): \(error)")
+          }
+        }
+      }
+    }
+  }
 }
 
 extension Tensor {
