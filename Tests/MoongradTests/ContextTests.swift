@@ -100,6 +100,46 @@ import Testing
       """)
   }
 
+  /// Runs of several contexts meet on one graph: they are told apart, whatever each context has run before.
+  @Test func runsOfSeveralContexts() throws {
+    let session = try session()
+    try session.run(
+      """
+      x = mg.tensor({ { 1.0, 2.0 } }, { requires_grad = true })
+      for i = 1, 100 do (x * x):sum():backward() end
+      loss = mg.nn.functional.cross_entropy(x, mg.tensor{ 1 })
+      seen = 0
+      loss.grad_fn.next_functions[1][1]:register_hook(function() seen = seen + 1 end)
+      """)
+    let loss: Tensor = try session.value("loss")
+    // The node that was looked at runs in the fused one's place, in a context without any run so far too.
+    try Context().run { try loss.backward() }
+    #expect(try session.evaluate("seen") == 1)
+  }
+
+  /// A hook may run backward through the same graph in another context: what waits there is put aside, and comes back.
+  @Test func runsInsideOfEachOther() throws {
+    let x = try Tensor([1.0, 2.0])
+    try x.setRequiresGrad(true)
+    let shared = try x * x
+    let (a, b) = (try shared * 3, try shared * 5)
+    var inner: [Double]?
+    // b, the later one, has given its gradient to what both share by then.
+    _ = try a.addHook(
+      Hook { _ in
+        guard inner == nil else { return nil }
+        inner = []
+        inner = try Context().run {
+          try Tape.gradients(
+            of: [shared], [Tensor([1.0, 1.0])], inputs: [x], options: BackwardOptions(retainGraph: true))[0]?.doubles
+        }
+        return nil
+      })
+    try Context().run { try (b + a).sum().backward() }
+    #expect(inner == [2, 4])
+    #expect(x.grad?.doubles == [16, 32])
+  }
+
   /// What the host computes, outside of a session, of the session's tensors comes after them on the way back.
   @Test func theHostGoesOnWithASessionsGraph() throws {
     let session = try session()

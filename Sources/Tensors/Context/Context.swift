@@ -18,8 +18,8 @@ public final class Context {
     var graveyard: AnyObject?
     /// The next node's number.
     var sequence: UInt64 = 0
-    /// Backward runs so far, and the script's line that started the last one.
-    var runs: UInt32 = 0
+    /// The last backward run, 0 for none, and the script's line that started it.
+    var lastRun: UInt32 = 0
     var lastBackward: UInt32 = 0
     /// Answers which line of a script is being run; asked only while `caller`, its argument, is there.
     var locate: (@convention(c) (UnsafeMutableRawPointer) -> UInt32)?

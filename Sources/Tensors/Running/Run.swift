@@ -34,10 +34,10 @@ struct Run {
 
   init(_ options: BackwardOptions) {
     self.options = options
-    let context = Context.current
-    context.pointee.runs &+= 1
-    number = context.pointee.runs
+    number = RunNumber.next()
     site = Site.current
+    let context = Context.current
+    context.pointee.lastRun = number
     context.pointee.lastBackward = site
   }
 

@@ -50,8 +50,8 @@ public enum Tape {
     return run.captured
   }
 
-  /// The last backward run of the context in force: its number, from 1, and the script's line that started it.
-  static var last: (number: UInt32, site: UInt32) { (Context.current.pointee.runs, Context.current.pointee.lastBackward) }
+  /// The last backward run of the context in force: its number, 0 for none, and the script's line that started it.
+  static var last: (number: UInt32, site: UInt32) { (Context.current.pointee.lastRun, Context.current.pointee.lastBackward) }
 }
 
 /// An error other than a ``TensorError`` that stopped a backward run after some leaves had received their gradients.

@@ -89,7 +89,7 @@ extension Node {
     if let made = extras?.expansion { return made }
     guard let made = try data?.expanded(self) else { return self }
     extending.expansion = made
-    extending.expandedAt = Context.current.pointee.runs
+    extending.expandedAt = RunNumber.last
     return made
   }
 

@@ -89,7 +89,7 @@ extension Node {
       other.flags.insert(.released)
       other.freedAt = freedAt
     } else if let value = find(slot) {
-      other.store(value.moved(to: try look(value.tensor), place))
+      other.store(try value.shown(in: place, look))
     } else if let packed = overflow?.packed.first(where: { $0.slot == slot }) {
       other.overflowing.packed.append(PackedTensor(slot: place) { try look(packed.unpack()) })
     }

@@ -5,7 +5,7 @@ package final class NodeExtras {
   package init() {}
   /// What a fused node stands for, once somebody has looked: it then runs in the fused node's place.
   var expansion: Node?
-  /// The backward runs there had been by then: one that is under way goes on as it began.
+  /// The newest backward run by then: one that is under way goes on as it began.
   var expandedAt: UInt32 = 0
   /// Hooks on output `index`'s gradient, in the order of registration.
   package var outputHooks: [(index: Int32, hook: Hook)] = []

@@ -33,15 +33,19 @@ struct SavedTensor {
   }
 
   /// Whether the object has other elements than it had.
-  var isReplaced: Bool { tag >> 8 != tensor.replacements & 0xff_ffff }
+  var isReplaced: Bool { tag >> 8 != tensor.replacements & 0xff_ffff || version == .max }
 
-  /// The same held by another object with these elements, or a copy of them, in this slot or another. One that was written to
-  /// or replaced stays recognisable: no version is that high.
+  /// The same held by an object that shares the elements, in this slot or another. What was written to or replaced since it
+  /// was kept stays recognisable as that: no storage's version is that high.
   func moved(to object: Tensor, _ slot: KeptSlot? = nil) -> SavedTensor {
-    let isIntact = isIntact(self.slot)
-    return SavedTensor(
-      object, version: !isIntact ? (isReplaced ? .max : version) : object.storage === tensor.storage ? version : object.storage.version,
-      slot ?? self.slot)
+    SavedTensor(object, version: isReplaced ? .max : version, slot ?? self.slot)
+  }
+
+  /// The same for another formula, which sees it as `look` shows it: as a view, or as a copy.
+  func shown(in slot: KeptSlot, _ look: (Tensor) throws -> Tensor) throws -> SavedTensor {
+    // A copy of other elements than those that were kept would pass for them.
+    guard isIntact(self.slot) else { return moved(to: tensor, slot) }
+    return SavedTensor(try look(tensor), slot)
   }
 }
 
@@ -95,13 +99,23 @@ public final class SavedTensorHooks {
   }
 
   /// What gives a value back that the hooks have seen. They may keep it, but not write to it, which would be a write to the
-  /// user's own tensor.
+  /// user's own tensor. What comes back is checked: formulas trust its shape, its dtype, and that it is contiguous if it was.
   func packing(_ tensor: Tensor) throws -> () throws -> Tensor {
     let storage = tensor.storage
     let restrictions = storage.restrictions
     storage.restrictions.insert(.packing)
     defer { storage.restrictions = restrictions }
-    return try pack(tensor.detach())
+    let unpack = try pack(tensor.detach())
+    let (shape, dtype, isContiguous) = (tensor.shape, tensor.dtype, tensor.isContiguous)
+    return {
+      let found = try unpack()
+      guard found.shape == shape, found.dtype == dtype else {
+        throw TensorError(
+          .argument, "saved_tensors_hooks",
+          "a tensor of shape \(found.shape) and \(found.dtype) was unpacked where one of shape \(shape) and \(dtype) had been packed")
+      }
+      return isContiguous ? try found.packed() : found
+    }
   }
 
   /// The modes with these hooks in force.

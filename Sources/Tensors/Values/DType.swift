@@ -18,7 +18,7 @@ public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case .uint8: Row("uint8", UInt8.self, .integer, width: 1, MG_U8, numPy: "|u1")
     case .bool: Row("bool", Truth.self, .boolean, width: 1, MG_BOOL, numPy: "|b1")
     case .float16: Row("float16", Float16.self, .floating, width: 1, MG_WORD, computing: .float32, numPy: "<f2")
-    case .bfloat16: Row("bfloat16", BrainFloat16.self, .floating, width: 1, MG_WORD, computing: .float32, numPy: "<f2")
+    case .bfloat16: Row("bfloat16", BrainFloat16.self, .floating, width: 1, MG_WORD, computing: .float32)
     }
   }
 

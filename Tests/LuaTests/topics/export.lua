@@ -26,6 +26,7 @@ check.case("every dtype, in row-major order", function()
     { mg.tensor({ -7 }, { dtype = "int32" }), "<i4", "(1,)", "<i4", -7 },
     { mg.tensor({ 200, 7 }, { dtype = "uint8" }), "|u1", "(2,)", "<BB", 200, 7 },
     { mg.tensor{ true, false }, "|b1", "(2,)", "<BB", 1, 0 },
+    { mg.tensor{ 1.5, -2.0 }:half(), "<f2", "(2,)", "<I2I2", 0x3e00, 0xc000 },
     { mg.tensor(2.5), "<f4", "()", "<f", 2.5 },
     { mg.zeros(0, 3), "<f4", "(0, 3)", "<" },
   }
@@ -37,6 +38,7 @@ check.case("every dtype, in row-major order", function()
     check.equal(table.remove(values), #elements + 1)
     check.equal(values, { table.unpack(case, 5) })
   end
+  check.raises("save_npy: NumPy has no elements of bfloat16…", mg.save_npy, mg.ones(2):bfloat16(), path)
 end)
 
 check.case("a file keeps no history", function()

@@ -26,6 +26,24 @@ local function labels()
   return x, F.cross_entropy(x, mg.tensor{ 1, 3, 2, 3 })
 end
 
+check.case("looking at a graph does not hide a write", function()
+  for _, look in ipairs { false, true } do
+    -- Transposed, so that the product's rows are no view of the input.
+    local input, w = mg.ones(2, 4, 3), mg.ones(5, 4, { requires_grad = true })
+    local y = F.linear(input:transpose(2, 3), w)
+    input:zero_()
+    if look then check.equal(#y.grad_fn.next_functions, 1) end
+    check.mentions(check.message_of(function() y:sum():backward() end), "modified by an in-place operation", "fused.lua")
+    check.equal(w.grad, nil)
+    -- Nor does it hide new elements.
+    local rows = mg.ones(3, 4)
+    y = F.linear(rows, w)
+    rows.data = mg.zeros(3, 4)
+    if look then check.equal(#y.grad_fn.next_functions, 2) end
+    check.mentions(check.message_of(function() y:sum():backward() end), "were replaced")
+  end
+end)
+
 check.case("the graphs of linear", function()
   local w, b = mg.randn(2, 3, { requires_grad = true }), leaf{ 0.0, 0.0 }
   local function graph(x, bias) return drawn(F.linear(x, w, bias).grad_fn) end

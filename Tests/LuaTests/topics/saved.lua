@@ -139,6 +139,20 @@ check.case("what must not be unpacked", function()
   check.equal(x.grad, nil)
 end)
 
+check.case("what is unpacked may lie in memory in another way", function()
+  local x, t = mg.tensor({ { 1.0, 2.0, 4.0 }, { 0.5, 0.0, 1.0 }, { 3.0, 1.0, 2.0 } }, { requires_grad = true }), mg.tensor{ 1, 2, 3 }
+  local function gradient(unpack)
+    x.grad = nil
+    hooks(same, unpack, function() return mg.nn.functional.cross_entropy(x, t) end):backward()
+    return x.grad
+  end
+  local right = gradient(same)
+  check.elements(gradient(function(a) return a.ndim == 2 and a:t():contiguous():t() or a end):flatten(), right:flatten():tolist())
+  -- Between these labels lie numbers that are none.
+  check.elements(gradient(function(a) return a.ndim == 1 and mg.stack({ a, a * 0 + 3000000000 }, 2):select(2, 1) or a end):flatten(),
+    right:flatten():tolist())
+end)
+
 check.case("wrong arguments", function()
   check.rejects("mg.autograd.saved_tensors_hooks()",
     "saved_tensors_hooks: argument 1: expected a function, got nil")
