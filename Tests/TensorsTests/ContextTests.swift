@@ -58,6 +58,56 @@ import Testing
     #expect(a.memoryUse.live == 0)
   }
 
+  /// The most there has been, whether it came from the system or from what was kept.
+  @Test func theMostThereHasBeen() throws {
+    let context = Context()
+    try context.run {
+      var held = try [megabyte(), megabyte()]
+      held = []
+      #expect(context.memoryUse.peak == 2 << 20 && held.isEmpty)
+      held = try [megabyte(), megabyte(), megabyte()]
+      #expect(context.memoryUse.peak == 3 << 20)
+      held = []
+      held = try [megabyte(), megabyte()]
+      #expect(context.memoryUse.peak == 3 << 20 && context.memoryUse.live == 2 << 20 && held.count == 2)
+    }
+  }
+
+  /// Tensors may die on other threads while their context goes on, or after it: nothing of the account is lost.
+  @Test func tensorsDieOnOtherThreads() throws {
+    final class Heap: @unchecked Sendable {
+      var context: Context? = Context()
+      var tensors: [[Tensor]] = []
+    }
+    let (heap, count) = (Heap(), 20_000)
+    try heap.context?.run { heap.tensors = try (0..<2).map { _ in try (0..<count).map { _ in try Tensor.ones([1]) } } }
+    func dropping(_ index: Int) -> DispatchSemaphore {
+      let done = DispatchSemaphore(value: 0)
+      let tensors = Carried(heap.tensors.remove(at: index))
+      Thread.detachNewThread {
+        tensors.value = []
+        done.signal()
+      }
+      return done
+    }
+    let elsewhere = dropping(0)
+    try heap.context?.run { for _ in 0..<count { _ = try Tensor.ones([1]) } }
+    elsewhere.wait()
+    #expect(heap.context?.memoryUse.live == count * 64)
+    // A limit under which only what was given back elsewhere leaves room.
+    heap.context?.memoryLimit = (count + 1) * 64
+    try heap.context?.run { _ = try Tensor.ones([1]) }
+    // The context goes while its last tensors do.
+    let rest = dropping(0)
+    heap.context = nil
+    rest.wait()
+  }
+
+  private final class Carried: @unchecked Sendable {
+    var value: [Tensor]
+    init(_ value: [Tensor]) { self.value = value }
+  }
+
   @Test func tensorsOutliveTheirContext() throws {
     weak var context: Context?
     var tensor: Tensor?

@@ -37,8 +37,6 @@ public final class Context {
     private(set) var hasNotices = false
     /// See GrowingHistory.
     var additions: [UInt32: Int] = [:]
-    /// Set once the context itself is gone, while buffers of its account are not.
-    var isOrphan = false
   }
 
   package let state: UnsafeMutablePointer<State>
@@ -52,7 +50,7 @@ public final class Context {
   deinit {
     state.pointee.memory.release()
     state.pointee.random = nil
-    if state.pointee.memory.buffers == 0 { Context.discard(state) } else { state.pointee.isOrphan = true }
+    if state.pointee.memory.returned.close(leaving: state.pointee.memory.buffers) { Context.discard(state) }
   }
 
   /// Runs `body` with this context in force, and puts back what was.
@@ -100,14 +98,10 @@ public final class Context {
     return ThreadContext.make()
   }
 
-  fileprivate static func discard(_ state: UnsafeMutablePointer<State>) {
+  /// Frees the state of a context that is gone, with the last of its buffers.
+  static func discard(_ state: UnsafeMutablePointer<State>) {
     state.deinitialize(count: 1)
     state.deallocate()
-  }
-
-  /// To be called when a buffer of a context that is not in force was given back.
-  static func noteFreed(_ state: UnsafeMutablePointer<State>) {
-    if state.pointee.isOrphan, state.pointee.memory.buffers == 0 { discard(state) }
   }
 }
 

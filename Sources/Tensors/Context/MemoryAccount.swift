@@ -2,6 +2,7 @@
 // after its first round. Large buffers that go back to the system cost page faults when they are asked for again.
 
 import Glibc
+import Synchronization
 
 /// The memory of a context's tensors, in bytes.
 public struct MemoryFigures: Sendable {
@@ -13,15 +14,35 @@ public struct MemoryFigures: Sendable {
   public let limit: Int
 }
 
+/// Buffers of one account that were given back while its context was not in force, maybe on another thread. An object of its
+/// own, so that no access to it overlaps those to the account.
+final class ReturnedBuffers: Sendable {
+  private let bytes = Atomic<Int64>(0)
+  /// How many; once the context is gone, less those that it left behind, so that the last one makes it 0.
+  private let count = Atomic<Int>(0)
+
+  /// Notes a buffer; true where it was the last of a context that is gone.
+  func add(_ size: Int64) -> Bool {
+    bytes.wrappingAdd(size, ordering: .relaxed)
+    return count.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue == 0
+  }
+
+  var total: Int64 { bytes.load(ordering: .relaxed) }
+
+  /// Notes that the context is gone, with that many buffers not given back to itself; true where none of them is left.
+  func close(leaving buffers: Int) -> Bool { count.wrappingSubtract(buffers, ordering: .acquiringAndReleasing).newValue == 0 }
+}
+
 /// What a context's tensors take, and the buffers that it keeps for them.
 package struct MemoryAccount {
-  /// Bytes handed out and not given back, and the most there have been.
-  package private(set) var live: Int64 = 0
+  /// Bytes handed out and not given back here, and the most there have been.
+  private var lent: Int64 = 0
   private var peak: Int64 = 0
   /// 0 for the machine's memory.
   var limit: Int64 = 0
-  /// Buffers handed out and not given back.
+  /// Buffers handed out and not given back here.
   private(set) var buffers = 0
+  let returned = ReturnedBuffers()
 
   private var cached = 0
   /// Freed buffers by size class, chained through their first word.
@@ -52,7 +73,7 @@ package struct MemoryAccount {
   mutating func lend(_ bytes: Int) throws -> UnsafeMutableRawPointer {
     let (index, size) = MemoryAccount.sizeClass(bytes)
     // Memory that was kept counts against the limit like any other.
-    guard live &+ Int64(size) <= ceiling else { throw refusal(bytes) }
+    if lent &+ Int64(size) > ceiling { try checkRoom(size, asked: bytes) }
     let buffer: UnsafeMutableRawPointer
     if index < MemoryAccount.classCount, let head = heads[index] {
       heads[index] = head.load(as: UnsafeMutableRawPointer?.self)
@@ -61,7 +82,7 @@ package struct MemoryAccount {
     } else {
       buffer = try lendFresh(size, asked: bytes)
     }
-    live &+= Int64(size)
+    lent &+= Int64(size)
     buffers &+= 1
     return buffer
   }
@@ -75,8 +96,12 @@ package struct MemoryAccount {
       if posix_memalign(&made, 64, size) != 0 { throw refusal(bytes) }
     }
     guard let made else { throw refusal(bytes) }
-    peak = max(peak, live &+ Int64(size))
     return made
+  }
+
+  @inline(never)
+  private func checkRoom(_ size: Int, asked bytes: Int) throws {
+    guard live &+ Int64(size) <= ceiling else { throw refusal(bytes) }
   }
 
   @inline(never)
@@ -88,7 +113,9 @@ package struct MemoryAccount {
   @inline(__always)
   mutating func free(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
     let (index, size) = MemoryAccount.sizeClass(bytes)
-    live &-= Int64(size)
+    // Only before something is given back can it be the most there has been.
+    if lent > peak { peak = lent }
+    lent &-= Int64(size)
     buffers &-= 1
     if index < MemoryAccount.classCount, size <= MemoryAccount.largestKept, cached &+ size <= MemoryAccount.keptTotal {
       pointer.storeBytes(of: heads[index], as: UnsafeMutableRawPointer?.self)
@@ -99,11 +126,11 @@ package struct MemoryAccount {
     }
   }
 
-  /// Takes a buffer back while another context is in force, maybe on another thread: the system gets it.
-  mutating func freeFromElsewhere(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
-    live &-= Int64(MemoryAccount.sizeClass(bytes).bytes)
-    buffers &-= 1
+  /// Takes a buffer back while another context is in force, maybe on another thread: the system gets it. True where it was the
+  /// last of a context that is gone.
+  static func free(_ pointer: UnsafeMutableRawPointer, _ bytes: Int, to returned: ReturnedBuffers) -> Bool {
     Glibc.free(pointer)
+    return returned.add(Int64(sizeClass(bytes).bytes))
   }
 
   /// Gives all kept buffers back to the system.
@@ -116,6 +143,9 @@ package struct MemoryAccount {
     }
     cached = 0
   }
+
+  /// Bytes handed out and not given back.
+  package var live: Int64 { lent &- returned.total }
 
   /// Bytes that may be live.
   @inline(__always)

@@ -41,9 +41,9 @@ package final class Storage {
   deinit {
     if owner == Context.current { owner.pointee.memory.free(firstByte, byteCount) } else { freeFromElsewhere() }
   }
+
   @inline(never)
   private func freeFromElsewhere() {
-    owner.pointee.memory.freeFromElsewhere(firstByte, byteCount)
-    Context.noteFreed(owner)
+    if MemoryAccount.free(firstByte, byteCount, to: owner.pointee.memory.returned) { Context.discard(owner) }
   }
 }
