@@ -104,6 +104,48 @@ struct Run: CustomTestStringConvertible, Sendable {
   }
 }
 
+/// Steps that fail for want of memory: half precision is widened for an update, which takes some.
+@Suite struct FailingStepTests {
+  @Test(arguments: Run.all) func aFailedStepWasNone(_ run: Run) throws {
+    let context = Context()
+    try context.run {
+      func quadratic() throws -> (p: Tensor, Optimizer) {
+        let p = try Tensor.linspace(-1, 1, 4096).to(.bfloat16).markParameter()
+        return (p, try optimizer(run.optimizer, [p], run.options))
+      }
+      func gradient(_ p: Tensor) throws {
+        try p.setGrad(nil)
+        try (p - 0.5).square().sum().backward()
+      }
+      let (plain, steady) = try quadratic()
+      let (p, tried) = try quadratic()
+      var failures = 0
+      for _ in 0..<3 {
+        try gradient(plain)
+        try steady.step()
+        try gradient(p)
+        // Each limit leaves room for one more allocation than the one before.
+        var room = 0
+        while true {
+          context.memoryLimit = context.memoryUse.live + room
+          defer { context.memoryLimit = nil }
+          do {
+            try tried.step()
+            break
+          } catch let error as TensorError {
+            #expect(error.kind == .memory)
+            failures += 1
+            room += 4096
+          }
+        }
+        let isSame = p.doubles == plain.doubles
+        #expect(isSame)
+      }
+      #expect(failures > 3)
+    }
+  }
+}
+
 @Suite struct OptimizerPrintingTests {
   @Test func defaults() throws {
     let p = try parameter([1, 1])

@@ -6,7 +6,9 @@ import Glibc
 
 /// The surroundings of operations: whether they are recorded, where random numbers come from, what memory they may take.
 ///
-/// Nothing in it is shared with another context. A context is one thread's at a time, as tensors are, but may move.
+/// Nothing in it is shared with another context. A context is one thread's at a time, as tensors are, but may move. What the
+/// process has besides is numbers that must differ between contexts (runs, hooks on saved tensors), whether leaves have hooks
+/// at all, and who reads a script's lines.
 public final class Context {
   /// What a context holds, at an address of its own: every operation reads some of it, and a class would be counted.
   package struct State {
@@ -15,7 +17,7 @@ public final class Context {
     var defaultFloating = DType.float32
     /// How deep freeing a graph has recursed, and what it has still to let go of (see Node).
     var releaseDepth: UInt32 = 0
-    var graveyard: AnyObject?
+    var graveyard: Graveyard.Box?
     /// The next node's number.
     var sequence: UInt64 = 0
     /// The last backward run, 0 for none, and the script's line that started it.

@@ -68,7 +68,7 @@ extension Tensor {
   public func logSoftmax(_ dimension: Int) throws -> Tensor {
     let axis = try shape.axis(dimension, "log_softmax")
     let x = dtype.isFloating ? self : try to(DType.defaultFloating)
-    return try x.normalized(axis, log: true).recorded(LogSoftmax(dim: axis), x)
+    return try x.normalized(axis, log: true).recorded(Softmax(dim: axis, log: true), x)
   }
 
   /// This gradient through softmax or its logarithm along the last dimension, by a kernel.
@@ -165,41 +165,27 @@ private struct Gelu: Operation {
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].gelu(approximate: approximate)] }
 }
 
-private struct Softmax: Operation {
+/// The softmax along a dimension, or its logarithm.
+struct Softmax: Operation {
   let dim: Int
+  var log = false
 
-  var nodeName: String { "SoftmaxBackward0" }
+  var nodeName: String { log ? "LogSoftmaxBackward0" : "SoftmaxBackward0" }
   func uses(_ number: Int) -> Uses { .output }
 
   func gradient(_ c: inout Backward) throws {
     let y = try c.y
     if !c.createsGraph, y.rank > 0, dim == y.rank - 1 {
-      c[0] = try c.g.throughSoftmax(log: false, y)
+      c[0] = try c.g.throughSoftmax(log: log, y)
+    } else if log {
+      c[0] = try c.g - y.exp() * (y.rank == 0 ? c.g : c.g.sum([dim], keepdim: true))
     } else {
       let gy = try c.g * y
       c[0] = try gy - y * (y.rank == 0 ? gy : gy.sum([dim], keepdim: true))
     }
   }
 
-  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].softmax(dim)] }
-}
-
-struct LogSoftmax: Operation {
-  let dim: Int
-
-  var nodeName: String { "LogSoftmaxBackward0" }
-  func uses(_ number: Int) -> Uses { .output }
-
-  func gradient(_ c: inout Backward) throws {
-    let y = try c.y
-    if !c.createsGraph, y.rank > 0, dim == y.rank - 1 {
-      c[0] = try c.g.throughSoftmax(log: true, y)
-    } else {
-      c[0] = try c.g - y.exp() * (y.rank == 0 ? c.g : c.g.sum([dim], keepdim: true))
-    }
-  }
-
-  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].logSoftmax(dim)] }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try log ? inputs[0].logSoftmax(dim) : inputs[0].softmax(dim)] }
 }
 
 enum Activations {

@@ -1,7 +1,5 @@
 // Reading and writing by position: index tensors, masks, and the mixed form x[{i, {a, b}, t}].
 
-import CKernels
-
 /// One place of an index expression. Everything counts from 0; ends are exclusive.
 public enum IndexItem {
   case position(Int)

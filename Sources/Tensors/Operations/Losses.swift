@@ -1,7 +1,5 @@
 // Losses as single operations with fused kernels; where the gradient is differentiated in turn, they are composed.
 
-import CKernels
-
 /// How a loss over many elements becomes one.
 public enum Reduction: String, Sendable {
   case mean, sum, none
@@ -80,17 +78,13 @@ extension Tensor {
     let logp = try logSoftmax(axis)
     let nll = try logp.nllLoss(target, weight: weight, ignoring: ignored, reduction: reduction)
     guard smoothing > 0 else { return nll }
-    let counts = try target.countedMask(ignored, classes, "cross_entropy").to(dtype)
     let spread = try weight.map { try logp * $0.alongClasses(rank, axis) } ?? logp
-    let smooth = try -spread.sum([axis]) * counts
+    let smooth = try -spread.sum([axis]) * target.shares(ignored, nil, dtype)
     let total: Tensor
     switch reduction {
     case .none: total = smooth
     case .sum: total = try smooth.sum()
-    case .mean:
-      let divisor =
-        try weight.map { try $0.indexSelect(0, target.safeLabels(ignored).reshape([-1])).reshape(target.shape) * counts } ?? counts
-      total = try smooth.sum() / divisor.sum()
+    case .mean: total = try smooth.sum() / target.shares(ignored, weight, dtype).sum()
     }
     return try nll * (1 - smoothing) + total * (smoothing / Double(classes))
   }
@@ -113,10 +107,6 @@ extension Tensor {
         throw TensorError(.index, operation, "label \(index: label) is not one of the \(classes) classes")
       }
     }
-  }
-
-  private func countedMask(_ ignored: Int, _ classes: Int, _ operation: String) throws -> Tensor {
-    try Comparison.ne(self, .integer(Int64(ignored)))
   }
 
   /// Labels with ignored ones replaced by class 0.
@@ -243,9 +233,10 @@ extension Tensor {
   /// ½d²/beta near 0, |d| − ½beta beyond beta, with d = x − target.
   public func smoothL1Loss(_ target: Tensor, beta: Double = 1, reduction: Reduction = .mean) throws -> Tensor {
     guard beta >= 0 else { throw TensorError(.argument, "smooth_l1_loss", "beta must not be negative, got \(beta)") }
-    if beta == 0 { return try l1Loss(target, reduction: reduction) }
-    return try elementwiseLoss([self, target], reduction, { SmoothL1(beta: beta, reduction: reduction, count: $0) }) {
-      let distance = try (self - target).abs()
+    let (x, target) = try Tensor.floats(self, target)
+    if beta == 0 { return try x.l1Loss(target, reduction: reduction) }
+    return try elementwiseLoss([x, target], reduction, { SmoothL1(beta: beta, reduction: reduction, count: $0) }) {
+      let distance = try (x - target).abs()
       return try distance.lt(beta).choosing(distance.square() * (0.5 / beta), else: distance - 0.5 * beta)
     }
   }
@@ -253,8 +244,9 @@ extension Tensor {
   /// ½d² near 0, delta·(|d| − ½delta) beyond delta.
   public func huberLoss(_ target: Tensor, delta: Double = 1, reduction: Reduction = .mean) throws -> Tensor {
     guard delta > 0 else { throw TensorError(.argument, "huber_loss", "delta must be positive, got \(delta)") }
-    return try elementwiseLoss([self, target], reduction, { Huber(delta: delta, reduction: reduction, count: $0) }) {
-      let distance = try (self - target).abs()
+    let (x, target) = try Tensor.floats(self, target)
+    return try elementwiseLoss([x, target], reduction, { Huber(delta: delta, reduction: reduction, count: $0) }) {
+      let distance = try (x - target).abs()
       return try distance.le(delta).choosing(distance.square() * 0.5, else: (distance - 0.5 * delta) * delta)
     }
   }
@@ -330,7 +322,7 @@ private struct CrossEntropy: Operation {
   }
 
   func expanded(_ node: Node) throws -> Node? {
-    let softmax = OperationNode(LogSoftmax(dim: from.rank - 1), replacing: node, edges: Edges(node.edges[0]))
+    let softmax = OperationNode(Softmax(dim: from.rank - 1, log: true), replacing: node, edges: Edges(node.edges[0]))
     try node.share(.own(0), with: softmax, in: .output)
     let likelihood = NegativeLogLikelihood(ignoreIndex: ignoreIndex, isWeighted: isWeighted, reduction: reduction, from: from)
     let head = OperationNode(likelihood, replacing: node, edges: Edges(.node(softmax, 0)))

@@ -143,11 +143,11 @@ extension Tensor {
 
   /// Maximum along one dimension with the (first) position of each.
   public func max(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
-    try extremeWithIndices(dimension, keepdim: keepdim, .max, largest: true)
+    try extremeWithIndices(dimension, keepdim: keepdim, .max)
   }
 
   public func min(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
-    try extremeWithIndices(dimension, keepdim: keepdim, .min, largest: false)
+    try extremeWithIndices(dimension, keepdim: keepdim, .min)
   }
 
   private func arg(_ axes: Axes, keepdim: Bool, name: String, largest: Bool) throws -> (Tensor, Tensor) {
@@ -162,11 +162,12 @@ extension Tensor {
   }
 
   private func extremeWithIndices(
-    _ dimension: Int, keepdim: Bool, _ pick: Pick, largest: Bool
+    _ dimension: Int, keepdim: Bool, _ extreme: Extreme
   ) throws -> (values: Tensor, indices: Tensor) {
-    let axis = try shape.axis(dimension, "\(pick)")
-    let (values, indices) = try arg(rank == 0 ? [] : [axis], keepdim: keepdim, name: "\(pick)", largest: largest)
-    return (try recordPick(values, indices, axis, keepdim: keepdim, pick), indices)
+    let axis = try shape.axis(dimension, extreme.rawValue)
+    let (values, indices) = try arg(
+      rank == 0 ? [] : [axis], keepdim: keepdim, name: extreme.rawValue, largest: extreme == .max)
+    return (try recordPick(values, indices, axis, keepdim: keepdim, extreme == .max ? .max : .min), indices)
   }
 
   /// Position of the largest element along a dimension, or among all elements in row-major order.

@@ -81,15 +81,23 @@ extension Tensor {
   /// self + weight · (end − self); both broadcast.
   public func lerp(_ end: Tensor, _ weight: Double) throws -> Tensor {
     _ = try Shape.broadcast(shape, end.shape, "lerp")
-    let y = try withNoGrad { try self + (end - self) * weight }
-    return try y.recorded(Lerp(weight: weight), self, end)
+    let (start, end) = try Tensor.floats(self, end)
+    let y = try withNoGrad { try start + (end - start) * weight }
+    return try y.recorded(Lerp(weight: weight), start, end)
   }
 
   /// The same with a weight for each element.
   public func lerp(_ end: Tensor, _ weight: Tensor) throws -> Tensor {
     try checkBroadcast(end, weight, "lerp")
-    let y = try withNoGrad { try self + (end - self) * weight }
-    return try y.recorded(LerpByTensor(), [self, end, weight])
+    let (start, end) = try Tensor.floats(self, end)
+    let y = try withNoGrad { try start + (end - start) * weight }
+    return try y.recorded(LerpByTensor(), [start, end, weight])
+  }
+
+  /// Both as they are where one is of floats; whole numbers converted, whose difference may lie outside of their dtype.
+  static func floats(_ a: Tensor, _ b: Tensor) throws -> (Tensor, Tensor) {
+    if a.dtype.isFloating || b.dtype.isFloating { return (a, b) }
+    return (try a.to(DType.defaultFloating), try b.to(DType.defaultFloating))
   }
 
   private func checkBroadcast(_ a: Tensor, _ b: Tensor, _ operation: String) throws {

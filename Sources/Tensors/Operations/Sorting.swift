@@ -1,7 +1,5 @@
 // Order: sorting, the largest few, the middle.
 
-import CKernels
-
 extension Tensor {
   /// Elements in order along a dimension (stable), and where each came from.
   public func sort(_ dimension: Int = -1, descending: Bool = false) throws -> (values: Tensor, indices: Tensor) {

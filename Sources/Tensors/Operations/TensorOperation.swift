@@ -169,8 +169,6 @@ public struct Arguments {
     isAbsent(position) ? fallback : try number(position).real
   }
 
-  public func optionalNumber(_ position: Int) throws -> Scalar? { isAbsent(position) ? nil : try number(position) }
-
   public func integer(_ position: Int) throws -> Int {
     guard case .integer(let integer) = value(position) else { throw missing(position, "a whole number") }
     return integer
@@ -189,8 +187,6 @@ public struct Arguments {
     default: throw missing(position, "a list of whole numbers")
     }
   }
-
-  public func optionalIntegers(_ position: Int) throws -> [Int]? { isAbsent(position) ? nil : try integers(position) }
 
   public func boolean(_ position: Int, default fallback: Bool = false) throws -> Bool {
     switch value(position) {

@@ -318,19 +318,27 @@ struct Run {
   /// Counts the edges that lead into leaves with hooks. Done only where some leaf has ever had a hook, since it walks the
   /// whole graph.
   private mutating func expectArrivals() {
+    for leaf in edgesToLeaves(through: { relevant?.contains(ObjectIdentifier($0)) ?? true }) where leaf.extras?.hasHooks ?? false {
+      expected[ObjectIdentifier(leaf), default: 0] += 1
+    }
+  }
+
+  /// Leaves that the roots lead to by way of nodes that `enters` admits, each as often as an edge leads to it.
+  private func edgesToLeaves(through enters: (Node) -> Bool = { _ in true }) -> [Tensor] {
+    var leaves: [Tensor] = []
     var seen = Set<ObjectIdentifier>()
     var stack = [root] + moreRoots
     while let edge = stack.popLast() {
       switch edge {
       case .none: break
-      case .leaf(let leaf):
-        if leaf.extras?.hasHooks ?? false { expected[ObjectIdentifier(leaf), default: 0] += 1 }
+      case .leaf(let leaf): leaves.append(leaf)
       case .node(let node, _):
-        guard seen.insert(ObjectIdentifier(node)).inserted, relevant?.contains(ObjectIdentifier(node)) ?? true else { continue }
+        guard seen.insert(ObjectIdentifier(node)).inserted, enters(node) else { continue }
         let edges = edges(of: node)
         for index in 0..<edges.count { stack.append(edges[index]) }
       }
     }
+    return leaves
   }
 
   private mutating func countArrivals(from node: Node) throws {
@@ -464,22 +472,8 @@ struct Run {
 
   /// The leaves that this run gave a gradient to: not noted as it goes, which would cost every run, but found afterwards.
   private func reachedLeaves() -> [Tensor] {
-    var leaves: [Tensor] = []
     var seen = Set<ObjectIdentifier>()
-    var stack = [root] + moreRoots
-    while let edge = stack.popLast() {
-      switch edge {
-      case .none: break
-      case .leaf(let leaf):
-        if leaf.reachedBy == number, seen.insert(ObjectIdentifier(leaf)).inserted { leaves.append(leaf) }
-      case .node(let node, _):
-        if seen.insert(ObjectIdentifier(node)).inserted {
-          let edges = edges(of: node)
-          for index in 0..<edges.count { stack.append(edges[index]) }
-        }
-      }
-    }
-    return leaves
+    return edgesToLeaves().filter { $0.reachedBy == number && seen.insert(ObjectIdentifier($0)).inserted }
   }
 
   /// After an error, too: pending gradients of this run are dropped and the outer run's put back.

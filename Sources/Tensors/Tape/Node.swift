@@ -42,7 +42,8 @@ public class Node {
     site = Site.current
   }
 
-  /// A node that takes another's place in the order and in messages.
+  /// A node that takes another's place in the order and in messages. Nodes that stand for one must form a chain: they share
+  /// its number, so that nothing else would tell which of two comes first.
   init(replacing node: Node, edges: Edges) {
     self.edges = edges
     sequence = node.sequence
@@ -176,25 +177,25 @@ final class InputForms {
 }
 
 /// What freeing a deep graph has still to let go of, in the context in force.
-private enum Graveyard {
-  struct Remains {
+enum Graveyard {
+  fileprivate struct Remains {
     let edges: Edges
     let saved0, saved1: SavedTensor?
     let more: NodeOverflow?
   }
 
-  final class Box { var remains: [Remains] = [] }
+  final class Box { fileprivate var remains: [Remains] = [] }
 
-  static var hasWork: Bool { Context.current.pointee.graveyard != nil }
+  fileprivate static var hasWork: Bool { Context.current.pointee.graveyard != nil }
 
-  static func bury(_ edges: Edges, _ saved0: SavedTensor?, _ saved1: SavedTensor?, _ more: NodeOverflow?) {
-    let box = Context.current.pointee.graveyard as? Box ?? Box()
+  fileprivate static func bury(_ edges: Edges, _ saved0: SavedTensor?, _ saved1: SavedTensor?, _ more: NodeOverflow?) {
+    let box = Context.current.pointee.graveyard ?? Box()
     Context.current.pointee.graveyard = box
     box.remains.append(Remains(edges: edges, saved0: saved0, saved1: saved1, more: more))
   }
 
-  static func drain() {
-    guard let box = Context.current.pointee.graveyard as? Box else { return }
+  fileprivate static func drain() {
+    guard let box = Context.current.pointee.graveyard else { return }
     while let remains = box.remains.popLast() { _ = remains }
     Context.current.pointee.graveyard = nil
   }

@@ -27,6 +27,12 @@ extension Tensor {
     return self
   }
 
+  /// The same of any number of inputs.
+  package func unrecorded(_ inputs: [Tensor]) -> Tensor {
+    let source = inputs.first { !$0.flags.isDisjoint(with: .cut) }
+    return unrecorded(inputs.contains(where: \.requiresGrad), source ?? inputs[0])
+  }
+
   private func takeCut(of input: Tensor) {
     flags.formUnion(input.flags.intersection(.cut))
     cutAt = input.cutAt
@@ -84,7 +90,7 @@ extension Tensor {
     _ operation: Recorded, _ inputs: [Tensor], _ others: [Tensor] = [], own: [Tensor] = []
   ) throws -> Tensor {
     guard isRecordable, try inputs.contains(where: { try $0.feeds() }) else {
-      return unrecorded(inputs.contains(where: \.requiresGrad), inputs[0], inputs.last)
+      return unrecorded(inputs)
     }
     node = try Tensor.node(operation, inputs, others, own: own, output: self)
     if Recorded.broadcasts, inputs.contains(where: { $0.shape != shape || $0.dtype != dtype }) {
@@ -96,7 +102,7 @@ extension Tensor {
   /// Records several results of one operation; the pass has a gradient for each.
   package static func record(_ operation: some Operation, _ inputs: [Tensor], outputs: [Tensor]) throws {
     guard GradMode.isEnabled, try inputs.contains(where: { try $0.feeds() }) else {
-      if inputs.contains(where: \.requiresGrad) { for output in outputs { output.noteCut(.madeWithoutGrad) } }
+      for output in outputs { _ = output.unrecorded(inputs) }
       return
     }
     let node = try node(operation, inputs, [], own: [], output: nil)

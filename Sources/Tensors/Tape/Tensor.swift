@@ -1,6 +1,5 @@
 // The tensor: elements under a layout, and its place in the graph.
 
-import CKernels
 import Synchronization
 
 /// An n-dimensional array of one dtype that remembers how it was computed.
@@ -243,7 +242,8 @@ package final class TensorExtras {
   var hasHooks: Bool { !hooks.isEmpty || !postAccumulateHooks.isEmpty || !nodeHooks.isEmpty }
 }
 
-/// Whether any leaf of the process has ever had a hook.
+/// Whether any leaf of the process has ever had a hook: of the process, since leaves may be shared between contexts. Without
+/// one, no run has to look for leaves with hooks.
 enum LeafHooks {
   private static let registered = Atomic<Bool>(false)
 

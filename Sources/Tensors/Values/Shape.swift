@@ -1,7 +1,5 @@
 // Sizes by dimension, inline, so that making a tensor allocates nothing for them.
 
-import CKernels
-
 /// The sizes of a tensor's dimensions: at most 8, outermost first. Rank 0 is a single element.
 public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleByArrayLiteral {
   public static var maximumRank: Int { 8 }

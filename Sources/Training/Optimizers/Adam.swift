@@ -57,11 +57,12 @@ struct NAdam: Method {
     // The momentum rises towards beta1; `number` is the product of those so far, kept in float32 as PyTorch keeps it.
     let momentum = beta1 * (1 - 0.5 * pow(0.96, step * momentumDecay))
     let next = beta1 * (1 - 0.5 * pow(0.96, (step + 1) * momentumDecay))
-    slot.number = Double(Float(slot.number) * Float(momentum))
+    let product = Double(Float(slot.number) * Float(momentum))
     try target.nadam(
-      m, v, step: slot.steps, gradientRate: rate * (1 - momentum) / (1 - slot.number),
-      meanRate: rate * next / (1 - slot.number * next), betas: (beta1, beta2), epsilon: epsilon, decay: decoupled ? 0 : decay,
+      m, v, step: slot.steps, gradientRate: rate * (1 - momentum) / (1 - product),
+      meanRate: rate * next / (1 - product * next), betas: (beta1, beta2), epsilon: epsilon, decay: decoupled ? 0 : decay,
       shrink: decoupled ? 1 - rate * decay : 1, maximize: maximize)
+    slot.number = product
   }
 
   static let kinds = [

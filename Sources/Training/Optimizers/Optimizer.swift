@@ -55,13 +55,26 @@ public final class Optimizer {
       try group.forEachSlot { parameter, slot in
         guard parameter.requiresGrad, let gradient = parameter.grad else { return }
         if let target = UpdateTarget(parameter, gradient) {
-          slot.steps += 1
-          try method.update(target, &slot, of: group)
+          try Optimizer.update(target, &slot, method, group)
           parameter.bumpVersion()
         } else {
           try updateApart(parameter, gradient, &slot, group)
         }
       }
+    }
+  }
+
+  /// One parameter's update. One that fails (for want of memory) was none: the next is counted as it would have been.
+  @inline(__always)
+  private static func update(_ target: UpdateTarget, _ slot: inout Slot, _ method: any Method, _ group: Group) throws {
+    let isFirst = slot.first == nil
+    slot.steps += 1
+    do {
+      try method.update(target, &slot, of: group)
+    } catch {
+      slot.steps -= 1
+      if isFirst { (slot.first, slot.second, slot.third) = (nil, nil, nil) }
+      throw error
     }
   }
 
@@ -77,8 +90,7 @@ public final class Optimizer {
         "a parameter of shape \(parameter.shape) has elements that share memory (it was expanded); clone() it first")
     }
     let (packed, copy) = (try parameter.packed(), try gradient.copied())
-    slot.steps += 1
-    try withExtendedLifetime((packed, copy)) { try group.method.update(UpdateTarget(packed, copy)!, &slot, of: group) }
+    try withExtendedLifetime((packed, copy)) { try Optimizer.update(UpdateTarget(packed, copy)!, &slot, group.method, group) }
     if packed === parameter { parameter.bumpVersion() } else { try parameter.assign(packed) }
   }
 

@@ -42,6 +42,25 @@ check.case("a detached tensor, with the line", function()
   says(d:why(), "detached", line)
 end)
 
+check.case("what is computed from a detached tensor says so, by any operation", function()
+  local x = mg.randn(2, 3, { requires_grad = true })
+  local line = here(1)
+  local d = x:detach()
+  local layer = nn.Linear(3, 3):requires_grad_(false)
+  local ways = {
+    linear = layer(d), weight = mg.nn.functional.linear(mg.ones(2, 3), d), split = d:split(1)[2], unbind = d:unbind(2)[3],
+    chunk = d:chunk(2)[1], sum = d:sum(), product = d:t():matmul(d), third = mg.ones(2, 3):addcmul(mg.ones(2, 3), d),
+    middle = mg.cat{ mg.ones(1, 3), d, mg.ones(1, 3) },
+  }
+  local count = 0
+  for name, made in pairs(ways) do
+    count = count + 1
+    local ok, text = pcall(made.why, made)
+    if not ok or not (text:find("detached", 1, true) and text:find(line, 1, true)) then check.fail(name .. ": " .. tostring(text)) end
+  end
+  check.equal(count, 9)
+end)
+
 check.case("made in no_grad or inference_mode, with the line", function()
   local x, line = leaf(1.0), nil
   local y = mg.no_grad(function()
