@@ -29,7 +29,7 @@ void ml_leave(ml_state *s, lua_State *L, int top) {
   }
   if (s->attention) {
     ml_settle(L, s);
-    s->attention = own->kill != 0;
+    if (own->kill) s->attention = true;
   }
 }
 

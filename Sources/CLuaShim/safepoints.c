@@ -72,7 +72,11 @@ static void pace_collector(lua_State *L, ml_state *s) {
 
 void ml_settle(lua_State *L, ml_state *s) {
   s->attention = false;
-  if (ml_own(s)->pending_count != 0 && lua_checkstack(L, 4)) drain(L, s);
+  // Not while values wait in the buffer: a result may be a reference that the host has let go of already.
+  if (ml_own(s)->pending_count != 0) {
+    if (s->out_top == 0 && lua_checkstack(L, 4)) drain(L, s);
+    else s->attention = true;
+  }
   if (ml_unlikely(ml_attached_is_due(s))) ml_collect_attached(L, s);
   if (s->native_debt >= s->pace) pace_collector(L, s);
 }

@@ -43,6 +43,24 @@ import Testing
         """)
   }
 
+  /// A result that the host let go of before it came back to Lua, with other native functions called in between.
+  @Test func aReferenceLivesUntilItIsReturned() throws {
+    let state = try state { call in
+      guard case .table(let table) = try call.value(1), case .function(let other) = try call.value(2) else { return }
+      call.returns(try table.get("own"))
+      try other.call()
+      try other.call()
+    }
+    try state.setGlobal("touch", .native(NativeFunction("touch") { call in _ = try call.value(1) }))
+    try state.run(
+      source: """
+        local kept = {}
+        local t = setmetatable({}, {__index = function() return {'own'} end})
+        local found = f(t, function() for i = 1, 10 do kept[i] = {i} touch(kept[i]) collectgarbage() end end)
+        assert(type(found) == 'table' and found[1] == 'own', tostring(found))
+        """)
+  }
+
   @Test func manyResultsInOrder() throws {
     let state = try state { call in
       for value in 1...(call.integer(1) ?? 0) { call.returns(value) }
