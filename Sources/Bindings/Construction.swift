@@ -7,7 +7,7 @@ import Tensors
 /// booleans bool; all rows of one depth must be equally long. Tensors of one element stand for numbers; `onHistory` is called
 /// for one whose gradient is lost by that: that requires grad while recording is on.
 func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Void = {}) throws -> Tensor {
-  if let number = slot.scalar { return try Tensor.full([], number, dtype: dtype ?? number.ownDType) }
+  if let number = slot.scalar { return try Tensor.filled([], fitting(number, dtype, name), dtype: dtype ?? number.ownDType) }
   if let tensor = slot.object(tensorKind) { return try tensor.detach().to(dtype ?? tensor.dtype).clone() }
   guard slot.type == .table else {
     throw ArgumentError("\(name): expected numbers, or a nested list of them, got \(Decoder.found(slot))")
@@ -39,7 +39,7 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Voi
       throw ArgumentError("\(name): elements must be numbers or booleans, found \(Decoder.found(element))")
     }
     category = max(category, number.category)
-    values.append(number)
+    values.append(try fitting(number, dtype, name))
   }
   let natural: DType = values.isEmpty ? .defaultFloating : category == .floating ? .defaultFloating : category == .integer ? .int64 : .bool
   let result = try Tensor(uninitialized: Shape(sizes, operation: name), dtype ?? natural)
@@ -48,6 +48,12 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Voi
   }
   for (position, value) in values.enumerated() { result.setElement(position, value) }
   return result
+}
+
+/// An element for a tensor of a dtype that was asked for.
+private func fitting(_ number: Scalar, _ dtype: DType?, _ name: String) throws -> Scalar {
+  guard let dtype, !dtype.isFloating else { return number }
+  return try number.fitting(dtype, name)
 }
 
 /// Constructors as operations: they share decoding, options and help with everything else.

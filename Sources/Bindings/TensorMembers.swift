@@ -196,9 +196,6 @@ enum TensorMembers {
           throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
         },
         method("type_as", 1) { call, x in call.returns(tensor: try x.to(call.tensor(2, "type_as").dtype)) },
-        conversion("float", .float32), conversion("double", .float64), conversion("half", .float16), conversion("bfloat16", .bfloat16),
-        conversion("long", .int64), conversion("int", .int32),
-        conversion("byte", .uint8), conversion("bool", .bool),
         method("why", 1) { call, x in
           if call.isNil(2) { return call.returns(x.why()) }
           call.returns(x.why(try call.tensor(2, "why")))
@@ -211,11 +208,7 @@ enum TensorMembers {
         method("view_as", 1) { call, x in call.returns(tensor: try x.view(call.tensor(2, "view_as").shape.array)) },
         method("expand_as", 1) { call, x in call.returns(tensor: try x.expand(call.tensor(2, "expand_as").shape.array)) },
         method("reshape_as", 1) { call, x in call.returns(tensor: try x.reshape(call.tensor(2, "reshape_as").shape.array)) },
-      ])
-  }
-
-  private static func conversion(_ name: String, _ dtype: DType) -> (String, NativeFunction) {
-    method(name) { call, x in call.returns(tensor: try x.to(dtype)) }
+      ] + DType.allCases.map { dtype in method(dtype.shortName) { call, x in call.returns(tensor: try x.to(dtype)) } })
   }
 
   /// Nested lists of numbers, or the number itself for rank 0.

@@ -34,6 +34,17 @@
 /// Results must not depend on the clone: a product and a sum are fused only where `fma` is written.
 #define MG_NO_CONTRACTION _Pragma("STDC FP_CONTRACT OFF")
 
+/// Defines the kernel of one operation, which Tensors finds by its name (see Launch.swift):
+/// `MG_KERNEL(hinge) { … call->operand[0] … }`.
+#define MG_KERNEL(name)                                         \
+  static void run_##name(mg_call *call);                        \
+  __attribute__((constructor)) static void enter_##name(void) { \
+    static mg_named kernel = {#name, run_##name, NULL};         \
+    mg_enter(&kernel);                                          \
+  }                                                             \
+  static void run_##name(mg_call *call)
+void mg_enter(mg_named *kernel);
+
 /// X(tag, type) for each family of element types. bool is stored as uint8_t and has the tag b8.
 #define MG_FLOATS(X) X(f32, float) X(f64, double)
 #define MG_INTEGERS(X) X(i64, int64_t) X(i32, int32_t) X(u8, uint8_t)

@@ -54,7 +54,7 @@ static void squares_body(void *context, int64_t begin, int64_t end) {
   }
 }
 
-double mg_squared_error(mg_dtype dtype, int64_t n, const void *x, const void *y) {
+static double squared_error(mg_dtype dtype, int64_t n, const void *x, const void *y) {
   if (n < 2 * MG_GRAIN) return dtype == MG_F32 ? squares_f32(n, x, y) : squares_f64(n, x, y);
   double sums[PIECES], total = 0;
   pair p = {.dtype = dtype, .x = x, .y = y, .n = n, .piece = mg_max64(MG_GRAIN, (n + PIECES - 1) / PIECES), .sums = sums};
@@ -62,6 +62,11 @@ double mg_squared_error(mg_dtype dtype, int64_t n, const void *x, const void *y)
   mg_share(pieces, 1, squares_body, &p);
   for (int64_t k = 0; k < pieces; k++) total += sums[k];
   return total;
+}
+
+/// Σ(x − y)², cascaded, of operands x, y.
+MG_KERNEL(squared_error) {
+  call->result[0] = squared_error(call->dtype, call->count[0], call->operand[0], call->operand[1]);
 }
 
 static void difference_body(void *context, int64_t begin, int64_t end) {
@@ -73,17 +78,27 @@ static void difference_body(void *context, int64_t begin, int64_t end) {
   else difference_f64(n, p->scale, x, y, dx);
 }
 
-void mg_scaled_difference(mg_dtype dtype, int64_t n, double scale, const void *x, const void *y, void *dx) {
-  pair p = {.dtype = dtype, .x = x, .y = y, .dx = dx, .scale = scale};
+/// dx[i] = scale · (x[i] − y[i]), the gradient of squared errors. Operands x, y, dx; number scale.
+MG_KERNEL(scaled_difference) {
+  int64_t n = call->count[0];
+  pair p = {
+      .dtype = call->dtype, .x = call->operand[0], .y = call->operand[1], .dx = call->operand[2], .scale = call->number[0]};
   if (n < 2 * MG_GRAIN) difference_body(&p, 0, n);
   else mg_share(n, MG_GRAIN, difference_body, &p);
 }
 
 // MARK: cross-entropy
 
-double mg_cross_entropy(mg_dtype dtype, int64_t rows, int64_t n, const void *x, const int64_t *target, int64_t ignore,
-                        const void *weight, void *logp, double *total_weight) {
-  mg_log_softmax(dtype, rows, n, x, logp);
+/// Cross-entropy of logits [rows, n] with 0-based targets (checked; `ignore` marks rows that count nothing): writes
+/// log-probabilities, which are wanted backward, and gives Σ −w[t]·logp[t] and Σ w[t].
+/// Operands logits, targets (int64), weight or NULL (all 1), logp; sizes rows, n, ignore.
+MG_KERNEL(cross_entropy) {
+  mg_dtype dtype = call->dtype;
+  int64_t rows = call->size[0], n = call->size[1], ignore = call->size[2];
+  const int64_t *target = call->operand[1];
+  const void *weight = call->operand[2];
+  void *logp = call->operand[3];
+  mg_log_softmax(dtype, rows, n, call->operand[0], logp);
   double loss = 0, total = 0;
   for (int64_t r = 0; r < rows; r++) {
     int64_t t = target[r];
@@ -99,8 +114,8 @@ double mg_cross_entropy(mg_dtype dtype, int64_t rows, int64_t n, const void *x, 
     loss -= w * l;
     total += w;
   }
-  *total_weight = total;
-  return loss;
+  call->result[0] = loss;
+  call->result[1] = total;
 }
 
 typedef struct {
@@ -150,10 +165,12 @@ static void gradient_body(void *context, int64_t begin, int64_t end) {
   else gradient_f64(c, begin, end);
 }
 
-void mg_cross_entropy_grad(mg_dtype dtype, int64_t rows, int64_t n, const void *logp, const int64_t *target,
-                           int64_t ignore, const void *weight, double scale, void *dx) {
-  gradient c = {.dtype = dtype, .n = n, .ignore = ignore, .logp = logp, .weight = weight, .target = target,
-                .scale = scale, .dx = dx};
+/// dx = scale · w[t] · (exp(logp) − onehot), 0 for ignored rows.
+/// Operands logp, targets (int64), weight or NULL, dx; sizes rows, n, ignore; number scale.
+MG_KERNEL(cross_entropy_gradient) {
+  int64_t rows = call->size[0], n = call->size[1];
+  gradient c = {.dtype = call->dtype, .n = n, .ignore = call->size[2], .logp = call->operand[0],
+                .target = call->operand[1], .weight = call->operand[2], .dx = call->operand[3], .scale = call->number[0]};
   if (rows * n < 2 * MG_GRAIN_MATH) gradient_body(&c, 0, rows);
   else mg_share(rows, MG_GRAIN_MATH / n + 1, gradient_body, &c);
 }

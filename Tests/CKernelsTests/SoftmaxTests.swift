@@ -74,11 +74,12 @@ private func logSumExp<S: Sequence>(_ x: S) -> Double where S.Element: BinaryFlo
   func squaredError(_ n: Int) {
     let x: [Float] = logits(n, seed: 3), y: [Float] = logits(n, seed: 4)
     let truth = zip(x, y).reduce(0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
-    let (one, two) = onOneAndTwoThreads { mg_squared_error(MG_F32, Int64(n), x, y) }
+    let (one, two) = onOneAndTwoThreads { run("squared_error", MG_F32, [x, y], n).0 }
     #expect(one == two && abs(one - truth) <= 3e-7 * truth)
-    let wide = mg_squared_error(MG_F64, Int64(n), x.map(Double.init), y.map(Double.init))
+    let (a, b) = (x.map(Double.init), y.map(Double.init))
+    let wide = run("squared_error", MG_F64, [a, b], n).0
     #expect(abs(wide - truth) <= 1e-13 * truth)
-    let gradient: [Float] = filled(n) { mg_scaled_difference(MG_F32, Int64(n), 0.25, x, y, $0) }
+    let gradient: [Float] = filled(n) { run("scaled_difference", MG_F32, [x, y, $0], n, number: 0.25) }
     #expect(gradient.indices.allSatisfy { gradient[$0] == 0.25 * (x[$0] - y[$0]) })
   }
 
@@ -86,9 +87,10 @@ private func logSumExp<S: Sequence>(_ x: S) -> Double where S.Element: BinaryFlo
     let x: [T] = logits(r * n, seed: 5)
     let target = (0..<r).map { $0 % 3 == 2 ? -100 : Int64($0 * 7 % n) }
     let weight = (0..<n).map { T($0 % 4) + 0.5 }
-    var logp = [T](repeating: 0, count: r * n), total = 0.0, loss = 0.0
-    weight.withUnsafeBufferPointer { w in
-      loss = mg_cross_entropy(T.dtype, Int64(r), Int64(n), x, target, -100, weighted ? w.baseAddress! : nil, &logp, &total)
+    var total = 0.0, loss = 0.0
+    let weights = weighted ? weight : nil
+    let logp: [T] = filled(r * n) {
+      (loss, total) = run("cross_entropy", T.dtype, [x, target, weights, $0], r * n, sizes: [r, n, -100])
     }
     var expected = 0.0, expectedTotal = 0.0
     for row in 0..<r where target[row] != -100 {
@@ -98,9 +100,7 @@ private func logSumExp<S: Sequence>(_ x: S) -> Double where S.Element: BinaryFlo
     }
     #expect(abs(loss - expected) <= tolerance * max(1, expected) && total == expectedTotal)
     let gradient: [T] = filled(r * n) { dx in
-      weight.withUnsafeBufferPointer {
-        mg_cross_entropy_grad(T.dtype, Int64(r), Int64(n), logp, target, -100, weighted ? $0.baseAddress! : nil, 0.5, dx)
-      }
+      run("cross_entropy_gradient", T.dtype, [logp, target, weights, dx], r * n, sizes: [r, n, -100], number: 0.5)
     }
     for row in 0..<r {
       let t = Int(target[row]), scale = t == -100 ? 0 : weighted ? 0.5 * Double(weight[t]) : 0.5

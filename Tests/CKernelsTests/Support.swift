@@ -146,3 +146,40 @@ func onOneAndTwoThreads<T: Equatable>(_ body: () -> T) -> (T, T) {
   mg_set_threads(2)
   return (one, body())
 }
+
+// MARK: kernels by name
+
+/// What can be an operand: an array that is read, or a pointer that is written through.
+protocol Bytes {
+  func withBytes(_ body: (UnsafeMutableRawPointer?) -> Void)
+}
+extension Array: Bytes where Element: CKernelsTests.Element {
+  func withBytes(_ body: (UnsafeMutableRawPointer?) -> Void) {
+    withUnsafeBytes { body(UnsafeMutableRawPointer(mutating: $0.baseAddress)) }
+  }
+}
+extension UnsafeMutablePointer: Bytes {
+  func withBytes(_ body: (UnsafeMutableRawPointer?) -> Void) { body(UnsafeMutableRawPointer(self)) }
+}
+
+/// Runs the kernel of that name on operands of `count` elements.
+@discardableResult
+func run(
+  _ name: String, _ dtype: mg_dtype, _ operands: [(any Bytes)?], _ count: Int, sizes: [Int] = [], number: Double = 0
+) -> (Double, Double) {
+  var call = mg_call()
+  call.dtype = dtype
+  call.number.0 = number
+  withUnsafeMutableBytes(of: &call.size) { _ = $0.bindMemory(to: Int64.self).update(fromContentsOf: sizes.map(Int64.init)) }
+  withUnsafeMutableBytes(of: &call.count) { $0.bindMemory(to: Int64.self).update(repeating: Int64(count)) }
+  func enter(_ position: Int) {
+    guard position < operands.count else { return mg_kernel_named(name)!.pointee.run(&call) }
+    guard let operand = operands[position] else { return enter(position + 1) }
+    operand.withBytes { address in
+      withUnsafeMutableBytes(of: &call.operand) { $0.bindMemory(to: UnsafeMutableRawPointer?.self)[position] = address }
+      enter(position + 1)
+    }
+  }
+  enter(0)
+  return call.result
+}

@@ -115,11 +115,11 @@ extension TensorOperation {
     return (samples.prefix(1) + mixing).flatMap { sample -> [Example] in
       let example = Example(operation: self, sample: sample)
       guard let floats = try? example.call().inputs.count, floats > 0 else { return [] }
-      let single: [[DType]] = [[.int64], [.int32], [.uint8], [.bool]]
+      let single: [[DType]] = [[.int64], [.int32], [.uint8], [.bool], [.int8], [.int16]]
       let pairs: [[DType]] = [
         [.float32, .int64], [.int64, .float32], [.float32, .float64], [.float64, .float32], [.int32, .int64],
         [.uint8, .int32], [.bool, .int64],
-        [.int32, .bool], [.uint8, .float32],
+        [.int32, .bool], [.uint8, .float32], [.int8, .uint8],
       ]
       return (single + (floats > 1 ? pairs : [])).map { Example(operation: self, sample: sample, dtypes: $0) }
     }

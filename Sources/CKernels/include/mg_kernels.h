@@ -23,6 +23,29 @@ typedef struct {
   int64_t stride[4][MG_MAX_RANK];
 } mg_loop;
 
+// ---------------------------------------------------------------------------------------- kernels by name
+
+enum { MG_OPERANDS = 5, MG_NUMBERS = 4 };
+
+/// What a kernel of one operation's own is given. Each says where it is defined what it reads and writes.
+typedef struct {
+  mg_dtype dtype;
+  void *operand[MG_OPERANDS];  // NULL for those that are left out
+  int64_t count[MG_OPERANDS];  // their elements
+  int64_t size[MG_NUMBERS];
+  double number[MG_NUMBERS];
+  double result[2];
+} mg_call;
+
+typedef struct mg_named {
+  const char *name;
+  void (*run)(mg_call *call);
+  struct mg_named *next;
+} mg_named;
+
+/// The kernel that MG_KERNEL (internal.h) defines by that name; NULL where none does.
+const mg_named *mg_kernel_named(const char *name);
+
 // ---------------------------------------------------------------------------------------- elementwise maths
 
 typedef enum {
@@ -164,18 +187,6 @@ void mg_gemm_int(mg_dtype dtype, bool transpose_a, bool transpose_b, int64_t m, 
                  int64_t lda, const void *b, int64_t ldb, void *c, int64_t ldc);
 /// y[r, :] += bias for rows of n. Floats.
 void mg_add_row(mg_dtype dtype, int64_t rows, int64_t n, const void *bias, void *y);
-
-// ---------------------------------------------------------------------------------------- losses
-/// Mean-squared error: returns Σ(x−y)², cascaded; and its gradient dx[i] = scale · (x[i] − y[i]).
-double mg_squared_error(mg_dtype dtype, int64_t n, const void *x, const void *y);
-void mg_scaled_difference(mg_dtype dtype, int64_t n, double scale, const void *x, const void *y, void *dx);
-/// Cross-entropy of logits [rows, n] with 0-based targets (checked; `ignore` marks rows that count nothing).
-/// Writes log-probabilities (needed backward) and returns Σ −w[t]·logp[t]; *total_weight receives Σ w[t].
-/// `weight` may be NULL (all 1). Gradient: dx = scale · w[t] · (exp(logp) − onehot), 0 for ignored rows.
-double mg_cross_entropy(mg_dtype dtype, int64_t rows, int64_t n, const void *x, const int64_t *target, int64_t ignore,
-                        const void *weight, void *logp, double *total_weight);
-void mg_cross_entropy_grad(mg_dtype dtype, int64_t rows, int64_t n, const void *logp, const int64_t *target,
-                           int64_t ignore, const void *weight, double scale, void *dx);
 
 // ---------------------------------------------------------------------------------------- optimizers
 /// One update in place, PyTorch's formulas. p, g, buffers: contiguous, n elements. Floats.

@@ -123,20 +123,20 @@ extension Kernels {
   ) throws {
     let account = Context.current
     let count = nest.count
-    let bytes = Swift.max(count, 1) * MemoryLayout<Float>.size
+    let between = from.isOnlyStored ? from.computing : to.computing
+    let bytes = Swift.max(count, 1) * between.size
     let wide = try account.pointee.memory.lend(bytes)
     defer { account.pointee.memory.free(wide, bytes) }
     let packed = try account.pointee.memory.lend(bytes)
     defer { account.pointee.memory.free(packed, bytes) }
-    let floats = wide.assumingMemoryBound(to: Float.self)
     if let source = from.element as? any StoredElement.Type {
       try convert(from, from, over: nest.packing(0), x, into: packed)
-      source.widen(count, packed, into: floats)
-      return try convert(.float32, to, over: nest.packing(1), wide, into: y)
+      source.widen(count, packed, into: wide)
+      return try convert(between, to, over: nest.packing(1), wide, into: y)
     }
     guard let target = to.element as? any StoredElement.Type else { return }
-    try convert(from, .float32, over: nest.packing(0), x, into: wide)
-    target.narrow(count, floats, into: packed)
+    try convert(from, between, over: nest.packing(0), x, into: wide)
+    target.narrow(count, wide, into: packed)
     try convert(to, to, over: nest.packing(1), packed, into: y)
   }
 

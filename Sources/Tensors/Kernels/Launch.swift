@@ -10,8 +10,9 @@ package struct Launch: @unchecked Sendable {
     case reduce, anyOrAll, extremes, moments, logSumExp, norm, runningSum, runningProduct, softmax, softmaxGradient, sort
     case indexSelect, indexAdd, take, put, putAdd
     case product, addRow
-    case squaredError, scaledDifference, crossEntropy, crossEntropyGradient
     case update
+    /// One operation's own, see ``NamedKernel``.
+    case named
   }
 
   /// What a kernel reads or writes: elements one after another, or strided ones that the nest knows by their number.
@@ -50,8 +51,11 @@ package struct Launch: @unchecked Sendable {
   package var a, b, c, d, e: Operand?
   /// The nest that strided operands are walked by.
   package fileprivate(set) var nest: UnsafePointer<mg_loop>?
-  /// Whole numbers and numbers that are the kernel's own (sizes, flags, rates), for those who look.
+  /// Whole numbers and numbers that are the kernel's own (sizes, flags, rates).
+  package var sizes: (Int, Int, Int, Int) = (0, 0, 0, 0)
   package var numbers: (Double, Double, Double, Double) = (0, 0, 0, 0)
+  /// Whose launch it is, of ``Kernel/named``.
+  package fileprivate(set) var named: NamedKernel?
 
   @inline(__always)
   init(
@@ -96,7 +100,7 @@ package struct Launch: @unchecked Sendable {
       guard let operand = self[keyPath: path], operand.dtype.isOnlyStored, operand.pointer != nil,
         let element = operand.dtype.element as? any StoredElement.Type
       else { continue }
-      let bytes = Swift.max(operand.count, 1) * MemoryLayout<Float>.size
+      let bytes = Swift.max(operand.count, 1) * operand.dtype.computing.size
       let room = try account.pointee.memory.lend(bytes)
       memory.append((room, bytes))
       if operand.isRead {
@@ -109,10 +113,10 @@ package struct Launch: @unchecked Sendable {
           loop = loop.packing(strides)
           source = packed
         }
-        if let source { element.widen(operand.count, source, into: room.assumingMemoryBound(to: Float.self)) }
+        if let source { element.widen(operand.count, source, into: room) }
       }
       wide[keyPath: path]?.pointer = room
-      if operand.isWritten { back.append((Operand.read(room, wide.dtype, operand.count), operand)) }
+      if operand.isWritten { back.append((Operand.read(room, operand.dtype.computing, operand.count), operand)) }
     }
     try withUnsafePointer(to: loop) { nest in
       if wide.nest != nil { wide.nest = nest }
@@ -120,7 +124,7 @@ package struct Launch: @unchecked Sendable {
     }
     for (from, to) in back {
       guard let element = to.dtype.element as? any StoredElement.Type, let source = from.pointer, let target = to.pointer else { continue }
-      element.narrow(to.count, source.assumingMemoryBound(to: Float.self), into: target)
+      element.narrow(to.count, source, into: target)
     }
   }
 }
@@ -153,5 +157,44 @@ package enum Kernels {
   @inline(never)
   private static func heard(_ launch: Launch) -> Bool {
     (Context.current.pointee.listener as? any LaunchListener)?.answers(launch) ?? false
+  }
+}
+
+/// A kernel that one operation has of its own: a C function that `MG_KERNEL` defines, known by its name and nothing else, so
+/// that its C file and the operation's declaration are all there is to it.
+package struct NamedKernel: @unchecked Sendable, CustomStringConvertible {
+  private let entry: UnsafePointer<mg_named>
+
+  init(_ name: String) {
+    guard let entry = mg_kernel_named(name) else { preconditionFailure("no file of CKernels defines a kernel named \(name)") }
+    self.entry = entry
+  }
+
+  package var description: String { String(cString: entry.pointee.name) }
+
+  /// Launches it: computes in `dtype`, on operands in the kernel's order. Returns the numbers that the kernel gives.
+  @inline(__always)
+  @discardableResult
+  func callAsFunction(
+    _ dtype: DType, _ a: Launch.Operand, _ b: Launch.Operand? = nil, _ c: Launch.Operand? = nil, _ d: Launch.Operand? = nil,
+    _ e: Launch.Operand? = nil, sizes: (Int, Int, Int, Int) = (0, 0, 0, 0), numbers: (Double, Double, Double, Double) = (0, 0, 0, 0)
+  ) throws -> (Double, Double) {
+    var launch = Launch(.named, dtype, a, b, c, d, e)
+    (launch.sizes, launch.numbers, launch.named) = (sizes, numbers, self)
+    var result = (0.0, 0.0)
+    try Kernels.launch(launch) { result = run($0) }
+    return result
+  }
+
+  private func run(_ launch: borrowing Launch) -> (Double, Double) {
+    var call = mg_call()
+    call.dtype = launch.code
+    call.operand = (launch.a?.pointer, launch.b?.pointer, launch.c?.pointer, launch.d?.pointer, launch.e?.pointer)
+    let counts = (launch.a?.count ?? 0, launch.b?.count ?? 0, launch.c?.count ?? 0, launch.d?.count ?? 0, launch.e?.count ?? 0)
+    call.count = (Int64(counts.0), Int64(counts.1), Int64(counts.2), Int64(counts.3), Int64(counts.4))
+    call.size = (Int64(launch.sizes.0), Int64(launch.sizes.1), Int64(launch.sizes.2), Int64(launch.sizes.3))
+    call.number = launch.numbers
+    entry.pointee.run(&call)
+    return call.result
   }
 }

@@ -105,7 +105,7 @@ public final class Binary: Row {
   }
 
   public func callAsFunction(_ a: Scalar, _ b: Tensor) throws -> Tensor {
-    try self(Tensor.full([], a, dtype: a.promoted(with: b.dtype)), b)
+    try self(Tensor.filled([], a, dtype: a.promoted(with: b.dtype)), b)
   }
 
   /// PyTorch's promotion: a tensor of rank 0 counts by its kind only beside one that has dimensions.
@@ -123,7 +123,7 @@ public final class Binary: Row {
 
   private func wholeResultType(_ promoted: DType) throws -> DType {
     if result == .floating { return DType.defaultFloating }
-    guard mg_binary_has(kernel, promoted.code) else {
+    guard mg_binary_has(kernel, promoted.computing.code) else {
       throw TensorError(.dtype, name, "not defined for tensors of \(promoted)")
     }
     return promoted

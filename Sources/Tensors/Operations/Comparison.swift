@@ -11,7 +11,7 @@ package struct Comparison: Sendable {
   package func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor { try Elementwise.compare(kernel, a, b, name) }
 
   package func callAsFunction(_ a: Tensor, _ b: Scalar) throws -> Tensor {
-    try self(a, Tensor.full([], b, dtype: b.promoted(with: a.dtype)))
+    try self(a, Tensor.filled([], b, dtype: b.promoted(with: a.dtype)))
   }
 
   var operation: TensorOperation {

@@ -69,7 +69,7 @@ extension Tensor {
   /// Overwrites every element with `value`.
   @discardableResult
   public func fill(_ value: Scalar) throws -> Tensor {
-    try copy(from: Tensor.full([], value, dtype: dtype), "fill")
+    try copy(from: Tensor.filled([], value.fitting(dtype, "fill_"), dtype: dtype), "fill")
   }
 
   /// The same with the value of a tensor of rank 0, which gets the gradient of all elements.

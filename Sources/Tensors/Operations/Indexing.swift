@@ -138,7 +138,7 @@ extension Tensor {
   /// The same with a number.
   public func scatter(_ dimension: Int, _ index: Tensor, _ value: Scalar) throws -> Tensor {
     let axis = try shape.axis(dimension, "scatter")
-    let (y, at) = try scattered(axis, index, Tensor.full(index.shape, value, dtype: dtype))
+    let (y, at) = try scattered(axis, index, Tensor.filled(index.shape, value.fitting(dtype, "scatter"), dtype: dtype))
     return try y.recorded(ScatterNumber(dim: axis, value: value), self, other: at)
   }
 
@@ -298,7 +298,7 @@ extension Tensor {
 
   /// Writes a number where an index expression points.
   public func setIndex(_ items: [IndexItem], _ value: Scalar) throws {
-    try setIndex(items, Tensor.full([], value, dtype: dtype), isNumber: true)
+    try setIndex(items, Tensor.filled([], value.fitting(dtype, "index assignment"), dtype: dtype), isNumber: true)
   }
 
   private func setIndex(_ items: [IndexItem], _ source: Tensor, isNumber: Bool) throws {

@@ -38,9 +38,9 @@ extension Tensor {
       return try withNoGrad { try (self - target).square() }.recorded(SquaredError(reduction: reduction), self, target)
     }
     let (x, t) = (try packed(), try target.packed())
-    let total = try Kernels.squaredError(dtype, count, x.data, t.data)
+    let total = try SquaredError.kernel(dtype, .read(x.data, dtype, count), .read(t.data, dtype, count)).0
     let divisor = reduction == .mean ? Double(count) : 1
-    let y = try Tensor.full([], .real(total / divisor), dtype: dtype)
+    let y = try Tensor.filled([], .real(total / divisor), dtype: dtype)
     return try y.recorded(SquaredError(reduction: reduction), self, target)
   }
 
@@ -127,10 +127,11 @@ extension Tensor {
     try weight?.checkClassWeight(classes, dtype, "cross_entropy")
     let (x, t, w) = (try packed(), try target.converted(to: .int64).packed(), try weight?.packed())
     let logp = try Tensor(uninitialized: shape, dtype)
-    let (total, totalWeight) = try Kernels.crossEntropy(
-      dtype, rows: rows, classes: classes, x.data, t.data, ignoring: ignored, weight: w?.data, into: logp.data)
+    let (total, totalWeight) = try CrossEntropy.kernel(
+      dtype, .read(x.data, dtype, count), .read(t.data, .int64, rows), w.map { .read($0.data, dtype, classes) },
+      .write(logp.data, dtype, count), sizes: (rows, classes, ignored, 0))
     let divisor = mean ? totalWeight : 1
-    let y = try Tensor.full([], .real(total / divisor), dtype: dtype)
+    let y = try Tensor.filled([], .real(total / divisor), dtype: dtype)
     let operation = CrossEntropy(ignoreIndex: ignored, isWeighted: w != nil, reduction: mean ? .mean : .sum, divisor: divisor, from: shape)
     return try y.recorded(operation, [self], [t] + (w.map { [$0] } ?? []), own: [logp])
   }
@@ -266,6 +267,9 @@ extension Tensor {
 
 /// Squared error: a kernel in the usual case, operations where its gradient is differentiated in turn.
 private struct SquaredError: Operation {
+  static let kernel = NamedKernel("squared_error")
+  private static let slope = NamedKernel("scaled_difference")
+
   let reduction: Reduction
 
   var nodeName: String { "MseLossBackward0" }
@@ -285,7 +289,9 @@ private struct SquaredError: Operation {
     let factor = pass.g.element(0).real * scale
     for input in 0..<2 where pass.needs(input) {
       let dx = try Tensor(uninitialized: x.shape, x.dtype)
-      try Kernels.scaledDifference(input == 0 ? factor : -factor, x.dtype, x.count, px.data, pt.data, into: dx.data)
+      try SquaredError.slope(
+        x.dtype, .read(px.data, x.dtype, x.count), .read(pt.data, x.dtype, x.count), .write(dx.data, x.dtype, x.count),
+        numbers: (input == 0 ? factor : -factor, 0, 0, 0))
       pass[input] = dx
     }
   }
@@ -296,6 +302,9 @@ private struct SquaredError: Operation {
 /// Log-softmax and the negative log-likelihood of labels in one kernel: of logits, then labels and perhaps class weights.
 /// It keeps the log-probabilities.
 private struct CrossEntropy: Operation {
+  static let kernel = NamedKernel("cross_entropy")
+  private static let slope = NamedKernel("cross_entropy_gradient")
+
   let ignoreIndex: Int
   let isWeighted: Bool
   let reduction: Reduction
@@ -315,9 +324,10 @@ private struct CrossEntropy: Operation {
     let w = try isWeighted ? c.c : nil
     let dx = try Tensor(uninitialized: logp.shape, logp.dtype)
     let classes = logp.shape[logp.rank - 1]
-    try Kernels.crossEntropyGradient(
-      c.g.element(0).real / divisor, logp.dtype, rows: t.count, classes: classes, logp.data, t.data, ignoring: ignoreIndex,
-      weight: w?.data, into: dx.data)
+    try CrossEntropy.slope(
+      logp.dtype, .read(logp.data, logp.dtype, logp.count), .read(t.data, .int64, t.count),
+      w.map { .read($0.data, logp.dtype, classes) }, .write(dx.data, logp.dtype, logp.count),
+      sizes: (t.count, classes, ignoreIndex, 0), numbers: (c.g.element(0).real / divisor, 0, 0, 0))
     c[0] = dx
   }
 

@@ -18,7 +18,8 @@ extension Tensor {
 
   /// A copy with `value` where the mask (bool, broadcast) holds.
   public func maskedFill(_ mask: Tensor, _ value: Scalar) throws -> Tensor {
-    try masked(mask, by: Tensor.full([], value, dtype: dtype)).recorded(MaskedFill(value: value), [self], [mask])
+    try masked(mask, by: Tensor.filled([], value.fitting(dtype, "masked_fill"), dtype: dtype)).recorded(
+      MaskedFill(value: value), [self], [mask])
   }
 
   /// The same with the value of a tensor of rank 0, which has a gradient too.

@@ -36,7 +36,7 @@ package enum Operand {
     get throws {
       switch self {
       case .tensor(let tensor): tensor
-      case .number(let number): try Tensor.full([], number, dtype: number.ownDType)
+      case .number(let number): try Tensor.filled([], number, dtype: number.ownDType)
       }
     }
   }
@@ -49,7 +49,7 @@ package enum Take {
   private static func asTensor(_ argument: Argument) throws -> Tensor? {
     switch argument {
     case .tensor(let tensor): tensor
-    case .number(let number): try Tensor.full([], number, dtype: number.ownDType)
+    case .number(let number): try Tensor.filled([], number, dtype: number.ownDType)
     default: nil
     }
   }

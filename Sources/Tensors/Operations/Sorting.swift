@@ -85,7 +85,7 @@ extension Tensor {
 
   /// The lower median of all elements; equal ones share the gradient.
   public func median() throws -> Tensor {
-    guard count > 0 else { return try Tensor.full([], .real(.nan), dtype: dtype) }
+    guard count > 0 else { return try Tensor.filled([], .real(.nan), dtype: dtype) }
     let y = try withNoGrad { try reshape([-1]).median(0).values.reshape([] as Shape).copied() }
     return try y.recorded(MedianOfAll(), self)
   }

@@ -144,7 +144,7 @@ public struct Arguments {
   public func tensor(_ position: Int) throws -> Tensor {
     switch value(position) {
     case .tensor(let tensor): return tensor
-    case .number(let number): return try Tensor.full([], number, dtype: number.ownDType)
+    case .number(let number): return try Tensor.filled([], number, dtype: number.ownDType)
     default: throw missing(position, "a tensor")
     }
   }

@@ -60,7 +60,7 @@ public final class Unary: Row {
   private func argument(_ x: Tensor) throws -> Tensor {
     if x.dtype.isFloating { return x }
     if floats { return try x.converted(to: DType.defaultFloating) }
-    guard mg_unary_has(kernel, x.dtype.code) else {
+    guard mg_unary_has(kernel, x.dtype.computing.code) else {
       throw TensorError(.dtype, name, "not defined for tensors of \(x.dtype)")
     }
     return x

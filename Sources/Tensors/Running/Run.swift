@@ -62,7 +62,7 @@ struct Run {
           "a gradient can be implied only for a tensor of one element, this one has shape \(root.shape); pass a gradient of that shape, or reduce it by sum() or mean() first"
         )
       }
-      gradient = try Tensor.full(root.shape, .real(1), dtype: root.dtype)
+      gradient = try Tensor.filled(root.shape, .real(1), dtype: root.dtype)
     }
     let edge = root.edge
     if position == 0 { self.root = edge } else { moreRoots.append(edge) }

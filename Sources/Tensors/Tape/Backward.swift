@@ -83,7 +83,7 @@ package struct Backward: ~Copyable {
   @inline(__always)
   package func read(_ slot: KeptSlot) throws -> Tensor {
     if let number, slot == .input(1) {
-      return try Tensor.full([], number, dtype: number.category == .floating ? g.dtype : number.promoted(with: g.dtype))
+      return try Tensor.filled([], number, dtype: number.category == .floating ? g.dtype : number.promoted(with: g.dtype))
     }
     return try node.read(slot, graph: createsGraph)
   }

@@ -3,8 +3,13 @@
 import CKernels
 
 extension Tensor {
-  /// A tensor of that shape with every element `value`.
+  /// A tensor of that shape with every element `value`. Throws for a value outside of the dtype's range.
   public static func full(_ shape: Shape, _ value: Scalar, dtype: DType) throws -> Tensor {
+    try filled(shape, value.fitting(dtype, "full"), dtype: dtype)
+  }
+
+  /// The same of any value, which whole numbers wrap around for, and floats are infinite.
+  package static func filled(_ shape: Shape, _ value: Scalar, dtype: DType) throws -> Tensor {
     let result = try Tensor(uninitialized: shape, dtype)
     var element = value.element(dtype)
     try Kernels.fill(dtype, result.count, &element, into: result.data)
@@ -12,14 +17,14 @@ extension Tensor {
   }
 
   public static func zeros(_ shape: Shape, dtype: DType = .defaultFloating) throws -> Tensor {
-    try full(shape, .integer(0), dtype: dtype)
+    try filled(shape, .integer(0), dtype: dtype)
   }
 
   public static func ones(_ shape: Shape, dtype: DType = .defaultFloating) throws -> Tensor {
-    try full(shape, .integer(1), dtype: dtype)
+    try filled(shape, .integer(1), dtype: dtype)
   }
 
-  package static func zeros(like other: Tensor) throws -> Tensor { try full(other.shape, .integer(0), dtype: other.dtype) }
+  package static func zeros(like other: Tensor) throws -> Tensor { try filled(other.shape, .integer(0), dtype: other.dtype) }
 
   /// A float tensor of those elements in row-major order.
   public convenience init(_ elements: [Double], shape: Shape, dtype: DType = .defaultFloating) throws {

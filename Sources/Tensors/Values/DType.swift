@@ -1,30 +1,35 @@
-// Element types: a row of facts for each, and PyTorch's rules for combining them.
+// Element types: a row of facts for each, PyTorch's rules for combining them, and the Swift types of elements: how one is
+// read and written, and how those that are only stored are widened.
 
 import CKernels
 
 /// The type of a tensor's elements.
 public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   case float32 = 0
-  case float64, int64, int32, uint8, bool, float16, bfloat16
+  case float64, int64, int32, uint8, bool, float16, bfloat16, int16, int8
 
   /// What there is to know of each dtype. To add one is to add a case above, its row here, and the type of its elements.
   @inline(__always)
   private var row: Row {
     switch self {
-    case .float32: Row("float32", Float.self, .floating, width: 2, MG_F32, numPy: "<f4")
-    case .float64: Row("float64", Double.self, .floating, width: 3, MG_F64, numPy: "<f8")
-    case .int64: Row("int64", Int64.self, .integer, width: 3, MG_I64, numPy: "<i8")
-    case .int32: Row("int32", Int32.self, .integer, width: 2, MG_I32, numPy: "<i4")
-    case .uint8: Row("uint8", UInt8.self, .integer, width: 1, MG_U8, numPy: "|u1")
-    case .bool: Row("bool", Truth.self, .boolean, width: 1, MG_BOOL, numPy: "|b1")
-    case .float16: Row("float16", Float16.self, .floating, width: 1, MG_WORD, computing: .float32, numPy: "<f2")
-    case .bfloat16: Row("bfloat16", BrainFloat16.self, .floating, width: 1, MG_WORD, computing: .float32)
+    case .float32: Row("float32", "float", Float.self, .floating, width: 2, MG_F32, numPy: "<f4")
+    case .float64: Row("float64", "double", Double.self, .floating, width: 3, MG_F64, numPy: "<f8")
+    case .int64: Row("int64", "long", Int64.self, .integer, width: 4, MG_I64, numPy: "<i8")
+    case .int32: Row("int32", "int", Int32.self, .integer, width: 3, MG_I32, numPy: "<i4")
+    case .uint8: Row("uint8", "byte", UInt8.self, .integer, width: 1, MG_U8, numPy: "|u1")
+    case .bool: Row("bool", "bool", Truth.self, .boolean, width: 1, MG_BOOL, numPy: "|b1")
+    case .float16: Row("float16", "half", Float16.self, .floating, width: 1, MG_WORD, computing: .float32, numPy: "<f2")
+    case .bfloat16: Row("bfloat16", "bfloat16", BrainFloat16.self, .floating, width: 1, MG_WORD, computing: .float32)
+    case .int16: Row("int16", "short", Int16.self, .integer, width: 2, MG_WORD, computing: .int32, numPy: "<i2")
+    case .int8: Row("int8", "char", Int8.self, .integer, width: 1, MG_U8, computing: .int32, numPy: "|i1")
     }
   }
 
   private struct Row {
     // Static: a row is made wherever one fact of it is wanted, which must cost nothing.
     let name: StaticString
+    /// PyTorch's name for the method that converts to it.
+    let short: StaticString
     let element: any DTypeElement.Type
     let size: Int
     let category: Category
@@ -39,10 +44,11 @@ public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
 
     @inline(__always)
     init<Element: DTypeElement>(
-      _ name: StaticString, _ element: Element.Type, _ category: Category, width: Int, _ code: mg_dtype, computing: DType? = nil,
-      numPy: StaticString? = nil
+      _ name: StaticString, _ short: StaticString, _ element: Element.Type, _ category: Category, width: Int, _ code: mg_dtype,
+      computing: DType? = nil, numPy: StaticString? = nil
     ) {
-      (self.name, self.category, self.width, self.code, self.computing, self.numPy) = (name, category, width, code, computing, numPy)
+      (self.name, self.short, self.category, self.width, self.code) = (name, short, category, width, code)
+      (self.computing, self.numPy) = (computing, numPy)
       self.element = element
       size = MemoryLayout<Element>.size
     }
@@ -56,6 +62,9 @@ public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   public var isFloating: Bool { row.category == .floating }
 
   public var description: String { "\(row.name)" }
+
+  /// What the method is called that converts to it: `float`, `long`.
+  package var shortName: String { "\(row.short)" }
 
   @inline(__always)
   package var code: mg_dtype { row.code }
@@ -102,4 +111,103 @@ public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     // float16 has the digits and bfloat16 the range.
     return allCases.first { $0.category == a.category && $0.row.width == a.row.width + 1 } ?? a
   }
+}
+
+// MARK: Elements
+
+/// An element as it lies in memory.
+package protocol DTypeElement: BitwiseCopyable {
+  var scalar: Scalar { get }
+  init(_ scalar: Scalar)
+}
+
+extension DTypeElement {
+  package static func scalar(at address: UnsafeRawPointer) -> Scalar { address.load(as: Self.self).scalar }
+  package static func store(_ scalar: Scalar, in element: inout Element) { element.store(Self(scalar)) }
+}
+
+extension Float: DTypeElement {
+  package var scalar: Scalar { .real(Double(self)) }
+  package init(_ scalar: Scalar) { self = Float(scalar.real) }
+}
+
+extension Double: DTypeElement {
+  package var scalar: Scalar { .real(self) }
+  package init(_ scalar: Scalar) { self = scalar.real }
+}
+
+extension Int64: DTypeElement {
+  package var scalar: Scalar { .integer(self) }
+  package init(_ scalar: Scalar) { self = scalar.integer }
+}
+
+extension Int32: DTypeElement {
+  package var scalar: Scalar { .integer(Int64(self)) }
+  package init(_ scalar: Scalar) { self.init(truncatingIfNeeded: scalar.integer) }
+}
+
+extension UInt8: DTypeElement {
+  package var scalar: Scalar { .integer(Int64(self)) }
+  package init(_ scalar: Scalar) { self.init(truncatingIfNeeded: scalar.integer) }
+}
+
+/// A byte that is 0 or 1.
+package struct Truth: DTypeElement {
+  private let byte: UInt8
+  package var scalar: Scalar { .boolean(byte != 0) }
+  package init(_ scalar: Scalar) { byte = scalar.real != 0 ? 1 : 0 }
+}
+
+// MARK: Stored only
+
+/// An element that is computed with in a wider type, which holds all its values.
+protocol StoredElement: DTypeElement {
+  /// The elements of the row's `computing`.
+  associatedtype Wide: DTypeElement
+  /// The element for a result: floats are rounded to the nearest, to even in the middle, and whole numbers wrap around.
+  init(narrowing value: Wide)
+  var widened: Wide { get }
+}
+
+extension StoredElement {
+  package var scalar: Scalar { widened.scalar }
+  // By way of the wider one, as PyTorch converts a double too.
+  package init(_ scalar: Scalar) { self.init(narrowing: Wide(scalar)) }
+
+  static func widen(_ count: Int, _ source: UnsafeRawPointer, into target: UnsafeMutableRawPointer) {
+    let (source, target) = (source.assumingMemoryBound(to: Self.self), target.assumingMemoryBound(to: Wide.self))
+    for position in 0..<count { target[position] = source[position].widened }
+  }
+
+  static func narrow(_ count: Int, _ source: UnsafeRawPointer, into target: UnsafeMutableRawPointer) {
+    let (source, target) = (source.assumingMemoryBound(to: Wide.self), target.assumingMemoryBound(to: Self.self))
+    for position in 0..<count { target[position] = Self(narrowing: source[position]) }
+  }
+}
+
+extension Int8: StoredElement {
+  init(narrowing value: Int32) { self.init(truncatingIfNeeded: value) }
+  var widened: Int32 { Int32(self) }
+}
+
+extension Int16: StoredElement {
+  init(narrowing value: Int32) { self.init(truncatingIfNeeded: value) }
+  var widened: Int32 { Int32(self) }
+}
+
+extension Float16: StoredElement {
+  init(narrowing value: Float) { self.init(value) }
+  var widened: Float { Float(self) }
+}
+
+/// The upper half of a float32.
+package struct BrainFloat16: StoredElement {
+  private let bits: UInt16
+
+  init(narrowing value: Float) {
+    let word = value.bitPattern
+    bits = value.isNaN ? 0x7fc0 : UInt16(truncatingIfNeeded: (word &+ 0x7fff &+ (word >> 16 & 1)) >> 16)
+  }
+
+  var widened: Float { Float(bitPattern: UInt32(bits) << 16) }
 }

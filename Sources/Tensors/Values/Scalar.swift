@@ -34,6 +34,23 @@ public enum Scalar: Sendable, Equatable {
     return element
   }
 
+  /// The number, if `dtype` has it, fractions aside; throws where it is outside of the dtype's range, as PyTorch does. (It
+  /// lets numbers below zero wrap around in uint8, and those too large for float16 be infinite.)
+  package func fitting(_ dtype: DType, _ operation: String) throws -> Scalar {
+    if fits(dtype) { return self }
+    throw TensorError(.domain, operation, "\(category == .floating ? "\(real)" : "\(integer)") lies outside of the range of \(dtype)")
+  }
+
+  private func fits(_ dtype: DType) -> Bool {
+    switch dtype.category {
+    case .boolean: return true
+    case .floating: return dtype != .float32 || !real.isFinite || real.magnitude <= Double(Float.greatestFiniteMagnitude)
+    case .integer:
+      func isExact(_ value: Scalar) -> Bool { value.element(dtype).scalar(dtype).real == value.real.rounded(.towardZero) }
+      return isExact(self) || dtype == .uint8 && integer < 0 && integer > .min && isExact(.integer(-integer))
+    }
+  }
+
   package var integer: Int64 {
     switch self {
     case .integer(let value): return value

@@ -171,7 +171,7 @@ extension Optimizer {
         throw TensorError(
           .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) had shape \(buffer.shape) when its moments were made")
       }
-      let made = try Tensor.full(parameter.shape, .real(value), dtype: parameter.dtype)
+      let made = try Tensor.filled(parameter.shape, .real(value), dtype: parameter.dtype)
       buffer = made
       return made.data
     }

@@ -34,14 +34,21 @@ check.case("numbers choose the dtype", function()
   check.equal(mg.arange(3.0).dtype, "float32")
   check.equal(mg.full({ 2 }, 7).dtype, "int64")
   check.equal(mg.ones(2).dtype, "float32")
-  for _, dtype in ipairs { "float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool" } do
+  for _, dtype in ipairs { "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool" } do
     check.equal(mg.ones(2, { dtype = dtype }).dtype, dtype)
     check.equal(mg[dtype], dtype)
   end
   -- A tensor's methods go by PyTorch's short names.
-  for method, dtype in pairs { half = "float16", bfloat16 = "bfloat16", float = "float32", double = "float64", long = "int64" } do
+  for method, dtype in pairs { half = "float16", bfloat16 = "bfloat16", float = "float32", double = "float64", long = "int64", int = "int32", short = "int16",
+      char = "int8", byte = "uint8", bool = "bool" } do
     check.equal(mg.ones(2)[method](mg.ones(2)).dtype, dtype)
   end
+  -- At the edges of their ranges; in uint8 numbers below zero wrap around, as PyTorch lets them.
+  check.equal(mg.tensor({ 127, -128 }, { dtype = "int8" }):tolist(), { 127, -128 })
+  check.equal(mg.tensor({ 255, -1, -255 }, { dtype = "uint8" }):tolist(), { 255, 255, 1 })
+  check.equal(mg.full({ 1 }, math.mininteger, { dtype = "int64" }):item(), math.mininteger)
+  check.equal(mg.full({ 1 }, 70000, { dtype = "float16" }):item(), math.huge)
+  check.equal((mg.tensor({ 100 }, { dtype = "int8" }) + 1000):item(), 76)
 end)
 
 check.case("the default dtype", function()

@@ -40,8 +40,15 @@ mistakes("shapes", {
 })
 
 mistakes("dtypes", {
-  { "mg.ones(2, { dtype = 'float8' })", "dtype: unknown dtype 'float8'; there are float32, float64, int64, int32, uint8, bool, float16, bfloat16" },
-  { "x:to 'floaty'", "dtype: unknown dtype 'floaty'; there are float32, float64, int64, int32, uint8, bool, float16, bfloat16" },
+  { "mg.tensor({ 300 }, { dtype = 'uint8' })", "tensor: 300 lies outside of the range of uint8" },
+  { "mg.tensor({ { 1, -129 } }, { dtype = 'int8' })", "tensor: -129 lies outside of the range of int8" },
+  { "mg.full({ 2 }, 2^40, { dtype = 'int32' })", "full: 1099511627776.0 lies outside of the range of int32" },
+  { "mg.full({ 2 }, 1e300)", "full: 1e+300 lies outside of the range of float32" },
+  { "mg.zeros(2, { dtype = 'uint8' }):fill_(256)", "fill_: 256 lies outside of the range of uint8" },
+  { "mg.zeros(2):masked_fill(mg.ones(2):bool(), -1e39)", "masked_fill: -1e+39 lies outside of the range of float32" },
+  { "mg.zeros(2, { dtype = 'int16' }):scatter(1, mg.tensor{ 1 }, 32768)", "scatter: 32768 lies outside of the range of int16" },
+  { "mg.ones(2, { dtype = 'float8' })", "dtype: unknown dtype 'float8'; there are float32, float64, int64, int32, uint8, bool, float16, bfloat16, int16, int8" },
+  { "x:to 'floaty'", "dtype: unknown dtype 'floaty'; there are float32, float64, int64, int32, uint8, bool, float16, bfloat16, int16, int8" },
   { "x:long():mm(mg.ones(3, 2))", "mm: the dtypes int64 and float32 differ; convert one of them" },
   { "mg.tensor{ 1, 2 }:mean()", "mean: a float tensor is needed, this one is int64; convert it, for instance with :float()" },
   { "mg.tensor({ 1, 2 }, { requires_grad = true })",
