@@ -15,7 +15,8 @@ struct Decoder {
   /// How many can be given by position, how many must, and whether a list of them may stand as separate arguments.
   private let positional: Int
   private let required: Int
-  private let takesManyTensors: Bool
+  /// Where a list of tensors is expected, whose elements may stand as separate arguments; 0 for nowhere.
+  private let tensorsAt: Int
 
   init(_ name: String, _ parameters: [Parameter], isMethod: Bool) {
     self.name = name
@@ -24,7 +25,7 @@ struct Decoder {
     names = Dictionary(uniqueKeysWithValues: parameters.enumerated().map { ($1.name, $0) })
     positional = parameters.count { !$0.isNamedOnly }
     required = (parameters.lastIndex { !$0.isOptional } ?? -1) + 1
-    takesManyTensors = parameters.contains { if case .tensors = $0.kind { true } else { false } }
+    tensorsAt = (parameters.firstIndex { $0.kind == .tensors } ?? -1) + 1
     switch parameters.last(where: { !$0.isNamedOnly })?.kind {
     case .shape, .dimensions, .integers: lastIsGreedy = true
     default: lastIsGreedy = false
@@ -34,14 +35,20 @@ struct Decoder {
   /// Whether a call gives its arguments one by one, without options, so that each can be read where it stands.
   func isPlain(_ call: borrowing Call) -> Bool {
     let count = call.count
-    return count >= required && count <= positional && count > 0 && call[count].type != .table && !takesManyTensors
+    guard count >= required, count > 0 else { return false }
+    // Sizes as separate arguments are read as one.
+    guard count <= positional || lastIsGreedy && call[positional].type == .number else { return false }
+    if tensorsAt != 0, call[tensorsAt].type != .table { return false }
+    let last = call[count]
+    return last.type != .table || last.rawLength > 0
   }
 
   /// An argument of such a call, by its position from 0.
   func argument(_ call: borrowing Call, _ position: Int) throws -> Argument {
-    guard position < call.count else { return .absent }
-    let (slot, parameter) = (call[position + 1], parameters[position])
-    return slot.isNil && parameter.isOptional ? .absent : try value(slot, parameter, position + 1)
+    guard position < call.count, position < positional else { return .absent }
+    let slot = call[position + 1]
+    if lastIsGreedy, position == positional - 1, slot.type == .number { return try numbers(call, position, position + 1...call.count) }
+    return slot.isNil && parameters[position].isOptional ? .absent : try value(slot, position, position + 1)
   }
 
   func decode(_ call: borrowing Call) throws -> Arguments {
@@ -57,13 +64,8 @@ struct Decoder {
       let slot = call[argument]
       let isLast = position == parameters.count - 1 || parameters[(position + 1)...].allSatisfy(\.isNamedOnly)
       if isLast, lastIsGreedy, slot.type == .number {
-        // The rest are plain numbers: sizes or dimensions as separate arguments.
-        var list: [Int] = []
-        while argument <= count {
-          list.append(try integer(call[argument], parameter, argument))
-          argument += 1
-        }
-        values[position] = count == position + 1 && parameter.kind == .integers ? .integer(list[0]) : .integers(list)
+        values[position] = try numbers(call, position, argument...count)
+        argument = count + 1
         continue
       }
       if isLast, parameter.kind == .tensors, slot.object(tensorKind) != nil {
@@ -71,7 +73,7 @@ struct Decoder {
         var list: [Tensor] = []
         while argument <= count {
           guard let tensor = call[argument].object(tensorKind) else {
-            throw ArgumentError("\(place(parameter, argument, false)): expected a tensor, got \(Decoder.found(call[argument]))")
+            throw ArgumentError("\(place(position, argument, false)): expected a tensor, got \(Decoder.found(call[argument]))")
           }
           list.append(tensor)
           argument += 1
@@ -79,7 +81,7 @@ struct Decoder {
         values[position] = .tensors(list)
         continue
       }
-      if !slot.isNil || !parameter.isOptional { values[position] = try value(slot, parameter, argument) }
+      if !slot.isNil || !parameter.isOptional { values[position] = try value(slot, position, argument) }
       argument += 1
     }
     guard argument > count else {
@@ -97,6 +99,17 @@ struct Decoder {
       }
     }
     return Arguments(name, values)
+  }
+
+  /// The rest of the arguments, where they are plain numbers: sizes or dimensions one by one.
+  private func numbers(_ call: borrowing Call, _ parameter: Int, _ range: ClosedRange<Int>) throws -> Argument {
+    if range.count == 1, parameters[parameter].kind == .integers {
+      return .integer(try integer(call[range.lowerBound], parameter, range.lowerBound))
+    }
+    var list: [Int] = []
+    list.reserveCapacity(range.count)
+    for argument in range { list.append(try integer(call[argument], parameter, argument)) }
+    return .integers(list)
   }
 
   /// The user's count of arguments: without `self`.
@@ -137,14 +150,17 @@ struct Decoder {
       } else {
         throw ArgumentError("\(name): '\(option)' is given twice, by position and as an option")
       }
-      values[position] = try value(slot, parameters[position], position + 1, named: true)
+      values[position] = try value(slot, position, position + 1, named: true)
     }
   }
 
   // MARK: By kind
 
-  private func value(_ slot: Slot, _ parameter: Parameter, _ position: Int, named: Bool = false) throws -> Argument {
-    switch parameter.kind {
+  // Parameters go by their number here: copies of them would be counted.
+
+  private func value(_ slot: Slot, _ parameter: Int, _ position: Int, named: Bool = false) throws -> Argument {
+    let kind = parameters[parameter].kind
+    switch kind {
     case .tensor:
       if let tensor = slot.object(tensorKind) { return .tensor(tensor) }
     case .operand:
@@ -178,11 +194,11 @@ struct Decoder {
     case .dimension, .index:
       if slot.type == .number { return .integer(try integer(slot, parameter, position)) }
       // max(x, other) and the like take a tensor in the dimension's place.
-      if parameter.kind == .dimension, let tensor = slot.object(tensorKind) { return .tensor(tensor) }
+      if kind == .dimension, let tensor = slot.object(tensorKind) { return .tensor(tensor) }
     case .dimensions, .shape, .integers:
       if slot.type == .number {
         let number = try integer(slot, parameter, position)
-        return parameter.kind == .integers ? .integer(number) : .integers([number])
+        return kind == .integers ? .integer(number) : .integers([number])
       }
       if slot.type == .table {
         var list: [Int] = []
@@ -192,7 +208,7 @@ struct Decoder {
       }
     case .indices, .labels:
       if let tensor = slot.object(tensorKind) { return .tensor(try zeroBased(tensor, parameter, position)) }
-      if slot.type == .table, parameter.kind == .indices {
+      if slot.type == .table, kind == .indices {
         return .tensor(try zeroBased(try tensor(from: slot, dtype: nil, name), parameter, position))
       }
     case .boolean:
@@ -206,26 +222,29 @@ struct Decoder {
       if slot.object(freedKind) != nil { throw ArgumentError("\(name): the tensor's elements were released by free()") }
       throw wrongSelf(Decoder.found(slot))
     }
-    throw ArgumentError("\(place(parameter, position, named)): expected \(Decoder.expectation(parameter)), got \(Decoder.found(slot))")
+    throw ArgumentError(
+      "\(place(parameter, position, named)): expected \(Decoder.expectation(parameters[parameter])), got \(Decoder.found(slot))")
   }
 
   private func wrongSelf(_ found: String) -> ArgumentError {
     ArgumentError("\(name): called on \(found) instead of a tensor; methods are called with ':', not '.': x:\(name)(…)")
   }
 
-  private func place(_ parameter: Parameter, _ position: Int, _ named: Bool) -> String {
-    if named { return "\(name): option '\(parameter.name)'" }
-    return "\(name): argument \(shown(position)) (\(parameter.name))"
+  private func place(_ parameter: Int, _ position: Int, _ named: Bool) -> String {
+    let parameter = parameters[parameter].name
+    if named { return "\(name): option '\(parameter)'" }
+    return "\(name): argument \(shown(position)) (\(parameter))"
   }
 
   /// A whole number, moved to base 0 where the kind is a position.
-  private func integer(_ slot: Slot, _ parameter: Parameter, _ position: Int) throws -> Int {
+  private func integer(_ slot: Slot, _ parameter: Int, _ position: Int) throws -> Int {
     guard let number = slot.integer else {
-      throw ArgumentError("\(place(parameter, position, false)): expected \(Decoder.expectation(parameter)), got \(Decoder.found(slot))")
+      throw ArgumentError(
+        "\(place(parameter, position, false)): expected \(Decoder.expectation(parameters[parameter])), got \(Decoder.found(slot))")
     }
-    switch parameter.kind {
+    switch parameters[parameter].kind {
     case .dimension, .dimensions, .index:
-      return try Decoder.zeroBased(number, what: parameter.kind == .index ? "indices" : "dimensions", name)
+      return try Decoder.zeroBased(number, what: parameters[parameter].kind == .index ? "indices" : "dimensions", name)
     default: return number
     }
   }
@@ -238,10 +257,10 @@ struct Decoder {
     return number > 0 ? number - 1 : number
   }
 
-  private func zeroBased(_ tensor: Tensor, _ parameter: Parameter, _ position: Int) throws -> Tensor {
+  private func zeroBased(_ tensor: Tensor, _ parameter: Int, _ position: Int) throws -> Tensor {
     // Probabilities as targets, and masks, are no positions.
     if tensor.dtype.isFloating || tensor.dtype == .bool { return tensor }
-    return try zeroBasedPositions(tensor, parameter.kind == .labels ? "class labels" : "indices", name)
+    return try zeroBasedPositions(tensor, parameters[parameter].kind == .labels ? "class labels" : "indices", name)
   }
 
   static func expectation(_ parameter: Parameter) -> String {

@@ -188,17 +188,7 @@ extension Node {
     guard !isReleased, let shown = try? unfused(), let names = shown.data?.slotNames else { return [] }
     return names.compactMap { name, slot in
       if let value = (try? shown.keptValue(slot)) ?? nil { return "\(name) = \(value.brief)" }
-      return (shown.data?.attribute(name) as? Scalar).map { "\(name) = \($0.brief)" }
-    }
-  }
-}
-
-extension Scalar {
-  fileprivate var brief: String {
-    switch self {
-    case .real(let real): "\(real)"
-    case .integer(let integer): "\(integer)"
-    case .boolean(let flag): "\(flag)"
+      return (shown.data?.attribute(name) as? Scalar).map { "\(name) = \($0)" }
     }
   }
 }

@@ -253,7 +253,8 @@ package enum SizeOrSizes {
 }
 
 extension TensorOperation {
-  /// An operation of those parameters, which `run` is given.
+  /// An operation of those parameters, which `run` is given. Inlined, so that its values have the types of each list.
+  @inline(__always)
   package init<each Value>(
     _ name: String, _ summary: String, _ parameters: repeat Taken<each Value>, aliases: [String] = [], forms: Forms = .both,
     samples: [Sample] = [], rejects: [Sample] = [], differentiable: Bool = true, unary: Unary? = nil, binary: Binary? = nil,
@@ -261,6 +262,8 @@ extension TensorOperation {
   ) {
     var list: [Parameter] = []
     for parameter in repeat each parameters { list.append(parameter.parameter) }
+    // The closures alone: a call would count references to the names too.
+    let values = (repeat (each parameters).value)
     self.init(
       name: name, summary: summary, parameters: list, aliases: aliases, forms: forms, samples: samples, rejects: rejects,
       differentiable: differentiable, unary: unary, binary: binary
@@ -270,7 +273,7 @@ extension TensorOperation {
         position += 1
         return try read(position)
       }
-      return try run(repeat (each parameters).value(next(), name, position))
+      return try run(repeat (each values)(next(), name, position))
     }
   }
 }

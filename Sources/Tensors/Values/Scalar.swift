@@ -1,10 +1,18 @@
 // Plain numbers beside tensors, and elements one by one.
 
 /// A plain number next to a tensor: it takes part in promotion by its kind only, never by its width.
-public enum Scalar: Sendable, Equatable {
+public enum Scalar: Sendable, Equatable, CustomStringConvertible {
   case integer(Int64)
   case real(Double)
   case boolean(Bool)
+
+  public var description: String {
+    switch self {
+    case .integer(let value): "\(value)"
+    case .real(let value): "\(value)"
+    case .boolean(let value): "\(value)"
+    }
+  }
 
   public var real: Double {
     switch self {
@@ -38,7 +46,7 @@ public enum Scalar: Sendable, Equatable {
   /// lets numbers below zero wrap around in uint8, and those too large for float16 be infinite.)
   package func fitting(_ dtype: DType, _ operation: String) throws -> Scalar {
     if fits(dtype) { return self }
-    throw TensorError(.domain, operation, "\(category == .floating ? "\(real)" : "\(integer)") lies outside of the range of \(dtype)")
+    throw TensorError(.domain, operation, "\(self) lies outside of the range of \(dtype)")
   }
 
   private func fits(_ dtype: DType) -> Bool {
