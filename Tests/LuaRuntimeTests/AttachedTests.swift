@@ -184,12 +184,12 @@ final class Keeper: PartOwner {
             calls = calls + 1
           end})
         end
-        local y = keeper()
+        local y, hooks = keeper(), 0
         y:keep(function() return y end)
-        debug.sethook(function() assert(y:call() == y) end, 'c')
+        debug.sethook(function() assert(y:call() == y) hooks = hooks + 1 end, 'c')
         for i = 1, 4 do collectgarbage() end
         debug.sethook()
-        assert(calls == 100)
+        assert(calls == 100 and hooks >= 4)
         for i = 1, 2 do collectgarbage() end
         """)
     state.collect()
@@ -248,13 +248,28 @@ final class Keeper: PartOwner {
     try state.run(
       source: """
         local function each(f)
+          local count = 0
           for key, value in pairs(debug.getregistry()) do
-            if type(key) == 'userdata' and type(value) == 'table' then f(key, value) end
+            if type(key) == 'userdata' and type(value) == 'table' then
+              count = count + 1
+              f(key, value)
+            end
           end
+          assert(count > 0)
         end
+        local spoilt = 0
         local x = keeper()
         x:keep(function() return x end)
-        each(function(_, t) for _, boxes in pairs(t) do if type(boxes) == 'table' then boxes[{}] = print boxes[7] = print end end end)
+        each(function(_, t)
+          for _, boxes in pairs(t) do
+            if type(boxes) == 'table' then
+              boxes[{}] = print
+              boxes[7] = print
+              spoilt = spoilt + 1
+            end
+          end
+        end)
+        assert(spoilt > 0)
         collectgarbage()
         assert(x:call() == x)
         each(function(_, t) t[keeper()] = 5 t[io.stdout] = {} t[x] = true end)

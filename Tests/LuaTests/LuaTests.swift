@@ -14,8 +14,8 @@ enum Place {
   }
 }
 
-/// Settings such as printing options are the process's, so that one script runs at a time.
-@Suite(.serialized) struct LuaTests {
+/// Settings are each session's own, so that scripts run side by side.
+@Suite struct LuaTests {
   static let topics = Place.scripts(in: Place.tests.appending(path: "topics")).map { $0.deletingPathExtension().lastPathComponent }
 
   @Test(arguments: topics) func topic(_ name: String) throws {

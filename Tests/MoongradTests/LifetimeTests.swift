@@ -38,13 +38,15 @@ import Testing
     _ = try Tensor.ones([32 << 20])  // the host has no such limit
   }
 
-  /// A thousand sessions, each with tensors, a graph, modules, callbacks and references that outlive it.
+  /// A thousand sessions, each with tensors, a graph, modules, callbacks and references that outlive it. Tensors may outlive
+  /// sessions and their contexts too, so that the accounts are read: each session's own, and the host's.
   @Test func sessionsLeakNothing() throws {
     final class Probe {}
     weak var probe: Probe?
     weak var context: Context?
     var kept: [LuaFunction] = []
-    func once(_ index: Int) throws {
+    var most = 0
+    func once(_ index: Int) throws -> Context {
       let session = try Session()
       let own = Probe()
       probe = own
@@ -63,10 +65,18 @@ import Testing
         function f() return y end
         """)
       if index % 100 == 0 { kept.append(try session.value("f")) }
+      most = session.context.memoryUse.live
+      return session.context
     }
-    try once(0)
-    kept = []
-    for index in 0..<1000 { try once(index) }
+    let host = Context()
+    try host.run {
+      for index in 0..<1000 {
+        let account = try once(index)
+        let left = account.memoryUse.live
+        #expect(most > 0 && left == 0 && host.memoryUse.live == 0, "\(left) of \(most) bytes stay of session \(index)")
+      }
+    }
+    #expect(host.memoryUse.peak > 0)
     #expect(probe == nil && context == nil)
     #expect(kept.count == 10)
     #expect(throws: LuaError.self) { try kept[0]() }
@@ -77,16 +87,22 @@ import Testing
     try session.run("mg = require 'moongrad'")
     session.state.collect()
     let (handles, live) = (session.state.handleCount, session.context.memoryUse.live)
-    for _ in 0..<100 {
-      session["t"] = try Tensor.ones([100])
-      let t: Tensor = try session.value("t")
-      let f: LuaFunction = try session.evaluate("function() return t end")
-      #expect(try f() as Tensor === t)
-      session.remove("t")
+    // The host's tensors are on the account of a context of its own here, where no other test's are.
+    let host = Context()
+    try host.run {
+      for _ in 0..<100 {
+        session["t"] = try Tensor.ones([100])
+        let t: Tensor = try session.value("t")
+        let f: LuaFunction = try session.evaluate("function() u = t * 2 return t end")
+        #expect(try f() as Tensor === t)
+        #expect(host.memoryUse.live >= 400 && session.context.memoryUse.live >= live + 400)
+        session.remove("t")
+        session.remove("u")
+      }
     }
     session.state.collect()
     session.state.collect()
     #expect(session.state.handleCount <= handles + 1)
-    #expect(session.context.memoryUse.live == live)
+    #expect(session.context.memoryUse.live == live && host.memoryUse.live == 0)
   }
 }

@@ -73,6 +73,19 @@ import Testing
     }
   }
 
+  /// What another context frees, which is noted apart, is no longer there when more is handed out; nor is it forgotten.
+  @Test func peakOfWhatOthersFree() throws {
+    let context = Context()
+    for _ in 0..<10 {
+      var tensor: Tensor? = try context.run { try Tensor.zeros([1 << 18]) }
+      #expect(tensor?.count == 1 << 18)
+      tensor = nil
+      #expect(context.memoryUse.live == 0 && context.memoryUse.peak == 1 << 20)
+    }
+    _ = try context.run { try Tensor.zeros([1]).count }
+    #expect(context.memoryUse.live == 0 && context.memoryUse.peak == 1 << 20)
+  }
+
   /// Tensors may die on other threads while their context goes on, or after it: nothing of the account is lost.
   @Test func tensorsDieOnOtherThreads() throws {
     final class Heap: @unchecked Sendable {

@@ -84,4 +84,10 @@ enum Differences {
     "prod": [1: 2, 4: .infinity, 5: -.infinity],
     "cumprod": [1: cos(1) + 2 * cos(2), 4: .infinity, 5: -.infinity],
   ]
+
+  /// The same in halves, where PyTorch does otherwise than in float32.
+  static let halfGradients: [String: [Int: Double]] = [
+    // Beside NaN no branch holds, of which its vectors take the last.
+    "hardtanh": [4: 0], "relu6": [4: 0],
+  ]
 }

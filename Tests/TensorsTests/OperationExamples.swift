@@ -275,7 +275,7 @@ func expectEqual(
 }
 
 func expectEqual(
-  _ found: Tensor, shape: [Int], dtype: DType, _ expected: [Double], within tolerance: Double,
+  _ found: Tensor, shape: [Int], dtype: DType, _ expected: [Double], within tolerance: Double, from unit: Double = 1,
   _ path: @autoclosure () -> String,
   sourceLocation: SourceLocation = #_sourceLocation
 ) {
@@ -286,7 +286,7 @@ func expectEqual(
     return
   }
   let values = found.doubles
-  for position in 0..<values.count where !agree(values[position], expected[position], tolerance) {
+  for position in 0..<values.count where !agree(values[position], expected[position], tolerance, from: unit) {
     Issue.record(
       "\(path()): element \(position) is \(values[position]), expected \(expected[position]); found \(values), expected \(expected)",
       sourceLocation: sourceLocation)
@@ -294,7 +294,8 @@ func expectEqual(
   }
 }
 
-func agree(_ a: Double, _ b: Double, _ tolerance: Double) -> Bool {
+/// |a − b| ≤ tolerance · (unit + |b|), so relative from `unit` on, and absolute below. Infinities are near nothing else.
+func agree(_ a: Double, _ b: Double, _ tolerance: Double, from unit: Double = 1) -> Bool {
   if a == b || (a.isNaN && b.isNaN) { return true }
-  return (a - b).magnitude <= tolerance * (1 + b.magnitude)
+  return b.isFinite && (a - b).magnitude <= tolerance * (unit + b.magnitude)
 }

@@ -19,7 +19,7 @@ func expectClose(
 ) {
   #expect(found.count == expected.count, "\(what)", sourceLocation: location)
   for (index, (a, b)) in zip(found, expected).enumerated() {
-    let same = a == b || (a.isNaN && b.isNaN) || (a - b).magnitude <= tolerance * max(b.magnitude, 1e-3)
+    let same = a == b || (a.isNaN && b.isNaN) || b.isFinite && (a - b).magnitude <= tolerance * max(b.magnitude, 1e-3)
     if !same {
       Issue.record("\(what), element \(index): \(a), expected \(b)", sourceLocation: location)
       return

@@ -35,9 +35,11 @@ final class ReturnedBuffers: Sendable {
 
 /// What a context's tensors take, and the buffers that it keeps for them.
 package struct MemoryAccount {
-  /// Bytes handed out and not given back here, and the most there have been.
+  /// Bytes handed out and not given back, so far as is known here; and the most there have been.
   private var lent: Int64 = 0
   private var peak: Int64 = 0
+  /// Of the bytes that were given back elsewhere, those which `lent` is without.
+  private var known: Int64 = 0
   /// 0 for the machine's memory.
   var limit: Int64 = 0
   /// Buffers handed out and not given back here.
@@ -84,7 +86,16 @@ package struct MemoryAccount {
     }
     lent &+= Int64(size)
     buffers &+= 1
+    if lent > peak { notePeak() }
     return buffer
+  }
+
+  @inline(never)
+  private mutating func notePeak() {
+    let total = returned.total
+    lent &-= total &- known
+    known = total
+    peak = Swift.max(peak, lent)
   }
 
   @inline(never)
@@ -113,8 +124,6 @@ package struct MemoryAccount {
   @inline(__always)
   mutating func free(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
     let (index, size) = MemoryAccount.sizeClass(bytes)
-    // Only before something is given back can it be the most there has been.
-    if lent > peak { peak = lent }
     lent &-= Int64(size)
     buffers &-= 1
     if index < MemoryAccount.classCount, size <= MemoryAccount.largestKept, cached &+ size <= MemoryAccount.keptTotal {
@@ -145,7 +154,7 @@ package struct MemoryAccount {
   }
 
   /// Bytes handed out and not given back.
-  package var live: Int64 { lent &- returned.total }
+  package var live: Int64 { lent &- (returned.total &- known) }
 
   /// Bytes that may be live.
   @inline(__always)
@@ -155,6 +164,6 @@ package struct MemoryAccount {
   private static let physicalMemory: Int64 = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE))) / 10 * 9
 
   package var figures: MemoryFigures {
-    MemoryFigures(live: Int(live), peak: Int(Swift.max(peak, live)), cached: cached, limit: Int(ceiling))
+    MemoryFigures(live: Int(live), peak: Int(peak), cached: cached, limit: Int(ceiling))
   }
 }

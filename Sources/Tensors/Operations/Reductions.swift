@@ -379,6 +379,7 @@ private struct Deviation: OverDimensions {
   var over: Reduced { variance.over }
   var correction: Double { variance.correction }
   var nodeName: String { "StdBackward0" }
+  func attribute(_ name: String) -> Any? { variance.attribute(name) }
   func uses(_ number: Int) -> Uses { [.a, .output] }
 
   func gradient(_ c: inout Backward) throws {

@@ -15,11 +15,7 @@ local function count(text, part)
   end
 end
 
-local function mentions(text, ...)
-  for _, part in ipairs { ... } do
-    if not text:find(part, 1, true) then check.fail(("the text does not have %q: %s"):format(part, text)) end
-  end
-end
+local mentions = check.mentions
 
 -- Nodes ----------------------------------------------------------------------------------------------------------
 

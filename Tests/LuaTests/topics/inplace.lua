@@ -7,12 +7,7 @@ local grad = mg.autograd.grad
 local function leaf(...) return mg.tensor({ ... }, { requires_grad = true }) end
 local function line(offset) return debug.getinfo(2, "l").currentline + offset end
 
-local function message_of(f, ...)
-  local ok, message = pcall(f, ...)
-  return ok and "no error was raised" or tostring(message)
-end
-
-local mentions = check.mentions
+local message_of, mentions = check.message_of, check.mentions
 
 -- Values that were saved -----------------------------------------------------------------------------------------
 

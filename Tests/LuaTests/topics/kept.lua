@@ -6,81 +6,63 @@ local F = mg.nn.functional
 
 local function leaf(value) return mg.tensor(value, { requires_grad = true }) end
 
-local function message_of(f, ...)
-  local ok, message = pcall(f, ...)
-  if ok then check.fail "no error was raised" return "" end
-  return tostring(message)
-end
-
-local function mentions(text, ...)
-  for _, part in ipairs { ... } do
-    if not text:find(part, 1, true) then check.fail(("the message does not have %q: %s"):format(part, text)) end
-  end
-end
+local message_of, mentions = check.message_of, check.mentions
 
 -- What is written to between forward and backward ------------------------------------------------------------------
 
 local mask, weight = mg.tensor{ true, false, true }, mg.tensor{ 1.0, 2.0, 0.5 }
 
-for name, make in pairs {
-  ["cross_entropy's weight"] = function(x)
-    local w = weight:clone()
-    return F.cross_entropy(x:view(1, 3), mg.tensor{ 2 }, w), w
-  end,
-  ["cross_entropy's labels"] = function(x)
-    local labels = mg.tensor{ 2 }
-    return F.cross_entropy(x:view(1, 3), labels, weight), labels
-  end,
-  ["nll_loss' weight"] = function(x)
-    local w = weight:clone()
-    return F.nll_loss(x:view(1, 3), mg.tensor{ 2 }, w), w
-  end,
-  ["where's condition"] = function(x)
-    local m = mask:clone()
-    return mg.where(m, x, 0), m
-  end,
-  ["masked_fill's mask"] = function(x)
-    local m = mask:clone()
-    return x:masked_fill(m, 1), m
-  end,
-  ["masked_select's mask"] = function(x)
-    local m = mask:clone()
-    return x:masked_select(m), m
-  end,
-  ["gather's index"] = function(x)
-    local index = mg.tensor{ 3, 1 }
-    return x:gather(1, index), index
-  end,
-  ["an index tensor"] = function(x)
-    local index = mg.tensor{ 3, 1 }
-    return x[index], index
-  end,
-  ["a mask that indexes"] = function(x)
-    local m = mask:clone()
-    return x[m], m
-  end,
-  ["an embedding's entries"] = function(x)
-    local at = mg.tensor{ 1, 1 }
-    local table = mg.nn.Embedding(3, 1)
-    table.weight = mg.nn.Parameter(x:detach():view(3, 1))
-    return table(at) * x:sum(), at
-  end,
+-- What is computed of x and of what will be written to; that; and what will be written. With that in its place the gradient
+-- would be another, so that one which reads it unnoticed is seen. (The weight of a mean over one row would cancel out.)
+local function rows(x) return mg.stack{ x, x * 2 } end
+
+for name, case in pairs {
+  ["cross_entropy's weight"] = {
+    function(x, w) return F.cross_entropy(rows(x), mg.tensor{ 2, 3 }, w) end, weight, mg.tensor{ 0.25, 3.0, 4.0 },
+  },
+  ["cross_entropy's labels"] = {
+    function(x, labels) return F.cross_entropy(rows(x), labels, weight) end, mg.tensor{ 2, 3 }, mg.tensor{ 1, 2 },
+  },
+  ["nll_loss' weight"] = {
+    function(x, w) return F.nll_loss(rows(x), mg.tensor{ 2, 3 }, w) end, weight, mg.tensor{ 0.25, 3.0, 4.0 },
+  },
+  ["nll_loss' labels"] = {
+    function(x, labels) return F.nll_loss(rows(x), labels, weight) end, mg.tensor{ 2, 3 }, mg.tensor{ 1, 2 },
+  },
+  ["where's condition"] = { function(x, m) return mg.where(m, x, 0) end, mask, mg.tensor{ false, true, true } },
+  ["masked_fill's mask"] = { function(x, m) return x:masked_fill(m, 1) end, mask, mg.tensor{ false, true, true } },
+  ["masked_select's mask"] = { function(x, m) return x:masked_select(m) end, mask, mg.tensor{ false, true, true } },
+  ["a mask that indexes"] = { function(x, m) return x[m] end, mask, mg.tensor{ false, true, true } },
+  ["gather's index"] = { function(x, index) return x:gather(1, index) end, mg.tensor{ 3, 1 }, mg.tensor{ 2, 2 } },
+  ["an index tensor"] = { function(x, index) return x[index] end, mg.tensor{ 3, 1 }, mg.tensor{ 2, 2 } },
+  ["an embedding's entries"] = {
+    function(x, at) return mg.func.functional_call(mg.nn.Embedding(3, 1), { weight = x:view(3, 1) }, at) end,
+    mg.tensor{ 1, 1 }, mg.tensor{ 3, 2 },
+  },
 } do
+  local make, old, new = table.unpack(case)
+  local function gradient(of, t)
+    make(of, t):sum():backward()
+    return of.grad
+  end
+  local expected = gradient(leaf{ 0.5, -1.0, 2.0 }, old)
+  check.case(name .. ": the gradient depends on it", function()
+    check.is_true(not expected:allclose(gradient(leaf{ 0.5, -1.0, 2.0 }, new)))
+  end)
   for write, act in pairs {
-    ["in place"] = function(t) mg.no_grad(function() t:copy_(t:flip(1)) t:fill_(t[1]) end) end,
-    ["by index"] = function(t) t[1] = t[-1] end,
-    [".data ="] = function(t) t.data = t:flip(1):clone() end,
+    ["in place"] = function(t) t:copy_(new) end,
+    ["filled"] = function(t) t:fill_(new[1]) end,
+    ["by index"] = function(t) for i = 1, #t do t[i] = new[i] end end,
+    [".data ="] = function(t) t.data = new:clone() end,
   } do
     check.case(name .. " written to, " .. write, function()
-      local expected = leaf{ 0.5, -1.0, 2.0 }
-      make(expected):sum():backward()
-      local x = leaf{ 0.5, -1.0, 2.0 }
-      local y, t = make(x)
-      y = y:sum()
+      local x, t = leaf{ 0.5, -1.0, 2.0 }, old:clone()
+      local y = make(x, t):sum()
       act(t)
+      check.is_true(not t:equal(old))
       local ok, message = pcall(y.backward, y)
       if ok then
-        check.close(x.grad, expected.grad, 1e-6)
+        check.close(x.grad, expected, 1e-6)
       else
         mentions(tostring(message), "Backward", "kept.lua:")
       end
