@@ -135,7 +135,11 @@ enum TensorMembers {
       uniqueKeysWithValues: [
         method("item") { call, x in call.returns(scalar: try x.item()) },
         method("tolist") { call, x in
-          guard x.count <= 1 << 28 else { throw ArgumentError("tolist: \(x.count) elements are too many for a Lua table") }
+          // Empty lists count too, of which an expanded tensor may have any number.
+          let most = x.shape.array.reduce(1) {
+            Swift.max($1, 1).multipliedReportingOverflow(by: $0).overflow ? .max : Swift.max($1, 1) * $0
+          }
+          guard most <= 1 << 28 else { throw ArgumentError("tolist: a tensor of shape \(x.shape) makes too large a Lua table") }
           toList(&call, x, 0, 0)
         },
         method("numel") { call, x in call.returns(x.count) },

@@ -27,11 +27,11 @@ extension Kernels {
     _ dtype: DType, _ m: Int, _ n: Int, _ k: Int, _ a: Matrix, _ b: Matrix, accumulate: Bool = false, bias: UnsafeMutableRawPointer? = nil,
     into c: UnsafeMutableRawPointer
   ) throws {
+    if m == 0 || n == 0 { return }
     let (ta, tb, lda, ldb) = (a.transposed, b.transposed, a.leading, b.leading)
-    let empty = m == 0 || n == 0 || k == 0
     var call = Launch(
-      .product, dtype, .read(a.pointer, dtype, empty ? 0 : ta ? (k - 1) * lda + m : (m - 1) * lda + k),
-      .read(b.pointer, dtype, empty ? 0 : tb ? (n - 1) * ldb + k : (k - 1) * ldb + n), bias.map { .read($0, dtype, n) },
+      .product, dtype, .read(a.pointer, dtype, k == 0 ? 0 : ta ? (k - 1) * lda + m : (m - 1) * lda + k),
+      .read(b.pointer, dtype, k == 0 ? 0 : tb ? (n - 1) * ldb + k : (k - 1) * ldb + n), bias.map { .read($0, dtype, n) },
       accumulate ? .update(c, dtype, m * n) : .write(c, dtype, m * n))
     call.numbers = (Double(m), Double(n), Double(k), (ta ? 1 : 0) + (tb ? 2 : 0))
     try launch(call) { call in

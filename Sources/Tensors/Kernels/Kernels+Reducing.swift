@@ -27,6 +27,7 @@ extension Kernels {
   static func anyOrAll(
     all: Bool, _ dtype: DType, _ extent: Extent, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer
   ) throws {
+    if extent.reduced == 0 { return }
     let kernel = all ? mg_all : mg_any
     try launch(Launch(.anyOrAll, row: all ? 1 : 0, dtype, .read(x, dtype, extent.count), .write(y, .bool, extent.reduced))) {
       kernel($0.code, Int64(extent.outer), Int64(extent.length), Int64(extent.inner), $0.a?.pointer, $0.b?.pointer)

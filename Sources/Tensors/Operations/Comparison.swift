@@ -70,6 +70,14 @@ package struct Predicate: Sendable {
 }
 
 extension Tensor {
+  /// The first element that does not lie between 0 and 1.
+  var noProbability: Double? {
+    get throws {
+      let isFine = try withNoGrad { try Comparison.and(ge(0), le(1)).all().element(0) == .boolean(true) }
+      return isFine ? nil : (0..<count).lazy.map { self.element($0).real }.first { !(0...1).contains($0) }
+    }
+  }
+
   public func eq(_ other: Tensor) throws -> Tensor { try Comparison.eq(self, other) }
   public func ge(_ other: Tensor) throws -> Tensor { try Comparison.ge(self, other) }
   public func le(_ other: Tensor) throws -> Tensor { try Comparison.le(self, other) }

@@ -349,7 +349,7 @@ extension Tensor {
       let strides = Layout(view.shape).strides
       places = try Tensor.zeros(shape, dtype: .int64)
       // Each dimension adds its coordinate times its stride, broadcast to its place.
-      for axis in 0..<view.rank {
+      for axis in 0..<(places.count == 0 ? 0 : view.rank) {
         let offsets: Tensor
         let position: Int
         if let tensor = tensors[axis] {

@@ -18,7 +18,8 @@ enum Joining {
           .shape, "cat",
           "tensor \(index: position) of shape \(part.shape) does not fit \(model.shape): sizes may differ only in dimension \(index: axis)")
       }
-      length += part.shape[axis]
+      // Expanded parts may be of any size; where the sum cannot be, the allocation fails.
+      length = Swift.min(length + Swift.min(part.shape[axis], Shape.unaddressable), Shape.unaddressable)
     }
     let y = try Tensor(uninitialized: model.shape.replacing(axis, with: length), dtype)
     var start = 0
@@ -246,7 +247,7 @@ extension Tensor {
     let (rows, columns) = (shape[rank - 2], shape[rank - 1])
     let outside = try Tensor(uninitialized: [rows, columns], .bool)
     let bytes = outside.data.assumingMemoryBound(to: UInt8.self)
-    for row in 0..<rows {
+    for row in 0..<(outside.count == 0 ? 0 : rows) {
       for column in 0..<columns {
         bytes[row * columns + column] = (lower ? column - row > diagonal : column - row < diagonal) ? 1 : 0
       }

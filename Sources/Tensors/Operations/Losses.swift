@@ -196,10 +196,9 @@ extension Tensor {
     guard shape == target.shape else {
       throw TensorError(.shape, "binary_cross_entropy", "input of shape \(shape) and target of shape \(target.shape) differ")
     }
-    for position in 0..<count where !(0...1).contains(element(position).real) {
+    if let wrong = try noProbability {
       throw TensorError(
-        .domain, "binary_cross_entropy",
-        "inputs must be probabilities between 0 and 1, got \(element(position).real); see the variant with logits")
+        .domain, "binary_cross_entropy", "inputs must be probabilities between 0 and 1, got \(wrong); see the variant with logits")
     }
     return try elementwiseLoss(
       [self, target] + (weight.map { [$0] } ?? []), reduction,

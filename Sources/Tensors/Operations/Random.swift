@@ -110,9 +110,7 @@ extension Tensor {
   /// 0 or 1, being 1 with each element's probability.
   public func bernoulli() throws -> Tensor {
     try requireFloating("bernoulli")
-    for position in 0..<count where !(0...1).contains(element(position).real) {
-      throw TensorError(.domain, "bernoulli", "probabilities lie between 0 and 1, got \(element(position).real)")
-    }
+    if let wrong = try noProbability { throw TensorError(.domain, "bernoulli", "probabilities lie between 0 and 1, got \(wrong)") }
     let p = try converted(to: dtype.computing).packed()
     let tosses = try Tensor(uninitialized: shape, .bool)
     let out = UnsafeMutableBufferPointer(start: tosses.data.assumingMemoryBound(to: Bool.self), count: count)

@@ -278,6 +278,7 @@ extension Tensor {
 
   /// Several views by one node.
   fileprivate func parts(_ name: String, _ axis: Int, _ sizes: [Int]?) throws -> [Tensor] {
+    if sizes == nil { try checkParts(shape[axis], "unbind") }
     let views = try withNoGrad {
       guard let sizes else { return try (0..<shape[axis]).map { try select(axis, $0) } }
       var start = 0
@@ -294,12 +295,20 @@ extension Tensor {
     return views
   }
 
+  /// Parts are objects, and those of an expanded tensor may be more than memory has room for.
+  private func checkParts(_ count: Int, _ operation: String) throws {
+    guard count <= 1 << 24 else {
+      throw TensorError(.memory, operation, "\(count) parts of a tensor of shape \(shape) are more than there can be")
+    }
+  }
+
   /// Views of parts of `size` along `dimension`, the last one smaller where it does not divide.
   public func split(size: Int, _ dimension: Int = 0) throws -> [Tensor] {
     guard size > 0 else { throw TensorError(.argument, "split", "the size of a part must be positive, got \(size)") }
     guard rank > 0 else { throw TensorError(.index, "split", "a tensor of rank 0 has no dimension to split") }
     let axis = try shape.axis(dimension, "split")
     let total = shape[axis]
+    try checkParts(total / size, "split")
     let sizes = total == 0 ? [0] : stride(from: 0, to: total, by: size).map { Swift.min(size, total - $0) }
     return try split(sizes, axis, name: "SplitBackward0")
   }

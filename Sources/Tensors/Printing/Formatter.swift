@@ -71,7 +71,8 @@ private func addingSuffixes(_ suffixes: [String], to text: String, indent: Int, 
 private struct TensorPrinter {
   let shape: [Int]
   let options: PrintOptions
-  let isSummary: Bool
+  /// How many elements are shown on either side of a dimension, in a summary; nil where all are.
+  let edge: Int?
   /// Row-major strides, in elements.
   let strides: [Int]
   let formatter: ElementFormatter
@@ -79,7 +80,7 @@ private struct TensorPrinter {
   init(elements: PrintedElements, shape: [Int], options: PrintOptions) {
     self.shape = shape
     self.options = options
-    isSummary = shape.reduce(1, *) > options.threshold
+    edge = TensorPrinter.edge(shape, options)
     var strides = [Int](repeating: 1, count: shape.count)
     for dimension in shape.indices.dropLast().reversed() {
       strides[dimension] = strides[dimension + 1] * shape[dimension + 1]
@@ -88,7 +89,7 @@ private struct TensorPrinter {
     formatter = ElementFormatter(
       elements, options: options,
       among: TensorPrinter.widthIndices(
-        shape: shape, strides: strides, edge: isSummary ? options.edgeItems : nil))
+        shape: shape, strides: strides, edge: edge))
   }
 
   func text(indent: Int) -> String {
@@ -124,11 +125,27 @@ private struct TensorPrinter {
     "[" + items.joined(separator: separator + String(repeating: " ", count: indent + 1)) + "]"
   }
 
+  /// Options may ask for more than any text has room for, of expanded tensors above all: then it is a summary with as much of
+  /// the edges as fits.
+  private static func edge(_ shape: [Int], _ options: PrintOptions) -> Int? {
+    let most = 1 << 24
+    func shown(_ edge: Int) -> Int {
+      shape.reduce(1) { count, size in
+        let (product, overflow) = count.multipliedReportingOverflow(by: size - edge > edge ? 2 * edge + 1 : size)
+        return overflow ? .max : product
+      }
+    }
+    let count = shown(.max)
+    if count <= min(options.threshold, most) { return nil }
+    var edge = options.edgeItems
+    while edge > 0, shown(edge) > most { edge /= 2 }
+    return edge
+  }
+
   /// The indices shown of a dimension; nil stands for the ellipsis.
   private func shownIndices(_ dimension: Int) -> [Int?] {
     let size = shape[dimension]
-    let edge = options.edgeItems
-    guard isSummary && size > 2 * edge else { return Array(0..<size) }
+    guard let edge, size - edge > edge else { return Array(0..<size) }
     return Array(0..<edge) + [nil] + Array(size - edge..<size)
   }
 
@@ -137,7 +154,7 @@ private struct TensorPrinter {
     var offsets = [0]
     for (size, stride) in zip(shape, strides) {
       let indices =
-        if let edge, size > 2 * edge { Array(0..<edge) + Array(size - edge..<size) } else { Array(0..<size) }
+        if let edge, size - edge > edge { Array(0..<edge) + Array(size - edge..<size) } else { Array(0..<size) }
       offsets = offsets.flatMap { offset in indices.map { offset + $0 * stride } }
     }
     return offsets
