@@ -209,11 +209,13 @@ extension Tensor {
 
   @inline(__always)
   private func recordedLinear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) throws -> Tensor {
-    guard GradMode.isEnabled, dtype.isFloating else { return unrecorded([x, weight] + (bias.map { [$0] } ?? [])) }
+    guard GradMode.isEnabled, dtype.isFloating else {
+      return unrecorded(x.requiresGrad || weight.requiresGrad || bias?.requiresGrad ?? false, x, weight, bias)
+    }
     let wantsX = try x.feeds()
     let wantsWeight = try weight.feeds()
     let wantsBias = try bias?.feeds() ?? false
-    guard wantsX || wantsWeight || wantsBias else { return unrecorded([x, weight] + (bias.map { [$0] } ?? [])) }
+    guard wantsX || wantsWeight || wantsBias else { return unrecorded(false, x, weight, bias) }
     let node = OperationNode(
       Linear(hasBias: bias != nil, from: x.shape, outFeatures: weight.shape[0]),
       edges: bias.map { Edges(x.edge, weight.edge, $0.edge) } ?? Edges(x.edge, weight.edge))

@@ -16,19 +16,21 @@ extension Tensor {
 
   /// This tensor without history. Where an input had one, it remembers why; where an input remembers that, so does it.
   @inline(__always)
-  private func unrecorded(_ hadHistory: Bool, _ a: Tensor, _ b: Tensor? = nil) -> Tensor {
+  package func unrecorded(_ hadHistory: Bool, _ a: Tensor, _ b: Tensor? = nil, _ c: Tensor? = nil) -> Tensor {
     if hadHistory {
       noteCut(GradMode.isEnabled ? .madeInteger : .madeWithoutGrad)
     } else if !a.flags.isDisjoint(with: .cut) {
       takeCut(of: a)
     } else if let b, !b.flags.isDisjoint(with: .cut) {
       takeCut(of: b)
+    } else if let c, !c.flags.isDisjoint(with: .cut) {
+      takeCut(of: c)
     }
     return self
   }
 
   /// The same of any number of inputs.
-  package func unrecorded(_ inputs: [Tensor]) -> Tensor {
+  private func unrecorded(_ inputs: [Tensor]) -> Tensor {
     let source = inputs.first { !$0.flags.isDisjoint(with: .cut) }
     return unrecorded(inputs.contains(where: \.requiresGrad), source ?? inputs[0])
   }
