@@ -179,3 +179,33 @@ extension DType {
     }
   }
 }
+
+/// Products large enough for instructions that multiply bfloat16: summed in float32 and rounded once, in every layout.
+@Suite struct BrainProductTests {
+  @Test(arguments: [[64, 64, 64], [1, 512, 512], [600, 1, 600], [257, 129, 65], [128, 300, 70]], [false, true])
+  func products(_ sizes: [Int], expanded: Bool) throws {
+    manualSeed(1)
+    let (m, n, k) = (sizes[0], sizes[1], sizes[2])
+    let a = try Tensor.randn([m, k]).to(.bfloat16)
+    let b = try expanded ? Tensor.randn([k, 1]).to(.bfloat16).expand([k, n]) : Tensor.randn([k, n]).to(.bfloat16)
+    let bias = try Tensor.randn([n]).to(.bfloat16)
+    func check(_ found: Tensor, of a: Tensor, plus bias: [Double]? = nil, _ layout: String) throws {
+      #expect(found.dtype == .bfloat16)
+      let wanted = try a.to(.float64).mm(b.to(.float64)).doubles
+      var worst = 0.0
+      for (position, value) in found.doubles.enumerated() {
+        let truth = wanted[position] + (bias?[position % n] ?? 0)
+        // Half a step of 8 bits, and float32's sums of k terms.
+        worst = Swift.max(worst, (value - truth).magnitude / (truth.magnitude / 256 + 1e-4 * Double(k).squareRoot()))
+      }
+      #expect(worst <= 1, "\(layout)")
+    }
+    func turned(_ x: Tensor) throws -> Tensor { try x.transpose(0, 1).contiguous().transpose(0, 1) }
+    try check(a.mm(b), of: a, "plain")
+    try check(turned(a).mm(b), of: a, "a in columns")
+    try check(a.mm(turned(b)), of: a, "b in columns")
+    try check(a.linear(b.transpose(0, 1), bias), of: a, plus: bias.doubles, "with a bias")
+    let part = try Tensor.randn([m, 2 * k]).to(.bfloat16).narrow(1, k / 2, k)
+    try check(part.mm(b), of: part, "a part of wider rows")
+  }
+}

@@ -34,6 +34,9 @@ extension Kernels {
       .read(b.pointer, dtype, k == 0 ? 0 : tb ? (n - 1) * ldb + k : (k - 1) * ldb + n), bias.map { .read($0, dtype, n) },
       accumulate ? .update(c, dtype, m * n) : .write(c, dtype, m * n))
     call.numbers = (Double(m), Double(n), Double(k), (ta ? 1 : 0) + (tb ? 2 : 0))
+    if dtype == .bfloat16, !accumulate, m &* n &* k >= BrainProduct.least, BrainProduct.isAvailable {
+      return try move(call) { _ in try BrainProduct(m: m, n: n, k: k, a: a, b: b, bias: bias, c: c).run() }
+    }
     try launch(call) { call in
       guard let a = call.a?.pointer, let b = call.b?.pointer, let c = call.d?.pointer else { return }
       let bias = call.c?.pointer
