@@ -44,6 +44,7 @@ enum Differences {
     // Bools are ordered and count.
     "argmax": .always(.int64), "argmin": .always(.int64), "topk": .common, "kthvalue": .common, "median": .common,
     "trace": .always(.int64),
+    "logaddexp": .floating, "logaddexp2": .floating, "rsub": .common,
   ]
 
   /// Whether the dtypes are refused, although PyTorch takes them: float functions that it keeps in whole numbers, and arithmetic
@@ -55,11 +56,6 @@ enum Differences {
     default: false
     }
   }
-
-  /// Whose name stands in the sentence where an operation is made of others, one of which refuses.
-  static let steps: [String: [String]] = [
-    "matmul": ["mm"], "einsum": ["bmm"], "std": ["var"], "isclose": ["sub", "abs"], "l1_loss": ["sub", "mean"],
-  ]
 
   // MARK: Infinities and NaN
 

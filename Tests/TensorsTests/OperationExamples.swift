@@ -98,6 +98,7 @@ extension TensorOperation {
       ("softmax", _), ("log_softmax", _), ("any", _), ("all", _):
       sample = [rows, .integer(1)]
     case ("norm", _): sample = [rows, .number(2), .integer(1)]
+    case ("nan_to_num", _): sample = [rows, .number(0.5), .number(2), .number(-3)]
     case ("topk", _): sample = [rows, .integer(2)]
     default: return []
     }

@@ -17,7 +17,8 @@ public final class Context {
     var defaultFloating = DType.float32
     /// How deep freeing a graph has recursed, and what it has still to let go of (see Node).
     var releaseDepth: UInt32 = 0
-    var graveyard: Graveyard.Box?
+    /// Of the tape's own type, which this folder does not know.
+    var graveyard: AnyObject?
     /// The next node's number.
     var sequence: UInt64 = 0
     /// The last backward run, 0 for none, and the script's line that started it.

@@ -257,7 +257,8 @@ extension TensorOperation {
   @inline(__always)
   package init<each Value>(
     _ name: String, _ summary: String, _ parameters: repeat Taken<each Value>, aliases: [String] = [], forms: Forms = .both,
-    samples: [Sample] = [], rejects: [Sample] = [], differentiable: Bool = true, unary: Unary? = nil, binary: Binary? = nil,
+    samples: [Sample] = [], rejects: [Sample] = [], differentiable: Bool = true, composed: Bool = false, unary: Unary? = nil,
+    binary: Binary? = nil,
     run: @escaping @Sendable (repeat each Value) throws -> Output
   ) {
     var list: [Parameter] = []
@@ -266,14 +267,19 @@ extension TensorOperation {
     let values = (repeat (each parameters).value)
     self.init(
       name: name, summary: summary, parameters: list, aliases: aliases, forms: forms, samples: samples, rejects: rejects,
-      differentiable: differentiable, unary: unary, binary: binary
+      differentiable: differentiable, composed: composed, unary: unary, binary: binary
     ) { read in
       var position = -1
       func next() throws -> Argument {
         position += 1
         return try read(position)
       }
-      return try run(repeat (each values)(next(), name, position))
+      // Whichever step refuses, it is this that was called.
+      do {
+        return try run(repeat (each values)(next(), name, position))
+      } catch let error as TensorError where !error.operation.isEmpty && error.operation != name && error.kind != .memory {
+        throw TensorError(error.kind, name, error.facts)
+      }
     }
   }
 }

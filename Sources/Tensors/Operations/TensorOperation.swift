@@ -32,12 +32,14 @@ package struct TensorOperation: Sendable {
   package let binary: Binary?
   /// Whether second derivatives exist (false: piecewise constant or not differentiable at all).
   package let isDifferentiable: Bool
+  /// Whether it is a formula of other operations, which its graph shows, where PyTorch may have a node for it.
+  package let isComposed: Bool
   /// Runs it on the arguments that `read` gives by position.
   package let body: @Sendable (_ read: (Int) throws -> Argument) throws -> Output
 
   package init(
     name: String, summary: String, parameters: [Parameter], aliases: [String] = [], forms: Forms = .both, samples: [Sample] = [],
-    rejects: [Sample] = [], differentiable: Bool = true, unary: Unary? = nil, binary: Binary? = nil,
+    rejects: [Sample] = [], differentiable: Bool = true, composed: Bool = false, unary: Unary? = nil, binary: Binary? = nil,
     body: @escaping @Sendable (_ read: (Int) throws -> Argument) throws -> Output
   ) {
     self.name = name
@@ -50,6 +52,7 @@ package struct TensorOperation: Sendable {
     self.unary = unary
     self.binary = binary
     isDifferentiable = differentiable
+    isComposed = composed
     self.body = body
   }
 

@@ -34,7 +34,7 @@ struct Run {
 
   init(_ options: BackwardOptions) {
     self.options = options
-    number = RunNumber.next()
+    number = RunNumber.fresh()
     site = Site.current
     let context = Context.current
     context.pointee.lastRun = number

@@ -177,25 +177,25 @@ final class InputForms {
 }
 
 /// What freeing a deep graph has still to let go of, in the context in force.
-enum Graveyard {
-  fileprivate struct Remains {
+private enum Graveyard {
+  struct Remains {
     let edges: Edges
     let saved0, saved1: SavedTensor?
     let more: NodeOverflow?
   }
 
-  final class Box { fileprivate var remains: [Remains] = [] }
+  final class Box { var remains: [Remains] = [] }
 
-  fileprivate static var hasWork: Bool { Context.current.pointee.graveyard != nil }
+  static var hasWork: Bool { Context.current.pointee.graveyard != nil }
 
-  fileprivate static func bury(_ edges: Edges, _ saved0: SavedTensor?, _ saved1: SavedTensor?, _ more: NodeOverflow?) {
-    let box = Context.current.pointee.graveyard ?? Box()
+  static func bury(_ edges: Edges, _ saved0: SavedTensor?, _ saved1: SavedTensor?, _ more: NodeOverflow?) {
+    let box = Context.current.pointee.graveyard as? Box ?? Box()
     Context.current.pointee.graveyard = box
     box.remains.append(Remains(edges: edges, saved0: saved0, saved1: saved1, more: more))
   }
 
-  fileprivate static func drain() {
-    guard let box = Context.current.pointee.graveyard else { return }
+  static func drain() {
+    guard let box = Context.current.pointee.graveyard as? Box else { return }
     while let remains = box.remains.popLast() { _ = remains }
     Context.current.pointee.graveyard = nil
   }

@@ -6,7 +6,7 @@ import Synchronization
 enum RunNumber {
   private static let counter = Atomic<UInt32>(0)
 
-  static func next() -> UInt32 {
+  static func fresh() -> UInt32 {
     while true {
       let number = counter.wrappingAdd(1, ordering: .relaxed).newValue
       if number != 0 { return number }

@@ -1,0 +1,67 @@
+// Operations whose derivative is that of the formula that computes them: most that are seldom used.
+
+/// A formula of other operations as one node, with PyTorch's name. Backward computes the formula again and differentiates it,
+/// also where the gradient is differentiated in turn; so it keeps the inputs and nothing else, and masks that it makes of them
+/// are made of other values when it is applied to others.
+struct Formula: Operation {
+  let nodeName: String
+  let slotNames: KeyValuePairs<String, KeptSlot>
+  private let count: Int
+  private let formula: @Sendable ([Tensor]) throws -> Tensor
+
+  /// The formula's value, recorded as one operation of `inputs`, at most 4, in the order of `names`.
+  static func of(
+    _ inputs: [Tensor], _ nodeName: String, _ names: KeyValuePairs<String, KeptSlot> = ["self": .input(0), "other": .input(1)],
+    _ formula: @escaping @Sendable ([Tensor]) throws -> Tensor
+  ) throws -> Tensor {
+    // Dtypes that are only stored are rounded once, at the end.
+    var formula = formula
+    let common = inputs.dropFirst().reduce(inputs[0].dtype) { DType.promoted($0, $1.dtype) }
+    if common.isOnlyStored, common.isFloating {
+      formula = { [formula] in try formula($0.map { try $0.to(common.computing) }).to(common) }
+    }
+    let y = try withNoGrad { try formula(inputs) }
+    let operation = Formula(nodeName: nodeName, slotNames: names, count: inputs.count, formula: formula)
+    return try y.recorded(operation, inputs)
+  }
+
+  func uses(_ number: Int) -> Uses { Uses(rawValue: 1 << UInt16(count) - 1) }
+
+  func gradient(_ c: inout Backward) throws {
+    var inputs: [Tensor] = []
+    var places: [Int] = []
+    for number in 0..<count {
+      var input = try c.read(.input(number))
+      if c.needs(number) {
+        places.append(number)
+        // A graph of its own, where nobody asks for the gradients' history.
+        if !c.createsGraph { input = try input.detach().requiringGrad() }
+      } else {
+        input = input.detach()
+      }
+      inputs.append(input)
+    }
+    // The run within is none that scripts started.
+    let context = Context.current
+    let (run, line) = (context.pointee.lastRun, context.pointee.lastBackward)
+    defer { (context.pointee.lastRun, context.pointee.lastBackward) = (run, line) }
+    let wanted = places.map { inputs[$0] }
+    let y = try withGradMode(enabled: true) { try formula(inputs) }
+    let options = BackwardOptions(createGraph: c.createsGraph)
+    let gradients = try y.requiresGrad ? Tape.gradients(of: [y], [c.g], inputs: wanted, options: options) : []
+    for (place, number) in places.enumerated() {
+      c[number] = try (place < gradients.count ? gradients[place] : nil) ?? Tensor.zeros(like: inputs[number])
+    }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try Formula.of(inputs, nodeName, slotNames, formula)] }
+
+  func attribute(_ name: String) -> Any? { nil }
+}
+
+extension Tensor {
+  fileprivate func requiringGrad() throws -> Tensor {
+    try setRequiresGrad(true)
+    return self
+  }
+}
