@@ -213,7 +213,8 @@ enum Modules {
       "nearest": NativeFunction("nearest") { call in
         var names: [String] = []
         try call[2].forEachElement { _, element in
-          if let name = element.string { names.append(name) }
+          guard let name = element.string else { throw ArgumentError("nearest: names are strings, got \(Decoder.found(element))") }
+          names.append(name)
         }
         if let found = nearest(call.string(1) ?? "", names) { call.returns(found) } else { call.returnsNil() }
       },

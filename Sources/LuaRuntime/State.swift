@@ -114,9 +114,6 @@ public final class State {
     ml_release(pointer)
   }
 
-  /// Whether a host call into this state is under way.
-  public var isRunning: Bool { ml_is_entered(pointer) }
-
   /// Bytes in use by Lua's own blocks now, and the most there ever were.
   public var memory: (bytes: Int, peak: Int) {
     let counts = self.counts

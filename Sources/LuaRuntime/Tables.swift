@@ -4,7 +4,8 @@ import CLuaShim
 /// All of these read without metamethods, so no Lua code runs, and leave the stack as they found it. A
 /// closure's slots are valid inside it only.
 extension Slot {
-  /// The length of a table without metamethods (of a string, in bytes): the number of elements of a list.
+  /// The length of a table without metamethods (of a string, in bytes): the number of elements of a list. Of a table with
+  /// holes it can be any number that an element stands before: reserve no memory for so many.
   @inlinable public var rawLength: Int { Int(lua_rawlen(lua, index)) }
 
   /// Calls `body` with `t[position]`, counting from 1.
@@ -31,11 +32,12 @@ extension Slot {
     }
   }
 
-  /// Calls `body` with each element of a list in order, `t[1]` to `t[#t]` without metamethods.
+  /// Calls `body` with each element of a list in order, `t[1]` to `t[#t]` without metamethods, or the first few. Whoever
+  /// goes to the end throws at a nil: of a table with holes, the length can be huge.
   @inlinable
-  public func forEachElement(_ body: (_ position: Int, _ element: Slot) throws -> Void) throws {
+  public func forEachElement(atMost limit: Int = .max, _ body: (_ position: Int, _ element: Slot) throws -> Void) throws {
     try withTable { table in
-      let count = Int(lua_rawlen(lua, table))
+      let count = min(Int(lua_rawlen(lua, table)), limit)
       guard count > 0 else { return }
       for position in 1...count {
         lua_rawgeti(lua, table, lua_Integer(position))
@@ -83,18 +85,6 @@ extension Slot {
     return (buffer.count, allIntegers)
   }
 
-  /// As ``copyNumbers(from:into:)`` for integers and floats with integral values.
-  public func copyIntegers(from first: Int = 1, into buffer: UnsafeMutableBufferPointer<Int>) -> Int {
-    guard type == .table, lua_checkstack(lua, 1) != 0 else { return 0 }
-    for offset in 0..<buffer.count {
-      lua_rawgeti(lua, index, lua_Integer(first + offset))
-      defer { lua_settop(lua, -2) }
-      guard let value = Slot(lua, lua_gettop(lua)).integer else { return offset }
-      buffer[offset] = value
-    }
-    return buffer.count
-  }
-
   /// Walks nested lists depth first: `leaf` receives every element that is not a table, with its depth
   /// (1 for elements of this list); `list` every table, this one first, with its depth (0 for this one) and length.
   /// Throws when the nesting exceeds `maximumDepth`, as it does for a table that contains itself.
@@ -127,19 +117,4 @@ extension Slot {
 
   @usableFromInline var notATable: LuaError { LuaError("expected a table, got \(typeName)") }
   @usableFromInline var tooDeep: LuaError { LuaError(.memory, "stack overflow") }
-}
-
-extension Call {
-  /// The elements of the argument, a list of integers such as a shape; `nil` when it is anything else.
-  public func integers(_ index: Int) -> [Int]? {
-    let slot = self[index]
-    guard slot.type == .table else { return nil }
-    let length = slot.rawLength
-    var copied = 0
-    let values = [Int](unsafeUninitializedCapacity: length) { buffer, count in
-      copied = slot.copyIntegers(into: UnsafeMutableBufferPointer(rebasing: buffer[..<length]))
-      count = copied
-    }
-    return copied == length ? values : nil
-  }
 }

@@ -46,17 +46,27 @@ import Testing
   }
 
   @Test func numbersInBulk() throws {
-    try check("{1, 2.5, 3}, {1, 2.0, 3}, {1, 'x'}, {2.5}, 7") { call in
+    try check("{1, 2.5, 3}, {1, 2.0, 3}, {1, 'x', 3}") { call in
       var doubles = [Double](repeating: 0, count: 3)
       let copied = doubles.withUnsafeMutableBufferPointer { call[1].copyNumbers(into: $0) }
       #expect(copied.count == 3 && !copied.allIntegers && doubles == [1, 2.5, 3])
-      #expect(call.integers(1) == nil)
-      #expect(call.integers(2) == [1, 2, 3])
-      #expect(
-        call.integers(3) == nil && call.integers(4) == nil && call.integers(5) == nil
-          && call.integers(6) == nil)
+      let whole = doubles.withUnsafeMutableBufferPointer { call[2].copyNumbers(into: $0) }
+      #expect(whole.count == 3 && !whole.allIntegers)
+      let mixed = doubles.withUnsafeMutableBufferPointer { call[3].copyNumbers(into: $0) }
+      #expect(mixed.count == 1 && mixed.allIntegers)
+      doubles = [1, 2.5, 3]
       let from = doubles.withUnsafeMutableBufferPointer { call[1].copyNumbers(from: 2, into: $0) }
       #expect(from.count == 2 && doubles[0] == 2.5)
+    }
+  }
+
+  /// The length of a table with holes is any place before one.
+  @Test func theFirstElementsOfATableWithAHugeLength() throws {
+    try check("(function() local t = {} for k = 0, 62 do t[1 << k] = 1 end t[5] = 1 t[9] = 1 t[math.maxinteger] = 1 return t end)()") { call in
+      #expect(call[1].rawLength > 1 << 60)
+      var count = 0
+      try call[1].forEachElement(atMost: 5) { _, _ in count += 1 }
+      #expect(count == 5)
     }
   }
 
