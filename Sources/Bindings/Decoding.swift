@@ -126,9 +126,7 @@ struct Decoder {
   /// Whether a last argument is the option table: it has string keys, or nothing at all where no list fits.
   private func takesOptions(_ slot: Slot, position: Int) -> Bool {
     guard slot.type == .table, slot.rawLength == 0 else { return false }
-    var hasName = false
-    try? slot.forEachPair { key, _ in if key.type == .string { hasName = true } }
-    if hasName { return true }
+    if slot.keys.haveNames { return true }
     guard position < parameters.count else { return true }
     switch parameters[position].kind {
     case .shape, .dimensions, .integers, .tensors, .tensor, .operand: return false
@@ -137,7 +135,7 @@ struct Decoder {
   }
 
   private func read(_ options: Slot, into values: inout [Argument]) throws {
-    try options.forEachPair { key, slot in
+    try options.forEachPair(runsScripts: false) { key, slot in
       guard let option = key.string else {
         throw ArgumentError("\(name): options are named, but one has a key of type \(key.typeName)")
       }
@@ -283,9 +281,7 @@ struct Decoder {
 
   /// A list that also has named fields is neither a list nor options.
   static func checkPlainList(_ slot: Slot, _ length: Int, _ place: String) throws {
-    var keys = 0
-    try slot.forEachPair { _, _ in keys += 1 }
-    guard keys == length else {
+    guard slot.keys.count == length else {
       throw ArgumentError("\(place): a list with named fields; options go into a table of their own, the last argument")
     }
   }

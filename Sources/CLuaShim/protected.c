@@ -209,3 +209,14 @@ int ml_raw_field(ml_state *s, lua_State *L, int table, const char *name, size_t 
   lua_pushvalue(L, table);
   return ml_protect(L, raw_field, &f, 1, 1);
 }
+
+// Never raises, so without protection.
+bool ml_next_if_there(lua_State *L, int table) {
+  if (!lua_isnil(L, -1)) {
+    lua_pushvalue(L, -1);
+    bool found = lua_rawget(L, table) != LUA_TNIL;
+    lua_settop(L, -2);
+    if (!found) return false;
+  }
+  return lua_next(L, table) != 0;
+}

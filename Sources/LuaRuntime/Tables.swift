@@ -47,16 +47,33 @@ extension Slot {
     }
   }
 
-  /// Calls `body` with each key and value, in Lua's order. The table must not change meanwhile.
+  /// Calls `body` with each key and value, in Lua's order. Where that runs a script which assigns to the table, some are
+  /// passed over or come twice, and it throws when the present key is gone. Asking costs 30 ns for each; `runsScripts: false`
+  /// says that nothing of the kind can happen.
   @inlinable
-  public func forEachPair(_ body: (_ key: Slot, _ value: Slot) throws -> Void) throws {
+  public func forEachPair(runsScripts: Bool = true, _ body: (_ key: Slot, _ value: Slot) throws -> Void) throws {
     try withTable { table in
       lua_pushnil(lua)
-      while ml_next(lua, table) {
+      while runsScripts ? ml_next_if_there(lua, table) : ml_next(lua, table) {
         try body(Slot(lua, table + 1), Slot(lua, table + 2))
         lua_settop(lua, table + 1)
       }
+      if lua_gettop(lua) != table { throw changed }
     }
+  }
+
+  /// The number of keys of a table, and whether one of them is a string.
+  public var keys: (count: Int, haveNames: Bool) {
+    guard lua_type(lua, index) == LUA_TTABLE, lua_checkstack(lua, 3) != 0 else { return (0, false) }
+    let table = lua_absindex(lua, index)
+    var (count, haveNames) = (0, false)
+    lua_pushnil(lua)
+    while ml_next(lua, table) {
+      count += 1
+      lua_settop(lua, -2)
+      if lua_type(lua, -1) == LUA_TSTRING { haveNames = true }
+    }
+    return (count, haveNames)
   }
 
   /// Whether the table has no keys.
@@ -116,5 +133,6 @@ extension Slot {
   }
 
   @usableFromInline var notATable: LuaError { LuaError("expected a table, got \(typeName)") }
+  @usableFromInline var changed: LuaError { LuaError("the table changed while it was read") }
   @usableFromInline var tooDeep: LuaError { LuaError(.memory, "stack overflow") }
 }

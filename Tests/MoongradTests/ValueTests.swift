@@ -47,6 +47,27 @@ import Testing
     #expect(try session.evaluate("optionals { 1, nil, 3 }") == 3)
   }
 
+  /// Reading a field of a module in the script's hands runs the script, which may assign to the table being read.
+  @Test func tablesMayChangeWhileTheyAreRead() throws {
+    session.function("modules") { (modules: [String: Module]) in _ = modules }
+    try session.run(
+      """
+      local given = {}
+      local module = setmetatable({}, { __index = function(_, name)
+        if name == "__name" then return "M" end
+        for key in pairs(given) do given[key] = nil end
+        for i = 1, 5000 do given["b" .. i] = true end
+        for i = 1, 5000 do given["b" .. i] = nil end
+        collectgarbage()
+        for i = 1, 100 do given[i] = i end
+        return print
+      end })
+      for i = 1, 8 do given["a" .. i] = module end
+      local _, message = pcall(modules, given)
+      assert(message:find "the table changed while it was read", message)
+      """)
+  }
+
   @Test func tensorsCrossAsThemselves() throws {
     let tensor = try Tensor([[1, 2], [3, 4]])
     session["x"] = tensor
