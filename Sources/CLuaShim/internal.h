@@ -46,6 +46,7 @@ typedef struct ml_private {
   lua_State *main, *base;        // base runs the outermost script, so that a kill can leave it by yielding
   int base_reference;
   lua_State *resetting;          // the coroutine whose pending closes run: it must not yield
+  uintptr_t reset_base;          // how far the C stack had grown when the outermost of these began
   char where[LUA_IDSIZE + 24];  // position at which a kill struck
   // Safe points.
   int *pending;       // registry references to give back; room for every live one
@@ -108,6 +109,7 @@ void ml_sites_open(lua_State *L);
 int ml_die(lua_State *L, ml_state *s);  // leaves by yield or by error; does not return to Lua code
 void ml_arm(lua_State *L);
 int ml_reset(lua_State *co, ml_state *s);  // lua_resetthread, safe from yields in what it closes
+bool ml_may_reset(const ml_state *s);      // whether the C stack has room for it
 
 // MARK: attached.c
 
