@@ -231,6 +231,7 @@ static bool push_flat(lua_State *L, ml_state *s, int count, uint32_t mark) {
     }
   }
   s->out_top = mark;
+  ml_out_shrink(s);
   return true;
 }
 

@@ -30,7 +30,7 @@ typedef struct ml_private {
   bool slow;             // allocations must consult ml_refuses
   volatile int foreign;  // another thread is arming a hook: blocks must not be freed
   int releasing;         // nesting of release callbacks: Lua must not be called
-  size_t bytes, peak;    // Lua's own blocks
+  size_t bytes, peak;    // Lua's own blocks, and the buffer
   size_t handles;        // live handle blocks
   uint64_t allocations;
   size_t proto_size;     // of the blocks of function prototypes; 0 until one was made
@@ -82,7 +82,8 @@ static ml_inline ml_private *ml_own(const ml_state *s) { return &((ml_whole *)s)
 static inline bool ml_is_slow(const ml_config *c) { return c->memory_limit != 0 || c->fail_at != 0; }
 void *ml_allocate(void *ud, void *block, size_t osize, size_t nsize);
 bool ml_refuses(ml_state *s, size_t more);
-void *ml_grow(ml_state *s, void *block, size_t size);
+void *ml_grow(ml_state *s, void *block, size_t from, size_t to);
+void ml_count_growth(ml_state *s, size_t from, size_t to);  // shrinking is negative growth
 
 // MARK: errors.c
 

@@ -155,7 +155,7 @@ static int define(lua_State *L) {
 static bool make_kinds(ml_state *s, uint32_t kind) {
   if (kind < s->kind_count) return true;
   uint32_t count = kind + 16;
-  ml_kind *kinds = ml_grow(s, s->kinds, count * sizeof *kinds);
+  ml_kind *kinds = ml_grow(s, s->kinds, s->kind_count * sizeof *kinds, count * sizeof *kinds);
   if (kinds == NULL) return false;
   for (uint32_t i = s->kind_count; i < count; i++) kinds[i] = (ml_kind){.metatable = LUA_NOREF};
   s->kinds = kinds;

@@ -72,7 +72,7 @@ static void keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level
   if (push_traceback(L, from, NULL, level) == LUA_OK) {
     size_t length;
     const char *text = lua_tolstring(L, -1, &length);
-    own->trace = ml_grow(s, NULL, length + 1);
+    own->trace = ml_grow(s, NULL, 0, length + 1);
     if (own->trace != NULL) memcpy(own->trace, text, length + 1);
   }
   lua_settop(L, top);

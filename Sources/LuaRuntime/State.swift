@@ -114,7 +114,7 @@ public final class State {
     ml_release(pointer)
   }
 
-  /// Bytes in use by Lua's own blocks now, and the most there ever were.
+  /// Bytes in use by Lua's own blocks and by values on their way into Lua now, and the most there ever were.
   public var memory: (bytes: Int, peak: Int) {
     let counts = self.counts
     return (counts.bytes, counts.peak)

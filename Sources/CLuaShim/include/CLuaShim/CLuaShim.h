@@ -150,7 +150,7 @@ void ml_release(ml_state *s);
 
 // What a state counts.
 typedef struct ml_counts {
-  size_t bytes, peak;    // Lua's own blocks
+  size_t bytes, peak;    // Lua's own blocks, and values on their way into it
   size_t handles;        // live handle blocks
   uint32_t references;   // made with ml_ref and not given back
   uint64_t allocations;  // while one of them is to fail
