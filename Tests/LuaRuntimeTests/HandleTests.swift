@@ -89,6 +89,49 @@ import Testing
     #expect(counter.live == 0)
   }
 
+  /// What a native function was called with is its own: it relies on the stack to keep the objects.
+  @Test func localsOfNativeFunctionsStay() throws {
+    let state = try makeState(counter)
+    let counter = counter
+    var released: [Int] = []
+    try state.setGlobal(
+      "hold",
+      .native(
+        NativeFunction { call in
+          guard case .function(let function) = try call.value(2) else { return }
+          let results = try function.call()
+          released.append(counter.released)
+          if let first = results.first { call.returns(first) }
+        }))
+    try state.run(
+      source: """
+        local message = hold(new(1), function()
+          local refusal
+          for level = 1, 8 do
+            local info = debug.getinfo(level, 'S')
+            if info and info.what == 'C' then
+              for i = 1, 3 do
+                local ok, e = pcall(debug.setlocal, level + 1, i, nil)
+                refusal = refusal or not ok and e
+                pcall(debug.setlocal, coroutine.running(), level + 1, i, nil)
+              end
+            end
+          end
+          collectgarbage() collectgarbage()
+          return refusal
+        end)
+        assert(message:find 'cannot change the locals of a native function', message)
+        local x, y = 1, 2
+        assert(debug.setlocal(1, 3, 5) == 'y' and y == 5 and debug.setlocal(1, 200, 5) == nil)
+        local co = coroutine.create(function() local z = 1 coroutine.yield() return z end)
+        coroutine.resume(co)
+        assert(debug.setlocal(co, 1, 1, 7) == 'z' and select(2, coroutine.resume(co)) == 7)
+        local ok, e = pcall(debug.setlocal, 100, 1, 1)
+        assert(e:find "bad argument #1 to '.*setlocal' %(level out of range%)", e)
+        """)
+    #expect(released == [0])
+  }
+
   @Test func kindsInherit() throws {
     let state = try makeState(counter)
     let child = HandleKind<Counted>("Child")
