@@ -96,11 +96,11 @@ static int define(lua_State *L) {
   if (d->parent != 0) {
     if (d->parent >= s->kind_count || s->kinds[d->parent].metatable < 0)
       return luaL_error(L, "kind '%s' inherits from a kind that is not defined", lua_tostring(L, name));
-    ml_push_reference(L, s->kinds[d->parent].metatable);
-    int parent = lua_gettop(L);
+    int parent = lua_gettop(L) + 1;
+    if (ml_push_reference(L, s->kinds[d->parent].metatable) != LUA_TTABLE)
+      return luaL_error(L, "the kind that '%s' inherits from has lost its metatable", lua_tostring(L, name));
     for (int i = 0; i < 4; i++) {
-      lua_rawgeti(L, parent, kept_methods + i);
-      add_missing(L, parent + 1, methods + i);
+      if (lua_rawgeti(L, parent, kept_methods + i) == LUA_TTABLE) add_missing(L, parent + 1, methods + i);
       lua_settop(L, parent);
     }
     for (int i = 0; i < 2; i++) {

@@ -89,6 +89,28 @@ import Testing
     #expect(counter.live == 0)
   }
 
+  /// Trusted scripts reach the registry and the tables that kinds are made of; objects and functions in use stay.
+  @Test func whatTheRegistryLosesIsNotUsed() throws {
+    let state = try makeState(counter)
+    try state.run(
+      source: """
+        local metatable = debug.getmetatable(new(1))
+        for key, value in pairs(debug.getregistry()) do
+          if value == metatable then debug.getregistry()[key] = 42 end
+        end
+        assert(debug.getmetatable(new(2)) == nil)
+        for key, value in pairs(debug.getregistry()) do
+          if type(value) == 'thread' and key ~= 1 then debug.getregistry()[key] = nil end
+        end
+        local running = coroutine.running()
+        assert(coroutine.wrap(function() for i = 1, 20 do collectgarbage() local t = {} for j = 1, 1000 do t[j] = {j} end end return 1 end)() == 1)
+        """)
+    state.collect()
+    #expect(try state.text("return 'usable'") == "usable")
+    let child = HandleKind<Counted>("Child")
+    #expect(throws: LuaError.self) { try state.define(child, inheriting: countedKind, HandleMembers()) }
+  }
+
   /// What a native function was called with is its own: it relies on the stack to keep the objects.
   @Test func localsOfNativeFunctionsStay() throws {
     let state = try makeState(counter)
