@@ -154,7 +154,7 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
   if (!raised || !own->kill) status = ml_reset(base, s);  // closes what is to be closed
   if (!own->kill) ml_set_word(L, ml_word(base));  // a killed script leaves the word as it was
   if (raised && lua_gettop(base) > 0) lua_xmove(base, L, 1);
-  else lua_pushliteral(L, "attempt to yield from outside a coroutine");
+  else ml_memory_error(L, 0);  // it was killed: nobody reads this, and any other string could raise
   drop_base(s, L);
   lua_remove(L, place);
   return status == LUA_OK || status == LUA_YIELD ? LUA_ERRRUN : status;
