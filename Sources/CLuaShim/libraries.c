@@ -142,6 +142,28 @@ static int set_local(lua_State *L) {
   return 1;
 }
 
+// debug.sethook would take away the hook of a kill that is under way.
+static int set_hook(lua_State *L) {
+  ml_state *s = ml_of(L);
+  lua_State *co = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
+  int first = lua_isthread(L, 1) ? 2 : 1;
+  if (!lua_isnoneornil(L, first)) {
+    luaL_checkstring(L, first + 1);
+    luaL_checktype(L, first, LUA_TFUNCTION);
+    luaL_optinteger(L, first + 2, 0);
+  }
+  lua_settop(L, first + 2);
+  lua_pushvalue(L, 1);
+  lua_insert(L, 1);  // a thread stays meanwhile
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 2);
+  lua_call(L, first + 2, 0);
+  if (!ml_own(s)->kill) return 0;
+  ml_arm(co);
+  ml_arm(L);
+  return ml_die(L, s);
+}
+
 static void guard_debug(lua_State *L) {
   lua_getglobal(L, LUA_DBLIBNAME);
   lua_getfield(L, -1, "setupvalue");
@@ -149,6 +171,9 @@ static void guard_debug(lua_State *L) {
   lua_setfield(L, -2, "setupvalue");
   lua_pushcfunction(L, set_local);
   lua_setfield(L, -2, "setlocal");
+  lua_getfield(L, -1, "sethook");
+  lua_pushcclosure(L, set_hook, 1);
+  lua_setfield(L, -2, "sethook");
   lua_pop(L, 1);
 }
 

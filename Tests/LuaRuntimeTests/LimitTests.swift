@@ -41,6 +41,10 @@ import Testing
     "while true do pcall(nested, function() coroutine.wrap(function() while true do end end)() end) end",
     "while true do native() end",
     "load(function() while true do end end)",
+    "while true do debug.sethook() end",
+    "while true do pcall(debug.sethook, function() end, 'l') end",
+    "coroutine.wrap(function() while true do debug.sethook() end end)()",
+    "local outer = coroutine.running() while true do coroutine.wrap(function() for i = 1, 1e3 do debug.sethook(outer) end end)() end",
     "require_('looping')",
   ]
 
