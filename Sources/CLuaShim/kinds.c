@@ -12,7 +12,7 @@ static ml_payload *context_at(lua_State *L, int index) {
   return p != NULL && p->kind == ML_KIND_FUNCTION ? p : NULL;
 }
 
-// The context stays alive while it runs: the table or upvalue it came from belongs to the running function.
+// The function stays alive while it runs, since the host keeps those of fields.
 static int invoke_top(lua_State *L) {
   ml_payload *p = context_at(L, -1);
   if (p == NULL) return luaL_error(L, "a field accessor has lost its context");

@@ -63,6 +63,9 @@ public final class State {
   /// The C side's record, which outlives the state while references to its values exist.
   public let pointer: UnsafeMutablePointer<ml_state>
   let configuration: Configuration
+  /// The getters and setters of kinds, and what answers for other fields: kept here, since a script that has `debug` could
+  /// drop one while it runs.
+  var fieldFunctions: [NativeFunction] = []
   /// Swift errors on their way through Lua, newest last; see `LuaError.cause`.
   var travellers: [Traveller] = []
   /// How many there have been, and how many before the innermost host call under way.

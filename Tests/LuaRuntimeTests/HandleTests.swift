@@ -111,6 +111,39 @@ import Testing
     #expect(throws: LuaError.self) { try state.define(child, inheriting: countedKind, HandleMembers()) }
   }
 
+  @Test func accessorsStayWhileTheyRun() throws {
+    let state = try State()
+    final class Probe {
+      let counter: Counter
+      init(_ counter: Counter) { self.counter = counter }
+      deinit { counter.released += 1 }
+    }
+    var members = HandleMembers()
+    do {
+      let probe = Probe(counter)
+      members.getters["x"] = NativeFunction { [unowned state] call in
+        if case .function(let drop) = try state.global("drop") { try drop.call() }
+        #expect(probe.counter.released == 0)
+      }
+    }
+    try state.define(otherKind, members)
+    members = HandleMembers()
+    try state.setGlobal("a", .object(counter, otherKind))
+    try state.run(
+      source: """
+        local _, members = debug.getupvalue(debug.getmetatable(a).__index, 1)
+        local metatable = debug.getmetatable(a)
+        function drop()
+          members.x = nil
+          for i = 1, 6 do metatable[i] = nil end
+          collectgarbage() collectgarbage()
+        end
+        local _ = a.x
+        """)
+    state.collect()
+    #expect(counter.released == 0)
+  }
+
   /// What a native function was called with is its own: it relies on the stack to keep the objects.
   @Test func localsOfNativeFunctionsStay() throws {
     let state = try makeState(counter)
