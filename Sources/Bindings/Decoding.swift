@@ -290,7 +290,7 @@ struct Decoder {
   static func found(_ slot: Slot) -> String {
     if slot.isInteger, let integer = slot.integer { return "\(integer)" }
     if let number = slot.number { return "\(number)" }
-    if let text = slot.string { return text.count <= 40 ? "\"\(text)\"" : "a string of \(text.utf8.count) bytes" }
+    if let text = slot.string { return text.isShort ? "\"\(text)\"" : "a string of \(text.utf8.count) bytes" }
     if let flag = slot.boolean { return "\(flag)" }
     if let tensor = slot.object(tensorKind) { return "a tensor of shape \(tensor.shape)" }
     if slot.object(freedKind) != nil { return "a tensor whose elements were released by free()" }
@@ -310,7 +310,7 @@ struct Decoder {
     case .boolean(let flag): "\(flag)"
     case .integer(let integer): "\(integer)"
     case .number(let number): "\(number)"
-    case .string(let text) where text.count <= 40: "\"\(text)\""
+    case .string(let text) where text.isShort: "\"\(text)\""
     case .string(let text): "a string of \(text.utf8.count) bytes"
     case .bytes(let bytes): "a string of \(bytes.count) bytes"
     case .table: "a table"
@@ -364,4 +364,9 @@ package func nearest(_ name: String, _ known: some Sequence<String>) -> String? 
   let limit = max(1, min(3, letters.count / 3))
   return known.map { ($0, distance(letters, Array($0.lowercased().utf8.prefix(64)))) }.filter { $0.1 <= limit }
     .min { ($0.1, $0.0) < ($1.1, $1.0) }?.0
+}
+
+extension String {
+  /// Whether a message shows it as it is. Bytes come first: to count the characters of a long one takes seconds.
+  fileprivate var isShort: Bool { utf8.count <= 400 && count <= 40 }
 }
