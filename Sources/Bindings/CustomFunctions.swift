@@ -15,7 +15,8 @@ enum CustomFunctions {
         let outputs = try Autograd.tensors(call[3], name)
         var roles: [CustomFunction.Role] = []
         try call[4].forEachElement { _, role in
-          if let role = CustomFunction.Role(rawValue: role.string ?? "") { roles.append(role) }
+          guard let role = CustomFunction.Role(rawValue: role.string ?? "") else { throw ArgumentError("\(name): an unknown role") }
+          roles.append(role)
         }
         guard roles.count == outputs.count else { throw ArgumentError("\(name): every result needs a role") }
         let function = try ScriptFunction(name, call, 6)
@@ -35,7 +36,10 @@ enum CustomFunctions {
       "draw": native("draw") { call in
         let root = try call.tensor(1, "graph")
         var names: [String] = []
-        try call[2].forEachElement { _, name in names.append(name.string ?? "?") }
+        try call[2].forEachElement { _, name in
+          guard let name = name.string else { throw ArgumentError("graph: names are strings, got \(Decoder.found(name))") }
+          names.append(name)
+        }
         let tensors = try Autograd.tensors(call[3], "graph")
         let drawing = GraphDrawing(root, names: Array(zip(names, tensors)), limit: max(1, call.integer(5) ?? 200))
         call.returns(call.string(4) == "dot" ? drawing.dot : drawing.text)

@@ -126,9 +126,7 @@ struct Decoder {
   /// Whether a last argument is the option table: it has string keys, or nothing at all where no list fits.
   private func takesOptions(_ slot: Slot, position: Int) -> Bool {
     guard slot.type == .table, slot.rawLength == 0 else { return false }
-    var hasName = false
-    try? slot.forEachPair { key, _ in if key.type == .string { hasName = true } }
-    if hasName { return true }
+    if slot.keys.haveNames { return true }
     guard position < parameters.count else { return true }
     switch parameters[position].kind {
     case .shape, .dimensions, .integers, .tensors, .tensor, .operand: return false
@@ -137,7 +135,7 @@ struct Decoder {
   }
 
   private func read(_ options: Slot, into values: inout [Argument]) throws {
-    try options.forEachPair { key, slot in
+    try options.forEachPair(runsScripts: false) { key, slot in
       guard let option = key.string else {
         throw ArgumentError("\(name): options are named, but one has a key of type \(key.typeName)")
       }
@@ -283,9 +281,7 @@ struct Decoder {
 
   /// A list that also has named fields is neither a list nor options.
   static func checkPlainList(_ slot: Slot, _ length: Int, _ place: String) throws {
-    var keys = 0
-    try slot.forEachPair { _, _ in keys += 1 }
-    guard keys == length else {
+    guard slot.keys.count == length else {
       throw ArgumentError("\(place): a list with named fields; options go into a table of their own, the last argument")
     }
   }
@@ -294,7 +290,7 @@ struct Decoder {
   static func found(_ slot: Slot) -> String {
     if slot.isInteger, let integer = slot.integer { return "\(integer)" }
     if let number = slot.number { return "\(number)" }
-    if let text = slot.string { return text.count <= 40 ? "\"\(text)\"" : "a string of \(text.utf8.count) bytes" }
+    if let text = slot.string { return text.isShort ? "\"\(text)\"" : "a string of \(text.utf8.count) bytes" }
     if let flag = slot.boolean { return "\(flag)" }
     if let tensor = slot.object(tensorKind) { return "a tensor of shape \(tensor.shape)" }
     if slot.object(freedKind) != nil { return "a tensor whose elements were released by free()" }
@@ -314,7 +310,7 @@ struct Decoder {
     case .boolean(let flag): "\(flag)"
     case .integer(let integer): "\(integer)"
     case .number(let number): "\(number)"
-    case .string(let text) where text.count <= 40: "\"\(text)\""
+    case .string(let text) where text.isShort: "\"\(text)\""
     case .string(let text): "a string of \(text.utf8.count) bytes"
     case .bytes(let bytes): "a string of \(bytes.count) bytes"
     case .table: "a table"
@@ -368,4 +364,9 @@ package func nearest(_ name: String, _ known: some Sequence<String>) -> String? 
   let limit = max(1, min(3, letters.count / 3))
   return known.map { ($0, distance(letters, Array($0.lowercased().utf8.prefix(64)))) }.filter { $0.1 <= limit }
     .min { ($0.1, $0.0) < ($1.1, $1.0) }?.0
+}
+
+extension String {
+  /// Whether a message shows it as it is. Bytes come first: to count the characters of a long one takes seconds.
+  fileprivate var isShort: Bool { utf8.count <= 400 && count <= 40 }
 }

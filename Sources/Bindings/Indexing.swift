@@ -12,9 +12,7 @@ enum Indexing {
     let length = slot.rawLength
     try slot.forEachElement { _, element in items.append(try item(element)) }
     // {nil, 1} has holes, and {a = 1} is no list.
-    var keys = 0
-    try slot.forEachPair { _, _ in keys += 1 }
-    guard keys == length else {
+    guard slot.keys.count == length else {
       throw ArgumentError("index: the list has holes or named fields; use {} for a whole dimension, as in x[{ {}, 1 }]")
     }
     return items

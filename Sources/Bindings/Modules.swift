@@ -23,14 +23,13 @@ enum Modules {
     var members = HandleMembers()
     members.scripted = scripted
     members.metamethods["__call"] = native("call") { call in
-      guard let module = call.unmanaged(1, moduleKind) else {
+      // Retained, since hooks run scripts meanwhile.
+      guard let module = call.object(1, moduleKind) else {
         throw ArgumentError("call: expected a module, got \(Decoder.found(call[1]))")
       }
-      try module._withUnsafeGuaranteedRef { module in
-        guard let hooks = module.attachment as? ScriptHooks else { return try run(module, &call, first: 2) }
-        let arguments = try stride(from: 2, through: call.count, by: 1).map { try call.value($0) }
-        for result in try runHooked.call([try call.value(1), .table(hooks.table)] + arguments) { call.returns(result) }
-      }
+      guard let hooks = module.attachment as? ScriptHooks else { return try run(module, &call, first: 2) }
+      let arguments = try stride(from: 2, through: call.count, by: 1).map { try call.value($0) }
+      for result in try runHooked.call([try call.value(1), .table(hooks.table)] + arguments) { call.returns(result) }
     }
     members.methods["forward"] = native("forward") { call in try run(try call.module("forward"), &call, first: 2) }
     members.metamethods["__tostring"] = NativeFunction("tostring") { call in
@@ -213,7 +212,8 @@ enum Modules {
       "nearest": NativeFunction("nearest") { call in
         var names: [String] = []
         try call[2].forEachElement { _, element in
-          if let name = element.string { names.append(name) }
+          guard let name = element.string else { throw ArgumentError("nearest: names are strings, got \(Decoder.found(element))") }
+          names.append(name)
         }
         if let found = nearest(call.string(1) ?? "", names) { call.returns(found) } else { call.returnsNil() }
       },

@@ -90,19 +90,20 @@ enum Optimizers {
     var members = HandleMembers()
     // What writes to tensors is `native`, so that errors about a value that was written to name the script's line.
     members.methods["step"] = native("step") { call in
-      guard let optimizer = call.unmanaged(1, optimizerKind) else { throw wrongSelf("step", call) }
+      // Retained, since the closure and hooks of the step run scripts meanwhile.
+      guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf("step", call) }
       if call.type(2) == .function {
         // A closure that recomputes the loss.
         guard case .function(let closure) = try call.value(2) else { return }
         let results = try recording(call) { try closure.call() }
-        try optimizer._withUnsafeGuaranteedRef { try $0.step() }
+        try optimizer.step()
         if let first = results.first { call.returns(first) }
         return
       }
       guard call.isNil(2) else {
         throw ArgumentError("step: expected nothing, or a function that computes the loss, got \(Decoder.found(call[2]))")
       }
-      try optimizer._withUnsafeGuaranteedRef { try $0.step() }
+      try optimizer.step()
     }
     members.methods["zero_grad"] = native("zero_grad") { call in
       guard let optimizer = call.unmanaged(1, optimizerKind) else { throw wrongSelf("zero_grad", call) }

@@ -28,7 +28,7 @@ enum OutputFile {
     var offset = 0
     while offset < bytes.count, code == 0 {
       let count = Glibc.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
-      if count > 0 { offset += count } else if errno != EINTR { code = errno }
+      if count > 0 { offset += count } else if count == 0 { code = EIO } else if errno != EINTR { code = errno }
     }
     if close(descriptor) != 0, code == 0 { code = errno }
     if code == 0, isRegular, rename(written, target) != 0 { code = errno }

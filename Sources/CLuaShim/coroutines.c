@@ -30,7 +30,7 @@ static int resume(lua_State *L, lua_State *co, int arguments) {
   int status = lua_resume(co, L, arguments, &results);
   s->current = L;
   if (ml_unlikely(own->kill)) {
-    if (lua_status(co) == LUA_YIELD) ml_reset(co, s);  // dead now; one that raised is, and closes nothing
+    if (lua_status(co) == LUA_YIELD && ml_may_reset(s)) ml_reset(co, s);  // dead now; one that raised is, and closes nothing
     ml_arm(L);
     return ml_die(L, s);
   }
@@ -63,6 +63,7 @@ static int wrapped(lua_State *L) {
   if (results >= 0) return results;
   int status = lua_status(co);
   if (status != LUA_OK && status != LUA_YIELD) {
+    if (!ml_may_reset(ml_of(L))) return luaL_error(L, "C stack overflow");
     status = ml_reset(co, ml_of(L));
     lua_xmove(co, L, 1);
   }
@@ -138,6 +139,7 @@ static int co_close(lua_State *L) {
   status found = status_of(L, co);
   if (found != dead && found != suspended)
     return luaL_error(L, "cannot close a %s coroutine", status_names[found]);
+  if (!ml_may_reset(ml_of(L))) return luaL_error(L, "C stack overflow");
   if (ml_reset(co, ml_of(L)) == LUA_OK) {
     lua_pushboolean(L, true);
     return 1;

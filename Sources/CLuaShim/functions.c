@@ -33,8 +33,9 @@ static ml_inline bool push_handle(lua_State *L, ml_state *s, void *object, uint3
   p->state = s;
   p->extra = extra;
   if (ml_likely(kind < s->kind_count)) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, s->kinds[kind].metatable);  // nil for an undefined kind
-    lua_setmetatable(L, -2);
+    // Nil for an undefined kind, and anything where a script has reached the registry.
+    if (ml_likely(lua_rawgeti(L, LUA_REGISTRYINDEX, s->kinds[kind].metatable) == LUA_TTABLE)) lua_setmetatable(L, -2);
+    else lua_pop(L, 1);
   }
   return true;
 }
@@ -231,6 +232,7 @@ static bool push_flat(lua_State *L, ml_state *s, int count, uint32_t mark) {
     }
   }
   s->out_top = mark;
+  ml_out_shrink(s);
   return true;
 }
 

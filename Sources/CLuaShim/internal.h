@@ -30,7 +30,7 @@ typedef struct ml_private {
   bool slow;             // allocations must consult ml_refuses
   volatile int foreign;  // another thread is arming a hook: blocks must not be freed
   int releasing;         // nesting of release callbacks: Lua must not be called
-  size_t bytes, peak;    // Lua's own blocks
+  size_t bytes, peak;    // Lua's own blocks, and the buffer
   size_t handles;        // live handle blocks
   uint64_t allocations;
   size_t proto_size;     // of the blocks of function prototypes; 0 until one was made
@@ -46,6 +46,7 @@ typedef struct ml_private {
   lua_State *main, *base;        // base runs the outermost script, so that a kill can leave it by yielding
   int base_reference;
   lua_State *resetting;          // the coroutine whose pending closes run: it must not yield
+  uintptr_t reset_base;          // how far the C stack had grown when the outermost of these began
   char where[LUA_IDSIZE + 24];  // position at which a kill struck
   // Safe points.
   int *pending;       // registry references to give back; room for every live one
@@ -81,7 +82,8 @@ static ml_inline ml_private *ml_own(const ml_state *s) { return &((ml_whole *)s)
 static inline bool ml_is_slow(const ml_config *c) { return c->memory_limit != 0 || c->fail_at != 0; }
 void *ml_allocate(void *ud, void *block, size_t osize, size_t nsize);
 bool ml_refuses(ml_state *s, size_t more);
-void *ml_grow(ml_state *s, void *block, size_t size);
+void *ml_grow(ml_state *s, void *block, size_t from, size_t to);
+void ml_count_growth(ml_state *s, size_t from, size_t to);  // shrinking is negative growth
 
 // MARK: errors.c
 
@@ -108,6 +110,7 @@ void ml_sites_open(lua_State *L);
 int ml_die(lua_State *L, ml_state *s);  // leaves by yield or by error; does not return to Lua code
 void ml_arm(lua_State *L);
 int ml_reset(lua_State *co, ml_state *s);  // lua_resetthread, safe from yields in what it closes
+bool ml_may_reset(const ml_state *s);      // whether the C stack has room for it
 
 // MARK: attached.c
 

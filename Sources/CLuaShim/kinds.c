@@ -12,7 +12,7 @@ static ml_payload *context_at(lua_State *L, int index) {
   return p != NULL && p->kind == ML_KIND_FUNCTION ? p : NULL;
 }
 
-// The context stays alive while it runs: the table or upvalue it came from belongs to the running function.
+// The function stays alive while it runs, since the host keeps those of fields.
 static int invoke_top(lua_State *L) {
   ml_payload *p = context_at(L, -1);
   if (p == NULL) return luaL_error(L, "a field accessor has lost its context");
@@ -96,11 +96,11 @@ static int define(lua_State *L) {
   if (d->parent != 0) {
     if (d->parent >= s->kind_count || s->kinds[d->parent].metatable < 0)
       return luaL_error(L, "kind '%s' inherits from a kind that is not defined", lua_tostring(L, name));
-    ml_push_reference(L, s->kinds[d->parent].metatable);
-    int parent = lua_gettop(L);
+    int parent = lua_gettop(L) + 1;
+    if (ml_push_reference(L, s->kinds[d->parent].metatable) != LUA_TTABLE)
+      return luaL_error(L, "the kind that '%s' inherits from has lost its metatable", lua_tostring(L, name));
     for (int i = 0; i < 4; i++) {
-      lua_rawgeti(L, parent, kept_methods + i);
-      add_missing(L, parent + 1, methods + i);
+      if (lua_rawgeti(L, parent, kept_methods + i) == LUA_TTABLE) add_missing(L, parent + 1, methods + i);
       lua_settop(L, parent);
     }
     for (int i = 0; i < 2; i++) {
@@ -155,7 +155,7 @@ static int define(lua_State *L) {
 static bool make_kinds(ml_state *s, uint32_t kind) {
   if (kind < s->kind_count) return true;
   uint32_t count = kind + 16;
-  ml_kind *kinds = ml_grow(s, s->kinds, count * sizeof *kinds);
+  ml_kind *kinds = ml_grow(s, s->kinds, s->kind_count * sizeof *kinds, count * sizeof *kinds);
   if (kinds == NULL) return false;
   for (uint32_t i = s->kind_count; i < count; i++) kinds[i] = (ml_kind){.metatable = LUA_NOREF};
   s->kinds = kinds;

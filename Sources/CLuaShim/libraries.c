@@ -121,11 +121,59 @@ static int lua_functions_only(lua_State *L) {
   return delegate(L);
 }
 
+// debug.setlocal, without the locals of C functions: what they have on the stack is theirs, and native functions rely on
+// it to keep the objects of their arguments. Anew, since the levels are counted from the function that lua_setlocal is in.
+static int set_local(lua_State *L) {
+  lua_State *co = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
+  int first = lua_isthread(L, 1) ? 2 : 1;
+  int level = (int)luaL_checkinteger(L, first);
+  int local = (int)luaL_checkinteger(L, first + 1);
+  lua_Debug ar;
+  if (!lua_getstack(co, level, &ar)) return luaL_argerror(L, first, "level out of range");
+  luaL_checkany(L, first + 2);
+  lua_getinfo(co, "S", &ar);
+  if (*ar.what == 'C') return luaL_error(L, "cannot change the locals of a native function");
+  lua_settop(L, first + 2);
+  if (!lua_checkstack(co, 1)) return luaL_error(L, "stack overflow");
+  lua_xmove(L, co, 1);
+  const char *name = lua_setlocal(co, &ar, local);
+  if (name == NULL) lua_pop(co, 1);
+  lua_pushstring(L, name);
+  return 1;
+}
+
+// debug.sethook would take away the hook of a kill that is under way.
+static int set_hook(lua_State *L) {
+  ml_state *s = ml_of(L);
+  lua_State *co = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
+  int first = lua_isthread(L, 1) ? 2 : 1;
+  if (!lua_isnoneornil(L, first)) {
+    luaL_checkstring(L, first + 1);
+    luaL_checktype(L, first, LUA_TFUNCTION);
+    luaL_optinteger(L, first + 2, 0);
+  }
+  lua_settop(L, first + 2);
+  lua_pushvalue(L, 1);
+  lua_insert(L, 1);  // a thread stays meanwhile
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 2);
+  lua_call(L, first + 2, 0);
+  if (!ml_own(s)->kill) return 0;
+  ml_arm(co);
+  ml_arm(L);
+  return ml_die(L, s);
+}
+
 static void guard_debug(lua_State *L) {
   lua_getglobal(L, LUA_DBLIBNAME);
   lua_getfield(L, -1, "setupvalue");
   lua_pushcclosure(L, lua_functions_only, 1);
   lua_setfield(L, -2, "setupvalue");
+  lua_pushcfunction(L, set_local);
+  lua_setfield(L, -2, "setlocal");
+  lua_getfield(L, -1, "sethook");
+  lua_pushcclosure(L, set_hook, 1);
+  lua_setfield(L, -2, "sethook");
   lua_pop(L, 1);
 }
 

@@ -49,9 +49,22 @@ static void hook(lua_State *L, lua_Debug *ar) {
 
 void ml_arm(lua_State *L) { lua_sethook(L, hook, LUA_MASKCOUNT, 1); }
 
+// Lua bounds the C stack by counting calls, but lua_resetthread starts the count anew, so closings within closings are
+// bounded by what they take up: the innermost may come on top of that with as many calls as Lua allows.
+enum { most_reset_stack = 256 << 10 };
+
+static ml_inline uintptr_t stack_place(void) { return (uintptr_t)__builtin_frame_address(0); }
+
+bool ml_may_reset(const ml_state *s) {
+  const ml_private *own = ml_own(s);
+  uintptr_t place = stack_place(), base = own->reset_base;
+  return own->resetting == NULL || (place < base ? base - place : place - base) < most_reset_stack;
+}
+
 int ml_reset(lua_State *co, ml_state *s) {
   ml_private *own = ml_own(s);
   lua_State *outer = own->resetting, *current = s->current;
+  if (outer == NULL) own->reset_base = stack_place();
   own->resetting = s->current = co;
   if (own->kill) ml_arm(co);
   int status = lua_resetthread(co);

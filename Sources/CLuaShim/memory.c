@@ -32,9 +32,15 @@ bool ml_refuses(ml_state *s, size_t more) {
   return ml_would_exceed(s, more);
 }
 
-void *ml_grow(ml_state *s, void *block, size_t size) {
-  if (ml_unlikely(ml_own(s)->slow) && ml_refuses(s, 0)) return NULL;
-  return realloc(block, size);
+void *ml_grow(ml_state *s, void *block, size_t from, size_t to) {
+  if (ml_unlikely(ml_own(s)->slow) && ml_refuses(s, to - from)) return NULL;
+  return realloc(block, to);
+}
+
+void ml_count_growth(ml_state *s, size_t from, size_t to) {
+  ml_private *own = ml_own(s);
+  own->bytes += to - from;
+  if (own->bytes > own->peak) own->peak = own->bytes;
 }
 
 // MARK: Lua's allocator
@@ -101,8 +107,7 @@ static ml_apart void *resize(ml_state *s, void *block, size_t osize, size_t nsiz
   if (ml_unlikely(own->slow) && nsize > osize && ml_refuses(s, nsize - osize)) return NULL;
   void *moved = realloc(block, nsize);
   if (ml_unlikely(moved == NULL)) return NULL;
-  own->bytes += nsize - osize;
-  if (own->bytes > own->peak) own->peak = own->bytes;
+  ml_count_growth(s, osize, nsize);
   return moved;
 }
 

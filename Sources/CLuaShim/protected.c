@@ -18,6 +18,18 @@ lua_State *ml_enter(ml_state *s) {
   return L;
 }
 
+// Pushes the coroutine that runs outermost scripts, if there is one. Between two runs only the registry keeps it, which a
+// script may have reached; during one the stack does too.
+static bool find_base(lua_State *L) {
+  ml_private *own = ml_own(ml_of(L));
+  if (own->base == NULL) return false;
+  ml_push_reference(L, own->base_reference);
+  if (lua_tothread(L, -1) == own->base) return true;
+  lua_pop(L, 1);
+  own->base = NULL;
+  return false;
+}
+
 void ml_leave(ml_state *s, lua_State *L, int top) {
   ml_private *own = ml_own(s);
   lua_settop(L, top);
@@ -25,7 +37,8 @@ void ml_leave(ml_state *s, lua_State *L, int top) {
   if (--own->depth == 0 && own->kill) {
     own->kill = ML_KILL_NONE;
     lua_sethook(L, NULL, 0, 0);
-    if (own->base != NULL) lua_sethook(own->base, NULL, 0, 0);
+    if (find_base(L)) lua_sethook(own->base, NULL, 0, 0);
+    lua_settop(L, top);
   }
   if (s->attention) {
     ml_settle(L, s);
@@ -72,7 +85,7 @@ static void keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level
   if (push_traceback(L, from, NULL, level) == LUA_OK) {
     size_t length;
     const char *text = lua_tolstring(L, -1, &length);
-    own->trace = ml_grow(s, NULL, length + 1);
+    own->trace = ml_grow(s, NULL, 0, length + 1);
     if (own->trace != NULL) memcpy(own->trace, text, length + 1);
   }
   lua_settop(L, top);
@@ -87,13 +100,13 @@ static int handler(lua_State *L) {
 
 // MARK: Calling
 
-// The coroutine that runs outermost scripts.
 static int make_base(lua_State *L) {
   ml_private *own = ml_own(ml_of(L));
   lua_State *base = lua_newthread(L);
+  lua_pushvalue(L, -1);
   own->base_reference = luaL_ref(L, LUA_REGISTRYINDEX);
   own->base = base;
-  return 0;
+  return 1;
 }
 
 // The next run makes a new one: see limits.c.
@@ -106,16 +119,19 @@ static void drop_base(ml_state *s, lua_State *L) {
 // Runs the outermost script in its coroutine, whose word it shares with the main thread.
 static int run_base(ml_state *s, lua_State *L, int arguments) {
   ml_private *own = ml_own(s);
-  if (own->base == NULL) {
-    int status = ml_protect(L, make_base, NULL, 0, 0);
+  int place = lua_gettop(L) - arguments;
+  if (!lua_checkstack(L, 2)) return ml_memory_error(L, arguments + 1);
+  if (!find_base(L)) {
+    int status = ml_protect(L, make_base, NULL, 0, 1);
     if (status != LUA_OK) {
-      lua_replace(L, -arguments - 2);
-      lua_settop(L, -arguments - 1);
+      lua_replace(L, place);
+      lua_settop(L, place);
       return status;
     }
   }
   lua_State *base = own->base;
-  if (!lua_checkstack(base, arguments + 1)) return ml_memory_error(L, arguments + 1);
+  if (!lua_checkstack(base, arguments + 1)) return ml_memory_error(L, arguments + 2);
+  lua_insert(L, place);  // stays below what comes back
   lua_xmove(L, base, arguments + 1);
   *(uint64_t *)lua_getextraspace(base) = ml_word(L) | ML_WORD_ADOPTED;
   int results = 0;
@@ -127,9 +143,10 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
     ml_set_word(L, ml_word(base));
     if (!lua_checkstack(L, results + LUA_MINSTACK)) {
       lua_settop(base, 0);
-      return ml_memory_error(L, 0);
+      return ml_memory_error(L, 1);
     }
     lua_xmove(base, L, results);
+    lua_remove(L, place);
     return LUA_OK;
   }
   keep_traceback(s, L, base, 0);
@@ -137,8 +154,9 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
   if (!raised || !own->kill) status = ml_reset(base, s);  // closes what is to be closed
   if (!own->kill) ml_set_word(L, ml_word(base));  // a killed script leaves the word as it was
   if (raised && lua_gettop(base) > 0) lua_xmove(base, L, 1);
-  else lua_pushliteral(L, "attempt to yield from outside a coroutine");
+  else ml_memory_error(L, 0);  // it was killed: nobody reads this, and any other string could raise
   drop_base(s, L);
+  lua_remove(L, place);
   return status == LUA_OK || status == LUA_YIELD ? LUA_ERRRUN : status;
 }
 
@@ -208,4 +226,15 @@ int ml_raw_field(ml_state *s, lua_State *L, int table, const char *name, size_t 
   if (!lua_checkstack(L, 8)) return ml_memory_error(L, 0);
   lua_pushvalue(L, table);
   return ml_protect(L, raw_field, &f, 1, 1);
+}
+
+// Never raises, so without protection.
+bool ml_next_if_there(lua_State *L, int table) {
+  if (!lua_isnil(L, -1)) {
+    lua_pushvalue(L, -1);
+    bool found = lua_rawget(L, table) != LUA_TNIL;
+    lua_settop(L, -2);
+    if (!found) return false;
+  }
+  return lua_next(L, table) != 0;
 }

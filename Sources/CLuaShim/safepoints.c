@@ -15,7 +15,7 @@ int ml_ref(ml_state *s, lua_State *L, int *reference) {
   ml_private *own = ml_own(s);
   if (own->live_references == own->pending_capacity) {
     uint32_t capacity = own->pending_capacity ? own->pending_capacity * 2 : 16;
-    int *pending = ml_grow(s, own->pending, capacity * sizeof *pending);
+    int *pending = ml_grow(s, own->pending, own->pending_capacity * sizeof *pending, capacity * sizeof *pending);
     if (pending == NULL) return ml_memory_error(L, 1);
     own->pending = pending;
     own->pending_capacity = capacity;

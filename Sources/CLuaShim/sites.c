@@ -92,10 +92,11 @@ static bool grow_chunks(void) {
   return true;
 }
 
-static bool find_chunk(const char *name, uint32_t *index) {
-  if (known.chunk_count == known.chunk_capacity && !grow_chunks()) return false;
+static bool find_chunk(const char *name, bool add, uint32_t *index) {
+  if (add && known.chunk_count == known.chunk_capacity && !grow_chunks()) return false;
   uint32_t *entry = chunk_place(name);
   if (*entry == 0) {
+    if (!add) return false;
     char *copy = strdup(name);
     if (copy == NULL) return false;
     known.chunks[known.chunk_count] = copy;
@@ -109,10 +110,10 @@ static uint32_t number_of(const char *chunk, int current) {
   line l = {.number = (uint32_t)current};
   uint32_t site = 0;
   pthread_mutex_lock(&known.lock);
-  if (known.line_count < most_lines && find_chunk(chunk, &l.chunk) &&
-      (known.line_count < known.line_capacity || grow())) {
+  bool add = known.line_count < most_lines;
+  if (find_chunk(chunk, add, &l.chunk) && (!add || known.line_count < known.line_capacity || grow())) {
     uint32_t *entry = place(l);
-    if (*entry == 0) {
+    if (*entry == 0 && add) {
       known.lines[known.line_count] = l;
       *entry = ++known.line_count;
     }

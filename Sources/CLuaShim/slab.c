@@ -45,7 +45,7 @@ static bool grow(ml_state *s) {
   if (c != NULL) {
     returned = c->next;
   } else if (unused + chunk_size <= ml_region.base + ml_region.size &&
-             (c = ml_grow(s, NULL, sizeof *c)) != NULL) {
+             (c = ml_grow(s, NULL, 0, sizeof *c)) != NULL) {
     if (mprotect((void *)unused, chunk_size, PROT_READ | PROT_WRITE) == 0) {
       c->start = (char *)unused;
       unused += chunk_size;

@@ -87,6 +87,7 @@ extension State {
       writeRecord(members.metamethods, as: ml_out_function)
       for fallback in [members.reading, members.writing] {
         if let fallback {
+          fieldFunctions.append(fallback)
           ml_out_context(pointer, Unmanaged.passRetained(fallback).toOpaque(), nil)
         } else {
           ml_out_nil(pointer)
@@ -102,6 +103,7 @@ extension State {
   ) {
     ml_out_record(pointer, Int64(functions.count))
     for (name, function) in functions {
+      fieldFunctions.append(function)
       write(name, to: pointer)
       out(pointer, Unmanaged.passRetained(function).toOpaque(), nil)
     }

@@ -73,6 +73,8 @@ public struct AttachedFunction {
   @discardableResult
   public func call(_ arguments: [Value]) throws -> [Value] {
     try box.withValue { state, lua in
+      // Scripts that reach the registry may have put anything there.
+      guard lua_type(lua, -1) == LUA_TTABLE else { throw LuaError("an attached function is lost") }
       lua_rawgeti(lua, -1, lua_Integer(ML_BOX_FUNCTION))
       return try state.call(arguments, lua)
     }

@@ -63,6 +63,9 @@ public final class State {
   /// The C side's record, which outlives the state while references to its values exist.
   public let pointer: UnsafeMutablePointer<ml_state>
   let configuration: Configuration
+  /// The getters and setters of kinds, and what answers for other fields: kept here, since a script that has `debug` could
+  /// drop one while it runs.
+  var fieldFunctions: [NativeFunction] = []
   /// Swift errors on their way through Lua, newest last; see `LuaError.cause`.
   var travellers: [Traveller] = []
   /// How many there have been, and how many before the innermost host call under way.
@@ -114,10 +117,7 @@ public final class State {
     ml_release(pointer)
   }
 
-  /// Whether a host call into this state is under way.
-  public var isRunning: Bool { ml_is_entered(pointer) }
-
-  /// Bytes in use by Lua's own blocks now, and the most there ever were.
+  /// Bytes in use by Lua's own blocks and by values on their way into Lua now, and the most there ever were.
   public var memory: (bytes: Int, peak: Int) {
     let counts = self.counts
     return (counts.bytes, counts.peak)

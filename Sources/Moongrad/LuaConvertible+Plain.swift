@@ -95,8 +95,14 @@ extension Array: LuaConvertible where Element: LuaConvertible {
     if Element.self == UInt8.self, let bytes = source.slot.bytes { return bytes as! [Element] }
     guard source.slot.type == .table else { throw source.mismatch(luaName) }
     var list: [Element] = []
-    list.reserveCapacity(source.slot.rawLength)
+    list.reserveCapacity(Swift.min(source.slot.rawLength, 4096))
+    var holes = 0
     try source.slot.forEachElement { position, element in
+      if element.isNil {
+        holes += 1
+        // Optional elements would go on to the end, which a script can put anywhere.
+        guard holes <= Swift.max(4096, position / 2) else { throw ConversionFailure(expected: luaName, found: "a table full of holes") }
+      }
       try ConversionFailure.at(.index(position)) { list.append(try Element.decode(LuaSource(element, source.session))) }
     }
     return list

@@ -73,6 +73,51 @@ import Testing
       local x <close> = setmetatable({}, {__close = function() coroutine.yield() end}) coroutine.yield() end)
     coroutine.resume(co) assert(not coroutine.close(co)) coroutine.resume(co) assert(coroutine.status(co) == 'dead')
     """,
+    // Closings within closings end before the C stack does, where the stock library goes on.
+    """
+    local co, message
+    for _ = 1, 10000 do
+      local inner = co
+      co = coroutine.create(function()
+        local x <close> = setmetatable({}, {__close = function()
+          if not inner then return end
+          local ok, e = coroutine.close(inner)
+          if not ok then message = e end
+        end})
+        coroutine.yield()
+      end)
+      coroutine.resume(co)
+    end
+    assert(coroutine.close(co)) assert(message:find 'C stack overflow')
+    """,
+    """
+    local f, message
+    for _ = 1, 10000 do
+      local inner = f
+      f = coroutine.wrap(function()
+        local x <close> = setmetatable({}, {__close = function()
+          if not inner then return end
+          local ok, e = pcall(inner)
+          if e:find 'overflow' then message = e end
+        end})
+        error 'x'
+      end)
+    end
+    pcall(f) assert(message:find 'C stack overflow')
+    """,
+    // A few are fine.
+    """
+    local co, closed = nil, 0
+    for _ = 1, 50 do
+      local inner = co
+      co = coroutine.create(function()
+        local x <close> = setmetatable({}, {__close = function() closed = closed + 1 if inner then coroutine.close(inner) end end})
+        coroutine.yield()
+      end)
+      coroutine.resume(co)
+    end
+    assert(coroutine.close(co) and closed == 50)
+    """,
   ])
   func theLibraryBehavesAsUsual(_ source: String) throws {
     try makeState().run(source: source)

@@ -89,6 +89,104 @@ import Testing
     #expect(counter.live == 0)
   }
 
+  /// Trusted scripts reach the registry and the tables that kinds are made of; objects and functions in use stay.
+  @Test func whatTheRegistryLosesIsNotUsed() throws {
+    let state = try makeState(counter)
+    try state.run(
+      source: """
+        local metatable = debug.getmetatable(new(1))
+        for key, value in pairs(debug.getregistry()) do
+          if value == metatable then debug.getregistry()[key] = 42 end
+        end
+        assert(debug.getmetatable(new(2)) == nil)
+        for key, value in pairs(debug.getregistry()) do
+          if type(value) == 'thread' and key ~= 1 then debug.getregistry()[key] = nil end
+        end
+        local running = coroutine.running()
+        assert(coroutine.wrap(function() for i = 1, 20 do collectgarbage() local t = {} for j = 1, 1000 do t[j] = {j} end end return 1 end)() == 1)
+        """)
+    state.collect()
+    #expect(try state.text("return 'usable'") == "usable")
+    let child = HandleKind<Counted>("Child")
+    #expect(throws: LuaError.self) { try state.define(child, inheriting: countedKind, HandleMembers()) }
+  }
+
+  @Test func accessorsStayWhileTheyRun() throws {
+    let state = try State()
+    final class Probe {
+      let counter: Counter
+      init(_ counter: Counter) { self.counter = counter }
+      deinit { counter.released += 1 }
+    }
+    var members = HandleMembers()
+    do {
+      let probe = Probe(counter)
+      members.getters["x"] = NativeFunction { [unowned state] call in
+        if case .function(let drop) = try state.global("drop") { try drop.call() }
+        #expect(probe.counter.released == 0)
+      }
+    }
+    try state.define(otherKind, members)
+    members = HandleMembers()
+    try state.setGlobal("a", .object(counter, otherKind))
+    try state.run(
+      source: """
+        local _, members = debug.getupvalue(debug.getmetatable(a).__index, 1)
+        local metatable = debug.getmetatable(a)
+        function drop()
+          members.x = nil
+          for i = 1, 6 do metatable[i] = nil end
+          collectgarbage() collectgarbage()
+        end
+        local _ = a.x
+        """)
+    state.collect()
+    #expect(counter.released == 0)
+  }
+
+  /// What a native function was called with is its own: it relies on the stack to keep the objects.
+  @Test func localsOfNativeFunctionsStay() throws {
+    let state = try makeState(counter)
+    let counter = counter
+    var released: [Int] = []
+    try state.setGlobal(
+      "hold",
+      .native(
+        NativeFunction { call in
+          guard case .function(let function) = try call.value(2) else { return }
+          let results = try function.call()
+          released.append(counter.released)
+          if let first = results.first { call.returns(first) }
+        }))
+    try state.run(
+      source: """
+        local message = hold(new(1), function()
+          local refusal
+          for level = 1, 8 do
+            local info = debug.getinfo(level, 'S')
+            if info and info.what == 'C' then
+              for i = 1, 3 do
+                local ok, e = pcall(debug.setlocal, level + 1, i, nil)
+                refusal = refusal or not ok and e
+                pcall(debug.setlocal, coroutine.running(), level + 1, i, nil)
+              end
+            end
+          end
+          collectgarbage() collectgarbage()
+          return refusal
+        end)
+        assert(message:find 'cannot change the locals of a native function', message)
+        local x, y = 1, 2
+        assert(debug.setlocal(1, 3, 5) == 'y' and y == 5 and debug.setlocal(1, 200, 5) == nil)
+        local co = coroutine.create(function() local z = 1 coroutine.yield() return z end)
+        coroutine.resume(co)
+        assert(debug.setlocal(co, 1, 1, 7) == 'z' and select(2, coroutine.resume(co)) == 7)
+        local ok, e = pcall(debug.setlocal, 100, 1, 1)
+        assert(e:find "bad argument #1 to '.*setlocal' %(level out of range%)", e)
+        """)
+    #expect(released == [0])
+  }
+
   @Test func kindsInherit() throws {
     let state = try makeState(counter)
     let child = HandleKind<Counted>("Child")

@@ -1,4 +1,5 @@
 // Limits: a script that must stop does, whatever it catches, and the state works afterwards.
+import CLuaShim
 import Dispatch
 import Testing
 
@@ -40,6 +41,10 @@ import Testing
     "while true do pcall(nested, function() coroutine.wrap(function() while true do end end)() end) end",
     "while true do native() end",
     "load(function() while true do end end)",
+    "while true do debug.sethook() end",
+    "while true do pcall(debug.sethook, function() end, 'l') end",
+    "coroutine.wrap(function() while true do debug.sethook() end end)()",
+    "local outer = coroutine.running() while true do coroutine.wrap(function() for i = 1, 1e3 do debug.sethook(outer) end end)() end",
     "require_('looping')",
   ]
 
@@ -195,6 +200,32 @@ import Testing
           == "not enough memory")
     }
     #expect(counter.live == 0 && counter.made == counter.released)
+  }
+
+  @Test func resultsOnTheirWayCountTowardTheLimit() throws {
+    let state = try State(State.Configuration(memoryLimit: 8 << 20))
+    let size = MemoryLayout<ml_value>.stride
+    try state.setGlobal(
+      "list",
+      .native(
+        NativeFunction { call in
+          let count = call.integer(1) ?? 0
+          call.returnsList(count)
+          for _ in 0..<count { call.returns(1) }
+        }))
+    try state.setGlobal("text", .native(NativeFunction { call in call.returns(String(repeating: "x", count: call.integer(1) ?? 0)) }))
+    for source in ["list(1000000)", "text(6 << 20)"] {
+      #expect(try state.failure(source).kind == .memory)
+      #expect(state.memory.peak <= 8 << 20)
+      // What is large is given back.
+      #expect(Int(state.pointer.pointee.out_capacity) * size <= 1 << 20)
+      state.collect()
+      #expect(state.memory.bytes < 1 << 20)
+    }
+    // What Lua does not use any more makes room, in the middle of a call too.
+    try state.run(source: "for i = 1, 40 do assert(#list(100000) == 100000) assert(#text(2 << 20) == 2 << 20) end")
+    #expect(Int(state.pointer.pointee.out_capacity) * size <= 1 << 20)
+    #expect(state.memory.peak <= 8 << 20)
   }
 
   @Test func claimsCountTowardTheLimit() throws {

@@ -32,6 +32,8 @@ import Testing
       var keys: Set<String> = []
       try table.forEachPair { key, value in keys.insert(key.string ?? "\(key.integer ?? 0)") }
       #expect(keys == ["1", "2", "dtype", "nested"])
+      #expect(table.keys == (4, true))
+      #expect(try table.withField("nested") { try $0.withField("x") { $0.keys } } == (1, false))
       #expect(!table.isEmptyTable)
     }
     try check("{}") { call in #expect(call[1].isEmptyTable && call[1].rawLength == 0) }
@@ -46,17 +48,61 @@ import Testing
   }
 
   @Test func numbersInBulk() throws {
-    try check("{1, 2.5, 3}, {1, 2.0, 3}, {1, 'x'}, {2.5}, 7") { call in
+    try check("{1, 2.5, 3}, {1, 2.0, 3}, {1, 'x', 3}") { call in
       var doubles = [Double](repeating: 0, count: 3)
       let copied = doubles.withUnsafeMutableBufferPointer { call[1].copyNumbers(into: $0) }
       #expect(copied.count == 3 && !copied.allIntegers && doubles == [1, 2.5, 3])
-      #expect(call.integers(1) == nil)
-      #expect(call.integers(2) == [1, 2, 3])
-      #expect(
-        call.integers(3) == nil && call.integers(4) == nil && call.integers(5) == nil
-          && call.integers(6) == nil)
+      let whole = doubles.withUnsafeMutableBufferPointer { call[2].copyNumbers(into: $0) }
+      #expect(whole.count == 3 && !whole.allIntegers)
+      let mixed = doubles.withUnsafeMutableBufferPointer { call[3].copyNumbers(into: $0) }
+      #expect(mixed.count == 1 && mixed.allIntegers)
+      doubles = [1, 2.5, 3]
       let from = doubles.withUnsafeMutableBufferPointer { call[1].copyNumbers(from: 2, into: $0) }
       #expect(from.count == 2 && doubles[0] == 2.5)
+    }
+  }
+
+  /// A script can run inside the body and move the table's keys about, or drop them.
+  @Test func tablesMayChangeWhileTheyAreRead() throws {
+    let state = try State()
+    var outcomes: [String] = []
+    try state.setGlobal(
+      "check",
+      .native(
+        NativeFunction { call in
+          guard case .function(let change) = try call.value(2) else { return }
+          var keys = 0
+          do {
+            try call[1].forEachPair { _, _ in
+              keys += 1
+              if keys == 2 { try change.call() }
+            }
+            outcomes.append("read")
+          } catch let error as LuaError { outcomes.append(error.plainMessage) }
+        }))
+    try state.run(
+      source: """
+        local function fresh() local t = {} for i = 1, 8 do t['a' .. i] = i end return t end
+        local t = fresh() check(t, function() for i = 1, 5000 do t['b' .. i] = true end end)
+        t = fresh() check(t, function() for k in pairs(t) do t[k] = nil end end)
+        t = fresh()
+        check(t, function()
+          for k in pairs(t) do t[k] = nil end
+          for i = 1, 5000 do t['b' .. i] = true end
+          for i = 1, 5000 do t['b' .. i] = nil end
+          collectgarbage() for i = 1, 100 do t[i] = i end
+        end)
+        """)
+    #expect(outcomes == ["read", "the table changed while it was read", "the table changed while it was read"])
+  }
+
+  /// The length of a table with holes is any place before one.
+  @Test func theFirstElementsOfATableWithAHugeLength() throws {
+    try check("(function() local t = {} for k = 0, 62 do t[1 << k] = 1 end t[5] = 1 t[9] = 1 t[math.maxinteger] = 1 return t end)()") { call in
+      #expect(call[1].rawLength > 1 << 60)
+      var count = 0
+      try call[1].forEachElement(atMost: 5) { _, _ in count += 1 }
+      #expect(count == 5)
     }
   }
 

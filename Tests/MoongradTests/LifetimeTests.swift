@@ -38,6 +38,14 @@ import Testing
     _ = try Tensor.ones([32 << 20])  // the host has no such limit
   }
 
+  @Test func memoryLimitOfListsOfElements() throws {
+    let session = try Session(.init(memoryLimit: 64 << 20))
+    // One element stands for all of them, but not in a list.
+    let error = try #require(throws: LuaError.self) { try session.run("require 'moongrad'.zeros(1):expand(1 << 23):tolist()") }
+    #expect(error.kind == .memory, "\(error)")
+    #expect(try session.evaluate("#require 'moongrad'.zeros(1):expand(1 << 18):tolist()") == 1 << 18)
+  }
+
   /// A thousand sessions, each with tensors, a graph, modules, callbacks and references that outlive it. Tensors may outlive
   /// sessions and their contexts too, so that the accounts are read: each session's own, and the host's.
   @Test func sessionsLeakNothing() throws {

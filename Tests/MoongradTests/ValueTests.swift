@@ -37,6 +37,37 @@ import Testing
     #expect(try session.evaluate("{1, 2}") == [UInt8]([1, 2]))
   }
 
+  /// A script decides where the length of a table with holes lies.
+  @Test func hugeLengthsAreRefused() throws {
+    session.function("numbers") { (list: [Double]) in _ = list }
+    session.function("optionals") { (list: [Double?]) -> Int in list.count }
+    try session.run("huge = {} for k = 0, 62 do huge[1 << k] = 1 end huge[5] = 1 huge[9] = 1 huge[math.maxinteger] = 1 assert(#huge > 1 << 60)")
+    #expect(message { try session.run("numbers(huge)") }?.contains("[3]: expected number, got nil") == true)
+    #expect(message { try session.run("optionals(huge)") }?.contains("a table full of holes") == true)
+    #expect(try session.evaluate("optionals { 1, nil, 3 }") == 3)
+  }
+
+  /// Reading a field of a module in the script's hands runs the script, which may assign to the table being read.
+  @Test func tablesMayChangeWhileTheyAreRead() throws {
+    session.function("modules") { (modules: [String: Module]) in _ = modules }
+    try session.run(
+      """
+      local given = {}
+      local module = setmetatable({}, { __index = function(_, name)
+        if name == "__name" then return "M" end
+        for key in pairs(given) do given[key] = nil end
+        for i = 1, 5000 do given["b" .. i] = true end
+        for i = 1, 5000 do given["b" .. i] = nil end
+        collectgarbage()
+        for i = 1, 100 do given[i] = i end
+        return print
+      end })
+      for i = 1, 8 do given["a" .. i] = module end
+      local _, message = pcall(modules, given)
+      assert(message:find "the table changed while it was read", message)
+      """)
+  }
+
   @Test func tensorsCrossAsThemselves() throws {
     let tensor = try Tensor([[1, 2], [3, 4]])
     session["x"] = tensor

@@ -124,6 +124,9 @@ Written net:register_forward_hook(f): calls f(module, inputs, output) after each
 and its results, of which there may be several. What f returns, if anything, takes the results' place. Returns a handle:
 handle:remove() takes the hook away.
 
+A hook that refers to its own module, where that is one of the library's such as mg.nn.Linear, keeps both until handle:remove() or
+the end of the session, as the other hooks of modules do; f gets the module as an argument, so it need not.
+
 Example:
   local layer = mg.nn.Linear(2, 3)
   layer:register_forward_hook(function(module, inputs, output) print(inputs[1].shape, output.shape) end)
@@ -415,6 +418,9 @@ Functions in the place of what operations save for backward: pack(x) sees each t
 unpack(kept) gets that during backward and returns the tensor, of the same shape and dtype.
 
 With f, they are in force while f runs; without, until the block of `local _ <close> = …` ends.
+
+What pack returns, and what the two refer to, is kept until backward lets go of it. If that holds the result itself, as
+function(t) return { t, y } end does, and no backward comes, it is kept until the session ends.
 
 Example:
   local x = mg.tensor({ 1.0, 2.0 }, { requires_grad = true })

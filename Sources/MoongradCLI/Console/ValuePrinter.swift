@@ -58,8 +58,7 @@ struct ValuePrinter {
     var pieces: [Piece] = []
     let length = slot.rawLength
     var fills = true
-    try slot.forEachElement { position, element in
-      guard position <= maximumElements else { return }
+    try slot.forEachElement(atMost: maximumElements) { _, element in
       if ![.number, .boolean].contains(element.type) { fills = false }
       pieces.append(try piece(element, &path))
     }

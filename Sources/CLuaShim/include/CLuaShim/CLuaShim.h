@@ -100,9 +100,12 @@ int ml_set(ml_state *s, lua_State *L, int table);
 int ml_tostring(ml_state *s, lua_State *L, int index);
 // Pushes rawget(t, name), interning the name.
 int ml_raw_field(ml_state *s, lua_State *L, int table, const char *name, size_t length);
-// Replaces the key on top by the next key and value. Cannot raise as long as the key came from the same
+// Replaces the key on top by the next key and value, or pops it at the end. Cannot raise as long as the key came from the same
 // traversal (or is nil) and the table was not assigned to since; callers keep to that.
 static inline bool ml_next(lua_State *L, int table) { return lua_next(L, table) != 0; }
+// The same where a script may have run since, for which lua_next could raise: ends with the key left on top when it is not in
+// the table any more.
+bool ml_next_if_there(lua_State *L, int table);
 // Pushes a traceback of L.
 int ml_traceback(ml_state *s, lua_State *L, const char *message, int level);
 
@@ -147,7 +150,7 @@ void ml_release(ml_state *s);
 
 // What a state counts.
 typedef struct ml_counts {
-  size_t bytes, peak;    // Lua's own blocks
+  size_t bytes, peak;    // Lua's own blocks, and values on their way into it
   size_t handles;        // live handle blocks
   uint32_t references;   // made with ml_ref and not given back
   uint64_t allocations;  // while one of them is to fail

@@ -5,6 +5,8 @@
 #include "state.h"
 
 bool ml_out_grow(ml_state *s);
+// Gives a large buffer back once it is empty.
+void ml_out_shrink(ml_state *s);
 
 static inline bool ml_out(ml_state *s, ml_value v) {
   if (s->out_top == s->out_capacity && !ml_out_grow(s)) return false;

@@ -18,7 +18,6 @@ typedef struct ml_state ml_state;
 typedef struct ml_payload {
   void *object;     // one strong reference, given up when Lua frees the block
   uint32_t kind;    // 0 until filled
-  uint32_t flags;   // free for the bindings
   ml_state *state;  // the family this handle lives in
   void *extra;      // the callback of a native function; free for the bindings otherwise
 } ml_payload;
