@@ -177,7 +177,8 @@ struct Decoder {
         }
         return .tensors(list)
       }
-    case .number:
+    case .number, .order:
+      if kind == .order, slot.type == .string, let text = slot.string { return .string(text) }
       if let number = slot.scalar { return .number(number) }
       if let tensor = slot.object(tensorKind), tensor.count == 1 {
         guard !tensor.requiresGrad else {
@@ -273,6 +274,7 @@ struct Decoder {
     case .index: "an index (a whole number)"
     case .boolean: "true or false"
     case .string: "a string"
+    case .order: "a number or a name"
     case .shape: "sizes (whole numbers or a list of them)"
     case .integers: "a whole number or a list of them"
     case .dtype: "a dtype such as \"float32\""

@@ -18,7 +18,9 @@ struct OperationFunctions {
         for name in names { functions[name] = function }
       }
       if operation.forms.contains(.functional) || operation.forms.contains(.function) {
-        let function = functions[operation.name] ?? OperationFunctions.function(operation, isMethod: false)
+        let function =
+          OperationFunctions.writable.contains(operation.name)
+          ? OperationFunctions.writing(operation) : functions[operation.name] ?? OperationFunctions.function(operation, isMethod: false)
         for name in names { functional[name] = function }
       }
       if operation.forms.contains(.method) {
@@ -64,23 +66,53 @@ struct OperationFunctions {
     let name = operation.name + "_"
     let decoder = Decoder(name, operation.parameters, isMethod: true)
     return native(name) { call in
-      let arguments = try decoder.decode(call)
-      let x = try arguments.tensor(0)
-      if let unary = operation.unary {
-        try unary.inPlace(x)
-      } else if let binary = operation.binary {
-        if case .number(let number) = arguments.values[1] {
-          try binary.inPlace(x, number)
-        } else {
-          try binary.inPlace(x, try arguments.tensor(1))
-        }
+      try write(operation, try decoder.decode(call).values)
+      call.returnsArgument(1)
+    }
+  }
+
+  /// Writes the result into the first argument.
+  private static func write(_ operation: TensorOperation, _ values: [Argument]) throws {
+    let arguments = Arguments(operation.name + "_", values)
+    let x = try arguments.tensor(0)
+    // The families' own way, where none of an operation's options is given.
+    let isPlain = values.dropFirst(operation.binary == nil ? 1 : 2).allSatisfy { if case .absent = $0 { true } else { false } }
+    if isPlain, let unary = operation.unary {
+      try unary.inPlace(x)
+    } else if isPlain, let binary = operation.binary {
+      if case .number(let number) = values[1] {
+        try binary.inPlace(x, number)
       } else {
-        try x.writing(operation.name) { source in
-          let output = try operation.run(Arguments(operation.name, [.tensor(source)] + arguments.values.dropFirst()))
-          guard case .tensor(let result) = output else { throw ArgumentError("\(name): has no single result to write back") }
-          return result
-        }
+        try binary.inPlace(x, try arguments.tensor(1))
       }
+    } else {
+      try x.writing(operation.name) { source in
+        let output = try operation.run(Arguments(operation.name, [.tensor(source)] + values.dropFirst()))
+        guard case .tensor(let result) = output else {
+          throw ArgumentError("\(operation.name)_: has no single result to write back")
+        }
+        return result
+      }
+    }
+  }
+
+  /// Functions of `F` that PyTorch lets write into their argument: `F.relu(x, { inplace = true })`.
+  private static let writable: Set = [
+    "relu", "relu6", "elu", "leaky_relu", "hardtanh", "hardswish", "hardsigmoid", "silu", "mish",
+  ]
+
+  private static func writing(_ operation: TensorOperation) -> NativeFunction {
+    let option = Parameter("inplace", .boolean, default: "false", namedOnly: true)
+    let decoder = Decoder(operation.name, operation.parameters + [option], isMethod: false)
+    let plain = Decoder(operation.name, operation.parameters, isMethod: false)
+    return native(operation.name) { call in
+      guard call.count > 1, call.type(call.count) == .table else {
+        if let unary = operation.unary, call.count == 1, let x = call.object(1, tensorKind) { return call.returns(tensor: try unary(x)) }
+        return try call.returns(operation.run(plain.decode(call)))
+      }
+      var values = try decoder.decode(call).values
+      guard case .boolean(true) = values.removeLast() else { return try call.returns(operation.run(Arguments(operation.name, values))) }
+      try write(operation, values)
       call.returnsArgument(1)
     }
   }

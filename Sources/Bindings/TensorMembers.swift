@@ -199,6 +199,11 @@ enum TensorMembers {
           }
           throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
         },
+        method("type", 1) { call, x in
+          guard let name = call.string(2) else { return call.returns(x.dtype.typeName) }
+          let dtype = DType.allCases.first { $0.typeName == name }
+          call.returns(tensor: try x.to(dtype ?? DType(named: name)))
+        },
         method("type_as", 1) { call, x in call.returns(tensor: try x.to(call.tensor(2, "type_as").dtype)) },
         method("why", 1) { call, x in
           if call.isNil(2) { return call.returns(x.why()) }
@@ -250,4 +255,11 @@ enum TensorMembers {
 enum GradWarning {
   private static let given = Atomic<Bool>(false)
   static var isDue: Bool { !given.exchange(true, ordering: .relaxed) }
+}
+
+extension DType {
+  /// What PyTorch calls a tensor of it, `torch.FloatTensor`.
+  fileprivate var typeName: String {
+    self == .bfloat16 ? "torch.BFloat16Tensor" : "torch.\(shortName.prefix(1).uppercased())\(shortName.dropFirst())Tensor"
+  }
 }

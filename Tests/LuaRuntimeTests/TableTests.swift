@@ -98,7 +98,11 @@ import Testing
 
   /// The length of a table with holes is any place before one.
   @Test func theFirstElementsOfATableWithAHugeLength() throws {
-    try check("(function() local t = {} for k = 0, 62 do t[1 << k] = 1 end t[5] = 1 t[9] = 1 t[math.maxinteger] = 1 return t end)()") { call in
+    let huge = """
+      (function() local t = {} for k = 0, 62 do t[1 << k] = 1 end
+      t[5] = 1 t[9] = 1 t[math.maxinteger] = 1 return t end)()
+      """
+    try check(huge) { call in
       #expect(call[1].rawLength > 1 << 60)
       var count = 0
       try call[1].forEachElement(atMost: 5) { _, _ in count += 1 }

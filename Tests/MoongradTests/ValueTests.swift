@@ -41,7 +41,11 @@ import Testing
   @Test func hugeLengthsAreRefused() throws {
     session.function("numbers") { (list: [Double]) in _ = list }
     session.function("optionals") { (list: [Double?]) -> Int in list.count }
-    try session.run("huge = {} for k = 0, 62 do huge[1 << k] = 1 end huge[5] = 1 huge[9] = 1 huge[math.maxinteger] = 1 assert(#huge > 1 << 60)")
+    try session.run(
+      """
+      huge = {} for k = 0, 62 do huge[1 << k] = 1 end
+      huge[5] = 1 huge[9] = 1 huge[math.maxinteger] = 1 assert(#huge > 1 << 60)
+      """)
     #expect(message { try session.run("numbers(huge)") }?.contains("[3]: expected number, got nil") == true)
     #expect(message { try session.run("optionals(huge)") }?.contains("a table full of holes") == true)
     #expect(try session.evaluate("optionals { 1, nil, 3 }") == 3)

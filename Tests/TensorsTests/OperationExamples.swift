@@ -129,8 +129,9 @@ extension TensorOperation {
   /// `x:name_(…)`.
   func inPlace(_ arguments: Arguments) throws -> Tensor {
     let x = try arguments.tensor(0)
-    if let unary { return try unary.inPlace(x) }
-    if let binary {
+    let isPlain = arguments.values.count <= (binary == nil ? 1 : 2)
+    if isPlain, let unary { return try unary.inPlace(x) }
+    if isPlain, let binary {
       if case .number(let number) = arguments.values[1] { return try binary.inPlace(x, number) }
       return try binary.inPlace(x, arguments.tensor(1))
     }

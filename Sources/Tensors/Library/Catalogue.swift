@@ -3,7 +3,7 @@
 /// All operations, family by family.
 package enum Catalogue {
   package static let operations: [TensorOperation] =
-    Unary.list.map(\.operation) + Binary.list.map(\.operation) + [Power.operation] + Comparison.list.map(\.operation)
+    Unary.list.map(\.operation) + Binary.operations + Binary.list.map(\.operation) + [Power.operation] + Comparison.list.map(\.operation)
     + Predicate.list.map(\.operation) + Special.list + Selection.list + Activations.list + Reductions.list + Sorting.list + Products.list
     + Einsum.list + Views.list + Shaping.list + Joining.list + Indexing.list + Conversion.list + Losses.list
 }

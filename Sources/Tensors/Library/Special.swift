@@ -194,6 +194,14 @@ enum Special {
     single(
       "bitwise_not", "Every bit the other way round.", [[.integers([2, 3], -9...9)], [.booleans([4])]], differentiable: false
     ) { try $0.bitwiseNot() },
+    TensorOperation(
+      "round", "The nearest whole number, halves to even; or rounded to a number of decimal places.", Take.input,
+      Take.integer("decimals", default: 0), forms: .all,
+      samples: [
+        [.float(2, 3)], [.values([4], [0.5, 1.5, -0.5, 2.25])], [.float(2, 3), .integer(1)], [.float([2, 3], -900...900), .integer(-2)],
+      ],
+      rejects: [[.float(2), .integer(400)]], composed: true, unary: .round
+    ) { x, decimals in .tensor(try x.round(decimals: decimals)) },
     single("positive", "The tensor itself.", forms: .both) { x in
       guard x.dtype != .bool else { throw TensorError(.dtype, "positive", "not defined for tensors of bool") }
       return x

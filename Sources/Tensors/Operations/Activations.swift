@@ -191,21 +191,21 @@ struct Softmax: Operation {
 enum Activations {
   static let list: [TensorOperation] = [
     TensorOperation(
-      "softmax", "e^x / Σ e^x along a dimension.", Take.input, Take.dim,
+      "softmax", "e^x / Σ e^x along a dimension.", Take.input, Take.dim, Take.dtype,
       forms: [.function, .method, .functional],
       samples: [
         [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.float(2, 3, 4), .integer(1)], [.float(), .integer(0)],
         [.values([3], [1000, 0, -1000]), .integer(0)],
       ], rejects: [[.float(2, 3), .integer(2)]]
-    ) { x, dim in try .tensor(x.softmax(dim)) },
+    ) { x, dim, dtype in try .tensor(x.asked(dtype).softmax(dim)) },
     TensorOperation(
-      "log_softmax", "x − ln Σ e^x along a dimension.", Take.input, Take.dim,
+      "log_softmax", "x − ln Σ e^x along a dimension.", Take.input, Take.dim, Take.dtype,
       forms: [.function, .method, .functional],
       samples: [
         [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.float(2, 3, 4), .integer(1)],
         [.values([3], [1000, 0, -1000]), .integer(0)],
       ], rejects: [[.float(2, 3), .integer(2)]]
-    ) { x, dim in try .tensor(x.logSoftmax(dim)) },
+    ) { x, dim, dtype in try .tensor(x.asked(dtype).logSoftmax(dim)) },
     TensorOperation(
       "leaky_relu", "x where positive, else negative_slope · x.", Take.input, Take.number("negative_slope", default: 0.01),
       forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(0.2)]]

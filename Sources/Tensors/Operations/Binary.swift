@@ -170,21 +170,113 @@ public final class Binary: Row {
     return try a.writing(name, uses: rule0?.uses ?? .nothing) { try self($0, b) }
   }
 
+  private var rejects: [Sample] {
+    [[.float(2, 3), .float(2)]]
+      + (divides ? [[.integers([2], 1...2), .integers([2], 0...0)], [.integers([2], 1...2), .integer(0)]] : [])
+  }
+
   var operation: TensorOperation {
     TensorOperation(
-      name, summary, Take.operand("input"), Take.operand("other"), aliases: aliases, forms: forms, samples: samples,
-      rejects: [[.float(2, 3), .float(2)]]
-        + (divides ? [[.integers([2], 1...2), .integers([2], 0...0)], [.integers([2], 1...2), .integer(0)]] : []),
+      name, summary, Take.operand("input"), Take.operand("other"), aliases: aliases, forms: forms, samples: samples, rejects: rejects,
       differentiable: rule0 != nil || rule1 != nil, binary: self
-    ) { x, other in
-      switch (x, other) {
-      case (.tensor(let x), .tensor(let other)): .tensor(try self(x, other))
-      case (.tensor(let x), .number(let number)): .tensor(try self(x, number))
-      case (.number(let number), .tensor(let other)): .tensor(try self(number, other))
-      case (.number, .number): .tensor(try self(x.asTensor, other.asTensor))
-      }
+    ) { x, other in .tensor(try self(x, other)) }
+  }
+
+  fileprivate func callAsFunction(_ x: Operand, _ other: Operand) throws -> Tensor {
+    switch (x, other) {
+    case (.tensor(let x), .tensor(let other)): try self(x, other)
+    case (.tensor(let x), .number(let number)): try self(x, number)
+    case (.number(let number), .tensor(let other)): try self(number, other)
+    case (.number, .number): try self(x.asTensor, other.asTensor)
     }
   }
+
+  /// `add` and `sub`, with a factor for the other.
+  private var scaling: TensorOperation {
+    TensorOperation(
+      name, summary + " The other is multiplied by alpha.", Take.operand("input"), Take.operand("other"),
+      Take.scalar("alpha", default: 1), aliases: aliases, forms: forms,
+      samples: samples + [[.float(2, 3), .float(3), .number(2.5)], [.float(2, 3), .number(2), .number(-0.5)]], rejects: rejects,
+      binary: self
+    ) { x, other, alpha in
+      if alpha == .integer(1) { return .tensor(try self(x, other)) }
+      let (a, b) = (try x.asTensor, try other.asTensor)
+      let common = Binary.promotedType(a, b)
+      guard alpha.category <= common.category else {
+        throw TensorError(.dtype, self.name, "the factor alpha = \(alpha) does not fit tensors of \(common)")
+      }
+      let y = try withNoGrad { try self(x, .tensor(Binary.mul(b.to(common), alpha))) }
+      return .tensor(try y.recorded(ScaledSum(nodeName: self.nodeName, alpha: alpha, isDifference: self.kernel == MG_SUB), a, b))
+    }
+  }
+
+  /// `div`, exact, rounded down or towards zero.
+  private var rounding: TensorOperation {
+    TensorOperation(
+      name, summary + " With rounding_mode \"floor\" or \"trunc\" they stay whole.", Take.operand("input"), Take.operand("other"),
+      Take.optionalText("rounding_mode", namedOnly: true), aliases: aliases, forms: forms,
+      samples: samples + [
+        [.float(2, 3), .positive(3), .text("floor")], [.float(2, 3), .number(0.7), .text("trunc")],
+        [.integers([2, 3], -9...9), .integers([3], 2...4), .text("trunc")], [.integers([2, 3], -9...9), .integer(4), .text("floor")],
+      ], rejects: rejects + [[.float(2), .float(2), .text("up")]], binary: self
+    ) { x, other, mode in
+      guard let mode else { return .tensor(try self(x, other)) }
+      return .tensor(try x.asTensor.divided(by: other.asTensor, rounding: mode))
+    }
+  }
+}
+
+extension Tensor {
+  /// The quotient rounded down ("floor") or towards zero ("trunc"), whose derivative is 0.
+  func divided(by other: Tensor, rounding mode: String) throws -> Tensor {
+    let y = try withNoGrad {
+      switch mode {
+      case "floor": return try Binary.floorDivide(self, other)
+      case "trunc":
+        if Binary.promotedType(self, other).isFloating { return try Unary.trunc(self / other) }
+        // What C leaves over has the dividend's sign, so that the rest divides without one.
+        return try Binary.floorDivide(Binary.sub(self, Binary.fmod(self, other)), other)
+      default: throw TensorError(.argument, "div", "rounding_mode must be \"floor\" or \"trunc\", got \"\(mode)\"")
+      }
+    }
+    return try y.recorded(RoundedQuotient(roundingMode: mode), self, other)
+  }
+}
+
+/// a ± alpha · b.
+private struct ScaledSum: Operation {
+  let nodeName: String
+  let alpha: Scalar
+  let isDifference: Bool
+
+  static var broadcasts: Bool { true }
+
+  func gradient(_ c: inout Backward) throws {
+    if c.needs(0) { c[0] = c.g }
+    if c.needs(1) { c[1] = try Binary.mul(c.g, .real(isDifference ? -alpha.real : alpha.real)) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    let y = try withNoGrad {
+      let scaled = try Binary.mul(inputs[1].to(Binary.promotedType(inputs[0], inputs[1])), alpha)
+      return try isDifference ? inputs[0] - scaled : inputs[0] + scaled
+    }
+    return [try y.recorded(self, inputs[0], inputs[1])]
+  }
+}
+
+private struct RoundedQuotient: Operation {
+  let roundingMode: String
+
+  var nodeName: String { "DivBackward2" }
+  static var broadcasts: Bool { true }
+  var passage: Passage { .nothing }
+
+  func gradient(_ c: inout Backward) throws {
+    for number in 0..<2 where c.needs(number) { c[number] = try Tensor.zeros(like: c.g) }
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].divided(by: inputs[1], rounding: roundingMode)] }
 }
 
 extension Binary {
@@ -243,8 +335,11 @@ extension Binary {
   static let shiftLeft = Binary("bitwise_left_shift", MG_SHIFT_LEFT, "Bits moved up.", result: .whole, samples: shifts)
   static let shiftRight = Binary("bitwise_right_shift", MG_SHIFT_RIGHT, "Bits moved down.", result: .whole, samples: shifts)
 
+  /// Those with options of their own.
+  static let operations = [add.scaling, sub.scaling, div.rounding]
+
   package static let list: [Binary] = [
-    add, sub, mul, div, floorDivide, remainder, fmod, maximum, minimum, atan2, hypot, xlogy, copysign, bitwiseAnd, bitwiseOr,
+    mul, floorDivide, remainder, fmod, maximum, minimum, atan2, hypot, xlogy, copysign, bitwiseAnd, bitwiseOr,
     bitwiseXor, shiftLeft, shiftRight,
   ]
 

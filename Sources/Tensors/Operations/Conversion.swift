@@ -66,6 +66,9 @@ extension Tensor {
     }
   }
 
+  /// In the dtype that was asked for, if one was.
+  func asked(_ dtype: DType?) throws -> Tensor { try dtype.map { try to($0) } ?? self }
+
   /// Overwrites every element with `value`.
   @discardableResult
   public func fill(_ value: Scalar) throws -> Tensor {

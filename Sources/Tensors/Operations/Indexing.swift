@@ -61,10 +61,10 @@ extension Tensor {
   }
 
   /// A copy with `source` added at positions `index` (a vector) along a dimension.
-  public func indexAdd(_ dimension: Int, _ index: Tensor, _ source: Tensor, alpha: Double = 1) throws -> Tensor {
+  public func indexAdd(_ dimension: Int, _ index: Tensor, _ source: Tensor, alpha: Scalar = .integer(1)) throws -> Tensor {
     let axis = try shape.axis(dimension, "index_add")
     let at = try index.checkedPositions(rank == 0 ? 1 : shape[axis], axis, "index_add")
-    guard index.rank <= 1, source.rank == rank, rank > 0, source.shape == shape.replacing(axis, with: at.count) else {
+    guard index.rank <= 1, source.rank == rank, rank == 0 ? at.count == 1 : source.shape == shape.replacing(axis, with: at.count) else {
       throw TensorError(
         .shape, "index_add",
         "a source of shape \(source.shape) with an index of shape \(index.shape) does not fit dimension \(index: axis) of \(shape)")
@@ -74,9 +74,12 @@ extension Tensor {
     }
     let y = try copied()
     let (outer, inner) = around(axis)
-    let scaled = try alpha == 1 ? source : withNoGrad { try source * alpha }
+    guard alpha.category <= dtype.category else {
+      throw TensorError(.dtype, "index_add", "the factor alpha = \(alpha) does not fit tensors of \(dtype)")
+    }
+    let scaled = try alpha == .integer(1) ? source : withNoGrad { try Binary.mul(source, alpha) }
     let packed = try scaled.packed()
-    try Kernels.indexAdd(dtype, Extent(outer, shape[axis], inner), count: at.count, at.data, packed.data, into: y.data)
+    try Kernels.indexAdd(dtype, Extent(outer, rank == 0 ? 1 : shape[axis], inner), count: at.count, at.data, packed.data, into: y.data)
     return try y.recorded(IndexAdd(dim: axis, alpha: alpha), [self, source], [at])
   }
 
@@ -104,7 +107,7 @@ extension Tensor {
   }
 
   private func checkGather(_ index: Tensor, _ axis: Int, _ operation: String, limit: Shape) throws {
-    guard index.rank == rank || (rank <= 1 && index.rank <= 1) else {
+    guard index.count == 0 || index.rank == rank || (rank <= 1 && index.rank <= 1) else {
       throw TensorError(.shape, operation, "the index of shape \(index.shape) must have as many dimensions as \(shape)")
     }
     guard index.count > 0 else { return }
@@ -389,7 +392,7 @@ private struct IndexSelect: Operation {
 
 private struct IndexAdd: Operation {
   let dim: Int
-  let alpha: Double
+  let alpha: Scalar
 
   var nodeName: String { "IndexAddBackward0" }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(2)] }
@@ -397,7 +400,7 @@ private struct IndexAdd: Operation {
 
   func gradient(_ c: inout Backward) throws {
     if c.needs(0) { c[0] = c.g }
-    if c.needs(1) { c[1] = try c.g.indexSelect(dim, c.c).scaled(alpha) }
+    if c.needs(1) { c[1] = try c.g.indexSelect(dim, c.c).scaled(alpha.real) }
   }
 
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].indexAdd(dim, inputs[2], inputs[1], alpha: alpha)] }
@@ -523,10 +526,15 @@ enum Indexing {
       rejects: [[.float(4, 3), .integer(0), .positions([1], 4...4)], [.float(4, 3), .integer(0), .float(1)]]
     ) { x, dim, index in try .tensor(x.indexSelect(dim, index)) },
     TensorOperation(
-      "index_add", "A copy with source added at positions along a dimension.", Take.input, Take.dim, index, Take.tensor("source"),
-      forms: .all, samples: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(5, 3)]],
-      rejects: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(4, 3)]]
-    ) { x, dim, index, source in try .tensor(x.indexAdd(dim, index, source)) },
+      "index_add", "A copy with alpha · source added at positions along a dimension.", Take.input, Take.dim, index, Take.tensor("source"),
+      Take.scalar("alpha", default: 1),
+      forms: .all,
+      samples: [
+        [.float(4, 3), .integer(0), .positions([5], 0...3), .float(5, 3)],
+        [.float(4, 3), .integer(0), .positions([2], 0...3), .float(2, 3), .integer(-2)],
+        [.float(), .integer(0), .positions([1], 0...0), .float()],
+      ], rejects: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(4, 3)]]
+    ) { x, dim, index, source, alpha in try .tensor(x.indexAdd(dim, index, source, alpha: alpha)) },
     TensorOperation(
       "gather", "Elements by an index tensor along a dimension: y[i][j] = x[index[i][j]][j] for the first.", Take.input, Take.dim, index,
       samples: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2)], [.float(3, 4), .integer(1), .positions([3, 2], 0...3)]],

@@ -7,8 +7,7 @@ enum Joining {
   static func cat(_ tensors: [Tensor], _ dimension: Int) throws -> Tensor {
     guard let first = tensors.first else { throw TensorError(.argument, "cat", "the list of tensors is empty") }
     let parts = tensors.filter { !($0.rank == 1 && $0.count == 0) }
-    guard let model = parts.first else { return first }
-    let dtype = tensors.dropFirst().reduce(first.dtype) { DType.promoted($0, $1.dtype) }
+    guard let model = parts.first else { return try tensors.count == 1 ? first.clone() : joined(tensors, [], first.shape, 0) }
     guard model.rank > 0 else { throw TensorError(.shape, "cat", "tensors of rank 0 cannot be joined; use stack") }
     let axis = try model.shape.axis(dimension, "cat")
     var length = 0
@@ -21,7 +20,13 @@ enum Joining {
       // Expanded parts may be of any size; where the sum cannot be, the allocation fails.
       length = Swift.min(length + Swift.min(part.shape[axis], Shape.unaddressable), Shape.unaddressable)
     }
-    let y = try Tensor(uninitialized: model.shape.replacing(axis, with: length), dtype)
+    return try joined(tensors, parts, model.shape.replacing(axis, with: length), axis)
+  }
+
+  /// `parts` are those of the tensors that have a place in the result, along `axis`.
+  private static func joined(_ tensors: [Tensor], _ parts: [Tensor], _ shape: Shape, _ axis: Int) throws -> Tensor {
+    let dtype = tensors.dropFirst().reduce(tensors[0].dtype) { DType.promoted($0, $1.dtype) }
+    let y = try Tensor(uninitialized: shape, dtype)
     var start = 0
     for part in parts {
       let place = Tensor(
@@ -29,19 +34,25 @@ enum Joining {
       try Kernels.convert(part.dtype, dtype, over: mg_loop(part.shape, place.layout, part.layout), part.data, into: place.data)
       start += part.shape[axis]
     }
-    return try y.recorded(Concatenation(dim: axis, sizes: parts.map { $0.shape[axis] }), parts).withForms(parts)
+    // Empty vectors get gradients of their shape, whatever the others are.
+    let sizes = tensors.map { $0.rank == 1 && $0.count == 0 ? 0 : $0.shape[axis] }
+    let empty = tensors.map { $0.rank == 1 && $0.count == 0 }
+    return try y.recorded(Concatenation(dim: axis, sizes: sizes, isEmptyVector: empty), tensors).withForms(tensors)
   }
 
   private struct Concatenation: Operation {
     let dim: Int
     let sizes: [Int]
+    let isEmptyVector: [Bool]
 
     var nodeName: String { "CatBackward0" }
 
     func gradient(_ c: inout Backward) throws {
       var start = 0
       for (index, size) in sizes.enumerated() {
-        if c.needs(index) { c[index] = try c.g.narrow(dim, start, size) }
+        if c.needs(index) {
+          c[index] = try isEmptyVector[index] ? Tensor.zeros([0], dtype: c.g.dtype) : c.g.narrow(dim, start, size)
+        }
         start += size
       }
     }
@@ -93,9 +104,15 @@ enum Joining {
       aliases: ["repeat"], samples: [[.float(2, 3), .list([2, 1])], [.float(3), .list([2, 2])]], rejects: [[.float(2), .list([-1])]]
     ) { x, sizes in try .tensor(x.tile(sizes)) },
     TensorOperation(
-      "repeat_interleave", "Each position along a dimension repeated.", Take.input, Take.integer("repeats"), Take.optionalDimension("dim"),
+      "repeat_interleave", "Each position along a dimension repeated, all alike or each as often as a tensor says.", Take.input,
+      Take.operand("repeats"), Take.optionalDimension("dim"),
       samples: [[.float(2, 3), .integer(2)], [.float(2, 3), .integer(2), .integer(1)]], rejects: [[.float(2), .integer(-1)]]
-    ) { x, repeats, dim in try .tensor(x.repeatInterleave(repeats, dim)) },
+    ) { x, repeats, dim in
+      switch repeats {
+      case .number(let number): try .tensor(x.repeatInterleave(Int(number.integer), dim))
+      case .tensor(let counts): try .tensor(x.repeatInterleave(counts, dim))
+      }
+    },
     TensorOperation(
       "flip", "The order reversed along dimensions.", Take.input, Take.dimensions("dims"),
       samples: [[.float(2, 3), .list([0])], [.float(2, 3), .list([0, 1])]], rejects: [[.float(2), .list([1])]]
@@ -186,6 +203,28 @@ extension Tensor {
     var result = shape.array
     result[axis] *= count
     return try repeated.reshape(result)
+  }
+
+  /// Position i along a dimension (or of the flattened tensor) `counts[i]` times; one count goes for all.
+  public func repeatInterleave(_ counts: Tensor, _ dimension: Int?) throws -> Tensor {
+    guard counts.dtype.category == .integer, counts.rank <= 1 else {
+      throw TensorError(
+        .dtype, "repeat_interleave", "the counts must be whole numbers in a vector, got shape \(counts.shape) of \(counts.dtype)")
+    }
+    if counts.count == 1 { return try repeatInterleave(Int(counts.element(0).integer), dimension) }
+    guard let dimension else { return try reshape([-1]).repeatInterleave(counts, 0) }
+    let axis = try shape.axis(dimension, "repeat_interleave")
+    guard rank > 0, counts.count == shape[axis] else {
+      throw TensorError(.shape, "repeat_interleave", "\(counts.count) counts were given for shape \(shape) along dimension \(index: axis)")
+    }
+    var places: [Int] = []
+    for position in 0..<counts.count {
+      let times = Int(counts.element(position).integer)
+      guard times >= 0 else { throw TensorError(.argument, "repeat_interleave", "the count must not be negative, got \(times)") }
+      guard times <= 1 << 32 - places.count else { throw TensorError(.memory, "repeat_interleave", "too many repeats: \(times)") }
+      places += repeatElement(position, count: times)
+    }
+    return try indexSelect(axis, Tensor(places))
   }
 
   /// The order reversed along dimensions.

@@ -171,8 +171,13 @@ extension Tensor {
   }
 
   /// x · weightᵀ + bias: `x` is `(…, in)`, `weight` `(out, in)`, `bias` `(out)` or absent; the result `(…, out)`.
+  /// A vector `(in)` as the weight gives one number for each row, `(…)`, to which a bias of rank 0 is added.
   public func linear(_ weight: Tensor, _ bias: Tensor? = nil) throws -> Tensor {
     let x = self
+    if weight.rank == 1, bias?.rank ?? 0 == 0 {
+      let y = try x.matmul(weight)
+      return try bias.map { try y + $0 } ?? y
+    }
     guard weight.rank == 2, x.rank > 0, x.shape[x.rank - 1] == weight.shape[1] else {
       throw TensorError(
         .shape, "linear",

@@ -474,6 +474,7 @@ private struct RunningProduct: Operation {
 
 enum Reductions {
   private static let optionalDim = Take.optionalDimension("dim")
+  private static let unbiased = Take.optionalFlag("unbiased", namedOnly: true)
   private static let samples: [Sample] = [
     [.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .list([0, 2])], [.float(2, 3), .integer(-1), .flag(true)], [.float()],
   ]
@@ -489,12 +490,12 @@ enum Reductions {
       samples: samples, rejects: beyond + [[.integers([3], 0...3)]]
     ) { x, dims, keepdim, dtype in try .tensor(x.mean(dims, keepdim: keepdim, dtype: dtype)) },
     TensorOperation(
-      "prod", "The product over one dimension, or of all elements.", Take.input, optionalDim, Take.keepdim,
+      "prod", "The product over one dimension, or of all elements.", Take.input, optionalDim, Take.keepdim, Take.dtype,
       samples: [
         [.float(2, 3)], [.float(2, 3), .integer(1)], [.values([4], [1, 0, 2, 3])], [.values([2, 2], [0, 0, 2, 3]), .integer(1)], [.float()],
         [.integers([4], 1...4)],
       ], rejects: beyond
-    ) { x, optionalDim, keepdim in try .tensor(x.prod(optionalDim, keepdim: keepdim)) },
+    ) { x, dim, keepdim, dtype in try .tensor(x.asked(dtype).prod(dim, keepdim: keepdim)) },
     extreme("max", "The largest element of all, or along a dimension with its position.", Binary.maximum, largest: true),
     extreme("min", "The smallest element of all, or along a dimension with its position.", Binary.minimum, largest: false),
     TensorOperation(
@@ -519,24 +520,27 @@ enum Reductions {
       samples: [[.float(2, 3)], [.float(2, 3), .integer(1)]], rejects: beyond + [[.float(0)]], differentiable: false
     ) { x, optionalDim, keepdim in try .indices(x.argmin(optionalDim, keepdim: keepdim)) },
     TensorOperation(
-      "var", "The variance over dimensions, divided by n − correction.", Take.input, Take.dims, Take.number("correction", default: 1),
-      Take.keepdim,
+      "var", "The variance over dimensions, divided by n − correction; unbiased = false is a correction of 0.", Take.input, Take.dims,
+      Take.number("correction", default: 1), Take.keepdim, unbiased,
       samples: [[.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .list([0, 2]), .number(0), .flag(true)]], rejects: beyond
-    ) { x, dims, correction, keepdim in
-      try .tensor(x.variance(dims, correction: correction, keepdim: keepdim))
+    ) { x, dims, correction, keepdim, unbiased in
+      try .tensor(x.variance(dims, correction: unbiased.map { $0 ? 1 : 0 } ?? correction, keepdim: keepdim))
     },
     TensorOperation(
-      "std", "The standard deviation over dimensions, divided by n − correction.", Take.input, Take.dims,
-      Take.number("correction", default: 1), Take.keepdim,
+      "std", "The standard deviation over dimensions, divided by n − correction; unbiased = false is a correction of 0.", Take.input,
+      Take.dims, Take.number("correction", default: 1), Take.keepdim, unbiased,
       samples: [[.float(2, 3)], [.float(2, 3, 4), .integer(1)], [.float(2, 3), .list([0]), .number(0), .flag(true)]], rejects: beyond
-    ) { x, dims, correction, keepdim in try .tensor(x.std(dims, correction: correction, keepdim: keepdim)) },
+    ) { x, dims, correction, keepdim, unbiased in
+      try .tensor(x.std(dims, correction: unbiased.map { $0 ? 1 : 0 } ?? correction, keepdim: keepdim))
+    },
     TensorOperation(
-      "norm", "(Σ|x|^p)^(1/p) over dimensions.", Take.input, Take.number("p", default: 2), Take.dims, Take.keepdim,
+      "norm", "(Σ|x|^p)^(1/p) over dimensions; p = \"fro\" is 2.", Take.input, Take.order("p", default: 2), Take.dims, Take.keepdim,
+      Take.dtype,
       samples: [
         [.float(2, 3)], [.float(2, 3), .number(1)], [.float(2, 3), .number(3), .integer(1)],
-        [.float(2, 3), .number(2), .integer(0), .flag(true)], [.float(2, 3), .number(.infinity)],
+        [.float(2, 3), .number(2), .integer(0), .flag(true)], [.float(2, 3), .number(.infinity)], [.float(2, 3), .text("fro")],
       ], rejects: [[.integers([2], 1...2)]]
-    ) { x, p, dims, keepdim in try .tensor(x.norm(p, dims, keepdim: keepdim)) },
+    ) { x, p, dims, keepdim, dtype in try .tensor(x.asked(dtype).norm(p, dims, keepdim: keepdim)) },
     TensorOperation(
       "logsumexp", "The logarithm of the sum of exponentials over dimensions, without overflow.", Take.input, Take.dimensions("dim"),
       Take.keepdim,
@@ -551,13 +555,13 @@ enum Reductions {
       samples: [[.booleans([2, 3])], [.integers([2, 3], 0...1), .integer(1)], [.booleans([0])]], differentiable: false
     ) { x, dims, keepdim in try .tensor(x.all(dims, keepdim: keepdim)) },
     TensorOperation(
-      "cumsum", "Running sums along a dimension.", Take.input, Take.dim,
+      "cumsum", "Running sums along a dimension.", Take.input, Take.dim, Take.dtype, forms: .all,
       samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.integers([4], 1...4), .integer(0)]], rejects: beyond
-    ) { x, dim in try .tensor(x.cumsum(dim)) },
+    ) { x, dim, dtype in try .tensor(x.asked(dtype).cumsum(dim)) },
     TensorOperation(
-      "cumprod", "Running products along a dimension.", Take.input, Take.dim,
+      "cumprod", "Running products along a dimension.", Take.input, Take.dim, Take.dtype, forms: .all,
       samples: [[.float(2, 3), .integer(1)], [.float(2, 3), .integer(0)], [.values([4], [1, 0, 2, 3]), .integer(0)]], rejects: beyond
-    ) { x, dim in try .tensor(x.cumprod(dim)) },
+    ) { x, dim, dtype in try .tensor(x.asked(dtype).cumprod(dim)) },
   ]
 
   /// `max` and `min`: of all, along a dimension, or of two tensors.

@@ -277,14 +277,22 @@ extension Binary {
 enum Selection {
   static let list: [TensorOperation] = [
     TensorOperation(
-      "where", "input where the condition holds, else other; all broadcast.", Take.tensor("condition"), Take.operand("input"),
-      Take.operand("other"),
+      "where", "input where the condition holds, else other; all broadcast. Of a condition alone the positions where it holds.",
+      Take.tensor("condition"),
+      Take.optionalOperand("input"), Take.optionalOperand("other"),
       forms: .both,
       samples: [
         [.booleans([2, 3]), .float(2, 3), .float(3)], [.booleans([3]), .float(2, 3), .number(0)],
         [.booleans([2, 1]), .number(1), .float(3)],
       ], rejects: [[.float(2), .float(2), .float(2)], [.booleans([2]), .float(3), .float(3)]]
-    ) { condition, x, other in .tensor(try condition.choosing(x.asTensor, else: other.asTensor)) },
+    ) { condition, x, other in
+      if let x, let other { return .tensor(try condition.choosing(x.asTensor, else: other.asTensor)) }
+      guard x == nil, other == nil else {
+        throw TensorError(.argument, "where", "two values are needed beside the condition, or none for the positions where it holds")
+      }
+      let positions = try condition.nonzero()
+      return .several(try (0..<condition.rank).map { .indices(try positions.select(1, $0)) })
+    },
     TensorOperation(
       "masked_fill", "A copy with a number where the mask holds.", Take.input, Take.tensor("mask"), Take.operand("value"),
       forms: .all, samples: [[.float(2, 3), .booleans([2, 3]), .number(1.5)], [.float(2, 3), .booleans([3]), .number(0)]],

@@ -117,12 +117,15 @@ enum Shaping {
     ) { x, dim in try .tensor(x.converted(to: .bool).sum(dim)) },
     TensorOperation(
       "isclose", "Where |input − other| ≤ atol + rtol · |other|.", Take.input, Take.tensor("other"), Take.number("rtol", default: 1e-5),
-      Take.number("atol", default: 1e-8),
+      Take.number("atol", default: 1e-8), Take.flag("equal_nan", default: false),
       samples: [[.float(2, 3), .float(2, 3)], [.values([3], [1, 2, 3]), .values([3], [1.000001, 2.1, 3])]], differentiable: false
-    ) { x, other, rtol, atol in
-      let (a, b) = (x, other)
-      let (rtol, atol) = (rtol, atol)
-      return .tensor(try withNoGrad { try Comparison.or(Comparison.le((a - b).abs(), b.abs() * rtol + atol), a.eq(b)) })
+    ) { a, b, rtol, atol, equalNaN in
+      .tensor(
+        try withNoGrad {
+          if a.dtype == .bool, b.dtype == .bool { return try a.eq(b) }
+          let near = try Comparison.or(Comparison.le((a - b).abs(), b.abs() * rtol + atol), a.eq(b))
+          return try equalNaN ? Comparison.or(near, Comparison.and(Predicate.isnan(a), Predicate.isnan(b))) : near
+        })
     },
   ]
 }

@@ -214,6 +214,25 @@ package enum Take {
     }
   }
 
+  package static func optionalFlag(_ name: String, namedOnly: Bool = false) -> Taken<Bool?> {
+    Taken(name, .boolean, optional: true, namedOnly: namedOnly, expecting: "true or false", absent: { nil }) {
+      if case .boolean(let flag) = $0 { flag } else { nil }
+    }
+  }
+
+  package static func optionalText(_ name: String, namedOnly: Bool = false) -> Taken<String?> {
+    Taken(name, .string, optional: true, namedOnly: namedOnly, expecting: "a string", absent: { nil }) {
+      if case .string(let text) = $0 { text } else { nil }
+    }
+  }
+
+  /// The order of a norm: a number, or "fro" for 2.
+  static func order(_ name: String, default fallback: Double) -> Taken<Double> {
+    Taken(name, .order, default: "\(Int(fallback))", expecting: "a number or \"fro\"", absent: { fallback }) {
+      if case .string("fro") = $0 { 2 } else { asScalar($0)?.real }
+    }
+  }
+
   package static func text(_ name: String) -> Taken<String> {
     Taken(name, .string, expecting: "a string") { if case .string(let text) = $0 { text } else { nil } }
   }

@@ -162,26 +162,29 @@ private struct Picking: Operation {
 
 enum Sorting {
   private static let lastDim = Take.dimension("dim", default: -1)
+  /// For programs that ask for it: sorting is stable always, as the results of topk are sorted.
+  private static let stable = Take.flag("stable", default: false, namedOnly: true)
 
   static let list: [TensorOperation] = [
     TensorOperation(
       "sort", "Elements in order along a dimension (stable), and where each came from.", Take.input, lastDim,
-      Take.flag("descending", default: false),
+      Take.flag("descending", default: false), stable,
       samples: [[.float(2, 4)], [.float(4, 2), .integer(0), .flag(true)], [.values([5], [2, 1, 2, 1, 3])]],
       rejects: [[.float(2), .integer(1)]]
-    ) { x, lastDim, descending in
+    ) { x, lastDim, descending, _ in
       let (values, indices) = try x.sort(lastDim, descending: descending)
       return .several([.tensor(values), .indices(indices)])
     },
     TensorOperation(
       "argsort", "Where each element of the sorted tensor came from.", Take.input, lastDim, Take.flag("descending", default: false),
+      stable,
       samples: [[.float(2, 4)], [.float(4, 2), .integer(0), .flag(true)]], differentiable: false
-    ) { x, lastDim, descending in try .indices(x.sort(lastDim, descending: descending).indices) },
+    ) { x, lastDim, descending, _ in try .indices(x.sort(lastDim, descending: descending).indices) },
     TensorOperation(
       "topk", "The k largest (or smallest) elements along a dimension in order, and their positions.", Take.input, Take.integer("k"),
-      lastDim, Take.flag("largest", default: true),
+      lastDim, Take.flag("largest", default: true), Take.flag("sorted", default: true),
       samples: [[.float(2, 4), .integer(2)], [.float(4, 2), .integer(3), .integer(0), .flag(false)]], rejects: [[.float(3), .integer(4)]]
-    ) { x, k, lastDim, largest in
+    ) { x, k, lastDim, largest, _ in
       let (values, indices) = try x.topk(
         k, lastDim, largest: largest)
       return .several([.tensor(values), .indices(indices)])

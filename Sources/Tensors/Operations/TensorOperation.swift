@@ -81,6 +81,8 @@ public struct Parameter: Sendable {
     case labels
     case boolean
     case string
+    /// A number, or the name of one.
+    case order
     /// Sizes, as a list or as plain arguments.
     case shape
     /// Whole numbers that are not indices: repeats, shifts, split sizes.

@@ -196,9 +196,10 @@ extension Unary {
     "relu6", MG_RELU6, "clamp(x, 0, 6).", grad: "Hardtanh", forms: [.functional],
     .uses(.a) { c in try c.g * (c.a.gt(0).to(c.g.dtype) * c.a.lt(6).to(c.g.dtype)) })
 
+  /// Those without options of their own; `round` has one (see Special).
   package static let list: [Unary] = [
     neg, abs, sign, square, sqrt, rsqrt, reciprocal, exp, exp2, expm1, log, log2, log10, log1p, sin, cos, tan, asin, acos,
-    atan, sinh, cosh, tanh, asinh, acosh, atanh, erf, erfc, lgamma, digamma, floor, ceil, round, trunc, frac, relu, sigmoid,
+    atan, sinh, cosh, tanh, asinh, acosh, atanh, erf, erfc, lgamma, digamma, floor, ceil, trunc, frac, relu, sigmoid,
     logsigmoid, silu, softsign, mish, hardsigmoid, hardswish, relu6,
   ]
 

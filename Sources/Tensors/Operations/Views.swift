@@ -318,6 +318,11 @@ extension Tensor {
     guard count > 0 else { throw TensorError(.argument, "chunk", "the number of parts must be positive, got \(count)") }
     guard rank > 0 else { throw TensorError(.index, "chunk", "a tensor of rank 0 has no dimension to split") }
     let axis = try shape.axis(dimension, "chunk")
+    // Of nothing there are as many parts as were asked for.
+    if shape[axis] == 0 {
+      try checkParts(count, "chunk")
+      return try split([Int](repeating: 0, count: count), axis, name: "SplitWithSizesBackward0")
+    }
     return try split(size: Swift.max((shape[axis] - 1) / count + 1, 1), axis)
   }
 }

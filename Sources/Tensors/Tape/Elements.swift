@@ -121,6 +121,7 @@ extension Tensor {
   public static func linspace(_ start: Double, _ end: Double, _ count: Int, dtype: DType = .defaultFloating) throws -> Tensor {
     guard count >= 0 else { throw TensorError(.argument, "linspace", "the number of values, \(count), is negative") }
     let result = try Tensor(uninitialized: Shape([count], operation: "linspace"), dtype)
+    let end = count == 1 ? start : end
     if dtype == .float32 {
       // PyTorch's arithmetic, in single precision and from both ends.
       let start = Float(start), end = Float(end)

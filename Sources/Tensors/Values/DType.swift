@@ -86,6 +86,9 @@ public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   /// The type of that name, or an error that lists the names there are.
   public init(named name: String) throws {
     guard let found = DType.allCases.first(where: { $0.description == name }) else {
+      guard !name.hasPrefix("complex") else {
+        throw TensorError(.dtype, "dtype", "\(name): there are no complex numbers; keep real and imaginary parts in a dimension of size 2")
+      }
       throw TensorError(
         .dtype, "dtype", "unknown dtype '\(name)'; there are \(DType.allCases.map(\.description).joined(separator: ", "))")
     }
