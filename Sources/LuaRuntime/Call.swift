@@ -50,6 +50,7 @@ public struct Call: ~Copyable {
   /// The argument at a position from 1; reading one beyond the last (up to 20) gives no value.
   @inlinable public subscript(_ index: Int) -> Slot { Slot(lua, Int32(truncatingIfNeeded: index)) }
 
+  /// See ``Slot/type``.
   @inlinable public func type(_ index: Int) -> LuaType { self[index].type }
   /// Whether the argument is nil or missing.
   @inlinable public func isNil(_ index: Int) -> Bool { self[index].isNil }
@@ -79,6 +80,7 @@ public struct Call: ~Copyable {
     if owed == 0 { results += 1 } else { owed -= 1 }
   }
 
+  /// The next result, or the next element of a list or record under way.
   @inlinable public mutating func returnsNil() {
     note()
     ml_out_nil(record)
@@ -99,6 +101,7 @@ public struct Call: ~Copyable {
     note()
     write(value, to: record)
   }
+  /// A string of any bytes, which are copied.
   public mutating func returns(bytes: UnsafeRawBufferPointer) {
     note()
     ml_out_string(record, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)

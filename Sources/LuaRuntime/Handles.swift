@@ -15,6 +15,7 @@ public struct HandleKind<Object: AnyObject>: Sendable {
   /// can then use it as a key of tables. Others get a new handle each time, equal (`==`) but another key, which is faster.
   public let isUnique: Bool
 
+  /// A new kind at every call, also under a name that another has; it is never let go of.
   public init(_ name: String, unique: Bool = false) {
     self.name = name
     isUnique = unique
@@ -50,6 +51,7 @@ public struct HandleMembers {
   /// Answers `x[key] = v` for every other key; without it the assignment raises.
   public var writing: NativeFunction?
 
+  /// No members.
   public init() {}
 }
 

@@ -5,15 +5,18 @@ import CLuaShim
 ///
 /// `value` may refer to a Lua table; it belongs to the state's thread.
 public struct LuaError: Error, @unchecked Sendable {
+  /// What sort of thing went wrong. `unavailable`: the state is closed; `conversion`: a value does not fit the type asked for.
   public enum Kind: Sendable {
     case runtime, syntax, memory, interrupted, timeLimit, instructionLimit, file, unavailable, conversion
   }
   /// A line of a chunk, as in `train.lua:12:`.
   public struct Position: Hashable, Sendable {
+    /// The chunk's name, and the line counted from 1.
     public var chunk: String
     public var line: Int
   }
 
+  /// What sort of thing went wrong.
   public var kind: Kind
   /// The error value as text, with its position in front when it has one.
   public var message: String
@@ -26,8 +29,10 @@ public struct LuaError: Error, @unchecked Sendable {
   /// Whether it came out of Lua, and is raised again as it is.
   var isCaptured = false
 
+  /// An error of kind `runtime`. Thrown by a native function, it gets the caller's position in front.
   public init(_ message: String) { self.init(.runtime, message) }
 
+  /// The same of any kind.
   public init(_ kind: Kind, _ message: String) {
     self.kind = kind
     self.message = message

@@ -33,12 +33,14 @@ public final class Reference {
 
 /// A Lua function.
 public struct FunctionReference {
+  /// What keeps the function alive.
   public let reference: Reference
 
   /// Calls it. Errors come with the traceback and, when a native function threw, the Swift error.
   @discardableResult
   public func call(_ arguments: Value...) throws -> [Value] { try call(arguments) }
 
+  /// The same with a list of arguments.
   @discardableResult
   public func call(_ arguments: [Value]) throws -> [Value] {
     try reference.withValue { state, lua in
@@ -70,6 +72,7 @@ public struct AttachedFunction {
     box = try state.reference(at: top + 1, lua)
   }
 
+  /// Calls it, as a ``FunctionReference`` does.
   @discardableResult
   public func call(_ arguments: [Value]) throws -> [Value] {
     try box.withValue { state, lua in
@@ -99,8 +102,10 @@ let isSoleOwner: @convention(c) (UnsafeMutablePointer<UnsafeMutableRawPointer?>?
 
 /// A Lua table. Reading and writing respect metamethods.
 public struct TableReference {
+  /// What keeps the table alive.
   public let reference: Reference
 
+  /// The value under a key; nil where there is none. Throws what a metamethod raises.
   public func get(_ key: Value) throws -> Value {
     try reference.withValue { state, lua in
       let table = lua_gettop(lua)
@@ -109,8 +114,10 @@ public struct TableReference {
       return try state.value(at: lua_gettop(lua), lua)
     }
   }
+  /// The same under a name.
   public func get(_ key: String) throws -> Value { try get(.string(key)) }
 
+  /// Stores a value under a key; nil removes it. Throws for the keys nil and NaN, and what a metamethod raises.
   public func set(_ key: Value, _ value: Value) throws {
     try reference.withValue { state, lua in
       let table = lua_gettop(lua)
@@ -118,6 +125,7 @@ public struct TableReference {
       try state.check(ml_set(state.pointer, lua, table), lua)
     }
   }
+  /// The same under a name.
   public func set(_ key: String, _ value: Value) throws { try set(.string(key), value) }
 
   /// The length without metamethods: the number of elements of a list.
@@ -139,6 +147,7 @@ public struct TableReference {
 
 /// A handle, as opposed to its object: passing it back to Lua keeps its identity.
 public struct HandleReference {
+  /// What keeps the handle alive.
   public let reference: Reference
 
   /// The object, when the handle is of this kind.

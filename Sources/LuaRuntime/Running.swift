@@ -81,6 +81,7 @@ extension State {
   /// A global variable. Reading or writing one never runs Lua code unless a script gave `_G` a metatable.
   public func global(_ name: String) throws -> Value { try globals().get(name) }
 
+  /// Assigns a global variable; nil removes it.
   public func setGlobal(_ name: String, _ value: Value) throws { try globals().set(name, value) }
 
   /// Makes `require "name"` return a value.

@@ -35,6 +35,7 @@ public struct Slot {
     self.index = index
   }
 
+  /// The type of the value; `none` where there is no value.
   @inlinable public var type: LuaType { LuaType(rawValue: lua_type(lua, index)) ?? .none }
 
   /// Whether it is nil or missing.

@@ -30,6 +30,7 @@ public final class State {
     public let rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// Lua's own libraries, each under its name in scripts; `package` brings `require` too.
     public static let package = Libraries(rawValue: UInt32(ML_LIBRARY_PACKAGE))
     public static let coroutine = Libraries(rawValue: UInt32(ML_LIBRARY_COROUTINE))
     public static let table = Libraries(rawValue: UInt32(ML_LIBRARY_TABLE))
@@ -39,6 +40,7 @@ public final class State {
     public static let math = Libraries(rawValue: UInt32(ML_LIBRARY_MATH))
     public static let utf8 = Libraries(rawValue: UInt32(ML_LIBRARY_UTF8))
     public static let debug = Libraries(rawValue: UInt32(ML_LIBRARY_DEBUG))
+    /// All of them.
     public static let all: Libraries = [.package, .coroutine, .table, .io, .os, .string, .math, .utf8, .debug]
   }
 
@@ -57,6 +59,7 @@ public final class State {
     /// Tests only: the allocation that fails (counting from 1), and whether all later ones fail too.
     package var failingAllocation: (index: Int, onwards: Bool)?
 
+    /// All libraries and no precompiled chunks, with that limit in bytes.
     public init(memoryLimit: Int? = nil) { self.memoryLimit = memoryLimit }
   }
 
@@ -77,6 +80,7 @@ public final class State {
     let enter: () -> UnsafeMutableRawPointer?
     let leave: (UnsafeMutableRawPointer?) -> Void
 
+    /// `leave` is given what the `enter` before it returned.
     public init(
       enter: @escaping () -> UnsafeMutableRawPointer?, leave: @escaping (UnsafeMutableRawPointer?) -> Void
     ) {
@@ -220,12 +224,14 @@ public final class State {
 public final class Interrupter: @unchecked Sendable {
   private let pointer: UnsafeMutablePointer<ml_state>
 
+  /// For that state, which it may outlive.
   public init(_ state: State) {
     pointer = state.pointer
     ml_retain(pointer)
   }
   deinit { ml_release(pointer) }
 
+  /// Asks the running script to stop, and returns at once.
   public func interrupt() { ml_stop(pointer, ML_KILL_INTERRUPT) }
 
   /// The argument for ``interrupt(opaque:)`` in a C signal handler. Valid as long as this object.

@@ -34,6 +34,7 @@ public struct NewHandle {
   let kind: UInt32
   let isUnique: Bool
 
+  /// A handle of that kind; the object is kept until Lua has it.
   public init<Object>(_ object: Object, _ kind: HandleKind<Object>) {
     self.object = object
     self.kind = kind.id

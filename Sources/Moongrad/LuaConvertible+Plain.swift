@@ -12,6 +12,7 @@ extension LuaConvertible where Self: FixedWidthInteger {
     return value
   }
 
+  /// An integer. Throws for one that does not fit Lua's 64 bits.
   public var luaValue: LuaValue {
     get throws {
       guard let integer = Int(exactly: self) else { throw LuaError(.conversion, "\(self) is too large for an integer of Lua") }
@@ -34,6 +35,7 @@ extension UInt64: LuaConvertible {}
 extension LuaConvertible where Self: BinaryFloatingPoint {
   public static var luaName: String { "number" }
 
+  /// Integers are numbers too; strings are not. Rounds to the type's precision.
   public static func decode(_ source: LuaSource) throws -> Self {
     guard let number = source.slot.number else { throw source.mismatch("number") }
     return Self(number)
@@ -48,6 +50,7 @@ extension Float: LuaConvertible {}
 extension Bool: LuaConvertible {
   public static var luaName: String { "boolean" }
 
+  /// true or false; nil and other values are neither.
   public static func decode(_ source: LuaSource) throws -> Bool {
     guard let flag = source.slot.boolean else { throw source.mismatch("boolean") }
     return flag
@@ -75,6 +78,7 @@ extension String: LuaConvertible {
 extension Optional: LuaConvertible where Wrapped: LuaConvertible {
   public static var luaName: String { "\(Wrapped.luaName) or nil" }
 
+  /// nil for Lua's nil and for a missing value; anything else must be a `Wrapped`.
   public static func decode(_ source: LuaSource) throws -> Wrapped? {
     if source.slot.isNil { return nil }
     do {
@@ -91,6 +95,7 @@ extension Optional: LuaConvertible where Wrapped: LuaConvertible {
 extension Array: LuaConvertible where Element: LuaConvertible {
   public static var luaName: String { "list of \(Element.luaName)" }
 
+  /// `t[1]` to `t[#t]`, read without metamethods. Throws when an element is of another type, naming its position.
   public static func decode(_ source: LuaSource) throws -> [Element] {
     if Element.self == UInt8.self, let bytes = source.slot.bytes { return bytes as! [Element] }
     guard source.slot.type == .table else { throw source.mismatch(luaName) }
@@ -108,6 +113,7 @@ extension Array: LuaConvertible where Element: LuaConvertible {
     return list
   }
 
+  /// A new table; of bytes a string.
   public var luaValue: LuaValue {
     get throws {
       if Element.self == UInt8.self { return .bytes(self as! [UInt8]) }
@@ -120,6 +126,7 @@ extension Array: LuaConvertible where Element: LuaConvertible {
 extension Dictionary: LuaConvertible where Key: LuaConvertible, Value: LuaConvertible {
   public static var luaName: String { "table" }
 
+  /// All fields. Throws when a key or a value is of another type, naming the field.
   public static func decode(_ source: LuaSource) throws -> [Key: Value] {
     guard source.slot.type == .table else { throw source.mismatch("table") }
     var result: [Key: Value] = [:]
@@ -139,6 +146,7 @@ extension Dictionary: LuaConvertible where Key: LuaConvertible, Value: LuaConver
     return result
   }
 
+  /// A new table.
   public var luaValue: LuaValue {
     get throws { .record(try map { (key: try $0.key.luaValue, value: try $0.value.luaValue) }) }
   }
@@ -146,6 +154,7 @@ extension Dictionary: LuaConvertible where Key: LuaConvertible, Value: LuaConver
 
 extension LuaRuntime.Value: LuaConvertible {
   public static var luaName: String { "any value" }
+  /// The value as it is; tables, functions and handles as references that keep them alive.
   public static func decode(_ source: LuaSource) throws -> LuaValue { try source.slot.value() }
   public var luaValue: LuaValue { self }
 }

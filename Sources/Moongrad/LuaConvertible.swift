@@ -28,6 +28,7 @@ public protocol LuaConvertible {
 public typealias LuaValue = LuaRuntime.Value
 
 extension LuaConvertible {
+  /// The Swift type's name.
   public static var luaName: String { String(describing: Self.self) }
 }
 
@@ -41,6 +42,7 @@ public struct LuaSource {
     self.session = session
   }
 
+  /// The type that the value has in Lua.
   public var type: LuaType { slot.type }
 
   /// The value as another type.
@@ -64,6 +66,7 @@ public struct LuaSource {
   }
 }
 
+/// The types of Lua values.
 public typealias LuaType = LuaRuntime.LuaType
 
 /// A value that is not what was expected, on its way out of nested conversions: each adds its step to the path.

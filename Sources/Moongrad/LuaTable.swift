@@ -17,6 +17,7 @@ public struct LuaTable {
     return try session.entering { try session.decode(try reference.get(key), root: LuaTable.text(key)) }
   }
 
+  /// Stores a value under a key; nil removes it. Throws for the keys nil and NaN, and when the session is closed.
   public func set(_ key: some LuaConvertible, _ value: some LuaConvertible) throws {
     let (key, value) = (try key.luaValue, try value.luaValue)
     try living().entering { try reference.set(key, value) }

@@ -5,6 +5,7 @@
 import Bindings
 import LuaRuntime
 
+/// What everything of a session throws, and what stops its scripts.
 public typealias LuaError = LuaRuntime.LuaError
 public typealias Interrupter = LuaRuntime.Interrupter
 
@@ -25,14 +26,17 @@ public final class Session {
   /// Moongrad's version.
   public static let version = Library.version
 
+  /// What a new session is like.
   public struct Configuration: Sendable {
     /// The most bytes that Lua's values and the session's tensors may take together; nil for no limit. Tensors that the host
     /// made outside of the session do not count.
     public var memoryLimit: Int?
 
+    /// That limit in bytes; nil for none.
     public init(memoryLimit: Int? = nil) { self.memoryLimit = memoryLimit }
   }
 
+  /// What the session was made with.
   public let configuration: Configuration
   /// The modes, random numbers, memory and other surroundings of the session's operations, which it shares with nothing.
   public let context: Context
@@ -49,6 +53,7 @@ public final class Session {
   /// A failure where nothing could be thrown; thrown by the next call that can.
   private var pendingError: (any Error)?
 
+  /// Opens a Lua state with the library in it. Throws when memory is short.
   public init(_ configuration: Configuration = Configuration()) throws {
     self.configuration = configuration
     warningSink = WarningSink()

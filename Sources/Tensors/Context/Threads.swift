@@ -2,6 +2,7 @@
 
 import CKernels
 
+/// The threads that long operations are split over.
 public enum Threads {
   /// Threads of long loops and large products in the context in force, the caller's included; 1 runs everything on the
   /// caller.

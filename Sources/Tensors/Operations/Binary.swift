@@ -15,6 +15,7 @@ public final class Binary: Row {
     case whole
   }
 
+  /// `add`.
   public let name: String
   let summary: String
   let kernel: mg_binary_op
@@ -66,6 +67,9 @@ public final class Binary: Row {
 
   package var passage: Passage { kernel == MG_FLOOR_DIVIDE ? .nothing : .everywhere }
 
+  /// The function of each pair of elements; shapes broadcast and dtypes promote as in PyTorch.
+  ///
+  /// Throws for shapes that do not broadcast, dtypes that the function is not defined for, and whole-number division by zero.
   @inline(__always)
   public func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor {
     let dtype = try resultType(a.dtype == b.dtype ? a.dtype : Binary.promoted(a, b))
@@ -75,6 +79,7 @@ public final class Binary: Row {
     return y
   }
 
+  /// The same with a plain number, which takes part in promotion by its kind only.
   @inline(__always)
   public func callAsFunction(_ a: Tensor, _ b: Scalar) throws -> Tensor {
     let dtype = try resultType(b.promoted(with: a.dtype))
@@ -104,6 +109,7 @@ public final class Binary: Row {
     func attribute(_ name: String) -> Any? { name == "other" ? number : nil }
   }
 
+  /// The same with a plain number in front.
   public func callAsFunction(_ a: Scalar, _ b: Tensor) throws -> Tensor {
     try self(Tensor.filled([], a, dtype: a.promoted(with: b.dtype)), b)
   }
@@ -159,6 +165,7 @@ public final class Binary: Row {
     return try a.writing(name, uses: uses) { try self($0, b) }
   }
 
+  /// Writes the result beside a plain number into a.
   @discardableResult
   public func inPlace(_ a: Tensor, _ b: Scalar) throws -> Tensor {
     if a.isContiguous, try a.writesDirectly(name), try resultType(b.promoted(with: a.dtype)) == a.dtype {
@@ -457,16 +464,20 @@ package enum Power {
 // MARK: Swift's operators
 
 extension Tensor {
+  /// Element by element: shapes broadcast and dtypes promote as in PyTorch, and whole numbers divided give floats. Throws for
+  /// shapes that do not broadcast.
   public static func + (a: Tensor, b: Tensor) throws -> Tensor { try Binary.add(a, b) }
   public static func - (a: Tensor, b: Tensor) throws -> Tensor { try Binary.sub(a, b) }
   public static func * (a: Tensor, b: Tensor) throws -> Tensor { try Binary.mul(a, b) }
   public static func / (a: Tensor, b: Tensor) throws -> Tensor { try Binary.div(a, b) }
 
+  /// The same with a number, which makes floats of whole numbers.
   public static func + (a: Tensor, b: Double) throws -> Tensor { try Binary.add(a, .real(b)) }
   public static func - (a: Tensor, b: Double) throws -> Tensor { try Binary.sub(a, .real(b)) }
   public static func * (a: Tensor, b: Double) throws -> Tensor { try Binary.mul(a, .real(b)) }
   public static func / (a: Tensor, b: Double) throws -> Tensor { try Binary.div(a, .real(b)) }
 
+  /// The same with a number in front.
   public static func + (a: Double, b: Tensor) throws -> Tensor { try Binary.add(b, .real(a)) }
   public static func - (a: Double, b: Tensor) throws -> Tensor { try b.subtracted(from: .real(a)) }
   public static func * (a: Double, b: Tensor) throws -> Tensor { try Binary.mul(b, .real(a)) }
@@ -494,6 +505,8 @@ extension Tensor {
   public func power(_ exponent: Double) throws -> Tensor { try Power.power(self, .real(exponent)) }
   package func power(_ exponent: Scalar) throws -> Tensor { try Power.power(self, exponent) }
 
+  /// The larger, or the smaller, of each pair of elements; NaN where either is, and equal ones share the gradient. Shapes
+  /// broadcast.
   public func maximum(_ other: Tensor) throws -> Tensor { try Binary.maximum(self, other) }
   public func minimum(_ other: Tensor) throws -> Tensor { try Binary.minimum(self, other) }
 }

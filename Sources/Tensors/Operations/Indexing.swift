@@ -2,14 +2,18 @@
 
 /// One place of an index expression. Everything counts from 0; ends are exclusive.
 public enum IndexItem {
+  /// One position, whose dimension goes away; negative ones count from the end.
   case position(Int)
   /// start, end and step; nil where open.
   case range(Int?, Int?, Int)
+  /// A new dimension of size 1.
   case newAxis
+  /// As many whole dimensions as the other items leave.
   case ellipsis
   /// int64 positions, or a bool mask that covers as many dimensions as it has.
   case tensor(Tensor)
 
+  /// The whole dimension.
   public static var all: IndexItem { .range(nil, nil, 1) }
 }
 

@@ -146,6 +146,7 @@ extension Tensor {
     try extremeWithIndices(dimension, keepdim: keepdim, .max)
   }
 
+  /// Minimum along one dimension with the (first) position of each.
   public func min(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
     try extremeWithIndices(dimension, keepdim: keepdim, .min)
   }
@@ -175,6 +176,7 @@ extension Tensor {
     try argExtreme(dimension, keepdim: keepdim, "argmax", largest: true)
   }
 
+  /// Position of the smallest element along a dimension, or among all elements in row-major order.
   public func argmin(_ dimension: Int? = nil, keepdim: Bool = false) throws -> Tensor {
     try argExtreme(dimension, keepdim: keepdim, "argmin", largest: false)
   }
@@ -237,6 +239,7 @@ extension Tensor {
     return y
   }
 
+  /// Whether all elements are nonzero, over `dimensions`; true of no elements.
   public func all(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
     let plan = try ReductionPlan(self, shape.axes(dimensions, "all"), keepdim: keepdim)
     let y = try plan.result(.bool)

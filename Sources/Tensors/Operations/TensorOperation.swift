@@ -90,14 +90,18 @@ public struct Parameter: Sendable {
     case dtype
   }
 
+  /// `dim`: the name that messages and help show, and under which it is given by name.
   public let name: String
+  /// What it takes.
   public let kind: Kind
+  /// Whether it can be left out.
   public let isOptional: Bool
   /// The default, as help shows it.
   public let defaultText: String
   /// Whether it can be given only by name, as an option.
   public let isNamedOnly: Bool
 
+  /// A parameter with a default text is optional.
   public init(_ name: String, _ kind: Kind, optional: Bool = false, default text: String = "", namedOnly: Bool = false) {
     self.name = name
     self.kind = kind
@@ -106,6 +110,7 @@ public struct Parameter: Sendable {
     isNamedOnly = namedOnly
   }
 
+  /// Parameters that many operations share.
   public static let input = Parameter("input", .tensor)
   public static let other = Parameter("other", .operand)
   public static let dim = Parameter("dim", .dimension)
@@ -126,11 +131,14 @@ public enum Argument {
   case dtype(DType)
 }
 
-/// The arguments of one call, in the order of the parameters.
+/// The arguments of one call, in the order of the parameters. Positions count from 0; reading one as what it is not throws.
 public struct Arguments {
+  /// The operation's name, for errors.
   public let operation: String
+  /// By position; those missing at the end are absent.
   public let values: [Argument]
 
+  /// `operation` is for errors; `values` are in the order of the parameters.
   public init(_ operation: String, _ values: [Argument]) {
     self.operation = operation
     self.values = values
@@ -142,10 +150,12 @@ public struct Arguments {
 
   fileprivate func value(_ position: Int) -> Argument { position < values.count ? values[position] : .absent }
 
+  /// Whether nothing was given there.
   public func isAbsent(_ position: Int) -> Bool {
     if case .absent = value(position) { true } else { false }
   }
 
+  /// A tensor; a plain number becomes one of rank 0.
   public func tensor(_ position: Int) throws -> Tensor {
     switch value(position) {
     case .tensor(let tensor): return tensor
@@ -154,13 +164,16 @@ public struct Arguments {
     }
   }
 
+  /// The same, or nil when it is absent.
   public func optionalTensor(_ position: Int) throws -> Tensor? { isAbsent(position) ? nil : try tensor(position) }
 
+  /// A list of tensors.
   public func tensors(_ position: Int) throws -> [Tensor] {
     guard case .tensors(let list) = value(position) else { throw missing(position, "a list of tensors") }
     return list
   }
 
+  /// A plain number; whole numbers and booleans are numbers too.
   public func number(_ position: Int) throws -> Scalar {
     switch value(position) {
     case .number(let number): return number
@@ -170,21 +183,26 @@ public struct Arguments {
     }
   }
 
+  /// The same as a float; `fallback` when it is absent.
   public func number(_ position: Int, default fallback: Double) throws -> Double {
     isAbsent(position) ? fallback : try number(position).real
   }
 
+  /// A whole number.
   public func integer(_ position: Int) throws -> Int {
     guard case .integer(let integer) = value(position) else { throw missing(position, "a whole number") }
     return integer
   }
 
+  /// The same; `fallback` when it is absent.
   public func integer(_ position: Int, default fallback: Int) throws -> Int {
     isAbsent(position) ? fallback : try integer(position)
   }
 
+  /// The same, or nil when it is absent.
   public func optionalInteger(_ position: Int) throws -> Int? { isAbsent(position) ? nil : try integer(position) }
 
+  /// A list of whole numbers; a single one is a list of one.
   public func integers(_ position: Int) throws -> [Int] {
     switch value(position) {
     case .integers(let list): return list
@@ -193,6 +211,7 @@ public struct Arguments {
     }
   }
 
+  /// true or false; `fallback` when it is absent.
   public func boolean(_ position: Int, default fallback: Bool = false) throws -> Bool {
     switch value(position) {
     case .absent: return fallback
@@ -201,6 +220,7 @@ public struct Arguments {
     }
   }
 
+  /// A string; `fallback` when it is absent.
   public func string(_ position: Int, default fallback: String) throws -> String {
     switch value(position) {
     case .absent: return fallback
@@ -209,6 +229,7 @@ public struct Arguments {
     }
   }
 
+  /// A dtype, or nil when it is absent.
   public func dtype(_ position: Int) throws -> DType? {
     switch value(position) {
     case .absent: return nil
@@ -243,6 +264,7 @@ package enum Output {
 
 /// Arguments that an operation is tested with, described rather than stored.
 public struct Sample: Sendable, ExpressibleByArrayLiteral {
+  /// What one argument is like.
   public enum Value: Sendable {
     /// A float tensor of those sizes with values spread over a range.
     case float([Int], ClosedRange<Double>)
@@ -261,11 +283,14 @@ public struct Sample: Sendable, ExpressibleByArrayLiteral {
     case text(String)
     case absent
 
+    /// A float tensor of those sizes with values from −2 to 2, and one with values from 0.2 to 3.
     public static func float(_ sizes: Int...) -> Value { .float(sizes, -2...2) }
     public static func positive(_ sizes: Int...) -> Value { .float(sizes, 0.2...3) }
   }
 
+  /// By position, as the operation's parameters are.
   public let values: [Value]
   public init(arrayLiteral elements: Value...) { values = elements }
+  /// The arguments in the order of the parameters.
   public init(_ values: [Value]) { self.values = values }
 }

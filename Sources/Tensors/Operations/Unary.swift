@@ -4,6 +4,7 @@ import CKernels
 
 /// An elementwise function of one tensor, differentiable by its formula.
 public final class Unary: Row {
+  /// `exp`.
   public let name: String
   let summary: String
   let kernel: mg_unary_op
@@ -48,6 +49,8 @@ public final class Unary: Row {
     }
   }
 
+  /// The function of each element, in x's shape and dtype; whole numbers are computed in the default float dtype where the
+  /// result is not whole. Throws for a dtype that the function is not defined for.
   @inline(__always)
   public func callAsFunction(_ x: Tensor) throws -> Tensor {
     try Elementwise.unary(kernel, try argument(x)).recorded(RowOperation(self), x)
@@ -228,26 +231,44 @@ extension Unary {
 // The functions of the table as methods. Shapes are kept; integers become the default float dtype where the result
 // is not whole.
 extension Tensor {
+  /// The absolute value.
   public func abs() throws -> Tensor { try Unary.abs(self) }
+  /// −1, 0 or 1 by the sign.
   public func sign() throws -> Tensor { try Unary.sign(self) }
+  /// The square.
   public func square() throws -> Tensor { try Unary.square(self) }
+  /// The square root; NaN of negative elements.
   public func sqrt() throws -> Tensor { try Unary.sqrt(self) }
+  /// 1 divided by the square root.
   public func rsqrt() throws -> Tensor { try Unary.rsqrt(self) }
+  /// 1 divided by each element.
   public func reciprocal() throws -> Tensor { try Unary.reciprocal(self) }
+  /// e to the power of each element.
   public func exp() throws -> Tensor { try Unary.exp(self) }
+  /// e to the power of each element, minus 1, exact near 0.
   public func expm1() throws -> Tensor { try Unary.expm1(self) }
+  /// The natural logarithm; NaN of negative elements.
   public func log() throws -> Tensor { try Unary.log(self) }
+  /// The natural logarithm of 1 plus each element, exact near 0.
   public func log1p() throws -> Tensor { try Unary.log1p(self) }
+  /// The sine, cosine and tangent of angles in radians.
   public func sin() throws -> Tensor { try Unary.sin(self) }
   public func cos() throws -> Tensor { try Unary.cos(self) }
   public func tan() throws -> Tensor { try Unary.tan(self) }
+  /// The hyperbolic sine, cosine and tangent.
   public func sinh() throws -> Tensor { try Unary.sinh(self) }
   public func cosh() throws -> Tensor { try Unary.cosh(self) }
   public func tanh() throws -> Tensor { try Unary.tanh(self) }
+  /// The error function.
   public func erf() throws -> Tensor { try Unary.erf(self) }
+  /// The derivative of the logarithm of the gamma function.
   public func digamma() throws -> Tensor { try Unary.digamma(self) }
+  /// The largest whole number that is not larger, in the same dtype.
   public func floor() throws -> Tensor { try Unary.floor(self) }
+  /// The element where it is positive, else 0; NaN stays.
   public func relu() throws -> Tensor { try Unary.relu(self) }
+  /// 1 / (1 + e^−x).
   public func sigmoid() throws -> Tensor { try Unary.sigmoid(self) }
+  /// The negative. Throws for bool.
   public static prefix func - (x: Tensor) throws -> Tensor { try Unary.neg(x) }
 }

@@ -16,10 +16,12 @@ extension Tensor {
     return result
   }
 
+  /// A tensor of that shape with every element 0.
   public static func zeros(_ shape: Shape, dtype: DType = .defaultFloating) throws -> Tensor {
     try filled(shape, .integer(0), dtype: dtype)
   }
 
+  /// A tensor of that shape with every element 1.
   public static func ones(_ shape: Shape, dtype: DType = .defaultFloating) throws -> Tensor {
     try filled(shape, .integer(1), dtype: dtype)
   }

@@ -40,7 +40,9 @@ public final class Tensor {
 
   // Unchecked: these are read by every operation, and no access of theirs ever spans a call that could overlap it.
   @exclusivity(unchecked) package internal(set) var storage: Storage
+  /// Where the elements lie in the storage.
   @exclusivity(unchecked) public internal(set) var layout: Layout
+  /// The type of the elements.
   public let dtype: DType
   @exclusivity(unchecked) package var flags: Flags = []
   /// Which of the node's outputs this is.
@@ -78,10 +80,13 @@ public final class Tensor {
 
   // MARK: Facts
 
+  /// The sizes of the dimensions, outermost first.
   @inline(__always) public var shape: Shape { layout.shape }
+  /// Number of dimensions.
   @inline(__always) public var rank: Int { layout.shape.rank }
   /// Number of elements.
   @inline(__always) public var count: Int { layout.count }
+  /// Whether the elements lie one after another in row-major order.
   @inline(__always) public var isContiguous: Bool { layout.isContiguous }
   /// Whether this is a module's parameter.
   public var isParameter: Bool { flags.contains(.parameter) }

@@ -58,6 +58,7 @@ public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   @inline(__always)
   public var size: Int { row.size }
 
+  /// Whether it is a float dtype, the only ones that have gradients.
   @inline(__always)
   public var isFloating: Bool { row.category == .floating }
 

@@ -2,8 +2,10 @@
 
 /// Shape, strides and offset, all in elements.
 public struct Layout: Sendable {
+  /// The sizes of the dimensions, outermost first.
   public internal(set) var shape: Shape
   package var strides: InlineArray<8, Int>
+  /// Place of the first element in the storage.
   public internal(set) var offset: Int
   /// Number of elements.
   public let count: Int

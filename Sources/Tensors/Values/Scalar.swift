@@ -14,6 +14,7 @@ public enum Scalar: Sendable, Equatable, CustomStringConvertible {
     }
   }
 
+  /// The number as a float; 1 and 0 for true and false.
   public var real: Double {
     switch self {
     case .integer(let value): Double(value)

@@ -2,9 +2,11 @@
 
 /// The sizes of a tensor's dimensions: at most 8, outermost first. Rank 0 is a single element.
 public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleByArrayLiteral {
+  /// The most dimensions that a tensor can have.
   public static var maximumRank: Int { 8 }
 
   package var sizes: InlineArray<8, Int>
+  /// Number of dimensions.
   public internal(set) var rank: Int
 
   @inline(__always)
@@ -63,6 +65,7 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
     rank += 1
   }
 
+  /// The size of a dimension from 0 to rank − 1.
   @inline(__always)
   public package(set) subscript(dimension: Int) -> Int {
     get { sizes[dimension] }
@@ -91,6 +94,7 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
     (0..<rank).contains { sizes[$0] == 0 } ? 0 : Shape.unaddressable
   }
 
+  /// The sizes as a list.
   public var array: [Int] { (0..<rank).map { sizes[$0] } }
 
   public var description: String { "[\(array.map(String.init).joined(separator: ", "))]" }

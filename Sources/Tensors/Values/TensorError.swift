@@ -2,21 +2,31 @@
 
 /// What went wrong, as one sentence: operation, argument, expected, found.
 public struct TensorError: Error, CustomStringConvertible {
+  /// What sort of thing is wrong.
   public enum Kind: Sendable {
+    /// Sizes that do not fit, or do not fit each other.
     case shape
+    /// A dtype that the operation is not defined for.
     case dtype
+    /// A dimension, position or label out of range.
     case index
+    /// Any other argument that is not possible.
     case argument
+    /// Something that the graph does not allow.
     case autograd
+    /// More bytes than there are, or than the limit leaves.
     case memory
+    /// A value outside of what the operation is defined for: whole-number division by zero, a probability of 2.
     case domain
   }
 
+  /// What sort of thing is wrong; the facts are in the message.
   public let kind: Kind
   /// The operation's name as its users know it, `matmul`.
   public let operation: String
   package let facts: Facts
 
+  /// `operation` opens the message, unless it is empty; the facts are the rest of the sentence.
   public init(_ kind: Kind, _ operation: String, _ facts: Facts) {
     self.kind = kind
     self.operation = operation
@@ -38,14 +48,18 @@ public struct TensorError: Error, CustomStringConvertible {
     var parts: [Part]
 
     public init(stringLiteral value: String) { parts = [.text(value)] }
+    /// A text as it is, without numbers that are shifted.
     public init(_ text: String) { parts = [.text(text)] }
     public init(stringInterpolation: StringInterpolation) { parts = stringInterpolation.parts }
 
+    /// Collects the parts of a sentence.
     public struct StringInterpolation: StringInterpolationProtocol {
       var parts: [Part] = []
       public init(literalCapacity: Int, interpolationCount: Int) {}
       public mutating func appendLiteral(_ literal: String) { parts.append(.text(literal)) }
+      /// Any value, as Swift prints it.
       public mutating func appendInterpolation<T>(_ value: T) { parts.append(.text("\(value)")) }
+      /// A dimension or index counted from 0, shown from the reader's base; a negative one is shown as it is.
       public mutating func appendInterpolation(index value: Int) { parts.append(.index(value)) }
     }
 

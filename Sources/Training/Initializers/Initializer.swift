@@ -11,6 +11,7 @@ public enum Initializer {
     case input = "fan_in"
     case output = "fan_out"
 
+    /// The one that PyTorch calls so. Throws for any other name.
     public init(named name: String, _ operation: String) throws {
       guard let fan = Fan(rawValue: name) else {
         throw TensorError(.argument, operation, "mode must be \"fan_in\" or \"fan_out\", got \"\(name)\"")
@@ -19,16 +20,19 @@ public enum Initializer {
     }
   }
 
+  /// Uniform from [from, to). Throws for a dtype that is not floating, and for from > to.
   @discardableResult
   public static func uniform(_ tensor: Tensor, from: Double = 0, to: Double = 1) throws -> Tensor {
     try withNoGrad { try tensor.uniform(from: from, to: to) }
   }
 
+  /// Normal. Throws for a dtype that is not floating, and for a negative deviation.
   @discardableResult
   public static func normal(_ tensor: Tensor, mean: Double = 0, std: Double = 1) throws -> Tensor {
     try withNoGrad { try tensor.normal(mean: mean, std: std) }
   }
 
+  /// The same value everywhere.
   @discardableResult
   public static func constant(_ tensor: Tensor, _ value: Double) throws -> Tensor {
     try withNoGrad { try tensor.fill(.real(value)) }

@@ -12,6 +12,7 @@ public final class Activation: FunctionModule {
   public override func extraDescription(indexBase base: Int) -> String { settings.description(indexBase: base) }
 
   // These cannot throw, since the names and the options are the table's own.
+  /// An activation with its default options.
   public static func relu() -> Activation { try! Activation(named: "ReLU") }
   public static func tanh() -> Activation { try! Activation(named: "Tanh") }
   public static func sigmoid() -> Activation { try! Activation(named: "Sigmoid") }

@@ -12,6 +12,7 @@ public final class Sequential: Module {
     super.init(kind: "Sequential")
   }
 
+  /// Modules under names of their own.
   public init(named modules: [(name: String, module: Module)]) {
     self.modules = modules
     super.init(kind: "Sequential")
@@ -33,6 +34,7 @@ public final class Sequential: Module {
 public final class ModuleList: Module {
   private var modules: [Module]
 
+  /// The modules are named by their positions, `0`, `1`, ….
   public init(_ modules: [Module] = []) {
     self.modules = modules
     super.init(kind: "ModuleList")
@@ -42,8 +44,11 @@ public final class ModuleList: Module {
     modules.enumerated().map { (String($0.offset), $0.element) }
   }
 
+  /// Number of modules.
   public var count: Int { modules.count }
+  /// The module at a position from 0 to count − 1.
   public subscript(position: Int) -> Module { modules[position] }
+  /// Adds a module at the end.
   public func append(_ module: Module) { modules.append(module) }
 
   public override func forward(_ inputs: [Tensor]) throws -> [Tensor] {

@@ -13,6 +13,7 @@ public final class Dropout: Module {
   /// Whether the input itself is overwritten.
   public var inPlace: Bool
 
+  /// Throws unless p lies between 0 and 1.
   public init(p: Double = 0.5, inPlace: Bool = false) throws {
     self.p = try Dropout.checked(p)
     self.inPlace = inPlace
@@ -26,6 +27,7 @@ public final class Dropout: Module {
     return p
   }
 
+  /// Changes p. Throws unless it lies between 0 and 1.
   public func setProbability(_ p: Double) throws { self.p = try Dropout.checked(p) }
 
   public override func forward(_ x: Tensor) throws -> Tensor {

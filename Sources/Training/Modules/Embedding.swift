@@ -4,7 +4,9 @@ import Tensors
 
 /// Row `i` of a weight `(entries, width)` for each number `i`: from any shape of whole numbers to that shape and `width`.
 public final class Embedding: Module {
+  /// Number of vectors.
   public let entries: Int
+  /// Number of elements of each.
   public let width: Int
   /// The entry that starts as zeros and never gets a gradient, counted from 0.
   public let padding: Int?

@@ -4,6 +4,7 @@ import Tensors
 
 /// Merges the dimensions from `start` through `end` into one; by default all but the first, which counts the batch.
 public final class Flatten: Module {
+  /// The first and the last of the dimensions to merge, as given.
   public let start: Int
   public let end: Int
 

@@ -4,16 +4,21 @@ import Tensors
 
 /// Sees a module's inputs before it computes; returns others, or nil to leave them.
 public struct ForwardPreHook {
+  /// Takes the module and its inputs.
   public typealias Body = (Module, [Tensor]) throws -> [Tensor]?
   /// Tells it from all other hooks that its module ever had, for removal.
   public let id: Int
+  /// What it runs.
   public let body: Body
 }
 
 /// Sees a module's inputs and outputs after it computed; returns other outputs, or nil to leave them.
 public struct ForwardHook {
+  /// Takes the module, its inputs and its outputs.
   public typealias Body = (Module, [Tensor], [Tensor]) throws -> [Tensor]?
+  /// Tells it from all other hooks that its module ever had, for removal.
   public let id: Int
+  /// What it runs.
   public let body: Body
 }
 
@@ -37,5 +42,6 @@ extension Module {
   /// Removes a hook; nothing happens when it is gone already.
   public final func removeForwardPreHook(_ id: Int) { forwardPreHooks.removeAll { $0.id == id } }
 
+  /// Removes a hook; nothing happens when it is gone already.
   public final func removeForwardHook(_ id: Int) { forwardHooks.removeAll { $0.id == id } }
 }

@@ -4,6 +4,7 @@ import Tensors
 
 /// y = x · weightᵀ + bias, from `(…, in)` to `(…, out)`.
 public final class Linear: Module {
+  /// The last size of inputs, and that of outputs.
   public let inFeatures: Int
   public let outFeatures: Int
   /// `(out, in)`.
@@ -57,6 +58,7 @@ public final class Linear: Module {
 
 /// Returns its input.
 public final class Identity: Module {
+  /// It has no options.
   public init() { super.init(kind: "Identity") }
   public override func forward(_ x: Tensor) throws -> Tensor { x }
 }

@@ -11,6 +11,7 @@ public final class Loss: FunctionModule {
   }
 
   // These cannot throw, since the names and the options are the table's own.
+  /// A loss with its default options but for the reduction.
   public static func mse(reduction: Reduction = .mean) -> Loss { try! Loss(named: "MSELoss", reduction: reduction) }
   public static func crossEntropy(reduction: Reduction = .mean) -> Loss {
     try! Loss(named: "CrossEntropyLoss", reduction: reduction)

@@ -27,6 +27,7 @@ open class Module {
   /// Ids of hooks are not used again.
   final var lastHook = 0
 
+  /// `kind` is the class name that printing and errors show, and `inputs` are what `forward` takes.
   public init(kind: String, inputs: [Parameter] = [.input]) {
     self.kind = kind
     self.inputs = inputs
@@ -39,6 +40,7 @@ open class Module {
   open var parameters: [(name: String, tensor: Tensor?)] { [] }
   /// Its own tensors that are saved but not trained.
   open var buffers: [(name: String, tensor: Tensor?)] { [] }
+  /// The modules in it, without theirs.
   open var children: [(name: String, module: Module)] { [] }
 
   /// Puts another tensor in the place of the parameter of that name; the shape is not checked, as in PyTorch.
@@ -88,18 +90,21 @@ open class Module {
     return TensorError(.argument, kind, "takes \(tensors(inputs.count)), got \(found)")
   }
 
+  /// Runs the hooks and `forward`. Throws when a hook makes the outputs more or fewer than one.
   @inline(__always)
   public final func callAsFunction(_ x: Tensor) throws -> Tensor {
     if hasHooks { return try only(of: runHooked([x])) }
     return try forward(x)
   }
 
+  /// The same for two inputs.
   @inline(__always)
   public final func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor {
     if hasHooks { return try only(of: runHooked([a, b])) }
     return try forward(a, b)
   }
 
+  /// The same for any inputs, with any outputs.
   public final func callAsFunction(_ inputs: [Tensor]) throws -> [Tensor] {
     if hasHooks { return try runHooked(inputs) }
     return try forward(inputs)

@@ -4,6 +4,7 @@ import Tensors
 
 /// All classes of modules, family by family. Containers are not among them: they are made from modules, not arguments.
 public enum ModuleCatalogue {
+  /// Family by family.
   public static let kinds: [ModuleKind] =
     Linear.kinds + Flatten.kinds + Embedding.kinds + Dropout.kinds + Activation.kinds + Loss.kinds
 

@@ -16,6 +16,7 @@ public struct ModuleKind: @unchecked Sendable {
   /// The fields that can be assigned to, and how. Throws for a value of the wrong kind or out of range, and for a module
   /// of another class.
   public let writers: [String: (Module, ModuleField) throws -> Void]
+  /// What the class is tested with.
   public let samples: [ModuleSample]
   /// Makes a module from decoded arguments; indices and dimensions count from 0.
   public let make: (Arguments) throws -> Module
@@ -51,7 +52,9 @@ public struct ModuleKind: @unchecked Sendable {
 
 /// Constructor arguments and inputs that a class of modules is tested with.
 public struct ModuleSample: Sendable {
+  /// The constructor's arguments, in the order of the parameters.
   public let arguments: Sample
+  /// The inputs of the module made with them.
   public let inputs: Sample
 
   init(_ arguments: Sample, _ inputs: Sample) {

@@ -12,9 +12,12 @@ extension Optimizer {
   /// Everything that decides the next steps: the groups' options, and what is remembered of each parameter by its
   /// position among all of them.
   public struct State {
+    /// The options of each group, and its parameters' positions.
     public var groups: [(options: [(name: String, value: OptionValue)], positions: [Int])]
+    /// What is remembered of each parameter that was updated, by PyTorch's names.
     public var parameters: [(position: Int, values: [(name: String, value: StateValue)])]
 
+    /// Nothing is checked before the state is loaded.
     public init(
       groups: [(options: [(name: String, value: OptionValue)], positions: [Int])],
       parameters: [(position: Int, values: [(name: String, value: StateValue)])]

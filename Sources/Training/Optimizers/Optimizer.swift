@@ -8,8 +8,10 @@ import Tensors
 /// gradient, moments or weight decay. How it moves the others is its method's part, see Method.swift; it is
 /// made by its kind.
 public final class Optimizer {
+  /// The method that it follows.
   public let kind: OptimizerKind
   // Unchecked here and in the groups: a step reads these for every parameter, and runs no code but its own.
+  /// In the order in which they were added.
   @exclusivity(unchecked) public internal(set) var groups: [Group] = []
   let defaults: [OptionValue]
 
@@ -105,7 +107,9 @@ public final class Optimizer {
 extension Optimizer {
   /// Parameters that share options.
   public final class Group {
+    /// The optimizer's method.
     public let kind: OptimizerKind
+    /// The parameters, with what is remembered of each.
     @exclusivity(unchecked) public internal(set) var slots: [Slot]
     private var values: [OptionValue]
     /// Made from the values.
@@ -120,6 +124,7 @@ extension Optimizer {
       self.values = values
     }
 
+    /// The parameters in the order in which they were given.
     public var parameters: [Tensor] { slots.map(\.parameter) }
 
     /// In alphabetical order, in which they print.
@@ -179,6 +184,7 @@ extension Optimizer {
 
   /// A parameter and what the optimizer remembers of it.
   public struct Slot {
+    /// The tensor that steps move.
     public let parameter: Tensor
     /// Updates so far, the one under way included.
     public internal(set) var steps = 0

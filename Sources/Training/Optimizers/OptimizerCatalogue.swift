@@ -2,6 +2,7 @@
 
 /// All methods of optimization.
 public enum OptimizerCatalogue {
+  /// Family by family.
   public static let kinds: [OptimizerKind] =
     SGD.kinds + Adam.kinds + RMSprop.kinds + Adagrad.kinds + Adadelta.kinds + Adamax.kinds + NAdam.kinds
 

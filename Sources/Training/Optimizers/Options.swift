@@ -3,6 +3,7 @@
 import Tensors
 
 extension Optimizer {
+  /// The value of an option.
   public typealias OptionValue = Training.OptionValue
 }
 
