@@ -71,6 +71,7 @@ import Testing
     let carrier = Carrier()
     carrier.session = try session()
     let context = try #require(carrier.session?.context)
+    carrier.session?.state.collect()
     let before = context.memoryUse.live
     try carrier.session?.run("mg.manual_seed(1); a = mg.rand(2); w = mg.ones(2, { requires_grad = true }); y = (w * a):sum()")
     let done = DispatchSemaphore(value: 0)

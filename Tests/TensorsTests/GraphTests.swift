@@ -112,7 +112,7 @@ import Testing
     switch example.operation.name {
     case "cross_entropy": !example.text.contains(", [4, 3]")
     case "div": example.text.hasSuffix("[3] in 0.2...3.0, floor)")
-    case "nll_loss", "cumprod", "gather", "index_add", "isclose", "logsigmoid", "masked_select", "softsign": true
+    case "nll_loss", "cummax", "cummin", "cumprod", "gather", "index_add", "isclose", "logsigmoid", "masked_select", "softsign": true
     case "prod", "isfinite": !example.text.contains("whole")
     // The number, of which PyTorch makes a tensor.
     case "maximum", "minimum", "atan2": example.text.hasSuffix(", 1.5)")
@@ -157,7 +157,9 @@ import Testing
     // What the formula is simpler without, or where PyTorch's adds a multiple and ours adds.
     "AddBackward0": ["alpha"], "SubBackward0": ["alpha"],
     "GatherBackward0": ["self", "sparse_grad"], "IndexAddBackward0": ["source", "source_dim"], "MaskedSelectBackward0": ["mask", "self"],
-    "NllLossBackward0": ["self", "total_weight"], "LogSigmoidBackward0": ["buffer"], "EluBackward0": ["scale", "input_scale"],
+    "NllLossBackward0": ["self", "total_weight"], "LogSigmoidBackward0": ["buffer"],
+    "CummaxBackward0": ["self"], "CumminBackward0": ["self"], "NansumBackward0": ["dim", "keepdim"],
+    "EluBackward0": ["scale", "input_scale"],
     "SplitBackward0": ["split_size"], "SqueezeBackward4": ["dim"],
     // What is kept under another name, or in a part of the operation.
     "HardtanhBackward0": ["min_val", "max_val"], "PowBackward0": ["exponent"], "PowBackward1": ["exponent"],
