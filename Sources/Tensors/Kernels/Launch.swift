@@ -139,18 +139,26 @@ package protocol LaunchListener: AnyObject {
 package enum Kernels {
   /// Where all launches pass. Costs a read of one word when nobody listens.
   @inline(__always)
-  static func launch(_ launch: Launch, _ kernel: (borrowing Launch) throws -> Void) throws {
+  static func launch(_ make: @autoclosure () -> Launch, _ kernel: (borrowing Launch) throws -> Void) throws {
+    // Made for each way: where nobody looks at it, its parts stay in registers.
+    let launch = make()
     assert(launch.isSound, "a launch that does not fit: \(launch)")
-    if Context.current.pointee.isHeard, heard(launch) { return }
-    if launch.dtype.isOnlyStored { return try launch.widened(kernel) }
+    if Context.current.pointee.isHeard || launch.dtype.isOnlyStored { return try attended(make(), kernel) }
     try kernel(launch)
+  }
+
+  @inline(never)
+  private static func attended(_ launch: Launch, _ kernel: (borrowing Launch) throws -> Void) throws {
+    if Context.current.pointee.isHeard, heard(launch) { return }
+    try launch.dtype.isOnlyStored ? launch.widened(kernel) : kernel(launch)
   }
 
   /// For kernels that only move elements, whatever these are.
   @inline(__always)
-  static func move(_ launch: Launch, _ kernel: (borrowing Launch) throws -> Void) throws {
+  static func move(_ make: @autoclosure () -> Launch, _ kernel: (borrowing Launch) throws -> Void) throws {
+    let launch = make()
     assert(launch.isSound, "a launch that does not fit: \(launch)")
-    if Context.current.pointee.isHeard, heard(launch) { return }
+    if Context.current.pointee.isHeard, heard(make()) { return }
     try kernel(launch)
   }
 
