@@ -44,7 +44,8 @@ enum Differences {
     // Bools are ordered and count.
     "argmax": .always(.int64), "argmin": .always(.int64), "topk": .common, "kthvalue": .common, "median": .common,
     "trace": .always(.int64),
-    "logaddexp": .floating, "logaddexp2": .floating, "rsub": .common,
+    "addmv": .common, "addr": .common, "baddbmm": .common, "addbmm": .common, "logaddexp": .floating, "logaddexp2": .floating,
+    "rsub": .common,
   ]
 
   /// Whether the dtypes are refused, although PyTorch takes them: float functions that it keeps in whole numbers, and arithmetic
@@ -52,6 +53,9 @@ enum Differences {
   static func refuses(_ example: Example) -> Bool {
     switch example.operation.name {
     case "hardtanh": true
+    // What is written has the dtype of what it is written into.
+    case "select_scatter", "slice_scatter", "diagonal_scatter": example.dtypes.count == 2
+    case "index_fill": example.text.contains("[] in") && example.dtypes.count == 2 && example.dtypes[0].isWhole(below: example.dtypes[1])
     case "sign", "square", "index_add", "scatter_add": example.dtypes == [.bool]
     default: false
     }
@@ -85,4 +89,9 @@ enum Differences {
     // Beside NaN no branch holds, of which its vectors take the last.
     "hardtanh": [4: 0], "relu6": [4: 0],
   ]
+}
+
+extension DType {
+  /// Whether it cannot take values of the other kind.
+  fileprivate func isWhole(below other: DType) -> Bool { !isFloating && (other.isFloating || self == .bool && other != .bool) }
 }

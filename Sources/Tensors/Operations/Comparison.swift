@@ -7,6 +7,7 @@ package struct Comparison: Sendable {
   let name: String
   let kernel: mg_compare_op
   let summary: String
+  var aliases: [String] = []
 
   package func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor { try Elementwise.compare(kernel, a, b, name) }
 
@@ -16,7 +17,7 @@ package struct Comparison: Sendable {
 
   var operation: TensorOperation {
     TensorOperation(
-      name, summary, Take.input, Take.operand("other"),
+      name, summary, Take.input, Take.operand("other"), aliases: aliases,
       samples: [
         [.integers([2, 3], -1...1), .integers([2, 3], -1...1)], [.float(2, 3), .float(3)], [.integers([2, 3], -1...1), .number(0.5)],
         [.booleans([4]), .booleans([4])], [.float(0, 3), .float(3)],
@@ -31,11 +32,11 @@ package struct Comparison: Sendable {
   }
 
   package static let eq = Comparison(name: "eq", kernel: MG_EQ, summary: "Where both are equal.")
-  package static let ne = Comparison(name: "ne", kernel: MG_NE, summary: "Where they differ.")
-  package static let lt = Comparison(name: "lt", kernel: MG_LT, summary: "Where input is less.")
-  package static let le = Comparison(name: "le", kernel: MG_LE, summary: "Where input is less or equal.")
-  package static let gt = Comparison(name: "gt", kernel: MG_GT, summary: "Where input is greater.")
-  package static let ge = Comparison(name: "ge", kernel: MG_GE, summary: "Where input is greater or equal.")
+  package static let ne = Comparison(name: "ne", kernel: MG_NE, summary: "Where they differ.", aliases: ["not_equal"])
+  package static let lt = Comparison(name: "lt", kernel: MG_LT, summary: "Where input is less.", aliases: ["less"])
+  package static let le = Comparison(name: "le", kernel: MG_LE, summary: "Where input is less or equal.", aliases: ["less_equal"])
+  package static let gt = Comparison(name: "gt", kernel: MG_GT, summary: "Where input is greater.", aliases: ["greater"])
+  package static let ge = Comparison(name: "ge", kernel: MG_GE, summary: "Where input is greater or equal.", aliases: ["greater_equal"])
   package static let and = Comparison(name: "logical_and", kernel: MG_LOGICAL_AND, summary: "Where both are nonzero.")
   package static let or = Comparison(name: "logical_or", kernel: MG_LOGICAL_OR, summary: "Where either is nonzero.")
   package static let xor = Comparison(name: "logical_xor", kernel: MG_LOGICAL_XOR, summary: "Where exactly one is nonzero.")
