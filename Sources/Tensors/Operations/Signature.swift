@@ -237,8 +237,8 @@ package enum Take {
     Taken(name, .string, expecting: "a string") { if case .string(let text) = $0 { text } else { nil } }
   }
 
-  package static func text(_ name: String, default fallback: String) -> Taken<String> {
-    Taken(name, .string, default: "\"\(fallback)\"", expecting: "a string", absent: { fallback }) {
+  package static func text(_ name: String, default fallback: String, namedOnly: Bool = false) -> Taken<String> {
+    Taken(name, .string, default: "\"\(fallback)\"", namedOnly: namedOnly, expecting: "a string", absent: { fallback }) {
       if case .string(let text) = $0 { text } else { nil }
     }
   }
