@@ -537,7 +537,7 @@ enum Reductions {
       try .tensor(x.std(dims, correction: unbiased.map { $0 ? 1 : 0 } ?? correction, keepdim: keepdim))
     },
     TensorOperation(
-      "norm", "(Σ|x|^p)^(1/p) over dimensions; p = \"fro\" is 2.", Take.input, Take.order("p", default: 2), Take.dims, Take.keepdim,
+      "norm", "(Σ|x|^p)^(1/p) over dimensions; p = \"fro\" is 2.", Take.input, Take.normOrder("p", default: 2), Take.dims, Take.keepdim,
       Take.dtype,
       samples: [
         [.float(2, 3)], [.float(2, 3), .number(1)], [.float(2, 3), .number(3), .integer(1)],

@@ -227,7 +227,7 @@ package enum Take {
   }
 
   /// The order of a norm: a number, or "fro" for 2.
-  static func order(_ name: String, default fallback: Double) -> Taken<Double> {
+  static func normOrder(_ name: String, default fallback: Double) -> Taken<Double> {
     Taken(name, .order, default: "\(Int(fallback))", expecting: "a number or \"fro\"", absent: { fallback }) {
       if case .string("fro") = $0 { 2 } else { asScalar($0)?.real }
     }
