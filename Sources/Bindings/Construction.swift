@@ -129,6 +129,15 @@ enum Construction {
     ]
   }
 
+  /// `x:new_zeros(2, 3)`: in x's dtype.
+  private static func new(_ name: String, _ summary: String, _ fill: @escaping @Sendable (Shape, DType) throws -> Tensor) -> TensorOperation
+  {
+    TensorOperation("new_" + name, summary + " The dtype is the input's.", Take.input, size, Take.dtype, grad, forms: .method) {
+      model, size, dtype, grad in
+      try made(fill(Shape(size, operation: "new_" + name), dtype ?? model.dtype), grad)
+    }
+  }
+
   static let list: [TensorOperation] =
     shaped("zeros", "A tensor of zeros.") { try Tensor.zeros($0, dtype: $1 ?? .defaultFloating) }
     + shaped("ones", "A tensor of ones.") { try Tensor.ones($0, dtype: $1 ?? .defaultFloating) }
@@ -139,6 +148,15 @@ enum Construction {
     + shaped("rand", "Numbers uniform on [0, 1).") { try Tensor.rand($0, dtype: $1 ?? .defaultFloating) }
     + shaped("randn", "Standard normal numbers.") { try Tensor.randn($0, dtype: $1 ?? .defaultFloating) }
     + [
+      new("zeros", "A tensor of zeros.") { try Tensor.zeros($0, dtype: $1) },
+      new("ones", "A tensor of ones.") { try Tensor.ones($0, dtype: $1) },
+      new("empty", "A tensor whose elements are not meant to be read before they are written.") { try Tensor.zeros($0, dtype: $1) },
+      TensorOperation(
+        "new_full", "A tensor of one value. The dtype is the input's.", Take.input, size, Take.scalar("fill_value"), Take.dtype, grad,
+        forms: .method
+      ) { model, size, value, dtype, grad in
+        try made(Tensor.full(Shape(size, operation: "new_full"), value, dtype: dtype ?? model.dtype), grad)
+      },
       TensorOperation(
         "full", "A tensor of one value.", size, Take.scalar("fill_value"), Take.dtype, grad, forms: .function
       ) { size, value, dtype, grad in

@@ -42,6 +42,11 @@ enum TensorMembers {
         try sizes.returns(x.shape.array, &call)
       },
       "dtype": native("dtype") { call in call.returns(try call.tensor(1, "dtype").dtype.description) },
+      "nbytes": native("nbytes") { call in
+        let x = try call.tensor(1, "nbytes")
+        call.returns(x.count &* x.dtype.size)
+      },
+      "itemsize": native("itemsize") { call in call.returns(try call.tensor(1, "itemsize").dtype.size) },
       "ndim": native("ndim") { call in call.returns(try call.tensor(1, "ndim").rank) },
       // Looking at a view that a write has made unusable is no use of it.
       "requires_grad": native("requires_grad") { call in
@@ -144,6 +149,11 @@ enum TensorMembers {
         },
         method("numel") { call, x in call.returns(x.count) },
         method("nelement") { call, x in call.returns(x.count) },
+        method("new_tensor", 1) { call, x in
+          call.returns(tensor: try Bindings.tensor(from: call[2], dtype: x.dtype, "new_tensor"))
+        },
+        method("ndimension") { call, x in call.returns(x.rank) },
+        method("cpu") { call, _ in call.returnsArgument(1) },
         method("dim") { call, x in call.returns(x.rank) },
         method("size", 1) { call, x in
           if call.isNil(2) { return try sizes.returns(x.shape.array, &call) }

@@ -141,11 +141,13 @@ extension Unary {
   package static let tanh = Unary(
     "tanh", MG_TANH, "The hyperbolic tangent.", fused: MG_TANH_GRAD, .uses(.output) { c in try c.g * (1.0 - c.y * c.y) })
   package static let asinh = Unary(
-    "asinh", MG_ASINH, "The inverse hyperbolic sine.", .uses(.a) { c in try c.g * (c.a * c.a + 1.0).rsqrt() })
+    "asinh", MG_ASINH, "The inverse hyperbolic sine.", aliases: ["arcsinh"], .uses(.a) { c in try c.g * (c.a * c.a + 1.0).rsqrt() })
   package static let acosh = Unary(
-    "acosh", MG_ACOSH, "The inverse hyperbolic cosine.", in: 1.2...3, .uses(.a) { c in try c.g * (c.a * c.a - 1.0).rsqrt() })
+    "acosh", MG_ACOSH, "The inverse hyperbolic cosine.", in: 1.2...3, aliases: ["arccosh"],
+    .uses(.a) { c in try c.g * (c.a * c.a - 1.0).rsqrt() })
   package static let atanh = Unary(
-    "atanh", MG_ATANH, "The inverse hyperbolic tangent.", in: -0.9...0.9, .uses(.a) { c in try c.g / (1.0 - c.a * c.a) })
+    "atanh", MG_ATANH, "The inverse hyperbolic tangent.", in: -0.9...0.9, aliases: ["arctanh"],
+    .uses(.a) { c in try c.g / (1.0 - c.a * c.a) })
   package static let erf = Unary("erf", MG_ERF, "The error function.", .uses(.a) { c in try c.g * (gauss(c.a) * twoOverRootPi) })
   package static let erfc = Unary(
     "erfc", MG_ERFC, "1 minus the error function, exact in the tail.", .uses(.a) { c in try c.g * (gauss(c.a) * -twoOverRootPi) })
