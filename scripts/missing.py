@@ -24,7 +24,7 @@ LEFT_OUT = re.compile(
     "TYPE_CHECKING|fork|wait|import_|parse_|read_vitals|prepare_|obj|hash_tensor|cpp|Union|Optional|Any|List|Callable|BroadcastingList|"
     "^(gradcheck|gradgradcheck|boxing|inspect|math|sys|warnings|ctypes|builtins|glob|platform|textwrap|threading|functools|importlib)$")
 FAMILIES = {"torch": torch, "Tensor": torch.Tensor, "linalg": torch.linalg, "functional": F}
-OURS = {"torch": "mg", "Tensor": "mg.zeros(1)", "linalg": "select(2, pcall(function() return mg.linalg end))", "functional": "mg.nn.functional"}
+OURS = {"torch": "mg", "Tensor": "mg.zeros(1)", "linalg": "(function() local ok, found = pcall(function() return mg.linalg end) return ok and found or {} end)()", "functional": "mg.nn.functional"}
 
 
 def wanted(place):
@@ -38,7 +38,7 @@ def wanted(place):
 
 def present(family, names):
     lines = "\n".join(
-        f"do local ok, found = pcall(function() return type(place) == 'table' and place[{name!r}] or type(place) ~= 'string' and place[{name!r}] end) if ok and found ~= nil then print({name!r}) end end"
+        f"do local ok, found = pcall(function() return place[{name!r}] end) if ok and found ~= nil then print({name!r}) end end"
         for name in names)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(f'local mg = require "moongrad"\nlocal place = {OURS[family]}\n{lines}\n')
