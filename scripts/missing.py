@@ -52,7 +52,7 @@ def main():
         names = list(wanted(place))
         have = present(family, names)
         missing = [name for name in names if name not in have]
-        if family != "functional":
+        if family in ("torch", "Tensor"):
             # Methods that are functions here, and the reverse, are there.
             other = present("Tensor" if family == "torch" else "torch", missing)
             missing = [name for name in missing if name not in other]
