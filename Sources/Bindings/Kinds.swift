@@ -30,11 +30,9 @@ struct ArgumentError: LuaErrorConvertible, CustomStringConvertible {
 /// A native function that runs under the modes of the calling coroutine.
 func native(_ name: String, _ body: @escaping (inout Call) throws -> Void) -> NativeFunction {
   NativeFunction(name) { call in
-    if Notice.isPending { call.state.giveNotice() }
-    let outer = Site.caller
-    Site.caller = call.caller
-    defer { Site.caller = outer }
-    GradMode.bits = UInt32(truncatingIfNeeded: call.word)
+    let entered = Site.enterCall(call.caller, modes: UInt32(truncatingIfNeeded: call.word))
+    defer { Site.leaveCall(entered.outer) }
+    if entered.hasNotices { call.state.giveNotice() }
     try body(&call)
   }
 }

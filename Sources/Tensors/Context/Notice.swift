@@ -9,10 +9,6 @@ package enum Notice {
     if !context.pointee.notices.contains(text) { context.pointee.notices.append(text) }
   }
 
-  /// Whether `take` has something.
-  @inline(__always)
-  package static var isPending: Bool { Context.current.pointee.hasNotices }
-
   /// The warnings that waited, in order; they wait no more.
   package static func take() -> [String] {
     let context = Context.current

@@ -28,6 +28,18 @@ package enum Site {
     set { Context.current.pointee.caller = newValue }
   }
 
+  /// Enters a call by a script, in one step since every operation is one: on whose behalf, and in which modes. Gives the caller
+  /// that was, for ``leaveCall(_:)``, and whether warnings wait.
+  package static func enterCall(_ caller: UnsafeMutableRawPointer?, modes: UInt32) -> (outer: UnsafeMutableRawPointer?, hasNotices: Bool) {
+    let context = Context.current
+    let outer = context.pointee.caller
+    context.pointee.caller = caller
+    context.pointee.modes = modes
+    return (outer, context.pointee.hasNotices)
+  }
+
+  package static func leaveCall(_ outer: UnsafeMutableRawPointer?) { Context.current.pointee.caller = outer }
+
   /// The line being executed; 0 when unknown.
   @inline(__always)
   package static var current: UInt32 {
