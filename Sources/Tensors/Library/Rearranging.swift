@@ -201,8 +201,8 @@ extension Tensor {
       kept[position] = vector.count
       return try vector.reshape(kept).expand(sizes)
     }
-    if swaps { grids = try ([grids[1], grids[0]] + grids.dropFirst(2)).map { try $0.transpose(0, 1) } }
-    return swaps ? try grids.map { try $0.transpose(0, 1) } : grids
+    if swaps { grids.swapAt(0, 1) }
+    return grids
   }
 
   /// Each choice of `r` elements of a vector as a row, in order.
