@@ -109,8 +109,12 @@ enum Joining {
       samples: [[.float(2, 3), .integer(2)], [.float(2, 3), .integer(2), .integer(1)]], rejects: [[.float(2), .integer(-1)]]
     ) { x, repeats, dim in
       switch repeats {
-      case .number(let number): try .tensor(x.repeatInterleave(Int(number.integer), dim))
-      case .tensor(let counts): try .tensor(x.repeatInterleave(counts, dim))
+      case .number(let number):
+        guard number.real == Double(number.integer) else {
+          throw TensorError(.argument, "repeat_interleave", "the count must be a whole number, got \(number)")
+        }
+        return try .tensor(x.repeatInterleave(Int(number.integer), dim))
+      case .tensor(let counts): return try .tensor(x.repeatInterleave(counts, dim))
       }
     },
     TensorOperation(
