@@ -34,8 +34,9 @@ struct Formula: Operation {
       var input = try c.read(.input(number))
       if c.needs(number) {
         places.append(number)
-        // A graph of its own, where nobody asks for the gradients' history.
-        if !c.createsGraph { input = try input.detach().requiringGrad() }
+        // A graph of its own where nobody asks for the gradients' history; else a copy, by which the run within ends: one
+        // input may be computed from another, or be the same, and what passes between them is the outer run's part.
+        input = try c.createsGraph ? withGradMode(enabled: true) { try input.clone() } : input.detach().requiringGrad()
       } else {
         input = input.detach()
       }

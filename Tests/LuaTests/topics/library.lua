@@ -39,6 +39,20 @@ check.case("special functions at their edges", function()
   check.raises("gcd: whole numbers are needed…", mg.gcd, mg.ones(1), mg.ones(1))
 end)
 
+check.case("inputs of a formula that depend on one another", function()
+  for _, create in ipairs { false, true } do
+    local x = mg.tensor({ 0.3 }, { requires_grad = true, dtype = "float64" })
+    local g = mg.autograd.grad(mg.logaddexp(x, x):sum(), x, { create_graph = create })
+    g = type(g) == "table" and g[1] or g
+    check.equal(math.abs(g:item() - 1) < 1e-12, true)
+    local y = x * 2
+    g = mg.autograd.grad(mg.logaddexp(x, y):sum(), x, { create_graph = create })
+    g = type(g) == "table" and g[1] or g
+    local p = math.exp(0.6) / (math.exp(0.3) + math.exp(0.6))
+    check.equal(math.abs(g:item() - (1 - p + 2 * p)) < 1e-12, true)
+  end
+end)
+
 check.case("rearranging", function()
   check.equal(mg.meshgrid(mg.arange(2), mg.arange(3))[1]:tolist(), { { 0, 0, 0 }, { 1, 1, 1 } })
   check.equal(mg.meshgrid({ mg.arange(2), mg.arange(3) }, { indexing = "xy" })[1].shape, { 3, 2 })
