@@ -31,4 +31,10 @@ enum Place {
     #expect(LuaTests.topics.contains("autograd"))
     #expect(LuaTests.topics.count >= 10)
   }
+
+  /// Failed cases are told at the end: a topic that does not ask for them would pass whatever it finds.
+  @Test(arguments: topics) func topicsTellWhatFailed(_ name: String) throws {
+    let source = try String(contentsOf: Place.tests.appending(path: "topics/\(name).lua"), encoding: .utf8)
+    #expect(source.trimmingCharacters(in: .whitespacesAndNewlines).hasSuffix("\nreturn check.done()"))
+  }
 }

@@ -228,8 +228,15 @@ package enum Take {
 
   /// The order of a norm: a number, or "fro" for 2.
   static func normOrder(_ name: String, default fallback: Double) -> Taken<Double> {
-    Taken(name, .order, default: "\(Int(fallback))", expecting: "a number or \"fro\"", absent: { fallback }) {
-      if case .string("fro") = $0 { 2 } else { asScalar($0)?.real }
+    Taken(parameter: Parameter(name, .order, default: "\(Int(fallback))")) { argument, operation, _ in
+      switch argument {
+      case .absent: return fallback
+      case .string("fro"): return 2
+      case .string(let text): throw TensorError(.argument, operation, "\(name) must be a number or \"fro\", got \"\(text)\"")
+      default:
+        guard let number = asScalar(argument) else { throw TensorError(.argument, operation, "\(name) must be a number or \"fro\"") }
+        return number.real
+      }
     }
   }
 

@@ -91,3 +91,5 @@ check.case("new tensors like one that is there", function()
   check.equal(mg.arcsinh(mg.zeros(1)):item(), 0.0)
   check.raises("new_zeros: size -1 of dimension 1 is negative", x.new_zeros, x, -1)
 end)
+
+return check.done()
