@@ -20,7 +20,9 @@ struct Formula: Operation {
     if common.isOnlyStored, common.isFloating {
       formula = { [formula] in try formula($0.map { try $0.to(common.computing) }).to(common) }
     }
-    let y = try withNoGrad { try formula(inputs) }
+    var y = try withNoGrad { try formula(inputs) }
+    // A result of its own, which can have the node.
+    if y.base != nil || inputs.contains(where: { $0 === y }) { y = try withNoGrad { try y.copied() } }
     let operation = Formula(nodeName: nodeName, slotNames: names, count: inputs.count, formula: formula)
     return try y.recorded(operation, inputs)
   }
@@ -47,6 +49,10 @@ struct Formula: Operation {
     let (run, line) = (context.pointee.lastRun, context.pointee.lastBackward)
     defer { (context.pointee.lastRun, context.pointee.lastBackward) = (run, line) }
     let wanted = places.map { inputs[$0] }
+    // A graph that nobody sees: hooks on saved tensors are for those that users make.
+    let modes = GradMode.bits
+    if !c.createsGraph { GradMode.bits = 0 }
+    defer { GradMode.bits = modes }
     let y = try withGradMode(enabled: true) { try formula(inputs) }
     let options = BackwardOptions(createGraph: c.createsGraph)
     let gradients = try y.requiresGrad ? Tape.gradients(of: [y], [c.g], inputs: wanted, options: options) : []

@@ -56,7 +56,7 @@ extension Tensor {
     }
     let common = try Shape.broadcast(shape, mask.shape, "masked_scatter")
     let wide = try mask.expand(common)
-    let place = try (wide.reshape([-1]).to(.int64).cumsum(0) - 1.0).to(.int64).clamp(.integer(0), nil)
+    let place = try Binary.sub(wide.reshape([-1]).to(.int64).cumsum(0), .integer(1)).clamp(.integer(0), nil)
     let wanted = try Int(wide.sum().item().integer)
     guard wanted <= source.count else {
       throw TensorError(.shape, "masked_scatter", "\(wanted) places are to be filled, but the source has \(source.count) elements")

@@ -50,11 +50,18 @@ extension Tensor {
     }
     guard count > 0 else { throw TensorError(.shape, "quantile", "of shape \(shape) there are no quantiles") }
     let axis = try dimension.map { try shape.axis($0, "quantile") }
+    // Which neighbours these are depends on q, so that the whole is one operation.
+    return try Formula.of([self, q], "QuantileBackward0", ["self": .input(0), "q": .input(1)]) { inputs in
+      try inputs[0].quantile(inputs[1], axis, keepdim: keepdim, by: interpolation)
+    }
+  }
+
+  private func quantile(_ q: Tensor, _ axis: Int?, keepdim: Bool, by interpolation: String) throws -> Tensor {
     let x = axis == nil || rank == 0 ? try reshape([-1]) : try movedim([axis!], [-1])
     let n = x.shape[x.rank - 1]
     let sorted = try x.sort(-1).values
     // Rows with NaN have NaN, which is sorted to the end.
-    let places = try (q.detach() * Double(n - 1)).reshape([-1])
+    let places = try (q * Double(n - 1)).reshape([-1])
     let (below, above) = (try Unary.floor(places), try Unary.ceil(places))
     func at(_ places: Tensor) throws -> Tensor { try sorted.indexSelect(-1, places.to(.int64)) }
     var y: Tensor
@@ -64,7 +71,6 @@ extension Tensor {
     case "nearest": y = try at(Unary.round(places))
     case "midpoint": y = try at(below).lerp(at(above), 0.5)
     default:
-      // PyTorch's gradient of q is left out: positions are no function that moves smoothly.
       y = try at(below).lerp(at(above), places - below)
     }
     let last = try sorted.narrow(-1, n - 1, 1)
@@ -107,8 +113,7 @@ extension Tensor {
       let starts = try Joining.cat(
         [Tensor.filled([1], .boolean(true), dtype: .bool), Comparison.ne(sorted.narrow(0, 1, count - 1), sorted.narrow(0, 0, count - 1))], 0
       )
-      let run = try starts.to(.int64).cumsum(0) - 1.0
-      let number = try run.to(.int64)
+      let number = try Binary.sub(starts.to(.int64).cumsum(0), .integer(1))
       let values = try sorted.maskedSelect(starts)
       let inverse = try Tensor.zeros([count], dtype: .int64).scatter(0, order, number)
       let counts = try Tensor.zeros(values.shape, dtype: .int64).indexAdd(0, number, Tensor.ones([count], dtype: .int64))
@@ -327,7 +332,8 @@ enum Statistics {
       Take.keepdim,
       Take.text("interpolation", default: "linear"),
       samples: [
-        [.float(2, 5), .number(0.3)], [.float(2, 5), .number(0.5), .integer(1)], [.float(5, 2), .number(0.6), .integer(0), .flag(true)],
+        [.float(2, 5), .number(0.3)], [.float(2, 5), .number(0.5), .integer(1)], [.float(2, 5), .float([2], 0.1...0.9), .integer(1)],
+        [.float(5, 2), .number(0.6), .integer(0), .flag(true)],
         [.float(2, 5), .number(0.3), .integer(1), .flag(false), .text("lower")],
         [.float(6), .number(0.35), .absent, .flag(false), .text("midpoint")],
         [.float(6), .number(0.35), .absent, .flag(false), .text("higher")],
@@ -406,8 +412,11 @@ enum Statistics {
     ) { x, dims, keepdim, dtype in
       let x = try x.asked(dtype)
       try x.requireFloating("nanmean")
-      let counted = try Predicate.isnan(x).logicalNot().to(x.dtype).sum(dims, keepdim: keepdim)
-      return .tensor(try x.nansum(dims, keepdim: keepdim) / counted)
+      return .tensor(
+        try Formula.of([x], "NanmeanBackward0", ["self": .input(0)]) { inputs in
+          let counted = try Predicate.isnan(inputs[0]).logicalNot().to(inputs[0].dtype).sum(dims, keepdim: keepdim)
+          return try inputs[0].nansum(dims, keepdim: keepdim) / counted
+        })
     },
     TensorOperation(
       "diff", "The n-th differences of neighbours along a dimension.", Take.input, Take.integer("n", default: 1),
