@@ -79,7 +79,15 @@ extension Tensor {
     guard rank > 0, step > 0 else { throw TensorError(.argument, "slice_scatter", "the step must be positive, got \(step)") }
     let size = shape[axis]
     func bound(_ place: Int) -> Int { Swift.min(Swift.max(place < 0 ? place + size : place, 0), size) }
-    let places = Array(Swift.stride(from: bound(start ?? 0), to: bound(end ?? size), by: step))
+    let (first, last) = (bound(start ?? 0), bound(end ?? size))
+    // Before there is a list of the positions: of nothing there may be any number.
+    let length = first < last ? (last - first - 1) / step + 1 : 0
+    guard source.shape == shape.replacing(axis, with: length) else {
+      throw TensorError(
+        .shape, "slice_scatter", "a source of shape \(source.shape) does not fit a slice of \(length) positions of shape \(shape)")
+    }
+    if source.count == 0 { return try clone() }
+    let places = Array(Swift.stride(from: first, to: last, by: step))
     return try indexCopy(axis, Tensor(places), source, "slice_scatter")
   }
 

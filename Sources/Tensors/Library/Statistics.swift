@@ -13,9 +13,12 @@ extension Tensor {
     let extent = rank == 0 ? (1, 1, 1) : (shape.count(0..<axis), shape[axis], shape.count(axis + 1..<rank))
     let (x, values) = (try packed(), try Tensor(uninitialized: shape, dtype))
     let indices = try Tensor(uninitialized: shape, .int64)
-    try (name == "cummax" ? Tensor.cummaxKernel : Tensor.cumminKernel)(
-      dtype, .read(x.data, dtype, count), .write(values.data, dtype, count), .write(indices.data, .int64, count),
-      sizes: (extent.0, extent.1, extent.2, 0))
+    // Of rows without elements there may be any number.
+    if count > 0 {
+      try (name == "cummax" ? Tensor.cummaxKernel : Tensor.cumminKernel)(
+        dtype, .read(x.data, dtype, count), .write(values.data, dtype, count), .write(indices.data, .int64, count),
+        sizes: (extent.0, extent.1, extent.2, 0))
+    }
     return (try values.recorded(RunningExtreme(isLargest: name == "cummax", dim: axis, from: shape), self, own: indices), indices)
   }
 
@@ -28,8 +31,10 @@ extension Tensor {
     let axis = try shape.axis(dimension, "logcumsumexp")
     let extent = rank == 0 ? (1, 1, 1) : (shape.count(0..<axis), shape[axis], shape.count(axis + 1..<rank))
     let (x, y) = (try packed(), try Tensor(uninitialized: shape, dtype))
-    try LogCumSumExp.kernel(
-      dtype, .read(x.data, dtype, count), .write(y.data, dtype, count), sizes: (extent.0, extent.1, extent.2, 0))
+    if count > 0 {
+      try LogCumSumExp.kernel(
+        dtype, .read(x.data, dtype, count), .write(y.data, dtype, count), sizes: (extent.0, extent.1, extent.2, 0))
+    }
     return try y.recorded(LogCumSumExp(dim: axis), self)
   }
 

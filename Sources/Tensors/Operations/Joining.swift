@@ -20,7 +20,7 @@ enum Joining {
       // Expanded parts may be of any size; where the sum cannot be, the allocation fails.
       length = Swift.min(length + Swift.min(part.shape[axis], Shape.unaddressable), Shape.unaddressable)
     }
-    return try joined(tensors, parts, model.shape.replacing(axis, with: length), axis)
+    return try joined(tensors, parts, Shape(model.shape.replacing(axis, with: length).array, operation: "cat"), axis)
   }
 
   /// `parts` are those of the tensors that have a place in the result, along `axis`.

@@ -21,15 +21,22 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
       throw TensorError(.shape, operation, "\(sizes.count) dimensions asked for; at most \(Shape.maximumRank) are possible")
     }
     self.init()
-    var count = 1
-    var overflow = false
     for (dimension, size) in sizes.enumerated() {
       guard size >= 0 else {
         throw TensorError(.shape, operation, "size \(size) of dimension \(index: dimension) is negative")
       }
       append(size)
-      // Zero elsewhere does not excuse sizes whose product could not be addressed.
-      let (product, over) = count.multipliedReportingOverflow(by: max(size, 1))
+    }
+    try checkAddressable(operation)
+  }
+
+  /// Zero elsewhere does not excuse sizes whose product could not be addressed: products of some of the sizes are made
+  /// everywhere, and must not overflow.
+  private func checkAddressable(_ operation: String) throws {
+    var count = 1
+    var overflow = false
+    for dimension in 0..<rank {
+      let (product, over) = count.multipliedReportingOverflow(by: max(sizes[dimension], 1))
       count = product
       overflow = overflow || over
     }
@@ -164,6 +171,7 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
       }
       result.sizes[result.rank - back] = left == 1 ? right : left
     }
+    try result.checkAddressable(operation)
     return result
   }
 
