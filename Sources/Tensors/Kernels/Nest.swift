@@ -24,7 +24,6 @@ extension mg_loop {
   }
 
   /// The nest over `shape` for operands with those strides, all of that shape already; operand 0 is the first.
-  /// (Without elements, where a size is 0, products of the others may wrap around.)
   /// Neighbouring dimensions are merged wherever every operand allows, and dimensions of size 1 disappear.
   private init(_ shape: Shape, _ strides: InlineArray<4, InlineArray<8, Int>>, operands: Int) {
     self.init()
@@ -38,11 +37,11 @@ extension mg_loop {
           var merges = depth > 0
           var k = 0
           while merges, k < operands {
-            merges = Int(stride[k * 8 + depth - 1]) == strides[k][dimension] &* length
+            merges = Int(stride[k * 8 + depth - 1]) == strides[k][dimension] * length
             k += 1
           }
           if merges {
-            size[depth - 1] &*= Int64(length)
+            size[depth - 1] *= Int64(length)
           } else {
             size[depth] = Int64(length)
             depth += 1
@@ -57,7 +56,7 @@ extension mg_loop {
   var count: Int {
     var count = 1
     withUnsafeBytes(of: size) { sizes in
-      for dimension in 0..<Int(rank) { count &*= Int(sizes.load(fromByteOffset: 8 * dimension, as: Int64.self)) }
+      for dimension in 0..<Int(rank) { count *= Int(sizes.load(fromByteOffset: 8 * dimension, as: Int64.self)) }
     }
     return count
   }
@@ -71,7 +70,7 @@ extension mg_loop {
         var step: Int64 = 1
         for dimension in (0..<rank).reversed() {
           strides.storeBytes(of: step, toByteOffset: 8 * (number * Int(MG_MAX_RANK) + dimension), as: Int64.self)
-          step &*= sizes.load(fromByteOffset: 8 * dimension, as: Int64.self)
+          step *= sizes.load(fromByteOffset: 8 * dimension, as: Int64.self)
         }
       }
     }
