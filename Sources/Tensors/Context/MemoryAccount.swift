@@ -41,7 +41,11 @@ package struct MemoryAccount {
   /// Of the bytes that were given back elsewhere, those which `lent` is without.
   private var known: Int64 = 0
   /// 0 for the machine's memory.
-  var limit: Int64 = 0
+  var limit: Int64 = 0 {
+    didSet { ceiling = limit > 0 ? limit : MemoryAccount.physicalMemory }
+  }
+  /// Bytes that may be live.
+  private var ceiling = MemoryAccount.physicalMemory
   /// Buffers handed out and not given back here.
   private(set) var buffers = 0
   let returned = ReturnedBuffers()
@@ -155,10 +159,6 @@ package struct MemoryAccount {
 
   /// Bytes handed out and not given back.
   package var live: Int64 { lent &- (returned.total &- known) }
-
-  /// Bytes that may be live.
-  @inline(__always)
-  private var ceiling: Int64 { limit > 0 ? limit : MemoryAccount.physicalMemory }
 
   /// Linux promises memory that it does not have, and kills whoever uses it; so what cannot exist is refused here.
   private static let physicalMemory: Int64 = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE))) / 10 * 9

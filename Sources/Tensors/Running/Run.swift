@@ -66,7 +66,7 @@ struct Run {
     }
     let edge = root.edge
     if position == 0 { self.root = edge } else { moreRoots.append(edge) }
-    try deliver(&gradient, to: edge)
+    try deliver(&gradient, to: EdgeTarget(edge))
   }
 
   /// Confines the run to what leads from the roots to `inputs`.
@@ -179,7 +179,7 @@ struct Run {
   private mutating func turn(_ node: Node) throws {
     if relevant == nil, node.extras == nil, !detectsAnomaly, !node.flags.contains(.multipleOutputs) {
       // The usual case: one output, no hooks, every input wanted.
-      guard node.pending != nil else { return }
+      guard node.pending.isThere else { return }
       var pass = Backward(taking: node, createsGraph: options.createGraph)
       try node.run(&pass)
       return try self.pass(on: &pass, from: node)
@@ -192,10 +192,10 @@ struct Run {
   private mutating func pass(on pass: inout Backward, from node: Node) throws {
     pass.finish()
     if !options.retainGraph { node.releaseKept(at: site) }
-    for index in 0..<node.edges.count {
-      guard var gradient = pass.take(index), pass.needs(index) else { continue }
+    for index in 0..<node.edges.count where pass.needs(index) {
+      guard var gradient = pass.take(index) else { continue }
       if let forms = node.forms { gradient = try fitted(gradient, to: forms.forms[index]) }
-      try deliver(&gradient, to: node.edges[index])
+      try deliver(&gradient, to: node.edges.target(index))
     }
     if !expected.isEmpty { try countArrivals(from: node) }
   }
@@ -208,8 +208,7 @@ struct Run {
   }
 
   private mutating func fullTurn(_ node: Node) throws {
-    var gradients = [node.pending] + node.pendingMore
-    node.pending = nil
+    var gradients = [node.pending.take()] + node.pendingMore
     node.pendingMore = []
     while gradients.count < node.outputCount { gradients.append(nil) }
     let wanted = wantedInputs(of: node)
@@ -249,38 +248,43 @@ struct Run {
     return wanted
   }
 
-  /// Adds a gradient to what waits at the other end of `edge`.
+  /// Adds a gradient to what waits at the other end of an edge. Inout, since whoever takes it may use its buffer if the caller's
+  /// is the only reference.
   @inline(__always)
-  private mutating func deliver(_ gradient: inout Tensor, to edge: Edge) throws {
+  private mutating func deliver(_ gradient: inout Tensor, to edge: EdgeTarget) throws {
     switch edge {
     case .none: return
-    case .leaf(let leaf): try arrive(&gradient, at: leaf)
-    case .node(let node, let index):
-      if node.run != number {
-        if node.pending != nil || !node.pendingMore.isEmpty {
-          displaced.append((node, node.run, node.pending, node.pendingMore))
-          node.pending = nil
-          node.pendingMore = []
-        }
-        node.run = number
-        pending.push(node)
-      } else if node.pending == nil, node.pendingMore.isEmpty {
-        pending.push(node)
+    case .leaf(let leaf): try leaf._withUnsafeGuaranteedRef { try arrive(&gradient, at: $0) }
+    case .node(let node, let index): try node._withUnsafeGuaranteedRef { try deliver(&gradient, to: $0, index) }
+    }
+  }
+
+  @inline(__always)
+  private mutating func deliver(_ gradient: inout Tensor, to node: Node, _ index: Int32) throws {
+    if node.run != number {
+      if node.pending.isThere || !node.pendingMore.isEmpty {
+        displaced.append((node, node.run, node.pending.take(), node.pendingMore))
+        node.pendingMore = []
       }
-      if index == 0 {
-        node.pending = try sum(&node.pending, &gradient)
-      } else {
-        var waiting: Tensor?
-        node.exchangePending(Int(index), &waiting)
-        waiting = try sum(&waiting, &gradient)
-        node.exchangePending(Int(index), &waiting)
-      }
+      node.run = number
+      pending.push(node)
+    } else if !node.pending.isThere, node.pendingMore.isEmpty {
+      pending.push(node)
+    }
+    if index == 0 {
+      var waiting = node.pending.take()
+      node.pending.value = try sum(&waiting, gradient)
+    } else {
+      var waiting: Tensor?
+      node.exchangePending(Int(index), &waiting)
+      waiting = try sum(&waiting, gradient)
+      node.exchangePending(Int(index), &waiting)
     }
   }
 
   /// a + b, into a's buffer where nobody else holds it.
   @inline(__always)
-  private func sum(_ a: inout Tensor?, _ b: inout Tensor) throws -> Tensor {
+  private func sum(_ a: inout Tensor?, _ b: Tensor) throws -> Tensor {
     guard let old = a else { return b }
     guard old.shape == b.shape else {
       throw TensorError(
@@ -304,8 +308,7 @@ struct Run {
   private mutating func arrive(_ gradient: inout Tensor, at leaf: Tensor) throws {
     if relevant != nil, captureLeaves[ObjectIdentifier(leaf)] == nil { return }
     if relevant == nil || accumulating, leaf.extras == nil {
-      try accumulate(&gradient, into: leaf)
-      return
+      return try accumulate(&gradient, into: leaf)
     }
     // Hooks see the sum of everything that arrives, and so do captured inputs.
     if let position = hooked.firstIndex(where: { $0.leaf === leaf }) {
@@ -479,12 +482,12 @@ struct Run {
   /// After an error, too: pending gradients of this run are dropped and the outer run's put back.
   private mutating func restoreDisplaced() {
     while let node = pending.pop() {
-      node.pending = nil
+      node.pending.value = nil
       node.pendingMore = []
     }
     for (node, run, pending, more) in displaced {
       node.run = run
-      node.pending = pending
+      node.pending.value = pending
       node.pendingMore = more
     }
   }

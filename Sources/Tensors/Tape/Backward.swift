@@ -13,11 +13,12 @@ package struct Backward: ~Copyable {
   private let wanted: UInt64
   /// A plain number in the place of input 1.
   var number: Scalar?
-  private var r0: Tensor?
-  private var r1: Tensor?
-  private var r2: Tensor?
+  private var r0 = Seldom<Tensor>()
+  private var r1 = Seldom<Tensor>()
+  private var r2 = Seldom<Tensor>()
   /// Gradients of several outputs, and of more than three inputs; most nodes have neither.
-  private var overflow: Overflow?
+  private var itsOverflow = Seldom<Overflow>()
+  private var overflow: Overflow? { itsOverflow.value }
 
   private final class Overflow {
     var gradients: [Tensor?] = []
@@ -28,8 +29,7 @@ package struct Backward: ~Copyable {
   @inline(__always)
   init(taking node: Node, createsGraph: Bool) {
     self.node = node
-    arrived = node.pending
-    node.pending = nil
+    arrived = node.pending.take()
     self.createsGraph = createsGraph
     wanted = ~0
   }
@@ -42,7 +42,7 @@ package struct Backward: ~Copyable {
     if !gradients.isEmpty {
       let overflow = Overflow()
       overflow.gradients = gradients
-      self.overflow = overflow
+      itsOverflow.value = overflow
     }
   }
 
@@ -69,7 +69,7 @@ package struct Backward: ~Copyable {
 
   /// Whether input `index` wants a gradient.
   @inline(__always)
-  package func needs(_ index: Int) -> Bool { !node.edges[index].isNone && (index > 63 || wanted >> UInt64(index) & 1 == 1) }
+  package func needs(_ index: Int) -> Bool { node.edges.leads(index) && (index > 63 || wanted >> UInt64(index) & 1 == 1) }
 
   // The kept values by their names in formulas. Throws when they were freed or written to.
   package var a: Tensor { get throws { try read(.input(0)) } }
@@ -93,20 +93,20 @@ package struct Backward: ~Copyable {
   package subscript(index: Int) -> Tensor? {
     get {
       switch index {
-      case 0: r0
-      case 1: r1
-      case 2: r2
+      case 0: r0.value
+      case 1: r1.value
+      case 2: r2.value
       default: overflow.flatMap { index - 3 < $0.more.count ? $0.more[index - 3] : nil }
       }
     }
     set {
       switch index {
-      case 0: r0 = newValue
-      case 1: r1 = newValue
-      case 2: r2 = newValue
+      case 0: r0.value = newValue
+      case 1: r1.value = newValue
+      case 2: r2.value = newValue
       default:
         let overflow = overflow ?? Overflow()
-        self.overflow = overflow
+        itsOverflow.value = overflow
         while overflow.more.count <= index - 3 { overflow.more.append(nil) }
         overflow.more[index - 3] = newValue
       }
@@ -117,18 +117,9 @@ package struct Backward: ~Copyable {
   @inline(__always)
   mutating func take(_ index: Int) -> Tensor? {
     switch index {
-    case 0:
-      let result = r0
-      r0 = nil
-      return result
-    case 1:
-      let result = r1
-      r1 = nil
-      return result
-    case 2:
-      let result = r2
-      r2 = nil
-      return result
+    case 0: return r0.take()
+    case 1: return r1.take()
+    case 2: return r2.take()
     default:
       guard let overflow, index - 3 < overflow.more.count else { return nil }
       let result = overflow.more[index - 3]

@@ -21,6 +21,22 @@ package enum Edge {
   }
 }
 
+/// An edge that counts no reference: edges never change, so what they lead to lives as long as their node.
+enum EdgeTarget {
+  case none
+  case node(Unmanaged<Node>, Int32)
+  case leaf(Unmanaged<Tensor>)
+
+  @inline(__always)
+  init(_ edge: borrowing Edge) {
+    switch edge {
+    case .none: self = .none
+    case .node(let node, let index): self = .node(.passUnretained(node), index)
+    case .leaf(let leaf): self = .leaf(.passUnretained(leaf))
+    }
+  }
+}
+
 /// A node's edges: three inline, more in an array.
 package struct Edges {
   package private(set) var count = 0
@@ -59,7 +75,16 @@ package struct Edges {
     if count > 0 { e0 = list[0] }
     if count > 1 { e1 = list[1] }
     if count > 2 { e2 = list[2] }
-    if count > 3 { more = EdgeList(list[3...]) }
+    if count > 3 { more = EdgeList(Array(list[3...])) }
+  }
+
+  /// Those of an operation on these tensors.
+  init(_ inputs: [Tensor]) {
+    count = inputs.count
+    if count > 0 { e0 = inputs[0].edge }
+    if count > 1 { e1 = inputs[1].edge }
+    if count > 2 { e2 = inputs[2].edge }
+    if count > 3 { more = EdgeList(inputs[3...].map(\.edge)) }
   }
 
   @inline(__always)
@@ -69,6 +94,28 @@ package struct Edges {
     case 1: e1
     case 2: e2
     default: more.unsafelyUnwrapped.edges[index - 3]
+    }
+  }
+
+  /// Where edge `index` leads, for whoever keeps the node meanwhile.
+  @inline(__always)
+  func target(_ index: Int) -> EdgeTarget {
+    switch index {
+    case 0: EdgeTarget(e0)
+    case 1: EdgeTarget(e1)
+    case 2: EdgeTarget(e2)
+    default: EdgeTarget(more.unsafelyUnwrapped.edges[index - 3])
+    }
+  }
+
+  /// Whether edge `index` leads anywhere: asked for without counting a reference.
+  @inline(__always)
+  func leads(_ index: Int) -> Bool {
+    switch index {
+    case 0: !e0.isNone
+    case 1: !e1.isNone
+    case 2: !e2.isNone
+    default: !more.unsafelyUnwrapped.edges[index - 3].isNone
     }
   }
 
@@ -87,5 +134,5 @@ package struct Edges {
 
 private final class EdgeList {
   let edges: [Edge]
-  init(_ edges: ArraySlice<Edge>) { self.edges = Array(edges) }
+  init(_ edges: [Edge]) { self.edges = edges }
 }

@@ -12,20 +12,35 @@ public class Node {
   /// That of the backward run which freed the kept values.
   @exclusivity(unchecked) final var freedAt: UInt32 = 0  // unchecked here and below as in Tensor
   /// Where the inputs' gradients go, in the order of the inputs.
-  @exclusivity(unchecked) package private(set) final var edges: Edges
+  package final let edges: Edges
 
   @exclusivity(unchecked) final var saved0: SavedTensor?
   @exclusivity(unchecked) final var saved1: SavedTensor?
-  @exclusivity(unchecked) final var overflow: NodeOverflow?
+  final var overflow: NodeOverflow? {
+    @inline(__always) get { itsOverflow.value }
+    @inline(__always) set { itsOverflow.value = newValue }
+  }
   /// Shapes and dtypes of the inputs, noted only where they were broadcast or promoted.
-  @exclusivity(unchecked) final var forms: InputForms?
+  final var forms: InputForms? {
+    @inline(__always) get { itsForms.value }
+    @inline(__always) set { itsForms.value = newValue }
+  }
+  package final var extras: NodeExtras? {
+    @inline(__always) get { itsExtras.value }
+    @inline(__always) set { itsExtras.value = newValue }
+  }
+  @exclusivity(unchecked) private final var itsOverflow = Seldom<NodeOverflow>()
+  @exclusivity(unchecked) private final var itsForms = Seldom<InputForms>()
+  @exclusivity(unchecked) private final var itsExtras = Seldom<NodeExtras>()
   @exclusivity(unchecked) final var flags: Flags = []
 
-  @exclusivity(unchecked) package final var extras: NodeExtras?
-
   // State of the backward run that is under way (see Run.swift).
-  @exclusivity(unchecked) final var pending: Tensor?
   @exclusivity(unchecked) final var run: UInt32 = 0
+  /// The gradient that waits at output 0.
+  @exclusivity(unchecked) final var pending = Seldom<Tensor>()
+
+  /// The last of the stored properties: it is let go of after all others.
+  private let releasing = Releasing()
 
   struct Flags: OptionSet {
     let rawValue: UInt8
@@ -119,18 +134,17 @@ public class Node {
   /// Frees upstream nodes without recursing: past a small depth they are queued, and the outermost one drains.
   deinit {
     let context = Context.current
-    let depth = context.pointee.releaseDepth
-    if depth < 64 {
-      context.pointee.releaseDepth = depth &+ 1
-      edges = Edges()
-      saved0 = nil
-      saved1 = nil
-      overflow = nil
-      pending = nil
-      if depth == 0, Graveyard.hasWork { Graveyard.drain() }
-      context.pointee.releaseDepth = depth
-    } else {
-      Graveyard.bury(edges, saved0, saved1, overflow)
+    context.pointee.releaseDepth &+= 1
+    if context.pointee.releaseDepth > 64 { Graveyard.bury(edges, saved0, saved1, overflow) }
+  }
+
+  /// What is left to do when a node's properties have been let go of, which happens in their order.
+  private struct Releasing: ~Copyable {
+    @inline(__always)
+    deinit {
+      let context = Context.current
+      if context.pointee.releaseDepth == 1, Graveyard.hasWork { Graveyard.drain() }
+      context.pointee.releaseDepth &-= 1
     }
   }
 }

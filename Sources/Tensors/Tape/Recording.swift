@@ -118,12 +118,12 @@ extension Tensor {
   private static func node(
     _ operation: some Operation, _ inputs: [Tensor], _ others: [Tensor], own: [Tensor], output: Tensor?
   ) throws -> Node {
-    let node = OperationNode(operation, edges: Edges(inputs.map(\.edge)))
+    let node = OperationNode(operation, edges: Edges(inputs))
     var uses = Uses.nothing
-    for number in inputs.indices.prefix(8) where !node.edges[number].isNone { uses.formUnion(operation.uses(number)) }
+    for number in 0..<Swift.min(inputs.count, 8) where node.edges.leads(number) { uses.formUnion(operation.uses(number)) }
     if uses != .nothing {
-      for (number, input) in (inputs + others).prefix(8).enumerated() where uses.contains(.input(number)) {
-        try node.keep(input, .input(number))
+      for number in 0..<Swift.min(inputs.count + others.count, 8) where uses.contains(.input(number)) {
+        try node.keep(number < inputs.count ? inputs[number] : others[number - inputs.count], .input(number))
       }
       if let output, uses.contains(.output) { try node.keepOutput(output) }
       for (number, value) in own.enumerated() where uses.contains(.own(number)) { try node.keep(value, .own(number)) }

@@ -58,11 +58,27 @@ public final class Tensor {
   /// The script's line where the history was cut off (see the flags).
   @exclusivity(unchecked) var cutAt: UInt32 = 0
   /// What computed this; nil for leaves. Read it through `gradNode`, which brings views up to date.
-  @exclusivity(unchecked) package var node: Node?
+  package var node: Node? {
+    @inline(__always) get { itsNode.value }
+    @inline(__always) set { itsNode.value = newValue }
+  }
   /// What this is a view of: never itself a view.
-  @exclusivity(unchecked) package internal(set) var base: Tensor?
-  @exclusivity(unchecked) var gradient: Tensor?
-  @exclusivity(unchecked) package var extras: TensorExtras?
+  package internal(set) var base: Tensor? {
+    @inline(__always) get { itsBase.value }
+    @inline(__always) set { itsBase.value = newValue }
+  }
+  var gradient: Tensor? {
+    @inline(__always) get { itsGradient.value }
+    @inline(__always) set { itsGradient.value = newValue }
+  }
+  package var extras: TensorExtras? {
+    @inline(__always) get { itsExtras.value }
+    @inline(__always) set { itsExtras.value = newValue }
+  }
+  @exclusivity(unchecked) private var itsNode = Seldom<Node>()
+  @exclusivity(unchecked) private var itsBase = Seldom<Tensor>()
+  @exclusivity(unchecked) private var itsGradient = Seldom<Tensor>()
+  @exclusivity(unchecked) private var itsExtras = Seldom<TensorExtras>()
 
   @inline(__always)
   package init(storage: Storage, layout: Layout, dtype: DType) {

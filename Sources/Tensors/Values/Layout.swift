@@ -50,6 +50,7 @@ public struct Layout: Sendable {
 
   /// The same elements stretched to `target`, which broadcasting has already accepted: stretched strides are 0.
   package func stretched(to target: Shape) -> Layout {
+    if shape == target { return self }
     var result = InlineArray<8, Int>(repeating: 0)
     let shift = target.rank - shape.rank
     for dimension in 0..<shape.rank {

@@ -23,7 +23,7 @@ open class Module {
   // Unchecked here and in what modules compute with: every call reads it.
   @exclusivity(unchecked) private final var hasHooks = false
   /// Whatever a layer above ties to the module.
-  public final var attachment: AnyObject?
+  @exclusivity(unchecked) public final var attachment: AnyObject?
   /// Ids of hooks are not used again.
   final var lastHook = 0
 
