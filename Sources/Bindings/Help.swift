@@ -74,7 +74,7 @@ public enum Help {
     if operation.forms.contains(.functional) { forms.append("F.\(operation.name)(\(signature(operation.parameters)))") }
     let rest = signature(Array(operation.parameters.dropFirst()))
     if operation.forms.contains(.method) { forms.append("x:\(operation.name)(\(rest))") }
-    if operation.forms.contains(.inPlace) { forms.append("x:\(operation.name)_(\(rest))  -- in place") }
+    if !operation.forms.isDisjoint(with: [.inPlace, .inPlaceView]) { forms.append("x:\(operation.name)_(\(rest))  -- in place") }
     let aliases = operation.aliases.isEmpty ? "" : "\nAlso called \(operation.aliases.joined(separator: ", "))."
     return forms.joined(separator: "\n") + "\n\n\(operation.summary)\(aliases)\(details(operation.parameters))"
   }

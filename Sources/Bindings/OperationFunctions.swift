@@ -27,7 +27,7 @@ struct OperationFunctions {
         let function = OperationFunctions.function(operation, isMethod: true)
         for name in names { methods[name] = function }
       }
-      if operation.forms.contains(.inPlace) {
+      if !operation.forms.isDisjoint(with: [.inPlace, .inPlaceView]) {
         let function = OperationFunctions.inPlace(operation)
         for name in names { methods[name + "_"] = function }
       }
@@ -66,33 +66,8 @@ struct OperationFunctions {
     let name = operation.name + "_"
     let decoder = Decoder(name, operation.parameters, isMethod: true)
     return native(name) { call in
-      try write(operation, try decoder.decode(call).values)
+      try operation.runInPlace(Arguments(name, try decoder.decode(call).values))
       call.returnsArgument(1)
-    }
-  }
-
-  /// Writes the result into the first argument.
-  private static func write(_ operation: TensorOperation, _ values: [Argument]) throws {
-    let arguments = Arguments(operation.name + "_", values)
-    let x = try arguments.tensor(0)
-    // The families' own way, where none of an operation's options is given.
-    let isPlain = values.dropFirst(operation.binary == nil ? 1 : 2).allSatisfy { if case .absent = $0 { true } else { false } }
-    if isPlain, let unary = operation.unary {
-      try unary.inPlace(x)
-    } else if isPlain, let binary = operation.binary {
-      if case .number(let number) = values[1] {
-        try binary.inPlace(x, number)
-      } else {
-        try binary.inPlace(x, try arguments.tensor(1))
-      }
-    } else {
-      try x.writing(operation.name) { source in
-        let output = try operation.run(Arguments(operation.name, [.tensor(source)] + values.dropFirst()))
-        guard case .tensor(let result) = output else {
-          throw ArgumentError("\(operation.name)_: has no single result to write back")
-        }
-        return result
-      }
     }
   }
 
@@ -112,7 +87,7 @@ struct OperationFunctions {
       }
       var values = try decoder.decode(call).values
       guard case .boolean(true) = values.removeLast() else { return try call.returns(operation.run(Arguments(operation.name, values))) }
-      try write(operation, values)
+      try operation.runInPlace(Arguments(operation.name + "_", values))
       call.returnsArgument(1)
     }
   }

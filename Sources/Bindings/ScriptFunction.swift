@@ -49,7 +49,7 @@ struct ScriptFunction {
 extension Tensor: PartOwner {
   public func isSoleOwner(ofPartAt address: UnsafeRawPointer) -> Bool {
     let isCurrent = node.map { Unmanaged.passUnretained($0).toOpaque() == address } ?? false
-    return isCurrent && isKnownUniquelyReferenced(&node)
+    return isCurrent && isSoleOwnerOfNode
   }
 }
 

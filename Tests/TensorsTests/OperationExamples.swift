@@ -125,20 +125,6 @@ extension TensorOperation {
       return (single + (floats > 1 ? pairs : [])).map { Example(operation: self, sample: sample, dtypes: $0) }
     }
   }
-
-  /// `x:name_(…)`.
-  func inPlace(_ arguments: Arguments) throws -> Tensor {
-    let x = try arguments.tensor(0)
-    let isPlain = arguments.values.count <= (binary == nil ? 1 : 2)
-    if isPlain, let unary { return try unary.inPlace(x) }
-    if isPlain, let binary {
-      if case .number(let number) = arguments.values[1] { return try binary.inPlace(x, number) }
-      return try binary.inPlace(x, arguments.tensor(1))
-    }
-    return try x.writing(name) { destination in
-      try run(Arguments(name, [.tensor(destination)] + arguments.values.dropFirst())).tensors[0]
-    }
-  }
 }
 
 /// An operation's arguments, and what it makes of them.

@@ -128,10 +128,11 @@ private struct ErfInv: Operation {
 enum Special {
   private static func pair(
     _ name: String, _ summary: String, samples: [Sample] = [[.float(2, 3), .float(2, 3)], [.float(2, 3), .float(3)]],
-    differentiable: Bool = true, composed: Bool = false, _ body: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
+    forms: TensorOperation.Forms = .both, differentiable: Bool = true, composed: Bool = false,
+    _ body: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
   ) -> TensorOperation {
     TensorOperation(
-      name, summary, Take.input, Take.tensor("other"), samples: samples, rejects: [[.float(2, 3), .float(2)]],
+      name, summary, Take.input, Take.tensor("other"), forms: forms, samples: samples, rejects: [[.float(2, 3), .float(2)]],
       differentiable: differentiable, composed: composed
     ) { a, b in .tensor(try body(a, b)) }
   }
@@ -154,16 +155,18 @@ enum Special {
     pair("logaddexp2", "log₂(2ᵃ + 2ᵇ) without overflow.") { try Tensor.logAddExp2($0, $1) },
     pair("fmax", "The larger element; NaN only where both are.") { try Tensor.extremeIgnoringNaN($0, $1, largest: true) },
     pair("fmin", "The smaller element; NaN only where both are.") { try Tensor.extremeIgnoringNaN($0, $1, largest: false) },
-    pair("heaviside", "0 below 0, 1 above, and `other` at 0.", differentiable: false, composed: true) { x, other in
+    pair("heaviside", "0 below 0, 1 above, and `other` at 0.", forms: .all, differentiable: false, composed: true) { x, other in
       guard x.dtype == other.dtype else {
         throw TensorError(.dtype, "heaviside", "the dtypes \(x.dtype) and \(other.dtype) differ")
       }
       return try withNoGrad { try x.eq(0).choosing(other, else: x.gt(0).to(x.dtype)) }
     },
-    pair("gcd", "The greatest common divisor of whole numbers.", samples: wholes, differentiable: false) {
+    pair("gcd", "The greatest common divisor of whole numbers.", samples: wholes, forms: .all, differentiable: false) {
       try Tensor.common("gcd", $0, $1)
     },
-    pair("lcm", "The least common multiple of whole numbers.", samples: wholes, differentiable: false) { try Tensor.common("lcm", $0, $1) },
+    pair("lcm", "The least common multiple of whole numbers.", samples: wholes, forms: .all, differentiable: false) {
+      try Tensor.common("lcm", $0, $1)
+    },
     TensorOperation(
       "ldexp", "input · 2^other.", Take.input, Take.tensor("other"), forms: .all,
       samples: [[.float(2, 3), .integers([2, 3], -3...3)], [.float(2, 3), .float(3)]], rejects: [[.float(2, 3), .float(2)]], composed: true

@@ -17,7 +17,7 @@ package struct Comparison: Sendable {
 
   var operation: TensorOperation {
     TensorOperation(
-      name, summary, Take.input, Take.operand("other"), aliases: aliases,
+      name, summary, Take.input, Take.operand("other"), aliases: aliases, forms: .all,
       samples: [
         [.integers([2, 3], -1...1), .integers([2, 3], -1...1)], [.float(2, 3), .float(3)], [.integers([2, 3], -1...1), .number(0.5)],
         [.booleans([4]), .booleans([4])], [.float(0, 3), .float(3)],
@@ -48,6 +48,7 @@ package struct Predicate: Sendable {
   let name: String
   let kernel: mg_predicate_op
   let summary: String
+  var isWritable = false
 
   package func callAsFunction(_ x: Tensor) throws -> Tensor {
     let y = try Tensor(uninitialized: x.shape, .bool)
@@ -57,7 +58,7 @@ package struct Predicate: Sendable {
 
   var operation: TensorOperation {
     TensorOperation(
-      name, summary, Take.input,
+      name, summary, Take.input, forms: isWritable ? .all : .both,
       samples: [[.values([4], [0, -1.5, .infinity, .nan])], [.integers([2, 3], -1...1)], [.float(0, 2)]], differentiable: false
     ) { .tensor(try self($0)) }
   }
@@ -65,7 +66,7 @@ package struct Predicate: Sendable {
   static let isnan = Predicate(name: "isnan", kernel: MG_ISNAN, summary: "Where the element is not a number.")
   static let isinf = Predicate(name: "isinf", kernel: MG_ISINF, summary: "Where the element is infinite.")
   static let isfinite = Predicate(name: "isfinite", kernel: MG_ISFINITE, summary: "Where the element is finite.")
-  static let not = Predicate(name: "logical_not", kernel: MG_LOGICAL_NOT, summary: "Where the element is zero.")
+  static let not = Predicate(name: "logical_not", kernel: MG_LOGICAL_NOT, summary: "Where the element is zero.", isWritable: true)
   static let signbit = Predicate(name: "signbit", kernel: MG_SIGNBIT, summary: "Where the sign is negative, −0 included.")
   static let list = [isnan, isinf, isfinite, not, signbit]
 }

@@ -420,7 +420,7 @@ enum Products {
     ) { x, other in try .tensor(x.matmul(other)) },
     TensorOperation(
       "addmm", "beta · input + alpha · mat1 · mat2.", Take.input, Take.tensor("mat1"), Take.tensor("mat2"), Take.number("beta", default: 1),
-      Take.number("alpha", default: 1),
+      Take.number("alpha", default: 1), forms: .all,
       samples: [[.float(2, 4), .float(2, 3), .float(3, 4)], [.float(4), .float(2, 3), .float(3, 4), .number(0.5), .number(2)]],
       rejects: [[.float(2, 4), .float(2, 3), .float(2, 4)]]
     ) { x, mat1, mat2, beta, alpha in

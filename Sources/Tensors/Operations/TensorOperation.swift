@@ -14,6 +14,8 @@ package struct TensorOperation: Sendable {
     package static let inPlace = Forms(rawValue: 4)
     /// `F.name(x)`.
     package static let functional = Forms(rawValue: 8)
+    /// `x:name_()`, of an operation that gives a view: x shows its elements so from then on.
+    package static let inPlaceView = Forms(rawValue: 16)
     package static let both: Forms = [.function, .method]
     package static let all: Forms = [.function, .method, .inPlace]
   }
@@ -58,6 +60,31 @@ package struct TensorOperation: Sendable {
 
   /// Runs it on a list of arguments.
   package func run(_ arguments: Arguments) throws -> Output { try body { arguments.value($0) } }
+
+  /// Runs it into its first argument, as `x:name_()` does, which it gives back.
+  @discardableResult
+  package func runInPlace(_ arguments: Arguments) throws -> Tensor {
+    let x = try arguments.tensor(0)
+    func result(_ source: Tensor) throws -> Tensor {
+      do {
+        guard case .tensor(let result) = try run(Arguments(name, [.tensor(source)] + arguments.values.dropFirst())) else {
+          throw TensorError(.argument, name, "there is no single result to write back")
+        }
+        return result
+      } catch let error as TensorError where error.operation == name {
+        throw TensorError(error.kind, name + "_", error.facts)
+      }
+    }
+    if forms.contains(.inPlaceView) { return try x.viewing(name, result) }
+    // The families' own way, where none of an operation's options is given.
+    let isPlain = arguments.values.dropFirst(binary == nil ? 1 : 2).allSatisfy { if case .absent = $0 { true } else { false } }
+    if isPlain, let unary { return try unary.inPlace(x) }
+    if isPlain, let binary {
+      if case .number(let number) = arguments.value(1) { return try binary.inPlace(x, number) }
+      return try binary.inPlace(x, arguments.tensor(1))
+    }
+    return try x.writing(name, result)
+  }
 }
 
 /// A parameter of an operation.

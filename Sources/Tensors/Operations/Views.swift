@@ -468,18 +468,19 @@ enum Views {
     ) { x, dims in try .tensor(x.permute(dims)) },
     TensorOperation(
       "transpose", "Two dimensions exchanged.", Take.input, Take.dimension("dim0"), Take.dimension("dim1"),
-      aliases: ["swapaxes"], samples: [[.float(2, 3, 4), .integer(0), .integer(2)]], rejects: [[.float(2, 3), .integer(0), .integer(2)]]
+      aliases: ["swapaxes", "swapdims"], forms: [.both, .inPlaceView], samples: [[.float(2, 3, 4), .integer(0), .integer(2)]],
+      rejects: [[.float(2, 3), .integer(0), .integer(2)]]
     ) { x, dim0, dim1 in try .tensor(x.transpose(dim0, dim1)) },
     TensorOperation(
-      "t", "The transposed matrix.", Take.input,
+      "t", "The transposed matrix.", Take.input, forms: [.both, .inPlaceView],
       samples: [[.float(2, 3)], [.float(3)]], rejects: [[.float(2, 3, 4)]]
     ) { x in try .tensor(x.t()) },
     TensorOperation(
       "squeeze", "Size-1 dimensions removed: all of them, or those named.", Take.input, Take.optionalDimensions("dim"),
-      samples: [[.float(2, 1, 3, 1)], [.float(2, 1, 3, 1), .integer(1)], [.float(2, 3), .integer(0)]]
+      forms: [.both, .inPlaceView], samples: [[.float(2, 1, 3, 1)], [.float(2, 1, 3, 1), .integer(1)], [.float(2, 3), .integer(0)]]
     ) { x, dim in try .tensor(x.squeeze(dim)) },
     TensorOperation(
-      "unsqueeze", "A size-1 dimension inserted at dim.", Take.input, Take.dim,
+      "unsqueeze", "A size-1 dimension inserted at dim.", Take.input, Take.dim, forms: [.both, .inPlaceView],
       samples: [[.float(2, 3), .integer(0)], [.float(2, 3), .integer(-1)], [.float(), .integer(0)]], rejects: [[.float(2, 3), .integer(3)]]
     ) { x, dim in try .tensor(x.unsqueeze(dim)) },
     TensorOperation(

@@ -19,8 +19,8 @@ extension Tensor {
   func checkWritable(_ operation: String) throws { try checkWritable(by: operation + "_") }
 
   /// Throws where PyTorch forbids a write; `name` is what messages call it.
-  func checkWritable(by name: @autoclosure () -> String) throws {
-    guard !layout.overlaps else {
+  func checkWritable(by name: @autoclosure () -> String, writesElements: Bool = true) throws {
+    guard !writesElements || !layout.overlaps else {
       throw TensorError(
         .autograd, name(),
         "cannot write into an expanded tensor of shape \(shape), whose elements share memory; clone() it first")
@@ -106,6 +106,31 @@ extension Tensor {
       let node = OperationNode(overwritten, edges: Edges(edge))
       if GradMode.keepsConstants { try node.keepConstants([self, self]) }
       try rebase(onto: base == nil ? node : nil, index: 0)
+    }
+    return self
+  }
+
+  /// Runs a view operation and makes its result what this object shows, with its history: `x.t_()`. The elements stay where they
+  /// are, but a formula that keeps this object would take others for those it was given, so it counts as a write.
+  @discardableResult
+  package func viewing(_ operation: String, _ view: (Tensor) throws -> Tensor) throws -> Tensor {
+    try checkWritable(by: operation + "_", writesElements: false)
+    let source = alias()
+    source.node = gradNode
+    source.outputIndex = outputIndex
+    source.flags = flags.intersection(.cut)
+    source.cutAt = cutAt
+    let result = try view(source)
+    layout = result.layout
+    bumpVersion()
+    guard let new = result.node else { return self }
+    if base == nil {
+      try rebase(onto: new, index: result.outputIndex)
+    } else {
+      // A view of its base as before, under another layout; a write to that makes its history anew from this.
+      moveRetained(to: new, index: result.outputIndex)
+      node = new
+      outputIndex = result.outputIndex
     }
     return self
   }

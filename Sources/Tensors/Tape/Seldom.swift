@@ -32,6 +32,13 @@ package struct Seldom<Object: AnyObject>: ~Copyable {
     return taken
   }
 
+  /// Whether there is one and nobody else holds it.
+  package mutating func isSole() -> Bool {
+    var object = take()
+    defer { reference = object.map { Unmanaged.passRetained($0) } }
+    return isKnownUniquelyReferenced(&object)
+  }
+
   @inlinable @inline(__always)
   deinit {
     if let reference { reference.release() }

@@ -75,6 +75,8 @@ public final class Tensor {
     @inline(__always) get { itsExtras.value }
     @inline(__always) set { itsExtras.value = newValue }
   }
+  /// Whether this is all that holds its node.
+  package var isSoleOwnerOfNode: Bool { itsNode.isSole() }
   @exclusivity(unchecked) private var itsNode = Seldom<Node>()
   @exclusivity(unchecked) private var itsBase = Seldom<Tensor>()
   @exclusivity(unchecked) private var itsGradient = Seldom<Tensor>()
