@@ -21,7 +21,9 @@ public enum Help {
     let bare = parts.last ?? name
     let path = (parts.first == "mg" ? Array(parts.dropFirst()) : parts).joined(separator: ".")
     if let entry = scripted.first(where: { $0.name == path }) { return entry.text }
-    if let operation = (Catalogue.operations + Construction.list).first(where: { $0.name == bare || $0.aliases.contains(bare) }) {
+    if let operation = (Catalogue.operations + Construction.list).first(where: {
+      !Set([$0.name] + $0.aliases).isDisjoint(with: [path, bare])
+    }) {
       return text(operation)
     }
     if let kind = ModuleCatalogue.kind(named: bare) {
@@ -70,11 +72,12 @@ public enum Help {
 
   private static func text(_ operation: TensorOperation) -> String {
     var forms: [String] = []
+    let plain = operation.namesByPlace.plain.first
     if operation.forms.contains(.function) { forms.append("mg.\(operation.name)(\(signature(operation.parameters)))") }
     if operation.forms.contains(.functional) { forms.append("F.\(operation.name)(\(signature(operation.parameters)))") }
     let rest = signature(Array(operation.parameters.dropFirst()))
-    if operation.forms.contains(.method) { forms.append("x:\(operation.name)(\(rest))") }
-    if !operation.forms.isDisjoint(with: [.inPlace, .inPlaceView]) { forms.append("x:\(operation.name)_(\(rest))  -- in place") }
+    if let plain, operation.forms.contains(.method) { forms.append("x:\(plain)(\(rest))") }
+    if let plain, !operation.forms.isDisjoint(with: [.inPlace, .inPlaceView]) { forms.append("x:\(plain)_(\(rest))  -- in place") }
     let aliases = operation.aliases.isEmpty ? "" : "\nAlso called \(operation.aliases.joined(separator: ", "))."
     return forms.joined(separator: "\n") + "\n\n\(operation.summary)\(aliases)\(details(operation.parameters))"
   }

@@ -45,6 +45,7 @@ public enum Library {
       (.string("_VERSION"), .string("Moongrad \(version)")), (.string("pi"), .number(Double.pi)), (.string("inf"), .number(.infinity)),
       (.string("nan"), .number(.nan)),
     ]
+    fields += operations.tables.map { (.string($0.key), .record($0.value.mapValues(Value.native))) }
     fields += DType.allCases.filter { top[$0.description] == nil }.map { (.string($0.description), .string($0.description)) }
     try state.register(module: "moongrad", .record(fields))
 

@@ -9,18 +9,25 @@ struct OperationFunctions {
   var functions: [String: NativeFunction] = [:]
   var methods: [String: NativeFunction] = [:]
   var functional: [String: NativeFunction] = [:]
+  /// `mg.linalg.name`, by table: of names such as `linalg.name`, which are neither methods nor in F.
+  var tables: [String: [String: NativeFunction]] = [:]
 
   init(_ operations: [TensorOperation]) {
     for operation in operations {
-      let names = [operation.name] + operation.aliases
+      let (tabled, names) = operation.namesByPlace
       if operation.forms.contains(.function) {
         let function = OperationFunctions.function(operation, isMethod: false)
         for name in names { functions[name] = function }
+        for name in tabled {
+          let parts = name.split(separator: ".").map(String.init)
+          tables[parts[0], default: [:]][parts[1]] = function
+        }
       }
       if operation.forms.contains(.functional) || operation.forms.contains(.function) {
         let function =
           OperationFunctions.writable.contains(operation.name)
-          ? OperationFunctions.writing(operation) : functions[operation.name] ?? OperationFunctions.function(operation, isMethod: false)
+          ? OperationFunctions.writing(operation)
+          : names.first.flatMap { functions[$0] } ?? OperationFunctions.function(operation, isMethod: false)
         for name in names { functional[name] = function }
       }
       if operation.forms.contains(.method) {
@@ -161,6 +168,14 @@ struct OperationFunctions {
       throw ArgumentError(
         "'\(symbol)' on tensors cannot give a tensor in Lua; write x:\(method)(y) (or x:\(reversed)(y) for the other direction)")
     }
+  }
+}
+
+extension TensorOperation {
+  /// Its names: those in tables, `linalg.inv`, and plain ones.
+  var namesByPlace: (tabled: [String], plain: [String]) {
+    let names = [name] + aliases
+    return (names.filter { $0.contains(".") }, names.filter { !$0.contains(".") })
   }
 }
 

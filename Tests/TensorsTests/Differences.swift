@@ -56,10 +56,23 @@ enum Differences {
     // What is written has the dtype of what it is written into.
     case "select_scatter", "slice_scatter", "diagonal_scatter": example.dtypes.count == 2
     case "index_fill": example.text.contains("[] in") && example.dtypes.count == 2 && example.dtypes[0].isWhole(below: example.dtypes[1])
+    // PyTorch computes in the first one's dtype.
+    case "linalg.solve_triangular": example.dtypes.count == 2 && example.dtypes[0].isFloating && example.dtypes[1] != example.dtypes[0]
     case "sign", "square", "index_add", "scatter_add": example.dtypes == [.bool]
     default: false
     }
   }
+
+  // MARK: Matrices
+
+  /// Operations whose vectors may point the other way, which libraries differ in; so values are compared without their signs.
+  static let unsigned: Set = ["linalg.eigh", "linalg.svd", "svd"]
+
+  /// Those whose gradients are not compared, since they go with the signs; or since PyTorch's has parts for what is not read.
+  static let ownGradients: Set = unsigned.union(["cholesky_solve"])
+
+  /// Those that refuse halves, of which PyTorch makes NaN, or the determinant of an empty matrix only.
+  static let refusesHalves: Set = ["linalg.matrix_exp", "linalg.det"]
 
   // MARK: Infinities and NaN
 

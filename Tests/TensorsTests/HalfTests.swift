@@ -26,7 +26,7 @@ import Testing
       }
       let path = "\(example.text) in \(dtype)"
       let call = try example.call(dtype, requiringGrad: { !example.constants.contains($0) })
-      guard !expected.isError else {
+      guard !expected.isError, !Differences.refusesHalves.contains(operation.name) else {
         #expect(throws: TensorError.self, "PyTorch refuses \(path)") { try call.outputs() }
         continue
       }

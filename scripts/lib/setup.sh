@@ -5,7 +5,7 @@
 # Debian packages that Moongrad is built from and runs on, beside a Swift toolchain. libgcc-12-dev brings the link to
 # OpenMP's libgomp, on which oneDNN runs; git, certificates and pkg-config are for Swift's package manager.
 packages=(
-  liblua5.4-dev libdnnl-dev libedit-dev libsleef-dev libmimalloc-dev zlib1g-dev
+  liblua5.4-dev libdnnl-dev libedit-dev libsleef-dev libmimalloc-dev liblapacke-dev zlib1g-dev
   libc6-dev libgcc-12-dev libstdc++-12-dev binutils git ca-certificates pkg-config
 )
 

@@ -4,7 +4,7 @@
 package enum Catalogue {
   package static let operations: [TensorOperation] =
     Unary.list.map(\.operation) + Binary.operations + Binary.list.map(\.operation) + [Power.operation] + Comparison.list.map(\.operation)
-    + Predicate.list.map(\.operation) + Special.list + Statistics.list + Rearranging.list + Contractions.list + Selection.list
+    + Predicate.list.map(\.operation) + Special.list + Statistics.list + Rearranging.list + Contractions.list + Linalg.list + Selection.list
     + Activations.list + Reductions.list + Sorting.list
     + Products.list
     + Einsum.list + Views.list + Shaping.list + Joining.list + Indexing.list + Conversion.list + Losses.list

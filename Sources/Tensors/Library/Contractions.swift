@@ -78,12 +78,12 @@ extension Tensor {
     return try product(0, n - 1)
   }
 
-  /// A square matrix multiplied n times with itself.
+  /// A square matrix multiplied n times with itself, or its inverse where n is negative.
   func matrixPower(_ n: Int) throws -> Tensor {
     guard rank >= 2, shape[rank - 1] == shape[rank - 2] else {
       throw TensorError(.shape, "matrix_power", "square matrices are needed, got shape \(shape)")
     }
-    guard n >= 0 else { throw TensorError(.argument, "matrix_power", "there is no inverse yet for the power \(n)") }
+    if n < 0 { return try inverse().matrixPower(n == .min ? .max : -n) }
     if n == 0 { return try Tensor.eye(shape[rank - 1], shape[rank - 1], dtype: dtype).expand(shape).clone() }
     var (result, square, rest) = (nil as Tensor?, self, n)
     while true {
@@ -153,6 +153,7 @@ enum Contractions {
     ) { a, b in .tensor(try a.kron(b)) },
     TensorOperation(
       "cross", "The vector product along a dimension of size 3.", Take.input, Take.tensor("other"), Take.dimension("dim", default: -1),
+      aliases: ["linalg.cross"],
       samples: [[.float(3), .float(3)], [.float(2, 3), .float(2, 3)], [.float(3, 2), .float(3, 2), .integer(0)]],
       rejects: [[.float(2), .float(2)]], composed: true
     ) { a, b, dim in .tensor(try a.cross(b, dim)) },
@@ -162,7 +163,8 @@ enum Contractions {
     ) { a, b in .tensor(try a.dot(b)) },
     TensorOperation(
       "vecdot", "The sums of products along a dimension.", Take.input, Take.tensor("other"), Take.dimension("dim", default: -1),
-      forms: .function, samples: [[.float(2, 3), .float(2, 3)], [.float(2, 3), .float(3)], [.float(3, 2), .float(3, 2), .integer(0)]],
+      aliases: ["linalg.vecdot"], forms: .function,
+      samples: [[.float(2, 3), .float(2, 3)], [.float(2, 3), .float(3)], [.float(3, 2), .float(3, 2), .integer(0)]],
       rejects: [[.float(3), .float(2)]], composed: true
     ) { a, b, dim in
       try a.requireFloating("vecdot")
@@ -191,11 +193,13 @@ enum Contractions {
       rejects: [[.float(3, 2), .float(4, 3)]], composed: true
     ) { a, b, p in .tensor(try a.cdist(b, p)) },
     TensorOperation(
-      "chain_matmul", "A product of matrices in the order of the fewest multiplications.", Take.tensors("matrices"), forms: .function,
-      samples: [[.tensors([.float(2, 3), .float(3, 4), .float(4, 1)])]], rejects: [[.tensors([.float(2, 3), .float(2, 3)])]], composed: true
+      "chain_matmul", "A product of matrices in the order of the fewest multiplications.", Take.tensors("matrices"),
+      aliases: ["linalg.multi_dot"], forms: .function, samples: [[.tensors([.float(2, 3), .float(3, 4), .float(4, 1)])]],
+      rejects: [[.tensors([.float(2, 3), .float(2, 3)])]], composed: true
     ) { matrices in .tensor(try Tensor.chain(matrices, "chain_matmul")) },
     TensorOperation(
-      "matrix_power", "A square matrix multiplied n times with itself.", Take.input, Take.integer("n"),
+      "matrix_power", "A square matrix multiplied n times with itself; its inverse where n is negative.", Take.input, Take.integer("n"),
+      aliases: ["linalg.matrix_power"],
       samples: [[.positive(3, 3), .integer(3)], [.float(2, 2, 2), .integer(2)]], rejects: [[.float(2, 3), .integer(2)]],
       composed: true
     ) { x, n in .tensor(try x.matrixPower(n)) },

@@ -214,6 +214,11 @@ package enum Take {
     }
   }
 
+  /// One that must be given, by position or by name.
+  package static func requiredFlag(_ name: String) -> Taken<Bool> {
+    Taken(name, .boolean, expecting: "true or false") { if case .boolean(let flag) = $0 { flag } else { nil } }
+  }
+
   package static func optionalFlag(_ name: String, namedOnly: Bool = false) -> Taken<Bool?> {
     Taken(name, .boolean, optional: true, namedOnly: namedOnly, expecting: "true or false", absent: { nil }) {
       if case .boolean(let flag) = $0 { flag } else { nil }

@@ -79,6 +79,7 @@ package struct Backward: ~Copyable {
   package var y: Tensor { get throws { try read(.output) } }
   package var own: Tensor { get throws { try read(.own(0)) } }
   package var own1: Tensor { get throws { try read(.own(1)) } }
+  package var own2: Tensor { get throws { try read(.own(2)) } }
 
   @inline(__always)
   package func read(_ slot: KeptSlot) throws -> Tensor {

@@ -132,9 +132,12 @@ extension Node {
 
   /// A value with the history that this node recorded: the object may have been detached or rebased since.
   private final func connected(_ tensor: Tensor, _ slot: KeptSlot) -> Tensor {
-    if slot == .output {
+    let own = Int(slot.rawValue) - Int(KeptSlot.own(0).rawValue)
+    let isOwnOutput = own >= 0 && own < outputCount && data.map { type(of: $0).keepsOutputs } ?? false
+    if slot == .output || isOwnOutput {
       let output = tensor.alias()
       output.node = self
+      if isOwnOutput { output.outputIndex = Int32(own) }
       return output
     }
     guard slot.rawValue < 8, slot.rawValue < edges.count else { return tensor.requiresGrad ? tensor.detach() : tensor }

@@ -38,6 +38,7 @@ package struct Uses: OptionSet, Sendable {
   package static let output = Uses(rawValue: 1 << 8)
   package static let own = Uses(rawValue: 1 << 12)
   package static let own1 = Uses(rawValue: 1 << 13)
+  package static let own2 = Uses(rawValue: 1 << 14)
 
   @inline(__always)
   func contains(_ slot: KeptSlot) -> Bool { rawValue >> UInt16(slot.rawValue) & 1 == 1 }
@@ -51,6 +52,8 @@ package protocol Operation: Sendable {
   var nodeName: String { get }
   /// Whether inputs are broadcast to the result's shape and promoted to its dtype, which the tape then undoes.
   static var broadcasts: Bool { get }
+  /// Whether what it keeps of its own are first its several outputs, in their order.
+  static var keepsOutputs: Bool { get }
   /// What the names `saved_…` of scripts stand for, beside the attributes.
   var slotNames: KeyValuePairs<String, KeptSlot> { get }
 
@@ -81,6 +84,7 @@ package enum Passage: Sendable {
 
 extension Operation {
   package static var broadcasts: Bool { false }
+  package static var keepsOutputs: Bool { false }
   package var slotNames: KeyValuePairs<String, KeptSlot> {
     ["self": .input(0), "other": .input(1), "result": .output]
   }

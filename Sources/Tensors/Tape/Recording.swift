@@ -101,13 +101,16 @@ extension Tensor {
     return self
   }
 
-  /// Records several results of one operation; the pass has a gradient for each.
-  package static func record(_ operation: some Operation, _ inputs: [Tensor], outputs: [Tensor]) throws {
+  /// Records several results of one operation; the pass has a gradient for each. Where the operation keeps its outputs, they
+  /// come first of what it keeps of its own.
+  package static func record<Recorded: Operation>(
+    _ operation: Recorded, _ inputs: [Tensor], outputs: [Tensor], own: [Tensor] = []
+  ) throws {
     guard GradMode.isEnabled, try inputs.contains(where: { try $0.feeds() }) else {
       for output in outputs { _ = output.unrecorded(inputs) }
       return
     }
-    let node = try node(operation, inputs, [], own: [], output: nil)
+    let node = try node(operation, inputs, [], own: (Recorded.keepsOutputs ? outputs.map { $0.alias() } : []) + own, output: nil)
     node.setOutputs(outputs.count)
     for (index, output) in outputs.enumerated() where output.dtype.isFloating {
       output.node = node
