@@ -39,6 +39,7 @@ struct OperationFunctions {
         for name in names { methods[name + "_"] = function }
       }
     }
+    for (name, plain) in Special.names { if let function = functions[plain] { tables["special", default: [:]][name] = function } }
   }
 
   private static func function(_ operation: TensorOperation, isMethod: Bool) -> NativeFunction {

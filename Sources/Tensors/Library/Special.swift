@@ -125,7 +125,7 @@ private struct ErfInv: Operation {
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].erfinv()] }
 }
 
-enum Special {
+package enum Special {
   private static func pair(
     _ name: String, _ summary: String, samples: [Sample] = [[.float(2, 3), .float(2, 3)], [.float(2, 3), .float(3)]],
     forms: TensorOperation.Forms = .both, differentiable: Bool = true, composed: Bool = false,
@@ -150,7 +150,34 @@ enum Special {
     [.integers([2, 3], -12...12), .integers([2, 3], -12...12)], [.integers([4], 0...30), .integers([1], 12...12)],
   ]
 
+  /// What `mg.special` calls operations that have other names, or the same.
+  package static let names: [String: String] = [
+    "digamma": "digamma", "psi": "digamma", "erf": "erf", "erfc": "erfc", "erfinv": "erfinv", "exp2": "exp2", "expit": "sigmoid",
+    "expm1": "expm1", "gammaln": "lgamma", "log1p": "log1p", "log_softmax": "log_softmax", "logit": "logit", "logsumexp": "logsumexp",
+    "round": "round", "sinc": "sinc", "softmax": "softmax", "xlogy": "xlogy",
+  ]
+
   static let list: [TensorOperation] = [
+    TensorOperation(
+      "special.entr", "−x · ln x: 0 at 0, and −∞ below.", Take.input, forms: .function,
+      samples: [[.positive(2, 3)], [.values([4], [0.5, 1, 2, 0.25])]], composed: true
+    ) { x in
+      let y = try Unary.neg(Binary.xlogy(x, x))
+      return .tensor(try x.lt(0).choosing(Tensor.filled([], .real(-.infinity), dtype: y.dtype), else: y))
+    },
+    TensorOperation(
+      "special.ndtr", "The normal distribution's share below x.", Take.input, forms: .function, samples: [[.float(2, 3)]], composed: true
+    ) { x in .tensor(try Unary.erfc(x * -0.5.squareRoot()) * 0.5) },
+    TensorOperation(
+      "special.xlog1py", "x · ln(1 + y), and 0 where x is 0.", Take.input, Take.tensor("other"), forms: .function,
+      samples: [[.float(2, 3), .positive(2, 3)], [.float(2, 3), .positive(3)]], rejects: [[.float(2, 3), .float(2)]]
+    ) { x, y in
+      .tensor(
+        try Formula.of([x, y], "SpecialXlog1PyBackward0") {
+          let product = try $0[0] * Unary.log1p($0[1].to(DType.promoted($0[0].dtype, $0[1].dtype)))
+          return try $0[0].eq(0).choosing(Tensor.zeros([], dtype: product.dtype), else: product)
+        })
+    },
     pair("logaddexp", "ln(eᵃ + eᵇ) without overflow.") { try Tensor.logAddExp($0, $1) },
     pair("logaddexp2", "log₂(2ᵃ + 2ᵇ) without overflow.") { try Tensor.logAddExp2($0, $1) },
     pair("fmax", "The larger element; NaN only where both are.") { try Tensor.extremeIgnoringNaN($0, $1, largest: true) },

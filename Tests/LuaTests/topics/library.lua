@@ -75,8 +75,19 @@ check.case("contracting", function()
   check.equal(mg.tensor{ { 1.0, 1.0 }, { 0.0, 1.0 } }:matrix_power(5):tolist(), { { 1.0, 5.0 }, { 0.0, 1.0 } })
   -- An input that counts for nothing does not spoil the sum.
   check.equal(mg.full({ 2 }, 0 / 0):addmv(mg.ones(2, 3), mg.ones(3), { beta = 0 }):tolist(), { 3.0, 3.0 })
-  check.raises("matrix_power: there is no inverse yet…", mg.matrix_power, mg.eye(2), -1)
+  check.equal(mg.tensor{ { 1.0, 1.0 }, { 0.0, 1.0 } }:matrix_power(-2):tolist(), { { 1.0, -2.0 }, { 0.0, 1.0 } })
   check.raises("cross: dimension 1 of shape [2] must have size 3", mg.cross, mg.ones(2), mg.ones(2))
+end)
+
+check.case("mg.special has the names of torch.special", function()
+  local x = mg.tensor{ 0.25, 0.5 }
+  for name, plain in pairs{ expit = "sigmoid", gammaln = "lgamma", psi = "digamma", erf = "erf", logit = "logit" } do
+    check.is_true(mg.equal(mg.special[name](x), mg[plain](x)))
+  end
+  check.close(mg.special.entr(mg.tensor{ 0.0, 0.5, 1.0 }), { 0, 0.34657359, 0 })
+  check.equal(mg.special.entr(mg.tensor{ -1.0 }):item(), -mg.inf)
+  check.close(mg.special.ndtr(mg.tensor{ -1.0, 0.0, 2.0 }), { 0.15865525, 0.5, 0.97724987 })
+  check.close(mg.special.xlog1py(mg.tensor{ 0.0, 2.0 }, mg.tensor{ -1.0, 1.0 }), { 0, 1.38629436 })
 end)
 
 check.case("new tensors like one that is there", function()
