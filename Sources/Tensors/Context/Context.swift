@@ -38,6 +38,9 @@ public final class Context {
     var threads: Int32 = 0
     var notices: [String] = [] { didSet { hasNotices = !notices.isEmpty } }
     private(set) var hasNotices = false
+    /// Open levels of forward mode, and what gives results their tangents (see TangentLevels).
+    var tangentLevels: [UInt32] = []
+    var tangentCarrier: AnyObject?
     /// See GrowingHistory.
     var additions: [UInt32: Int] = [:]
   }

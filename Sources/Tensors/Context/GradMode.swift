@@ -9,6 +9,8 @@ public enum GradMode {
   package static let anomaly: UInt32 = 4
   /// Nodes keep the inputs that have no gradient too (see Replay).
   package static let constants: UInt32 = 8
+  /// Results get tangents from their inputs' (see TangentLevels).
+  package static let forward: UInt32 = 16
   /// The bits above the modes proper number the hooks on saved values that are in force (see SavedTensorHooks).
   package static let width: UInt32 = 8
   package static let mask: UInt32 = 0xff

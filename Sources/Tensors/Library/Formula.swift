@@ -38,7 +38,8 @@ struct Formula: Operation {
         places.append(number)
         // A graph of its own where nobody asks for the gradients' history; else a copy, by which the run within ends: one
         // input may be computed from another, or be the same, and what passes between them is the outer run's part.
-        input = try c.createsGraph ? withGradMode(enabled: true) { try input.clone() } : input.detach().requiringGrad()
+        input = try c.createsGraph ? withGradMode(enabled: true) { try input.clone() } : input.detach()
+        if !input.requiresGrad { try input.setRequiresGrad(true) }
       } else {
         input = input.detach()
       }
@@ -64,11 +65,4 @@ struct Formula: Operation {
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try Formula.of(inputs, nodeName, slotNames, formula)] }
 
   func attribute(_ name: String) -> Any? { nil }
-}
-
-extension Tensor {
-  fileprivate func requiringGrad() throws -> Tensor {
-    try setRequiresGrad(true)
-    return self
-  }
 }

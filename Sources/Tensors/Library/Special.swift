@@ -117,6 +117,7 @@ extension Tensor {
 }
 
 private struct ErfInv: Operation {
+  var tangentRule: TangentRule { .elementwise }
   static let kernel = NamedKernel("erfinv")
 
   var nodeName: String { "ErfinvBackward0" }

@@ -92,6 +92,7 @@ private protocol Activation: Operation {
 }
 
 extension Activation {
+  fileprivate var tangentRule: TangentRule { .elementwise }
   fileprivate func uses(_ number: Int) -> Uses { .a }
   fileprivate func gradient(_ c: inout Backward) throws { c[0] = try c.g * slope(c.a) }
   fileprivate func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].activated(self)] }
@@ -145,6 +146,7 @@ private struct Hardtanh: Activation {
 private struct Gelu: Operation {
   let approximate: String
 
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { "GeluBackward0" }
   func uses(_ number: Int) -> Uses { .a }
 

@@ -92,6 +92,7 @@ public final class Binary: Row {
     unowned(unsafe) let row: Binary
     let number: Scalar
 
+    var tangentRule: TangentRule { .elementwise }
     var nodeName: String { row.numberNodeName }
     static var broadcasts: Bool { true }
     var hasEmptyEdge: Bool { row.showsNumber }
@@ -256,6 +257,7 @@ private struct ScaledSum: Operation {
   let alpha: Scalar
   let isDifference: Bool
 
+  var tangentRule: TangentRule { .elementwise }
   static var broadcasts: Bool { true }
 
   func gradient(_ c: inout Backward) throws {
@@ -275,6 +277,7 @@ private struct ScaledSum: Operation {
 private struct RoundedQuotient: Operation {
   let roundingMode: String
 
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { "DivBackward2" }
   static var broadcasts: Bool { true }
   var passage: Passage { .nothing }
@@ -396,6 +399,8 @@ extension Tensor {
 
   private struct SubtractedFrom: Operation {
     let number: Scalar
+
+    var tangentRule: TangentRule { .elementwise }
     var nodeName: String { "RsubBackward1" }
     func gradient(_ c: inout Backward) throws { c[0] = try -c.g }
     func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].subtracted(from: number)] }

@@ -9,6 +9,8 @@ extension Tensor {
 
   private struct Converting: Operation {
     let from, dtype: DType
+
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { "ToCopyBackward0" }
     func gradient(_ c: inout Backward) throws { c[0] = try c.g.to(from) }
     func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].to(dtype)] }
@@ -20,6 +22,7 @@ extension Tensor {
   }
 
   private struct Cloning: Operation {
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { "CloneBackward0" }
     func gradient(_ c: inout Backward) throws { c[0] = c.g }
     func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].clone()] }
@@ -42,7 +45,7 @@ extension Tensor {
     }
     return try writing(operation, uses: .nothing) { destination in
       let result = try source.converted(to: dtype).expand(shape).copied()
-      guard GradMode.isEnabled, try source.feeds() else { return result }
+      guard try TangentLevels.areInForce || (GradMode.isEnabled && source.feeds()) else { return result }
       return try result.recorded(Copying(size: shape, dtype: dtype, source: source.shape, sourceDType: source.dtype), destination, source)
     }
   }

@@ -387,6 +387,7 @@ private struct IndexSelect: Operation {
   let dim: Int
   let from: Shape
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "IndexSelectBackward0" }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(1)] }
   func uses(_ number: Int) -> Uses { .b }
@@ -398,6 +399,7 @@ private struct IndexAdd: Operation {
   let dim: Int
   let alpha: Scalar
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "IndexAddBackward0" }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(2)] }
   func uses(_ number: Int) -> Uses { number == 1 ? .c : .nothing }
@@ -414,6 +416,7 @@ private struct Gather: Operation {
   let dim: Int
   let from: Shape
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "GatherBackward0" }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(1)] }
   func uses(_ number: Int) -> Uses { .b }
@@ -429,6 +432,7 @@ private struct IndexWrite: Operation {
   let dtype: DType
   let isNumber: Bool
 
+  var tangentRule: TangentRule { .linear }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["indices": .input(isNumber ? 1 : 2)] }
   func uses(_ number: Int) -> Uses { isNumber ? .b : .c }
 
@@ -449,6 +453,7 @@ private struct Scatter: Operation {
   let dim: Int
   let source: Shape
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "ScatterBackward0" }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(2)] }
   func uses(_ number: Int) -> Uses { .c }
@@ -477,6 +482,7 @@ private struct ScatterAdd: Operation {
   let dim: Int
   let source: Shape
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "ScatterAddBackward0" }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["index": .input(2)] }
   func uses(_ number: Int) -> Uses { number == 1 ? .c : .nothing }
@@ -492,6 +498,7 @@ private struct ScatterAdd: Operation {
 private struct MaskedSelect: Operation {
   let target: Shape
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "MaskedSelectBackward0" }
   static var broadcasts: Bool { true }
   var slotNames: KeyValuePairs<String, KeptSlot> { [:] }
@@ -508,6 +515,7 @@ private struct MaskedSelect: Operation {
 private struct IndexRead: Operation {
   let from: Shape
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "IndexBackward0" }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["indices": .input(1)] }
   func uses(_ number: Int) -> Uses { .b }

@@ -45,6 +45,7 @@ enum Joining {
     let sizes: [Int]
     let isEmptyVector: [Bool]
 
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { "CatBackward0" }
 
     func gradient(_ c: inout Backward) throws {
@@ -78,6 +79,7 @@ enum Joining {
   private struct Stack: Operation {
     let dim, count: Int
 
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { "StackBackward0" }
 
     func gradient(_ c: inout Backward) throws {
@@ -178,6 +180,7 @@ extension Tensor {
     let padded: [Int]
     let from: Shape
 
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { "RepeatBackward0" }
 
     func gradient(_ c: inout Backward) throws {
@@ -245,6 +248,8 @@ extension Tensor {
 
   private struct Flip: Operation {
     let dims: [Int]
+
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { "FlipBackward0" }
     func gradient(_ c: inout Backward) throws { c[0] = try c.g.flip(dims) }
     func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].flip(dims)] }
@@ -279,6 +284,7 @@ extension Tensor {
     /// Every size divides it, and the least number there is has no negative.
     let cycle: Int
 
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { "RollBackward0" }
     func gradient(_ c: inout Backward) throws { c[0] = try c.g.roll(shifts.map { -($0 % cycle) }, dims) }
     func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].roll(shifts, dims)] }
@@ -302,6 +308,8 @@ extension Tensor {
   private struct Triangle: Operation {
     let diagonal: Int
     let lower: Bool
+
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { lower ? "TrilBackward0" : "TriuBackward0" }
     func gradient(_ c: inout Backward) throws { c[0] = try c.g.triangle(diagonal, lower: lower) }
     func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].triangle(diagonal, lower: lower)] }
@@ -323,6 +331,8 @@ extension Tensor {
   private struct DiagonalCopy: Operation {
     let offset: Int
     let from: Shape
+
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { "DiagonalBackward0_copy" }
     func gradient(_ c: inout Backward) throws { c[0] = try c.g.diagonalScattered(from, offset, 0, 1) }
     func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].diag(offset)] }
@@ -330,6 +340,8 @@ extension Tensor {
 
   private struct DiagonalMatrix: Operation {
     let offset: Int
+
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { "DiagEmbedBackward0" }
     func gradient(_ c: inout Backward) throws { c[0] = try c.g.diagonal(offset) }
     func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].diag(offset)] }

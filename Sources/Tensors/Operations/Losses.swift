@@ -72,7 +72,8 @@ extension Tensor {
       let losses = try -(smooth * logp).sum([axis])
       return try reduction == .mean ? losses.sum() / Double(rank == 1 ? 1 : count / Swift.max(classes, 1)) : losses.reduced(reduction)
     }
-    if rank <= 2, smoothing == 0, reduction != .none, weight == nil || !weight!.requiresGrad {
+    // Tangents pass the operations that the kernel stands for.
+    if rank <= 2, smoothing == 0, reduction != .none, weight == nil || !weight!.requiresGrad, !TangentLevels.areInForce {
       return try fusedCrossEntropy(target, weight, ignored, mean: reduction == .mean)
     }
     let logp = try logSoftmax(axis)
@@ -166,7 +167,7 @@ extension Tensor {
       return try reduction == .mean ? losses.sum() / factor.sum() : losses.reduced(reduction)
     }
     // PyTorch has no gradient for class weights; here the composed form gives it.
-    if try factor.feeds() { return try loss() }
+    if try factor.feeds() || !factor.tangents.isEmpty { return try loss() }
     let operation = NegativeLogLikelihood(ignoreIndex: ignored, isWeighted: weight != nil, reduction: reduction, from: shape)
     return try withNoGrad(loss).recorded(operation, [self], [target] + (weight.map { [$0] } ?? []))
   }

@@ -45,6 +45,7 @@ package enum Power {
   private struct ToNumber: Operation {
     let exponent: Scalar
 
+    var tangentRule: TangentRule { .elementwise }
     var nodeName: String { "PowBackward0" }
     func uses(_ number: Int) -> Uses { exponent.real == 0 ? .nothing : .a }
 
@@ -71,6 +72,7 @@ package enum Power {
   private struct OfNumber: Operation {
     let base: Scalar
 
+    var tangentRule: TangentRule { .elementwise }
     var nodeName: String { "PowBackward2" }
     var slotNames: KeyValuePairs<String, KeptSlot> { ["exponent": .input(0), "result": .output] }
     func uses(_ number: Int) -> Uses { base.real == 0 ? [.a, .output] : .output }

@@ -194,6 +194,11 @@ extension Tensor {
         throw TensorError(.dtype, "linear", "the dtypes \(weight.dtype) of the weight and \(bias.dtype) of the bias differ")
       }
     }
+    // Tangents pass a product and a sum, as these have rules of their own.
+    if TangentLevels.areInForce {
+      let y = try x.matmul(weight.t())
+      return try bias.map { try y + $0 } ?? y
+    }
     let (n, k) = (weight.shape[0], weight.shape[1])
     let shape = x.shape.replacing(x.rank - 1, with: n)
     let rows = k == 0 ? shape.replacing(shape.rank - 1, with: 1).count : x.count / k
@@ -255,6 +260,7 @@ final class MatrixProduct: Row {
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try product(inputs[0], inputs[1])] }
 
   var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), second: .input(1)] }
+  var tangentRule: TangentRule { .multilinear }
 
   static let mm = MatrixProduct(
     "MmBackward0", { try $0.mm($1) }, second: "mat2",

@@ -291,6 +291,7 @@ private struct Sum: OverDimensions {
   let dtype: DType
   let isTotal: Bool
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { isTotal ? "SumBackward0" : "SumBackward1" }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.restored(over) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] {
@@ -302,6 +303,7 @@ private struct Mean: OverDimensions {
   let over: Reduced
   let isTotal: Bool
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { isTotal ? "MeanBackward0" : "MeanBackward1" }
   var count: Double { Double(over.dim.reduce(1) { $0 * over.from[$1] }) }
   func gradient(_ c: inout Backward) throws { c[0] = try (c.g / count).restored(over) }
@@ -441,6 +443,7 @@ private struct RunningSum: Operation {
   let dim: Int
   let reverse: Bool
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "CumsumBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.cumsum(dim, reverse: !reverse) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].cumsum(dim, reverse: reverse)] }

@@ -52,6 +52,7 @@ package protocol Row: AnyObject, Sendable {
   func apply(_ inputs: [Tensor]) throws -> [Tensor]
   var slotNames: KeyValuePairs<String, KeptSlot> { get }
   var passage: Passage { get }
+  var tangentRule: TangentRule { get }
 }
 
 extension Row {
@@ -67,6 +68,7 @@ extension Row {
 
   package var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), "other": .input(1), "result": .output] }
   package var passage: Passage { .everywhere }
+  package var tangentRule: TangentRule { .elementwise }
 }
 
 /// A row as an operation: the row is its only attribute.
@@ -80,6 +82,7 @@ struct RowOperation<R: Row>: Operation {
   var nodeName: String { row.nodeName }
   var slotNames: KeyValuePairs<String, KeptSlot> { row.slotNames }
   var passage: Passage { row.passage }
+  var tangentRule: TangentRule { row.tangentRule }
   static var broadcasts: Bool { true }
 
   @inline(__always)

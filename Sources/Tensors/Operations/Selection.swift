@@ -111,6 +111,7 @@ extension Tensor {
 
 /// a where the condition, the third input, holds, else b.
 private struct Choice: Operation {
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { "WhereBackward0" }
   static var broadcasts: Bool { true }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["condition": .input(2)] }
@@ -128,6 +129,7 @@ private struct Choice: Operation {
 private struct MaskedFill: Operation {
   let value: Scalar
 
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { "MaskedFillBackward0" }
   static var broadcasts: Bool { true }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["mask": .input(1)] }
@@ -137,6 +139,7 @@ private struct MaskedFill: Operation {
 }
 
 private struct MaskedFillByTensor: Operation {
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { "MaskedFillBackward1" }
   static var broadcasts: Bool { true }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["mask": .input(2)] }
@@ -153,6 +156,7 @@ private struct MaskedFillByTensor: Operation {
 private struct Clamp: Operation {
   let min, max: Scalar?
 
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { "ClampBackward1" }
   func uses(_ number: Int) -> Uses { .a }
 
@@ -173,6 +177,7 @@ private struct Clamp: Operation {
 private struct ClampByTensors: Operation {
   let hasMin, hasMax: Bool
 
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { hasMin && hasMax ? "ClampBackward0" : hasMin ? "ClampMinBackward0" : "ClampMaxBackward0" }
   static var broadcasts: Bool { true }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), "min": .input(hasMin ? 1 : 7), "max": .input(hasMin ? 2 : 1)] }
@@ -209,6 +214,7 @@ private struct ClampByTensors: Operation {
 private struct AddProduct: Operation {
   let value: Double
 
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { "AddcmulBackward0" }
   static var broadcasts: Bool { true }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["tensor1": .input(1), "tensor2": .input(2)] }
@@ -226,6 +232,7 @@ private struct AddProduct: Operation {
 private struct AddQuotient: Operation {
   let value: Double
 
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { "AddcdivBackward0" }
   static var broadcasts: Bool { true }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["tensor1": .input(1), "tensor2": .input(2)] }
@@ -243,6 +250,7 @@ private struct AddQuotient: Operation {
 private struct Lerp: Operation {
   let weight: Double
 
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { "LerpBackward0" }
   static var broadcasts: Bool { true }
 
@@ -255,6 +263,7 @@ private struct Lerp: Operation {
 }
 
 private struct LerpByTensor: Operation {
+  var tangentRule: TangentRule { .elementwise }
   var nodeName: String { "LerpBackward1" }
   static var broadcasts: Bool { true }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), "end": .input(1), "weight": .input(2)] }

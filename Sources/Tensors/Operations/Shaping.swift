@@ -34,6 +34,8 @@ extension Tensor {
 
   private struct Trace: Operation {
     let from: Shape
+
+    var tangentRule: TangentRule { .linear }
     var nodeName: String { "TraceBackward0" }
     func gradient(_ c: inout Backward) throws {
       c[0] = try c.g.expand([Swift.min(from[0], from[1])]).diagonalScattered(from, 0, 0, 1)

@@ -334,6 +334,8 @@ struct Reshaping: Operation {
   let nodeName: String
   let from: Shape
   let size: Shape
+
+  var tangentRule: TangentRule { .linear }
   var isView = true
 
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.reshape(from) }
@@ -345,6 +347,8 @@ struct Reshaping: Operation {
 
 private struct Permutation: Operation {
   let dims: Axes
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "PermuteBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.permute(dims.inverse) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].permute(dims)] }
@@ -353,6 +357,8 @@ private struct Permutation: Operation {
 struct Transposition: Operation {
   let nodeName: String
   let dim0, dim1: Int
+
+  var tangentRule: TangentRule { .linear }
   func gradient(_ c: inout Backward) throws { c[0] = dim0 == dim1 ? c.g : try c.g.transpose(dim0, dim1) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].transpose(dim0, dim1)] }
 }
@@ -361,12 +367,16 @@ private struct Squeezing: Operation {
   let nodeName: String
   let dim: Axes
   let from: Shape
+
+  var tangentRule: TangentRule { .linear }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.reshape(from) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].squeeze(dim, nodeName)] }
 }
 
 private struct Unsqueezing: Operation {
   let dim: Int
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "UnsqueezeBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.squeeze([dim] as Axes) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].unsqueeze(dim)] }
@@ -375,6 +385,8 @@ private struct Unsqueezing: Operation {
 private struct Expansion: Operation {
   let size: Shape
   let from: Shape
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "ExpandBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.summed(to: from) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].expand(size)] }
@@ -382,6 +394,8 @@ private struct Expansion: Operation {
 
 private struct Selecting: Operation {
   let dim, index, size: Int
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "SelectBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.unsqueeze(dim).padded(dim, index, 1, size) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].select(dim, index)] }
@@ -389,6 +403,8 @@ private struct Selecting: Operation {
 
 private struct Slicing: Operation {
   let dim, start, end, step, size: Int
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "SliceBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.padded(dim, start, step, size) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].slice(dim, start, end, step)] }
@@ -396,6 +412,8 @@ private struct Slicing: Operation {
 
 private struct Padding: Operation {
   let dim, start, step, size, length: Int
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "SliceScatterBackward0" }
 
   func gradient(_ c: inout Backward) throws {
@@ -408,6 +426,8 @@ private struct Padding: Operation {
 private struct Diagonal: Operation {
   let offset, dim1, dim2: Int
   let from: Shape
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "DiagonalBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.diagonalScattered(from, offset, dim1, dim2) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].diagonal(offset, dim1, dim2)] }
@@ -416,6 +436,8 @@ private struct Diagonal: Operation {
 private struct DiagonalScatter: Operation {
   let offset, dim1, dim2: Int
   let size: Shape
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "DiagonalScatterBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.diagonal(offset, dim1, dim2) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].diagonalScattered(size, offset, dim1, dim2)] }
@@ -429,6 +451,7 @@ private struct Parting: Operation {
   let splitSizes: [Int]?
   let from: Shape
 
+  var tangentRule: TangentRule { .linear }
   func gradient(_ c: inout Backward) throws {
     var total: Tensor?
     var start = 0

@@ -6,6 +6,8 @@ import CKernels
 /// One backward run.
 struct Run {
   let options: BackwardOptions
+  /// Whether formulas are made of operations: the gradients' own computation is recorded, or gets tangents.
+  private let isDifferentiable: Bool
   let number: UInt32
   /// The script's line that started it.
   private let site: UInt32
@@ -34,6 +36,7 @@ struct Run {
 
   init(_ options: BackwardOptions) {
     self.options = options
+    isDifferentiable = options.createGraph || TangentLevels.areInForce
     number = RunNumber.fresh()
     site = Site.current
     let context = Context.current
@@ -180,7 +183,7 @@ struct Run {
     if relevant == nil, node.extras == nil, !detectsAnomaly, !node.flags.contains(.multipleOutputs) {
       // The usual case: one output, no hooks, every input wanted.
       guard node.pending.isThere else { return }
-      var pass = Backward(taking: node, createsGraph: options.createGraph)
+      var pass = Backward(taking: node, createsGraph: isDifferentiable)
       try node.run(&pass)
       return try self.pass(on: &pass, from: node)
     }
@@ -227,7 +230,7 @@ struct Run {
     let isSeveral = node.flags.contains(.multipleOutputs)
     let runner = runner(of: node)
     var pass = Backward(
-      runner, gradients[0] ?? g, isSeveral ? gradients : [], createsGraph: options.createGraph, wanted: wanted)
+      runner, gradients[0] ?? g, isSeveral ? gradients : [], createsGraph: isDifferentiable, wanted: wanted)
     try runner.run(&pass)
     if detectsAnomaly { try pass.checkNumbers(startedAt: site) }
     if let hooks = node.extras?.hooks.after, !hooks.isEmpty { try run(hooks, on: &pass, node, gradients) }
@@ -290,7 +293,7 @@ struct Run {
       throw TensorError(
         .shape, "backward", "gradients of shapes \(old.shape) and \(b.shape) of one tensor met: something replaced the elements of one")
     }
-    if !options.createGraph, old.dtype == b.dtype, old.isContiguous, b.isContiguous {
+    if !isDifferentiable, old.dtype == b.dtype, old.isContiguous, b.isContiguous {
       a = nil
       var owned = old
       if isKnownUniquelyReferenced(&owned), isKnownUniquelyReferenced(&owned.storage) {
@@ -392,7 +395,7 @@ struct Run {
     }
     leaf.reachedBy = number
     guard let old = leaf.gradient else {
-      if options.createGraph {
+      if isDifferentiable {
         // A copy, since the same tensor may arrive at other leaves, or be the caller's.
         leaf.gradient = try gradient.clone()
       } else if gradient.isContiguous, gradient.node == nil, isKnownUniquelyReferenced(&gradient),
@@ -410,7 +413,7 @@ struct Run {
         "a gradient of shape \(gradient.shape) cannot be added to the .grad of a leaf of shape \(leaf.shape), which has shape \(old.shape)\(old.layout.overlaps ? " and elements that share memory" : "")"
       )
     }
-    if options.createGraph {
+    if isDifferentiable {
       leaf.gradient = try old + gradient
     } else if old.isContiguous, gradient.isContiguous, old.dtype == gradient.dtype {
       try Kernels.binary(MG_ADD, old.dtype, old.count, old.data, gradient.data, into: old.data)

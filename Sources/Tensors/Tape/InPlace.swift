@@ -8,6 +8,10 @@ extension Tensor {
   @inline(__always)
   func writesDirectly(_ operation: String) throws -> Bool {
     if !storage.restrictions.isEmpty { try checkWritable(operation) }
+    if TangentLevels.areInForce {
+      try checkWritable(operation)
+      return false
+    }
     if !GradMode.isEnabled { return !layout.overlaps }
     guard !requiresGrad, base == nil else {
       try checkWritable(operation)
@@ -76,10 +80,12 @@ extension Tensor {
   package func writing(_ operation: String, uses: Uses = [.a], _ compute: (Tensor) throws -> Tensor) throws -> Tensor {
     try checkWritable(operation)
     var source = self
-    if uses.contains(.a), GradMode.isEnabled {
+    let carries = TangentLevels.areInForce
+    if carries || (uses.contains(.a) && GradMode.isEnabled) {
       source = try copied()
       source.node = gradNode
       source.outputIndex = outputIndex
+      if carries { source.setTangents(try tangents) }
     }
     let result = try compute(source)
     guard result.shape == shape else {
@@ -107,6 +113,7 @@ extension Tensor {
       if GradMode.keepsConstants { try node.keepConstants([self, self]) }
       try rebase(onto: base == nil ? node : nil, index: 0)
     }
+    if carries { try takeTangents(converted.tangents) }
     return self
   }
 
@@ -120,7 +127,9 @@ extension Tensor {
     source.outputIndex = outputIndex
     source.flags = flags.intersection(.cut)
     source.cutAt = cutAt
+    if TangentLevels.areInForce { source.setTangents(try tangents) }
     let result = try view(source)
+    if TangentLevels.areInForce { setTangents(try result.tangents, writes: base?.extras?.tangentWrites) }
     layout = result.layout
     bumpVersion()
     guard let new = result.node else { return self }
@@ -282,6 +291,8 @@ struct RegionMap: Sendable {
 /// A view of the base as it is now.
 struct Extract: Operation {
   let map: RegionMap
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "AsStridedBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try map.spread(c.g) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try map.extract(inputs[0])] }
@@ -289,6 +300,8 @@ struct Extract: Operation {
 
 private struct Spread: Operation {
   let map: RegionMap
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "AsStridedScatterBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try map.extract(c.g) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try map.spread(inputs[0])] }
@@ -296,6 +309,8 @@ private struct Spread: Operation {
 
 private struct Erase: Operation {
   let map: RegionMap
+
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "AsStridedScatterBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try map.erase(c.g) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try map.erase(inputs[0])] }
@@ -306,6 +321,7 @@ struct CopySlices: Operation {
   let map: RegionMap
   let hasPart: Bool
 
+  var tangentRule: TangentRule { .linear }
   var nodeName: String { "CopySlices" }
 
   func gradient(_ c: inout Backward) throws {

@@ -132,12 +132,14 @@ extension Node {
 
   /// A value with the history that this node recorded: the object may have been detached or rebased since.
   private final func connected(_ tensor: Tensor, _ slot: KeptSlot) -> Tensor {
+    if flags.contains(.forTangents) { return tensor }
     let own = Int(slot.rawValue) - Int(KeptSlot.own(0).rawValue)
     let isOwnOutput = own >= 0 && own < outputCount && data.map { type(of: $0).keepsOutputs } ?? false
     if slot == .output || isOwnOutput {
       let output = tensor.alias()
       output.node = self
       if isOwnOutput { output.outputIndex = Int32(own) }
+      output.copyTangents(of: tensor)
       return output
     }
     guard slot.rawValue < 8, slot.rawValue < edges.count else { return tensor.requiresGrad ? tensor.detach() : tensor }
@@ -151,6 +153,7 @@ extension Node {
       let input = tensor.alias()
       input.node = node
       input.outputIndex = index
+      input.copyTangents(of: tensor)
       return input
     case .leaf(let leaf):
       return leaf
@@ -191,6 +194,19 @@ extension Node {
         return output
       default: return tensor.alias()
       }
+    }
+  }
+
+  /// Gives kept outputs the tangents that the outputs have got meanwhile.
+  final func shareTangents(of outputs: [Tensor]) {
+    replaceAll { value in
+      let own = Int(value.slot.rawValue) - Int(KeptSlot.own(0).rawValue)
+      if value.slot == .output {
+        value.tensor.copyTangents(of: outputs[0])
+      } else if own >= 0, own < outputs.count, outputs[own].storage === value.tensor.storage {
+        value.tensor.copyTangents(of: outputs[own])
+      }
+      return value
     }
   }
 

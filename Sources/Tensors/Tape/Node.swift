@@ -46,6 +46,8 @@ public class Node {
     let rawValue: UInt8
     static let released = Flags(rawValue: 1)
     static let multipleOutputs = Flags(rawValue: 2)
+    /// Made to compute tangents: what it keeps is what it was given.
+    static let forTangents = Flags(rawValue: 4)
   }
 
   @inline(__always)

@@ -69,6 +69,8 @@ package protocol Operation: Sendable {
   func attribute(_ name: String) -> Any?
   /// Where a gradient can pass at all.
   var passage: Passage { get }
+  /// How results get tangents in forward mode.
+  var tangentRule: TangentRule { get }
   /// What the node of a kernel that does several operations' work stands for; nil where it stands for itself.
   func expanded(_ node: Node) throws -> Node?
 }
@@ -90,6 +92,7 @@ extension Operation {
   }
   @inline(__always)
   package func uses(_ number: Int) -> Uses { .nothing }
+  package var tangentRule: TangentRule { .transposed }
   package func expanded(_ node: Node) throws -> Node? { nil }
   @inline(__always)
   package var hasEmptyEdge: Bool { false }

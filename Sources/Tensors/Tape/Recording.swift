@@ -49,6 +49,7 @@ extension Tensor {
   package func recorded<Recorded: Operation>(
     _ operation: Recorded, _ x: Tensor, other: Tensor? = nil, own: Tensor? = nil
   ) throws -> Tensor {
+    if TangentLevels.areInForce { return try recorded(operation, [x], other.map { [$0] } ?? [], own: own.map { [$0] } ?? []) }
     guard isRecordable else { return unrecorded(x.requiresGrad, x) }
     guard try x.feeds() else { return unrecorded(false, x) }
     let node = OperationNode(operation, edges: operation.hasEmptyEdge ? Edges(x.edge, .none) : Edges(x.edge))
@@ -68,6 +69,7 @@ extension Tensor {
   /// The same of two tensors.
   @inline(__always)
   package func recorded<Recorded: Operation>(_ operation: Recorded, _ a: Tensor, _ b: Tensor) throws -> Tensor {
+    if TangentLevels.areInForce { return try recorded(operation, [a, b]) }
     guard isRecordable else { return unrecorded(a.requiresGrad || b.requiresGrad, a, b) }
     let wantsA = try a.feeds()
     let wantsB = try b.feeds()
@@ -91,6 +93,7 @@ extension Tensor {
   package func recorded<Recorded: Operation>(
     _ operation: Recorded, _ inputs: [Tensor], _ others: [Tensor] = [], own: [Tensor] = []
   ) throws -> Tensor {
+    if TangentLevels.areInForce { return try carrying(operation, inputs, others, own: own) }
     guard isRecordable, try inputs.contains(where: { try $0.feeds() }) else {
       return unrecorded(inputs)
     }
@@ -106,6 +109,7 @@ extension Tensor {
   package static func record<Recorded: Operation>(
     _ operation: Recorded, _ inputs: [Tensor], outputs: [Tensor], own: [Tensor] = []
   ) throws {
+    if TangentLevels.areInForce { return try carry(operation, inputs, outputs: outputs, own: own) }
     guard GradMode.isEnabled, try inputs.contains(where: { try $0.feeds() }) else {
       for output in outputs { _ = output.unrecorded(inputs) }
       return
@@ -116,6 +120,51 @@ extension Tensor {
       output.node = node
       output.outputIndex = Int32(index)
     }
+  }
+
+  /// The same while a level of forward mode is open: first the history, as if none were, then the tangents.
+  @inline(never)
+  private func carrying(
+    _ operation: some Operation, _ inputs: [Tensor], _ others: [Tensor], own: [Tensor]
+  ) throws -> Tensor {
+    try Tensor.withoutTangents { _ = try recorded(operation, inputs, others, own: own) }
+    guard let carrier = TangentLevels.carrier, try inputs.contains(where: { try !$0.tangents.isEmpty }) else { return self }
+    try carrier.carry(operation, inputs, others, own: own, to: [self])
+    node?.shareTangents(of: [self])
+    return self
+  }
+
+  private static func carry(_ operation: some Operation, _ inputs: [Tensor], outputs: [Tensor], own: [Tensor]) throws {
+    try withoutTangents { try record(operation, inputs, outputs: outputs, own: own) }
+    guard let carrier = TangentLevels.carrier, try inputs.contains(where: { try !$0.tangents.isEmpty }) else { return }
+    try carrier.carry(operation, inputs, [], own: own, to: outputs)
+    outputs.lazy.compactMap(\.node).first?.shareTangents(of: outputs)
+  }
+
+  private static func withoutTangents(_ body: () throws -> Void) rethrows {
+    let bits = GradMode.bits
+    GradMode.bits = bits & ~GradMode.forward
+    defer { GradMode.bits = bits }
+    try body()
+  }
+
+  /// A node that is in no graph, to run an operation's formula on tangents: `wants` says by which inputs.
+  static func tangentNode<Recorded: Operation>(
+    _ operation: Recorded, _ inputs: [Tensor], _ others: [Tensor], own: [Tensor], outputs: [Tensor], _ wants: [Bool]
+  ) throws -> Node {
+    let node = OperationNode(operation, edges: Edges(zip(inputs, wants).map { $1 ? .leaf($0) : .none }))
+    node.flags.insert(.forTangents)
+    if outputs.count > 1 { node.setOutputs(outputs.count) }
+    var uses = Uses.nothing
+    for number in 0..<Swift.min(inputs.count, 8) where wants[number] { uses.formUnion(operation.uses(number)) }
+    for (number, input) in (inputs + others).prefix(8).enumerated() where uses.contains(.input(number)) {
+      node.store(SavedTensor(input, .input(number)))
+    }
+    if uses.contains(.output) { node.store(SavedTensor(outputs[0], .output)) }
+    for (number, value) in ((Recorded.keepsOutputs ? outputs : []) + own).enumerated() where uses.contains(.own(number)) {
+      node.store(SavedTensor(value, .own(number)))
+    }
+    return node
   }
 
   private static func node(

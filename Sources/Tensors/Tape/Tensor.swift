@@ -261,6 +261,9 @@ package final class TensorExtras {
   package var postAccumulateHooks: [Hook] = []
   /// Hooks on the leaf's `AccumulateGrad`.
   var nodeHooks = NodeHooks()
+  /// Tangents, of open levels and of closed ones; and how often a write changed them, or that of the base when they were made.
+  var tangents: [Tangent] = []
+  var tangentWrites: UInt32 = 0
 
   var hasHooks: Bool { !hooks.isEmpty || !postAccumulateHooks.isEmpty || !nodeHooks.isEmpty }
 }
