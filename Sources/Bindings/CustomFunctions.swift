@@ -44,6 +44,10 @@ enum CustomFunctions {
         let drawing = GraphDrawing(root, names: Array(zip(names, tensors)), limit: max(1, call.integer(5) ?? 200))
         call.returns(call.string(4) == "dot" ? drawing.dot : drawing.text)
       },
+      // same_random_state(state): whether the generator has drawn nothing since.
+      "same_random_state": native("same_random_state") { call in
+        call.returns(call.object(1, randomStateKind)?.value == Generator.current.currentState)
+      },
       // random_state(): what the generator draws next; random_state(state) goes on from there.
       "random_state": native("random_state") { call in
         if let state = call.object(1, randomStateKind) {

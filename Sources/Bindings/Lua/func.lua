@@ -46,7 +46,8 @@ local function mapped(tree, change)
   return result
 end
 
-local function detach(tensor) return tensor:detach() end
+-- Outside of the graph, but with tangents: an outer level of forward mode goes on.
+local detach = native.without_history
 
 -- Graphs ---------------------------------------------------------------------------------------------------------
 
@@ -92,7 +93,7 @@ local function fresh(what, list, outer)
     if outer and x.requires_grad then
       result[i], connected = x:view_as(x), true
     else
-      result[i] = x:detach():requires_grad_()
+      result[i] = detach(x):requires_grad_()
     end
   end
   return result, connected
@@ -162,7 +163,7 @@ local function differentiated(what, f, with_value, ...)
     local result = {}
     for i, tree in ipairs(trees) do result[i] = grown(tree[2], filled) end
     if not several then result = result[1] end
-    if with_value then return result, connected and output or output:detach(), aux_values(aux, connected) end
+    if with_value then return result, connected and output or detach(output), aux_values(aux, connected) end
     return result, aux_values(aux, connected)
   end
 end
@@ -247,7 +248,7 @@ end
 
 local function all_detached(list)
   local result = {}
-  for i, x in ipairs(list) do result[i] = x:detach() end
+  for i, x in ipairs(list) do result[i] = detach(x) end
   return result
 end
 
@@ -297,48 +298,6 @@ function func.vjp(f, ...)
     return table.unpack(grown(trees, filled), 1, arguments.n)
   end
   return grown(form, connected and outputs or all_detached(outputs)), product, aux_values(aux, connected)
-end
-
---[=[ mg.func.jvp(f, primals, tangents, { has_aux = false })
-
-f's output at some arguments, and the product J · v of its Jacobian there: how the output moves when the arguments move
-by the tangents. It takes two backward runs, the second through the first.
-
-Arguments:
-  f: a function that returns a tensor, several, or a table of them
-  primals: f's arguments: a tensor, or a list of them, each a tensor or a table of tensors
-  tangents: the same form and shapes
-Options:
-  has_aux = false: f returns other values after its output; they come last
-
-Returns f's output (a list if f returned several), and the product, of the output's form.
-
-Example:
-  local y, moved = mg.func.jvp(function(x) return x ^ 2 end, mg.tensor{ 1.0, 2.0 }, mg.tensor{ 1.0, 10.0 })
-  print(moved)                           -- tensor([ 2., 40.])
-]=]
-function func.jvp(f, primals, tangents, ...)
-  local what = "jvp"
-  callable(what, f)
-  local set = options(what, { { "has_aux", false } }, ...)
-  if is_tensor(primals) then primals = { primals } end
-  if is_tensor(tangents) then tangents = { tangents } end
-  local outer = mg.is_grad_enabled()
-  local _ <close> = mg.enable_grad()
-  local list = {}
-  local trees = flatten(what, primals, "argument 2 (primals)", list)
-  if #list == 0 then raise("%s: argument 2 (primals): the list is empty", what) end
-  local v = matching(what, tangents, "argument 3 (tangents)", trees, list, "argument 2 (primals)")
-  local xs, connected = fresh(what, list, outer)
-  local output, aux = results_of(what, set.has_aux, f(table.unpack(grown(trees, xs))))
-  local outputs = {}
-  local form = flatten(what, output, "the function's output", outputs)
-  connected = connected or outer and reaches_beyond(outputs, xs)
-  local create_graph = outer and (connected or any_requires_grad(v))
-  if not create_graph then v = all_detached(v) end
-  local moved, filled = shared.forward_product(outputs, xs, v, create_graph), {}
-  for i, x in ipairs(outputs) do filled[i] = moved[i] or mg.zeros_like(x) end
-  return grown(form, connected and outputs or all_detached(outputs)), grown(form, filled), aux_values(aux, connected)
 end
 
 -- Modules with other tensors -------------------------------------------------------------------------------------
@@ -508,3 +467,8 @@ function func.functional_call(module, parameters_and_buffers, args, kwargs, ...)
   local results = table.pack(module(table.unpack(arguments, 1, arguments.n)))
   return table.unpack(results, 1, results.n)
 end
+
+return {
+  flatten = flatten, grown = grown, mapped = mapped, detach = detach, reaches_beyond = reaches_beyond, fresh = fresh,
+  results_of = results_of, aux_values = aux_values, positions_of = positions_of, matching = matching, all_detached = all_detached,
+}

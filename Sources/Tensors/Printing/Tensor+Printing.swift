@@ -17,6 +17,7 @@ extension Tensor: CustomStringConvertible {
     } else if flags.contains(.requiresGrad) {
       suffixes.append("requires_grad=True")
     }
+    if let tangent = (try? tangents)?.last?.tensor { suffixes.append("tangent=\(tangent.text(options))") }
     let text = tensorText(
       elements, shape: shape.array, dtype: dtype.description, defaultDType: DType.defaultFloating.description,
       suffixes: suffixes, options: options)

@@ -69,6 +69,14 @@ extension Tensor {
     if let writes = writes ?? base?.extras?.tangentWrites { extras?.tangentWrites = writes }
   }
 
+  /// The same elements outside the graph, with their tangents.
+  package func detachedWithTangents() throws -> Tensor {
+    let result = detach()
+    let carried = try tangents
+    if !carried.isEmpty { result.setTangents(carried) }
+    return result
+  }
+
   /// Those of another object for the same elements.
   @inline(__always)
   func copyTangents(of other: Tensor) {

@@ -1,0 +1,45 @@
+// Forward mode in scripts: what func.lua makes jvp, jacfwd and mg.autograd.forward_ad of.
+
+import LuaRuntime
+import Tensors
+
+enum ForwardModes {
+  static var primitives: [String: NativeFunction] {
+    [
+      // open_level(): a guard; until it is closed, tensors may have tangents.
+      "open_level": native("dual_level") { call in
+        let before = call.word
+        let level = ForwardMode.open()
+        call.word = before | UInt64(GradMode.forward)
+        call.returns(
+          Scope("autograd.forward_ad.dual_level") { call in
+            call.word = before
+            ForwardMode.close(level)
+          }, scopeKind)
+      },
+      // make_dual(tensor, tangent): a view that has a tangent at the innermost level.
+      "make_dual": native("make_dual") { call in
+        let (primal, tangent) = (try call.tensor(1, "make_dual"), try call.tensor(2, "make_dual"))
+        guard let level = ForwardMode.innermost else {
+          throw ArgumentError("make_dual: no level is open; write  local _ <close> = mg.autograd.forward_ad.dual_level()  before it")
+        }
+        call.returns(tensor: try ForwardMode.dual(primal, tangent, at: level))
+      },
+      // unpack_dual(tensor): the tensor without its tangent at the innermost level, and that or nil.
+      "unpack_dual": native("unpack_dual") { call in
+        let dual = try call.tensor(1, "unpack_dual")
+        guard let level = ForwardMode.innermost else {
+          call.returns(tensor: dual)
+          return call.returnsNil()
+        }
+        let (primal, tangent) = try ForwardMode.unpack(dual, at: level)
+        call.returns(tensor: primal)
+        if let tangent { call.returns(tensor: tangent) } else { call.returnsNil() }
+      },
+      // without_history(tensor): detached, with the tangents that it has.
+      "without_history": native("without_history") { call in
+        call.returns(tensor: try call.tensor(1, "without_history").detachedWithTangents())
+      },
+    ]
+  }
+}
