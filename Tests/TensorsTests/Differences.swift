@@ -45,7 +45,7 @@ enum Differences {
     "argmax": .always(.int64), "argmin": .always(.int64), "topk": .common, "kthvalue": .common, "median": .common,
     "trace": .always(.int64),
     "addmv": .common, "addr": .common, "baddbmm": .common, "addbmm": .common, "logaddexp": .floating, "logaddexp2": .floating,
-    "rsub": .common,
+    "rsub": .common, "mvlgamma": .floating, "tanhshrink": .floating, "softmin": .floating, "pairwise_distance": .floating,
   ]
 
   /// Whether the dtypes are refused, although PyTorch takes them: float functions that it keeps in whole numbers, and arithmetic
