@@ -210,6 +210,17 @@ struct Decoder {
       if slot.type == .table, kind == .indices {
         return .tensor(try zeroBased(try tensor(from: slot, dtype: nil, name), parameter, position))
       }
+    case .indexTensors:
+      if slot.type == .table {
+        var list: [Tensor] = []
+        try slot.forEachElement { index, element in
+          guard let tensor = element.object(tensorKind) else {
+            throw ArgumentError("\(place(parameter, position, named)): element \(index) is not a tensor but \(Decoder.found(element))")
+          }
+          list.append(try zeroBased(tensor, parameter, position))
+        }
+        return .tensors(list)
+      }
     case .boolean:
       if let flag = slot.boolean { return .boolean(flag) }
     case .string:
@@ -266,7 +277,7 @@ struct Decoder {
     switch parameter.kind {
     case .tensor, .indices, .labels: "a tensor"
     case .operand: "a tensor or a number"
-    case .tensors: "a list of tensors"
+    case .tensors, .indexTensors: "a list of tensors"
     case .number: "a number"
     case .integer: "a whole number"
     case .dimension: "a dimension (a whole number)"

@@ -85,6 +85,11 @@ package enum Take {
   /// Positions along a dimension.
   package static func indices(_ name: String) -> Taken<Tensor> { Taken(name, .indices, expecting: "a tensor of positions", asTensor) }
 
+  /// Positions along several dimensions, or masks of them.
+  package static func indexTensors(_ name: String) -> Taken<[Tensor]> {
+    Taken(name, .indexTensors, expecting: "a list of tensors of positions") { if case .tensors(let list) = $0 { list } else { nil } }
+  }
+
   /// Class labels.
   package static func labels(_ name: String) -> Taken<Tensor> { Taken(name, .labels, expecting: "a tensor of labels", asTensor) }
 

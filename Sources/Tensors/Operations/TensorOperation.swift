@@ -104,6 +104,8 @@ public struct Parameter: Sendable {
     /// A position along a dimension, and an int64 tensor of positions.
     case index
     case indices
+    /// A list of such tensors, or of masks.
+    case indexTensors
     /// Class labels, as a tensor of them.
     case labels
     case boolean
