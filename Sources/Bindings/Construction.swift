@@ -138,6 +138,18 @@ enum Construction {
     }
   }
 
+  private static let length = Take.integer("window_length")
+  private static let periodic = Take.flag("periodic", default: true)
+
+  private static func window(_ name: String, _ shape: String, _ make: @escaping @Sendable (Int, DType) throws -> Tensor) -> TensorOperation
+  {
+    let name = name + "_window"
+    return TensorOperation(
+      name, "A window of window_length numbers: \(shape), for one period or from end to end.", length, periodic, Take.dtype, grad,
+      forms: .function
+    ) { length, periodic, dtype, grad in try made(Tensor.window(name, length, periodic, dtype, make), grad) }
+  }
+
   static let list: [TensorOperation] =
     shaped("zeros", "A tensor of zeros.") { try Tensor.zeros($0, dtype: $1 ?? .defaultFloating) }
     + shaped("ones", "A tensor of ones.") { try Tensor.ones($0, dtype: $1 ?? .defaultFloating) }
@@ -173,6 +185,35 @@ enum Construction {
         Take.scalar("step", default: 1), Take.dtype, grad, forms: .function
       ) { start, end, step, dtype, grad in
         try made(Tensor.arange(end == nil ? .integer(0) : start, end ?? start, step, dtype: dtype), grad)
+      },
+      TensorOperation(
+        "range", "start, start + step, … up to end, which is included, in a float dtype where none is asked for.", Take.scalar("start"),
+        Take.scalar("end"), Take.scalar("step", default: 1), Take.dtype, grad, forms: .function
+      ) { start, end, step, dtype, grad in
+        try made(Tensor.range(start, end, step, dtype: dtype ?? .defaultFloating), grad)
+      },
+      TensorOperation(
+        "scalar_tensor", "A number as a tensor of rank 0, in a float dtype where none is asked for.", Take.scalar("s"), Take.dtype, grad,
+        forms: .function
+      ) { number, dtype, grad in
+        try made(Tensor.full([], number, dtype: dtype ?? .defaultFloating), grad)
+      },
+      window("hann", "half a cosine's wave above 0") { try Tensor.cosineWindow($0, alpha: 0.5, beta: 0.5, $1) },
+      window("blackman", "the sum of two cosines") { try Tensor.blackmanWindow($0, $1) },
+      window("bartlett", "a triangle") { try Tensor.bartlettWindow($0, $1) },
+      TensorOperation(
+        "hamming_window", "A window of window_length numbers: alpha − beta · a cosine, for one period or from end to end.", length,
+        periodic,
+        Take.number("alpha", default: 0.54), Take.number("beta", default: 0.46), Take.dtype, grad, forms: .function
+      ) { length, periodic, alpha, beta, dtype, grad in
+        try made(
+          Tensor.window("hamming_window", length, periodic, dtype) { try Tensor.cosineWindow($0, alpha: alpha, beta: beta, $1) }, grad)
+      },
+      TensorOperation(
+        "kaiser_window", "A window of window_length numbers by a Bessel function, narrower for a larger beta.", length, periodic,
+        Take.number("beta", default: 12), Take.dtype, grad, forms: .function
+      ) { length, periodic, beta, dtype, grad in
+        try made(Tensor.window("kaiser_window", length, periodic, dtype) { try Tensor.kaiserWindow($0, beta: beta, $1) }, grad)
       },
       TensorOperation(
         "linspace", "steps values evenly spaced from start to end, both included.", Take.number("start"), Take.number("end"),

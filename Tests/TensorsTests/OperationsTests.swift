@@ -236,7 +236,7 @@ import Testing
   }
 
   /// Whether elements tie that share a gradient although the result depends on none of them alone.
-  private func isShared(_ example: Example) -> Bool { example.operation.name == "median" }
+  private func isShared(_ example: Example) -> Bool { ["median", "mode"].contains(example.operation.name) }
 
   private func tolerance(_ dtype: DType) -> Double {
     switch dtype {

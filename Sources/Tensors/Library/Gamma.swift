@@ -11,7 +11,7 @@ extension Tensor {
   }
 
   /// The modified Bessel function of the first kind, of order 0 or 1.
-  fileprivate func bessel(_ order: Int) throws -> Tensor {
+  func bessel(_ order: Int) throws -> Tensor {
     let x = try asFloats()
     return try x.through(order == 0 ? Bessel.i0 : Bessel.i1).recorded(Bessel(order: order), x)
   }

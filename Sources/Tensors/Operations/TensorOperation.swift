@@ -116,6 +116,8 @@ public struct Parameter: Sendable {
     case shape
     /// Whole numbers that are not indices: repeats, shifts, split sizes.
     case integers
+    /// A number, a list of numbers, or a list of tensors.
+    case numbers
     case dtype
   }
 
@@ -279,6 +281,7 @@ package enum Output {
   case list([Tensor])
   case boolean(Bool)
   case number(Scalar)
+  case dtype(DType)
 
   /// All tensors in it.
   package var tensors: [Tensor] {
@@ -286,7 +289,7 @@ package enum Output {
     case .tensor(let tensor), .indices(let tensor): [tensor]
     case .several(let outputs): outputs.flatMap(\.tensors)
     case .list(let list): list
-    case .boolean, .number: []
+    case .boolean, .number, .dtype: []
     }
   }
 }
