@@ -53,7 +53,8 @@ import Testing
   /// In float64, an output's tangent is its central difference.
   @Test(arguments: Catalogue.operations) func tangents(_ operation: TensorOperation) throws {
     // Elements that tie share a gradient of the median of all, although the result is one of them.
-    for example in operation.examples where try !example.call().inputs.isEmpty && !(operation.name == "median" && example.isAtChosenValues) {
+    for example in operation.examples where try !example.call().inputs.isEmpty && !(operation.name == "median" && example.isAtChosenValues)
+    {
       let (outputs, tangents) = try level { level in
         let call = try call(example) { try ForwardMode.dual($0, direction($0, $1, operation), at: level) }
         let outputs = try call.outputs()

@@ -489,6 +489,7 @@ private struct Unfolding: Operation {
   let dimension, size, step: Int
   let from: Shape
   var nodeName: String { "UnfoldBackward0" }
+  var tangentRule: TangentRule { .linear }
 
   func gradient(_ c: inout Backward) throws {
     let whole = Layout(from)
@@ -513,6 +514,7 @@ extension Layout {
 private struct Strided: Operation {
   let map: RegionMap
   var nodeName: String { "AsStridedBackward0" }
+  var tangentRule: TangentRule { .linear }
 
   func gradient(_ c: inout Backward) throws {
     let g = try map.spread(c.g)

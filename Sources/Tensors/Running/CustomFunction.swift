@@ -42,7 +42,8 @@ package enum CustomFunction {
       try output.checkWritable(by: name + ": mark_dirty")
     }
     guard try inputs.allSatisfy({ try $0.tangents.isEmpty }) else {
-      throw TensorError(.autograd, name, "a function with a gradient of its own has no derivative in forward mode; use mg.func.vjp or jacrev")
+      throw TensorError(
+        .autograd, name, "a function with a gradient of its own has no derivative in forward mode; use mg.func.vjp or jacrev")
     }
     guard GradMode.isEnabled, try inputs.contains(where: { try $0.feeds() }) else {
       return outputs.map { output, role in
