@@ -138,6 +138,18 @@ enum Construction {
     }
   }
 
+  private static let length = Take.integer("window_length")
+  private static let periodic = Take.flag("periodic", default: true)
+
+  private static func window(_ name: String, _ shape: String, _ make: @escaping @Sendable (Int, DType) throws -> Tensor) -> TensorOperation
+  {
+    let name = name + "_window"
+    return TensorOperation(
+      name, "A window of window_length numbers: \(shape), for one period or from end to end.", length, periodic, Take.dtype, grad,
+      forms: .function
+    ) { length, periodic, dtype, grad in try made(Tensor.window(name, length, periodic, dtype, make), grad) }
+  }
+
   static let list: [TensorOperation] =
     shaped("zeros", "A tensor of zeros.") { try Tensor.zeros($0, dtype: $1 ?? .defaultFloating) }
     + shaped("ones", "A tensor of ones.") { try Tensor.ones($0, dtype: $1 ?? .defaultFloating) }
@@ -173,6 +185,35 @@ enum Construction {
         Take.scalar("step", default: 1), Take.dtype, grad, forms: .function
       ) { start, end, step, dtype, grad in
         try made(Tensor.arange(end == nil ? .integer(0) : start, end ?? start, step, dtype: dtype), grad)
+      },
+      TensorOperation(
+        "range", "start, start + step, … up to end, which is included, in a float dtype where none is asked for.", Take.scalar("start"),
+        Take.scalar("end"), Take.scalar("step", default: 1), Take.dtype, grad, forms: .function
+      ) { start, end, step, dtype, grad in
+        try made(Tensor.range(start, end, step, dtype: dtype ?? .defaultFloating), grad)
+      },
+      TensorOperation(
+        "scalar_tensor", "A number as a tensor of rank 0, in a float dtype where none is asked for.", Take.scalar("s"), Take.dtype, grad,
+        forms: .function
+      ) { number, dtype, grad in
+        try made(Tensor.full([], number, dtype: dtype ?? .defaultFloating), grad)
+      },
+      window("hann", "half a cosine's wave above 0") { try Tensor.cosineWindow($0, alpha: 0.5, beta: 0.5, $1) },
+      window("blackman", "the sum of two cosines") { try Tensor.blackmanWindow($0, $1) },
+      window("bartlett", "a triangle") { try Tensor.bartlettWindow($0, $1) },
+      TensorOperation(
+        "hamming_window", "A window of window_length numbers: alpha − beta · a cosine, for one period or from end to end.", length,
+        periodic,
+        Take.number("alpha", default: 0.54), Take.number("beta", default: 0.46), Take.dtype, grad, forms: .function
+      ) { length, periodic, alpha, beta, dtype, grad in
+        try made(
+          Tensor.window("hamming_window", length, periodic, dtype) { try Tensor.cosineWindow($0, alpha: alpha, beta: beta, $1) }, grad)
+      },
+      TensorOperation(
+        "kaiser_window", "A window of window_length numbers by a Bessel function, narrower for a larger beta.", length, periodic,
+        Take.number("beta", default: 12), Take.dtype, grad, forms: .function
+      ) { length, periodic, beta, dtype, grad in
+        try made(Tensor.window("kaiser_window", length, periodic, dtype) { try Tensor.kaiserWindow($0, beta: beta, $1) }, grad)
       },
       TensorOperation(
         "linspace", "steps values evenly spaced from start to end, both included.", Take.number("start"), Take.number("end"),
@@ -220,6 +261,58 @@ enum Construction {
         Take.number("to", default: 1),
         forms: .method
       ) { .tensor(try $0.uniform(from: $1, to: $2)) },
+      TensorOperation(
+        "bernoulli_", "Fills the tensor with ones and zeros, ones with a probability or one for each element.", Take.input,
+        Take.optionalOperand("p"), forms: .method
+      ) { x, p in
+        switch p {
+        case .tensor(let p): .tensor(try x.bernoulli(p))
+        case .number(let p): .tensor(try x.bernoulli(p.real))
+        case nil: .tensor(try x.bernoulli(0.5))
+        }
+      },
+      TensorOperation(
+        "exponential_", "Fills the tensor with exponentially distributed numbers of the rate lambd.", Take.input,
+        Take.number("lambd", default: 1), forms: .method
+      ) { .tensor(try $0.exponential($1)) },
+      TensorOperation(
+        "cauchy_", "Fills the tensor with numbers of Cauchy's distribution.", Take.input, Take.number("median", default: 0),
+        Take.number("sigma", default: 1), forms: .method
+      ) { .tensor(try $0.cauchy(median: $1, sigma: $2)) },
+      TensorOperation(
+        "log_normal_", "Fills the tensor with powers of e whose exponents are normally distributed.", Take.input,
+        Take.number("mean", default: 1), Take.number("std", default: 2), forms: .method
+      ) { .tensor(try $0.logNormal(mean: $1, std: $2)) },
+      TensorOperation(
+        "geometric_", "Fills the tensor with counts of tosses until a coin of probability p shows its head.", Take.input,
+        Take.number("p"), forms: .method
+      ) { .tensor(try $0.geometric($1)) },
+      TensorOperation(
+        "random_",
+        "Fills the tensor with whole numbers from `from` up to, not including, `to`; random_(to) starts at 0, random_() takes all there are.",
+        Take.input, Take.optionalInteger("from"), Take.optionalInteger("to"), forms: .method
+      ) { x, from, to in
+        switch (from, to) {
+        case (nil, nil): .tensor(try x.random())
+        case (let from?, let to?): .tensor(try x.random(from, to))
+        case (let bound?, nil), (nil, let bound?): .tensor(try x.random(0, bound))
+        }
+      },
+      TensorOperation(
+        "randint_like", "Whole numbers from low up to, not including, high, in the input's shape and dtype; one bound alone is high.",
+        Take.input, Take.optionalInteger("low"), Take.optionalInteger("high"), Take.dtype, grad, forms: .function
+      ) { model, low, high, dtype, grad in
+        guard let end = high ?? low else { throw TensorError(.argument, "randint_like", "a bound is needed") }
+        let result = try Tensor(uninitialized: model.shape, dtype ?? model.dtype)
+        return try made(result.random(high == nil ? 0 : low ?? 0, end, "randint_like"), grad)
+      },
+      TensorOperation("poisson", "Counts of Poisson's distribution, each at its own rate.", Take.input, forms: .function) {
+        .tensor(try $0.poisson())
+      },
+      TensorOperation(
+        "multinomial", "Positions drawn by the relative probabilities of a vector, or of each row.", Take.input,
+        Take.integer("num_samples"), Take.flag("replacement", default: false)
+      ) { .indices(try $0.multinomial($1, replacement: $2)) },
       TensorOperation(
         "normal_", "Fills the tensor with normally distributed numbers.", Take.input, Take.number("mean", default: 0),
         Take.number("std", default: 1), forms: .method

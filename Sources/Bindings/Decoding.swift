@@ -157,7 +157,12 @@ struct Decoder {
   // Parameters go by their number here: copies of them would be counted.
 
   private func value(_ slot: Slot, _ parameter: Int, _ position: Int, named: Bool = false) throws -> Argument {
-    let kind = parameters[parameter].kind
+    try value(of: parameters[parameter].kind, slot, parameter, position, named: named)
+  }
+
+  private func value(
+    of kind: Parameter.Kind, _ slot: Slot, _ parameter: Int, _ position: Int, named: Bool
+  ) throws -> Argument {
     switch kind {
     case .tensor:
       if let tensor = slot.object(tensorKind) { return .tensor(tensor) }
@@ -209,6 +214,25 @@ struct Decoder {
       if let tensor = slot.object(tensorKind) { return .tensor(try zeroBased(tensor, parameter, position)) }
       if slot.type == .table, kind == .indices {
         return .tensor(try zeroBased(try tensor(from: slot, dtype: nil, name), parameter, position))
+      }
+    case .numbers:
+      if let number = slot.scalar { return .number(number) }
+      if slot.type == .table {
+        var hasTensors = false
+        try slot.forEachElement { _, element in hasTensors = hasTensors || element.object(tensorKind) != nil }
+        if hasTensors { return try value(of: .tensors, slot, parameter, position, named: named) }
+        return .tensor(try tensor(from: slot, dtype: .float64, name))
+      }
+    case .indexTensors:
+      if slot.type == .table {
+        var list: [Tensor] = []
+        try slot.forEachElement { index, element in
+          guard let tensor = element.object(tensorKind) else {
+            throw ArgumentError("\(place(parameter, position, named)): element \(index) is not a tensor but \(Decoder.found(element))")
+          }
+          list.append(try zeroBased(tensor, parameter, position))
+        }
+        return .tensors(list)
       }
     case .boolean:
       if let flag = slot.boolean { return .boolean(flag) }
@@ -266,7 +290,7 @@ struct Decoder {
     switch parameter.kind {
     case .tensor, .indices, .labels: "a tensor"
     case .operand: "a tensor or a number"
-    case .tensors: "a list of tensors"
+    case .tensors, .indexTensors: "a list of tensors"
     case .number: "a number"
     case .integer: "a whole number"
     case .dimension: "a dimension (a whole number)"
@@ -277,6 +301,7 @@ struct Decoder {
     case .order: "a number or a name"
     case .shape: "sizes (whole numbers or a list of them)"
     case .integers: "a whole number or a list of them"
+    case .numbers: "a number, a list of numbers or a list of tensors"
     case .dtype: "a dtype such as \"float32\""
     }
   }

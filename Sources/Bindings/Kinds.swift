@@ -60,6 +60,7 @@ extension Call {
       for tensor in tensors { returns(tensor: tensor) }
     case .boolean(let flag): returns(flag)
     case .number(let number): returns(scalar: number)
+    case .dtype(let dtype): returns(dtype.description)
     }
   }
 

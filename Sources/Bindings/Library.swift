@@ -156,12 +156,32 @@ public enum Library {
         }
       },
       "set_printoptions": NativeFunction("set_printoptions") { call in try setPrintOptions(call[1]) },
+      // broadcast_shapes(shape, …): sizes as lists, or single ones.
+      "broadcast_shapes": native("broadcast_shapes") { call in
+        var common = Shape()
+        for position in 1..<call.count + 1 {
+          var sizes: [Int] = []
+          let slot = call[position]
+          if slot.type == .table {
+            try slot.forEachElement { _, element in sizes.append(try size(element)) }
+          } else {
+            sizes.append(try size(slot))
+          }
+          common = try Shape.broadcast(common, Shape(sizes, operation: "broadcast_shapes"), "broadcast_shapes")
+        }
+        try SizeLists().returns(common.array, &call)
+      },
       "allclose": TensorMembers.allClose(isMethod: false),
       "equal": native("equal") { call in
         let (a, b) = (try call.tensor(1, "equal"), try call.tensor(2, "equal"))
         call.returns(try a.shape == b.shape && withNoGrad { try a.eq(b).all().item() } == .boolean(true))
       },
     ]
+  }
+
+  private static func size(_ slot: Slot) throws -> Int {
+    guard let size = slot.integer else { throw ArgumentError("broadcast_shapes: expected sizes, got \(Decoder.found(slot))") }
+    return size
   }
 
   private static func setPrintOptions(_ slot: Slot) throws {

@@ -81,7 +81,7 @@ struct OperationFunctions {
 
   /// Functions of `F` that PyTorch lets write into their argument: `F.relu(x, { inplace = true })`.
   private static let writable: Set = [
-    "relu", "relu6", "elu", "leaky_relu", "hardtanh", "hardswish", "hardsigmoid", "silu", "mish",
+    "relu", "relu6", "elu", "leaky_relu", "hardtanh", "hardswish", "hardsigmoid", "silu", "mish", "threshold", "celu", "selu",
   ]
 
   private static func writing(_ operation: TensorOperation) -> NativeFunction {

@@ -103,3 +103,29 @@ void mg_put(size_t element, int64_t count, const int64_t *at, const void *x, int
     default: put_8(count, at, x, x_stride, y); break;
   }
 }
+
+#define REDUCE(tag, T, U)                                                                                 \
+  static void put_reduce_##tag(int64_t count, const int64_t *at, const T *x, T *y, int64_t op) {          \
+    for (int64_t j = 0; j < count; j++) {                                                                 \
+      T *place = y + at[j], value = x[j];                                                                 \
+      if (op == 0) *place = (T)((U)*place * (U)value);                                                    \
+      else if (value != value || (op == 1 ? value > *place : value < *place)) *place = value;             \
+    }                                                                                                     \
+  }
+REDUCE(f32, float, float)
+REDUCE(f64, double, double)
+REDUCE(i64, int64_t, uint64_t)
+REDUCE(i32, int32_t, uint32_t)
+REDUCE(u8, uint8_t, uint32_t)
+
+/// Multiplies elements into y at places (size 0: 0), or keeps the larger (1) or the smaller (2), NaN where there is one. Operands
+/// places, int64; x; y.
+MG_KERNEL(put_reduce) {
+  switch (call->dtype) {
+#define CASE(tag, type) \
+  case MG_TAG_##tag: put_reduce_##tag(call->count[0], call->operand[0], call->operand[1], call->operand[2], call->size[0]); break;
+    MG_NUMBERS(CASE)
+#undef CASE
+    default: break;
+  }
+}

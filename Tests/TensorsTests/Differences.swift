@@ -42,10 +42,11 @@ enum Differences {
     "huber_loss": .floating, "smooth_l1_loss": .floating, "binary_cross_entropy": .floating,
     "binary_cross_entropy_with_logits": .floating,
     // Bools are ordered and count.
-    "argmax": .always(.int64), "argmin": .always(.int64), "topk": .common, "kthvalue": .common, "median": .common,
+    "argmax": .always(.int64), "argmin": .always(.int64), "topk": .common, "kthvalue": .common, "median": .common, "nanmedian": .common,
     "trace": .always(.int64),
     "addmv": .common, "addr": .common, "baddbmm": .common, "addbmm": .common, "logaddexp": .floating, "logaddexp2": .floating,
-    "rsub": .common,
+    "rsub": .common, "mvlgamma": .floating, "tanhshrink": .floating, "softmin": .floating, "pairwise_distance": .floating,
+    "gradient": .floating,
   ]
 
   /// Whether the dtypes are refused, although PyTorch takes them: float functions that it keeps in whole numbers, and arithmetic

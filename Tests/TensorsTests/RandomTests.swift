@@ -132,6 +132,13 @@ private func draw(_ call: [String], from generator: Generator) -> [Drawn] {
       .map(Drawn.integer)
   case ("permutation", _):
     return filled(count, 0) { generator.permutation(into: $0) }.map(Drawn.integer)
+  case ("cauchy", _): return (0..<count).map { _ in .double(generator.nextCauchy(median: arguments[0], sigma: arguments[1])) }
+  case ("log_normal", _): return (0..<count).map { _ in .double(generator.nextLogNormal(mean: arguments[0], std: arguments[1])) }
+  case ("geometric", _): return (0..<count).map { _ in .double(generator.nextGeometric(arguments[0])) }
+  case ("poisson", _): return (0..<count).map { _ in .double(generator.nextPoisson(arguments[0])) }
+  case ("words", let dtype):
+    let most: UInt64 = dtype == "float32" ? 1 << 24 + 1 : dtype == "float64" ? 1 << 53 + 1 : 1 << 63
+    return (0..<count).map { _ in .integer(Int64(generator.nextBelow(most, wide: dtype != "float32"))) }
   case ("bernoulli", _):
     return tosses(count) { generator.bernoulli(probability: arguments[0], into: $0) }
   case ("bernoullis", "float32"):

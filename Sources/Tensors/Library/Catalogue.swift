@@ -8,4 +8,5 @@ package enum Catalogue {
     + Activations.list + Reductions.list + Sorting.list
     + Products.list
     + Einsum.list + Views.list + Shaping.list + Joining.list + Indexing.list + Conversion.list + Losses.list
+    + Gamma.list + Thresholds.list + Scattering.list + Facts.list
 }

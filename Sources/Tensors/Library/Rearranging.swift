@@ -156,6 +156,51 @@ extension Tensor {
     return try zip(cuts, cuts.dropFirst()).map { try narrow(axis, Swift.min($0, size), Swift.max($1 - $0, 0)) }
   }
 
+  /// Views of parts along a dimension, which must be there: so many equal ones, or cut before given places.
+  fileprivate func parts(_ name: String, _ parts: SizeOrSizes, _ dimension: Int, atLeast least: Int) throws -> [Tensor] {
+    guard rank >= least else {
+      throw TensorError(.shape, name, "at least \(least) dimension\(least == 1 ? " is" : "s are") needed, the shape is \(shape)")
+    }
+    if case .size(let count) = parts {
+      guard count > 0, shape[dimension] % count == 0 else {
+        throw TensorError(
+          .argument, name, "dimension \(index: dimension) of size \(shape[dimension]) cannot be cut into \(count) equal parts")
+      }
+    }
+    return try tensorSplit(parts, dimension)
+  }
+
+  /// The rows and columns of the triangle of a matrix.
+  fileprivate static func triangleIndices(_ name: String, _ rows: Int, _ columns: Int, _ offset: Int, lower: Bool) throws -> Tensor {
+    let shape = try Shape([rows, columns], operation: name)
+    guard shape.count <= 1 << 28 else { throw TensorError(.memory, name, "a matrix of shape \(shape) has too many places") }
+    var (first, second): ([Int], [Int]) = ([], [])
+    for row in 0..<rows {
+      let diagonal = Swift.min(Swift.max(offset, -rows), columns) + row
+      for column in lower ? 0..<Swift.min(Swift.max(diagonal + 1, 0), columns) : Swift.min(Swift.max(diagonal, 0), columns)..<columns {
+        first.append(row)
+        second.append(column)
+      }
+    }
+    return try Tensor(first + second, shape: [2, first.count])
+  }
+
+  /// Row-major places in a shape as coordinates, a tensor for each dimension.
+  fileprivate func unraveled(_ sizes: [Int]) throws -> [Tensor] {
+    let whole = try Shape(sizes, operation: "unravel_index")
+    let at = try checkedPositions(whole.count, 0, "unravel_index")
+    let coordinates = try whole.array.map { _ in try Tensor(uninitialized: shape, .int64) }
+    let places = at.data.assumingMemoryBound(to: Int64.self)
+    for position in 0..<at.count {
+      var rest = places[position]
+      for dimension in (0..<whole.rank).reversed() {
+        coordinates[dimension].data.assumingMemoryBound(to: Int64.self)[position] = rest % Int64(whole[dimension])
+        rest /= Int64(whole[dimension])
+      }
+    }
+    return coordinates
+  }
+
   /// At least that many dimensions.
   func atLeast(_ dimensions: Int) throws -> Tensor {
     switch (rank, dimensions) {
@@ -251,6 +296,29 @@ enum Rearranging {
     }
   }
 
+  private static func split(
+    _ name: String, _ place: String, atLeast least: Int, _ samples: [Sample], _ dimension: @escaping @Sendable (Tensor) -> Int
+  ) -> TensorOperation {
+    TensorOperation(
+      name, "Views of parts along \(place): so many equal ones, or cut after as many positions as a list says.", Take.input,
+      Take.sizeOrSizes("indices_or_sections"), samples: samples,
+      rejects: [[samples[0].values[0], .integer(3)], [least == 3 ? .float(2, 2) : least == 2 ? .float(2) : .float(), .integer(1)]],
+      composed: true
+    ) { x, parts in .list(try x.parts(name, parts, x.rank < least ? 0 : dimension(x), atLeast: least)) }
+  }
+
+  private static func triangle(_ name: String, _ where: String, lower: Bool) -> TensorOperation {
+    TensorOperation(
+      name, "The rows and the columns of what lies \(`where`) a diagonal of a matrix.", Take.integer("row"), Take.integer("col"),
+      Take.integer("offset", default: 0), forms: .function,
+      samples: [
+        [.integer(3), .integer(3)], [.integer(3), .integer(4), .integer(-1)], [.integer(2), .integer(3), .integer(2)],
+        [.integer(0), .integer(3)],
+      ],
+      rejects: [[.integer(-1), .integer(2)]], differentiable: false
+    ) { rows, columns, offset in .indices(try Tensor.triangleIndices(name, rows, columns, offset, lower: lower)) }
+  }
+
   static let list: [TensorOperation] = [
     TensorOperation(
       "take", "Elements by their places in row-major order.", Take.input, index,
@@ -328,6 +396,28 @@ enum Rearranging {
       Take.input, Take.sizeOrSizes("indices_or_sections"), Take.dimension("dim", default: 0),
       samples: [[.float(7), .integer(3)], [.float(2, 5), .list([1, 3]), .integer(1)]], rejects: [[.float(3), .integer(0)]], composed: true
     ) { x, parts, dim in .list(try x.tensorSplit(parts, dim)) },
+    split("hsplit", "the second dimension, or the only one", atLeast: 1, [[.float(2, 4), .integer(2)], [.float(5), .list([1, 3])]]) {
+      $0.rank == 1 ? 0 : 1
+    },
+    split("vsplit", "the first dimension", atLeast: 2, [[.float(4, 2), .integer(2)], [.float(4, 2), .list([1])]]) { _ in 0 },
+    split("dsplit", "the third dimension", atLeast: 3, [[.float(2, 1, 4), .integer(2)], [.float(2, 1, 4), .list([1])]]) { _ in 2 },
+    triangle("tril_indices", "on and below", lower: true),
+    triangle("triu_indices", "on and above", lower: false),
+    TensorOperation(
+      "unravel_index", "Row-major places in a shape as coordinates, a tensor for each dimension.", Take.indices("indices"),
+      Take.shape("shape"), forms: .function,
+      samples: [
+        [.positions([3], 0...5), .list([2, 3])], [.positions([2, 2], -4 ... -1), .list([4])], [.positions([0], 0...1), .list([2, 0])],
+      ],
+      rejects: [[.positions([2], 6...6), .list([2, 3])], [.float(2), .list([2])]], differentiable: false
+    ) { indices, shape in .several(try indices.unraveled(shape).map { .indices($0) }) },
+    TensorOperation(
+      "dstack", "Tensors behind each other, along the third dimension.", Take.tensors("tensors"), forms: .function,
+      samples: [[.tensors([.float(2, 3), .float(2, 3)])], [.tensors([.float(2), .float(2)])]], rejects: [[.tensors([])]], composed: true
+    ) { tensors in
+      guard !tensors.isEmpty else { throw TensorError(.argument, "dstack", "the list of tensors is empty") }
+      return .tensor(try Joining.cat(tensors.map { try $0.atLeast(3) }, 2))
+    },
     plain("atleast_1d", "At least 1 dimension.", [[.float()], [.float(2)]]) { try $0.atLeast(1) },
     plain("atleast_2d", "At least 2 dimensions.", [[.float()], [.float(2)], [.float(2, 2)]]) { try $0.atLeast(2) },
     plain("atleast_3d", "At least 3 dimensions.", [[.float()], [.float(2)], [.float(2, 3)]]) { try $0.atLeast(3) },

@@ -231,13 +231,161 @@ extension Tensor {
     let n = Swift.max(shape[axis] - 1, 0)
     let sums = try narrow(axis, Swift.min(1, shape[axis]), n) + narrow(axis, 0, n)
     guard let x else { return try sums.sum([axis]) * (dx / 2) }
-    var widths = try x.diff(1, -1)
-    if x.rank == 1 {
-      var sizes = [Int](repeating: 1, count: rank)
-      sizes[axis] = widths.count
-      widths = try widths.reshape(sizes)
+    return try (sums * widths(of: x, axis, "trapezoid")).sum([axis]) / 2.0
+  }
+
+  /// The running areas under the points along a dimension, one less than there are points.
+  fileprivate func cumulativeTrapezoid(_ x: Tensor?, _ dx: Double, _ dimension: Int) throws -> Tensor {
+    guard dtype != .bool else { throw TensorError(.dtype, "cumulative_trapezoid", "not defined for tensors of bool") }
+    guard rank > 0 else { throw TensorError(.shape, "cumulative_trapezoid", "at least 1 dimension is needed") }
+    let axis = try shape.axis(dimension, "cumulative_trapezoid")
+    let n = Swift.max(shape[axis] - 1, 0)
+    let sums = try narrow(axis, Swift.min(1, shape[axis]), n) + narrow(axis, 0, n)
+    guard let x else { return try sums.cumsum(axis) * (dx / 2) }
+    return try (sums * widths(of: x, axis, "cumulative_trapezoid")).cumsum(axis) / 2.0
+  }
+
+  /// The distances of the places `x` of the points along an axis: a vector, or places for each row.
+  private func widths(of x: Tensor, _ axis: Int, _ name: String) throws -> Tensor {
+    let own = x.rank == 1 ? 0 : axis - (rank - x.rank)
+    guard own >= 0, own < x.rank, x.shape[own] == shape[axis] else {
+      throw TensorError(
+        .shape, name, "places of shape \(x.shape) do not fit the \(shape[axis]) points along dimension \(index: axis) of shape \(shape)")
     }
-    return try (sums * widths).sum([axis]) / 2.0
+    let widths = try x.diff(1, own)
+    guard x.rank == 1 else { return widths }
+    var sizes = [Int](repeating: 1, count: rank)
+    sizes[axis] = widths.count
+    return try widths.reshape(sizes)
+  }
+
+  /// How many elements lie in each bin, or their density, and the bins' edges: the last bin has both of its edges.
+  fileprivate func histogram(_ bins: Operand, _ range: Numbers?, density: Bool) throws -> (counts: Tensor, edges: Tensor) {
+    guard dtype == .float32 || dtype == .float64 else {
+      throw TensorError(.dtype, "histogram", "a tensor of float32 or float64 is needed, this one is \(dtype)")
+    }
+    return try withNoGrad {
+      let flat = try detach().reshape([-1])
+      let edges: Tensor
+      switch bins {
+      case .tensor(let given):
+        guard given.rank == 1, given.count >= 2 else {
+          throw TensorError(.shape, "histogram", "the edges must be a vector of at least 2, got shape \(given.shape)")
+        }
+        guard given.dtype == dtype, range == nil else {
+          throw TensorError(.dtype, "histogram", "edges must have the input's dtype, and leave no range to choose; got \(given.dtype)")
+        }
+        edges = try given.copied()
+      case .number(let number):
+        guard let count = Int(exactly: number.real), count > 0 else {
+          throw TensorError(.argument, "histogram", "the number of bins must be whole and positive, got \(number)")
+        }
+        var (low, high) = (0.0, 1.0)
+        switch range {
+        case .list(let ends) where ends.count == 2: (low, high) = (ends[0], ends[1])
+        case nil: if self.count > 0 { (low, high) = (try min().item().real, try max().item().real) }
+        default: throw TensorError(.argument, "histogram", "the range must be a list of two numbers")
+        }
+        guard low.isFinite, high.isFinite else {
+          throw TensorError(.domain, "histogram", range == nil ? "elements that are not finite need a range" : "the range must be finite")
+        }
+        guard low <= high else { throw TensorError(.argument, "histogram", "the range from \(low) to \(high) goes down") }
+        if low == high { (low, high) = (low - 0.5, high + 0.5) }
+        edges = try Tensor.linspace(low, high, count + 1, dtype: dtype)
+      }
+      let n = edges.count - 1
+      let (low, high) = (edges.element(0).real, edges.element(n).real)
+      let inside = try flat.maskedSelect(Comparison.and(flat.ge(low), flat.le(high)))
+      let at = try Binary.sub(Tensor.searchsorted(edges, inside, right: true, "histogram"), .integer(1))
+        .clamp(.integer(0), .integer(Int64(n - 1)))
+      var counts = try Tensor.zeros([n], dtype: dtype).indexAdd(0, at, Tensor.ones([at.count], dtype: dtype))
+      if density { counts = try counts / (edges.diff(1, 0) * counts.sum()) }
+      return (counts, edges)
+    }
+  }
+
+  /// The derivatives along dimensions of a function that is known at points: of the second order inside, of `order` at the ends.
+  fileprivate func gradients(_ spacing: Numbers?, _ dimensions: [Int]?, _ order: Int) throws -> [Tensor] {
+    guard dtype != .bool else { throw TensorError(.dtype, "gradient", "not defined for tensors of bool") }
+    guard order == 1 || order == 2 else { throw TensorError(.argument, "gradient", "edge_order must be 1 or 2, got \(order)") }
+    let axes = try dimensions.map { try $0.map { try shape.axis($0, "gradient") } } ?? Array(0..<rank)
+    guard rank > 0 else { return [] }
+    guard Set(axes).count == axes.count else { throw TensorError(.argument, "gradient", "a dimension is named twice") }
+    for axis in axes where shape[axis] <= order {
+      throw TensorError(
+        .shape, "gradient", "dimension \(index: axis) of shape \(shape) needs at least \(order + 1) points for edges of order \(order)")
+    }
+    let count: Int? =
+      switch spacing {
+      case .list(let list): list.count
+      case .tensors(let list): list.count
+      default: nil
+      }
+    guard count ?? axes.count == axes.count else {
+      throw TensorError(.argument, "gradient", "\(count ?? 0) spacings were given for \(axes.count) dimensions")
+    }
+    let x = try asFloats()
+    return try axes.enumerated().map { position, axis in
+      switch spacing {
+      case .tensors(let list): try x.derivative(axis, at: list[position], order)
+      case .list(let list): try x.derivative(axis, by: list[position], order)
+      case .number(let number): try x.derivative(axis, by: number, order)
+      case nil: try x.derivative(axis, by: 1, order)
+      }
+    }
+  }
+
+  private func derivative(_ axis: Int, by step: Double, _ order: Int) throws -> Tensor {
+    let n = shape[axis]
+    func at(_ start: Int, _ length: Int = 1) throws -> Tensor { try narrow(axis, start, length) }
+    let inside = try (at(2, n - 2) - at(0, n - 2)) / (2 * step)
+    let (first, last): (Tensor, Tensor)
+    if order == 1 {
+      (first, last) = (try (at(1) - at(0)) / step, try (at(n - 1) - at(n - 2)) / step)
+    } else {
+      first = try (at(0) * -1.5 + at(1) * 2.0 - at(2) * 0.5) / step
+      last = try (at(n - 1) * 1.5 - at(n - 2) * 2.0 + at(n - 3) * 0.5) / step
+    }
+    return try Joining.cat([first, inside, last], axis)
+  }
+
+  private func derivative(_ axis: Int, at places: Tensor, _ order: Int) throws -> Tensor {
+    let n = shape[axis]
+    guard places.rank == 1, places.count == n else {
+      throw TensorError(
+        .shape, "gradient", "places of shape \(places.shape) do not fit dimension \(index: axis) of shape \(shape)")
+    }
+    var sizes = [Int](repeating: 1, count: rank)
+    sizes[axis] = n - 1
+    let widths = try places.asFloats().diff(1, 0).reshape(sizes)
+    func at(_ start: Int, _ length: Int = 1) throws -> Tensor { try narrow(axis, start, length) }
+    func width(_ start: Int, _ length: Int = 1) throws -> Tensor { try widths.narrow(axis, start, length) }
+    let (before, after) = (try width(0, n - 2), try width(1, n - 2))
+    let both = try before + after
+    let inside =
+      try at(1, n - 2) * ((after - before) / (before * after)) + at(2, n - 2) * (before / (after * both))
+      - at(0, n - 2) * (after / (before * both))
+    let (first, last): (Tensor, Tensor)
+    if order == 1 {
+      (first, last) = (try (at(1) - at(0)) / width(0), try (at(n - 1) - at(n - 2)) / width(n - 2))
+    } else {
+      let (a, b, y, z) = (try width(0), try width(1), try width(n - 3), try width(n - 2))
+      first = try at(1) * ((a + b) / (a * b)) - at(0) * ((a * 2.0 + b) / (a * (a + b))) - at(2) * (a / (b * (a + b)))
+      last = try at(n - 1) * ((z * 2.0 + y) / (z * (y + z))) - at(n - 2) * ((y + z) / (y * z)) + at(n - 3) * (z / (y * (y + z)))
+    }
+    return try Joining.cat([first, inside, last], axis)
+  }
+
+  /// Powers of a vector's elements as the rows of a matrix, falling or rising from 0.
+  func vander(_ columns: Int?, increasing: Bool) throws -> Tensor {
+    guard rank == 1 else { throw TensorError(.shape, "vander", "a vector is needed, the shape is \(shape)") }
+    let n = columns ?? count
+    guard n >= 0 else { throw TensorError(.argument, "vander", "N must not be negative, got \(n)") }
+    let x = try dtype.isFloating ? self : to(.int64)
+    guard n > 0 else { return try Tensor.zeros(Shape([count, 0]), dtype: x.dtype) }
+    let ones = try Tensor.ones(Shape([count, 1]), dtype: x.dtype)
+    let powers = try Joining.cat([ones, x.unsqueeze(1).expand([count, n - 1])], 1).cumprod(1)
+    return try increasing ? powers : powers.flip([1])
   }
 }
 
@@ -446,6 +594,44 @@ enum Statistics {
       samples: [[.float(2, 4)], [.float(2, 4), .values([4], [0, 1, 1.5, 3])], [.float(4, 2), .absent, .number(0.5), .integer(0)]],
       composed: true
     ) { y, x, dx, dim in .tensor(try y.trapezoid(x, dx, dim)) },
+    TensorOperation(
+      "cumulative_trapezoid", "The running areas under points along a dimension by trapezoids.", Take.tensor("y"),
+      Take.optionalTensor("x"), Take.number("dx", default: 1), Take.dimension("dim", default: -1), forms: .function,
+      samples: [
+        [.float(2, 4)], [.float(2, 4), .values([4], [0, 1, 1.5, 3])], [.float(4, 2), .absent, .number(0.5), .integer(0)], [.float(1)],
+      ], rejects: [[.float()], [.float(2, 3), .float(2)]], composed: true
+    ) { y, x, dx, dim in .tensor(try y.cumulativeTrapezoid(x, dx, dim)) },
+    TensorOperation(
+      "histogram", "How many elements lie in each of some bins, or between given edges, and the edges; with density their densities.",
+      Take.input, Take.operand("bins"), Take.optionalNumbers("range"), Take.flag("density", default: false),
+      rejects: [
+        [.float(3), .integer(0)], [.float(3), .integer(2), .list([3, 1])], [.integers([3], 0...4), .integer(2)], [.float(3), .float(1)],
+      ], differentiable: false
+    ) { x, bins, range, density in
+      let (counts, edges) = try x.histogram(bins, range, density: density)
+      return .several([.tensor(counts), .tensor(edges)])
+    },
+    TensorOperation(
+      "gradient",
+      "The derivatives along dimensions of a function known at points: at a distance, at distances by dimension, or at places by dimension.",
+      Take.input, Take.optionalNumbers("spacing"), Take.optionalDimensions("dim"), Take.integer("edge_order", default: 1), forms: .function,
+      samples: [
+        [.float(2, 4)], [.float(5), .number(0.5), .absent, .integer(2)], [.float(3, 4), .list([2, 3])],
+        [.float(3, 4), .number(2), .list([1])], [.float(5), .tensors([.values([5], [0, 1, 1.5, 3, 3.25])])],
+        [.float(2, 4), .tensors([.values([4], [0, 2, 4, 7])]), .list([1]), .integer(2)], [.integers([4], 0...9)],
+      ],
+      rejects: [
+        [.float(1)], [.float(2), .absent, .absent, .integer(2)], [.float(3), .absent, .absent, .integer(3)],
+        [.float(3, 3), .list([1, 2, 3])],
+        [.float(3, 3), .absent, .list([0, 0])], [.booleans([3])],
+      ], composed: true
+    ) { x, spacing, dim, order in .list(try x.gradients(spacing, dim, order)) },
+    TensorOperation(
+      "vander", "The powers of a vector's elements as rows, from N − 1 down to 0, or rising.", Take.input, Take.optionalInteger("N"),
+      Take.flag("increasing", default: false), forms: .function,
+      samples: [[.float(3)], [.float(3), .integer(2)], [.float(3), .integer(4), .flag(true)], [.integers([3], 1...4)]],
+      rejects: [[.float(2, 2)], [.float(2), .integer(-1)]], composed: true
+    ) { x, columns, increasing in .tensor(try x.vander(columns, increasing: increasing)) },
     TensorOperation(
       "msort", "The elements in order along the first dimension.", Take.input, samples: [[.float(4, 2)]], composed: true
     ) { x in .tensor(try x.sort(0).values) },

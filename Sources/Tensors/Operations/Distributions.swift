@@ -303,3 +303,51 @@ extension Generator {
     for index in tosses.indices { tosses[index] = unitDouble(nextDoubleWord()) < probability }
   }
 }
+
+// MARK: One by one, in double precision
+
+extension Generator {
+  /// A multiple of 2⁻⁵³ in [0, 1), of two words.
+  package func nextUnit() -> Double { unitDouble(nextDoubleWord()) }
+
+  /// A number of Cauchy's distribution, of two words.
+  package func nextCauchy(median: Double, sigma: Double) -> Double {
+    median.addingProduct(sigma, tan(Double.pi * (nextUnit() - 0.5)))
+  }
+
+  /// e to the power of a normally distributed number, which may be the second of a pair.
+  package func nextLogNormal(mean: Double, std: Double) -> Double { exp(nextNormal(mean: mean, std: std)) }
+
+  /// How many tosses it takes until a coin of that probability shows its head, of two words.
+  package func nextGeometric(_ probability: Double) -> Double { (log(nextUnit()) / log1p(-probability)).rounded(.up) }
+
+  /// A count of Poisson's distribution: by a product of uniform numbers for small rates, else by W. Hörmann's transformed
+  /// rejection (1993), as PyTorch draws it.
+  package func nextPoisson(_ rate: Double) -> Double {
+    if rate == 0 { return 0 }
+    if rate < 10 {
+      let least = exp(-rate)
+      var product = nextUnit()
+      var count = 0.0
+      while product > least {
+        count += 1
+        product *= nextUnit()
+      }
+      return count
+    }
+    let root = rate.squareRoot(), logarithm = log(rate)
+    let b = 0.931 + 2.53 * root, a = -0.059 + 0.02483 * b
+    let inverse = 1.1239 + 1.1328 / (b - 3.4), most = 0.9277 - 3.6224 / (b - 2)
+    while true {
+      let u = nextUnit() - 0.5, v = nextUnit()
+      let side = 0.5 - abs(u)
+      let count = ((2 * a / side + b) * u + rate + 0.43).rounded(.down)
+      if side >= 0.07, v <= most { return count }
+      if count < 0 || side < 0.013 && v > side { continue }
+      if log(v) + log(inverse) - log(a / (side * side) + b) <= -rate + count * logarithm - lgamma(count + 1) { return count }
+    }
+  }
+
+  /// A whole number below `count`, of one word or two.
+  package func nextBelow(_ count: UInt64, wide: Bool) -> UInt64 { (wide ? nextDoubleWord() : UInt64(nextWord())) % count }
+}

@@ -88,7 +88,7 @@ extension Tensor {
   }
 
   /// Flat positions in a row-major tensor of `whole` for index values `at`, which replace coordinate `axis` of their own.
-  private static func flat(_ at: Tensor, _ axis: Int, in whole: Shape) throws -> Tensor {
+  static func flat(_ at: Tensor, _ axis: Int, in whole: Shape) throws -> Tensor {
     let result = try Tensor(uninitialized: at.shape, .int64)
     let out = result.data.assumingMemoryBound(to: Int64.self)
     let source = at.positions
@@ -110,7 +110,7 @@ extension Tensor {
     return result
   }
 
-  private func checkGather(_ index: Tensor, _ axis: Int, _ operation: String, limit: Shape) throws {
+  func checkGather(_ index: Tensor, _ axis: Int, _ operation: String, limit: Shape) throws {
     guard index.count == 0 || index.rank == rank || (rank <= 1 && index.rank <= 1) else {
       throw TensorError(.shape, operation, "the index of shape \(index.shape) must have as many dimensions as \(shape)")
     }
@@ -180,13 +180,13 @@ extension Tensor {
   }
 
   /// The leading corner of that shape.
-  private func corner(_ part: Shape) throws -> Tensor {
+  func corner(_ part: Shape) throws -> Tensor {
     if part == shape { return self }
     return Tensor(storage: storage, layout: Layout(part, strides: layout.strides, offset: layout.offset), dtype: dtype)
   }
 
   /// Zeros of that shape with this tensor in the leading corner.
-  fileprivate func cornerPadded(_ whole: Shape) throws -> Tensor {
+  func cornerPadded(_ whole: Shape) throws -> Tensor {
     var result = self
     for axis in 0..<whole.rank where shape[axis] != whole[axis] { result = try result.padded(axis, 0, 1, whole[axis]) }
     return result
@@ -329,12 +329,36 @@ extension Tensor {
     }
   }
 
-  /// A copy with `source`, broadcast, at row-major places.
-  fileprivate func put(_ places: Tensor, _ source: Tensor, _ name: String, isNumber: Bool) throws -> Tensor {
-    let y = try copied()
-    let value = try withNoGrad { try source.converted(to: dtype).expand(places.shape).packed() }
-    try Kernels.put(dtype, count: places.count, places.data, value.data, into: y.data, of: y.count)
-    let write = IndexWrite(nodeName: name, from: shape, value: source.shape, dtype: source.dtype, isNumber: isNumber)
+  /// A copy with `values`, broadcast, where index tensors for the first dimensions point, or added there. A mask stands for as
+  /// many dimensions as it has.
+  public func indexPut(_ indices: [Tensor], _ values: Tensor, accumulate: Bool = false) throws -> Tensor {
+    guard !indices.isEmpty else { throw TensorError(.argument, "index_put", "the list of indices is empty") }
+    guard values.dtype == dtype else {
+      throw TensorError(.dtype, "index_put", "the dtypes \(dtype) and \(values.dtype) differ")
+    }
+    let resolved = try resolve(indices.map { .tensor($0) })
+    let gathering = try Gathering(resolved.view, resolved.tensors)
+    guard try Shape.broadcast(gathering.shape, values.shape, "index_put") == gathering.shape else {
+      throw TensorError(
+        .shape, "index_put", "values of shape \(values.shape) do not fit the indexed part of shape \(gathering.shape)")
+    }
+    return try put(gathering.places, values, "IndexPutBackward0", isNumber: false, accumulate: accumulate)
+  }
+
+  /// A copy with `source`, broadcast, at row-major places, or added there.
+  fileprivate func put(_ places: Tensor, _ source: Tensor, _ name: String, isNumber: Bool, accumulate: Bool = false) throws -> Tensor {
+    var y = try copied()
+    var value = try withNoGrad { try source.converted(to: dtype).expand(places.shape).packed() }
+    if accumulate {
+      // Of truth values, whether any is true.
+      if dtype == .bool { (y, value) = (try y.convertedCopy(to: .int32), try value.convertedCopy(to: .int32)) }
+      try Kernels.putAdd(y.dtype, count: places.count, places.data, value.data, into: y.data, of: y.count)
+      y = try y.converted(to: dtype)
+    } else {
+      try Kernels.put(dtype, count: places.count, places.data, value.data, into: y.data, of: y.count)
+    }
+    let write = IndexWrite(
+      nodeName: name, from: shape, value: source.shape, dtype: source.dtype, isNumber: isNumber, accumulate: accumulate)
     return try isNumber ? y.recorded(write, [self], [places, source]) : y.recorded(write, [self, source], [places])
   }
 
@@ -431,6 +455,7 @@ private struct IndexWrite: Operation {
   let value: Shape
   let dtype: DType
   let isNumber: Bool
+  var accumulate = false
 
   var tangentRule: TangentRule { .linear }
   var slotNames: KeyValuePairs<String, KeptSlot> { ["indices": .input(isNumber ? 1 : 2)] }
@@ -438,14 +463,16 @@ private struct IndexWrite: Operation {
 
   func gradient(_ c: inout Backward) throws {
     let places = try isNumber ? c.b : c.c
-    if c.needs(0) {
+    if accumulate {
+      if c.needs(0) { c[0] = c.g }
+    } else if c.needs(0) {
       c[0] = try c.g.reshape([-1]).scatter(0, places.reshape([-1]), Scalar.integer(0)).reshape(from)
     }
     if !isNumber, c.needs(1) { c[1] = try c.g.taken(places, from: from).summed(to: value).to(dtype) }
   }
 
   func apply(_ inputs: [Tensor]) throws -> [Tensor] {
-    [try inputs[0].put(inputs[isNumber ? 1 : 2], inputs[isNumber ? 2 : 1], nodeName, isNumber: isNumber)]
+    [try inputs[0].put(inputs[isNumber ? 1 : 2], inputs[isNumber ? 2 : 1], nodeName, isNumber: isNumber, accumulate: accumulate)]
   }
 }
 
@@ -553,14 +580,27 @@ enum Indexing {
       rejects: [[.float(3, 4), .integer(0), .positions([2, 5], 0...2)], [.float(3, 4), .integer(0), .positions([2], 0...2)]]
     ) { x, dim, index in try .tensor(x.gather(dim, index)) },
     TensorOperation(
-      "scatter", "A copy with elements of src (or a number) written by an index tensor along a dimension.", Take.input, Take.dim, index,
-      Take.operand("src"),
+      "scatter",
+      "A copy with elements of src (or a number) written by an index tensor along a dimension, or with reduce added or multiplied.",
+      Take.input, Take.dim, index,
+      Take.operand("src"), Take.optionalText("reduce", namedOnly: true),
       forms: .all,
       samples: [
         [.float(4), .integer(0), .positions([3], 0...3), .float(3)], [.float(2, 3), .integer(0), .positions([1, 3], 0...1), .number(1.5)],
       ], rejects: [[.float(3, 4), .integer(0), .positions([4, 4], 0...2), .float(2, 4)]]
-    ) { x, dim, index, source in
-      switch source {
+    ) { x, dim, index, source, reduce in
+      if let reduce {
+        guard reduce == "add" || reduce == "multiply" else {
+          throw TensorError(.argument, "scatter", "reduce must be \"add\" or \"multiply\", got \"\(reduce)\"")
+        }
+        let values =
+          switch source {
+          case .tensor(let tensor): tensor
+          case .number(let number): try Tensor.filled(index.shape, number.fitting(x.dtype, "scatter"), dtype: x.dtype)
+          }
+        return .tensor(try x.scatterReduce(dim, index, values, reduce == "add" ? .sum : .prod))
+      }
+      return switch source {
       case .number(let value): .tensor(try x.scatter(dim, index, value))
       case .tensor(let source): .tensor(try x.scatter(dim, index, source))
       }
@@ -574,6 +614,20 @@ enum Indexing {
         [.float(3, 4), .integer(1), .positions([3, 2], 0...3), .float(3, 4)],
       ], rejects: [[.float(3, 4), .integer(0), .positions([2, 4], 0...2), .float(1, 4)]]
     ) { x, dim, index, src in try .tensor(x.scatterAdd(dim, index, src)) },
+    TensorOperation(
+      "index_put", "A copy with values where index tensors for the first dimensions point, or with accumulate added there.", Take.input,
+      Take.indexTensors("indices"), Take.tensor("values"), Take.flag("accumulate", default: false), forms: .all,
+      samples: [
+        [.float(4), .tensors([.positions([2], 0...3)]), .float(2)],
+        [.float(3, 4), .tensors([.positions([3], 0...2), .positions([3], 0...3)]), .float(3), .flag(true)],
+        [.float(3, 2), .tensors([.positions([4], 0...2)]), .float(2), .flag(true)],
+        [.float(2, 3), .tensors([.booleans([2, 3])]), .float(1)],
+      ],
+      rejects: [
+        [.float(4), .tensors([.positions([2], 4...4)]), .float(2)], [.float(4), .tensors([.positions([2], 0...3)]), .float(3)],
+        [.float(4), .tensors([]), .float(2)], [.float(4), .tensors([.positions([2], 0...3)]), .integers([2], 0...1)],
+      ], composed: true
+    ) { x, indices, values, accumulate in .tensor(try x.indexPut(indices, values, accumulate: accumulate)) },
     TensorOperation(
       "masked_select", "The elements where the mask holds, as a vector.", Take.input, Take.tensor("mask"),
       samples: [[.float(2, 3), .booleans([2, 3])], [.float(2, 3), .booleans([3])]],

@@ -67,8 +67,8 @@ extension Tensor {
     }
   }
 
-  private func randomized(_ operation: String, _ body: (Tensor) throws -> Tensor) throws -> Tensor {
-    guard dtype.isFloating else {
+  private func randomized(_ operation: String, ofAnyDType: Bool = false, _ body: (Tensor) throws -> Tensor) throws -> Tensor {
+    guard dtype.isFloating || ofAnyDType else {
       throw TensorError(.dtype, operation + "_", "a float tensor is needed, this one is \(dtype)")
     }
     if isContiguous, try writesDirectly(operation) {
@@ -79,6 +79,224 @@ extension Tensor {
     return try writing(operation, uses: .nothing) { source in
       try body(Tensor(uninitialized: source.shape, source.dtype))
     }
+  }
+
+  /// Writes what this new tensor holds into `target`, in its dtype.
+  private func written(into target: Tensor) throws -> Tensor {
+    try Kernels.convert(dtype, target.dtype, over: mg_loop(target.shape, target.layout, layout), data, into: target.data)
+    return target
+  }
+
+  /// Fills the tensor with what `next` draws in double precision, element after element.
+  private func drawing(_ operation: String, ofAnyDType: Bool = false, _ next: (Generator) -> Double) throws -> Tensor {
+    try randomized(operation, ofAnyDType: ofAnyDType) { target in
+      let wide = try Tensor(uninitialized: target.shape, .float64)
+      let (numbers, generator) = (wide.doublesInPlace, Generator.current)
+      for position in numbers.indices { numbers[position] = next(generator) }
+      return try wide.written(into: target)
+    }
+  }
+
+  /// Fills a float tensor with exponentially distributed numbers of the given rate.
+  @discardableResult
+  public func exponential(_ rate: Double = 1) throws -> Tensor {
+    guard rate > 0 else { throw TensorError(.argument, "exponential_", "the rate must be positive, got \(rate)") }
+    return try randomized("exponential") {
+      try $0.filled(
+        "exponential_", { Generator.current.exponential(into: $0, rate: rate) }, { Generator.current.exponential(into: $0, rate: rate) })
+    }
+  }
+
+  /// Fills a float tensor with numbers of Cauchy's distribution.
+  @discardableResult
+  public func cauchy(median: Double = 0, sigma: Double = 1) throws -> Tensor {
+    guard sigma > 0 else { throw TensorError(.argument, "cauchy_", "sigma must be positive, got \(sigma)") }
+    return try drawing("cauchy") { $0.nextCauchy(median: median, sigma: sigma) }
+  }
+
+  /// Fills a float tensor with powers of e whose exponents are normally distributed.
+  @discardableResult
+  public func logNormal(mean: Double = 1, std: Double = 2) throws -> Tensor {
+    guard std > 0 else { throw TensorError(.argument, "log_normal_", "std must be positive, got \(std)") }
+    return try drawing("log_normal") { $0.nextLogNormal(mean: mean, std: std) }
+  }
+
+  /// Fills the tensor with the counts of tosses until a coin of that probability shows its head.
+  @discardableResult
+  public func geometric(_ probability: Double) throws -> Tensor {
+    guard probability > 0, probability < 1 else {
+      throw TensorError(.argument, "geometric_", "the probability must lie between 0 and 1, got \(probability)")
+    }
+    guard dtype != .bool else { throw TensorError(.dtype, "geometric_", "not defined for tensors of bool") }
+    return try drawing("geometric", ofAnyDType: true) { $0.nextGeometric(probability) }
+  }
+
+  /// Fills the tensor with whole numbers from low up to, not including, high.
+  @discardableResult
+  public func random(_ low: Int, _ high: Int, _ operation: String = "random_") throws -> Tensor {
+    guard low < high else { throw TensorError(.argument, operation, "no whole number lies from \(low) up to \(high)") }
+    for bound in [low, high - 1] {
+      let element = Scalar.integer(Int64(bound)).element(dtype).scalar(dtype)
+      guard dtype == .bool ? bound == 0 || bound == 1 : dtype.isFloating ? element.real.isFinite : element == .integer(Int64(bound)) else {
+        throw TensorError(.domain, operation, "\(bound) lies outside of the range of \(dtype)")
+      }
+    }
+    let (from, to) = (narrowed(low, isEnd: false), narrowed(high, isEnd: true))
+    return try randomized("random", ofAnyDType: true) { target in
+      let wide = try Tensor(uninitialized: target.shape, .int64)
+      Generator.current.randint(low: Int64(from), high: Int64(Swift.max(to, from + 1)), into: wide.integers)
+      return try wide.written(into: target)
+    }
+  }
+
+  /// A bound of whole numbers that are then rounded to a dtype of floats, moved inwards where rounding would pass it, as PyTorch
+  /// does.
+  private func narrowed(_ bound: Int, isEnd: Bool) -> Int {
+    let inner = isEnd ? bound - 1 : bound + 1
+    guard dtype.isFloating else { return bound }
+    let digits = dtype == .float64 ? 53 : dtype == .float32 ? 24 : dtype == .float16 ? 11 : 8
+    let rounded = Scalar.integer(Int64(inner)).element(dtype).scalar(dtype).real
+    // Beyond int64 there is nothing to compare with.
+    guard rounded < 0x1p63, isEnd ? Int(rounded) >= bound : Int(rounded) < bound else { return bound }
+    let step = 1 << Swift.max(Int.bitWidth - 1 - inner.magnitude.leadingZeroBitCount - digits + 1, 0)
+    return isEnd ? bound - step : Int(rounded) + step
+  }
+
+  /// Fills the tensor with whole numbers from 0 up to the largest of a dtype of whole numbers, or as far as one of floats has
+  /// all of them.
+  @discardableResult
+  public func random() throws -> Tensor {
+    let count: UInt64 =
+      switch dtype {
+      case .float32: 1 << 24 + 1
+      case .float64: 1 << 53 + 1
+      case .float16: 1 << 11 + 1
+      case .bfloat16: 1 << 8 + 1
+      case .bool: 2
+      case .uint8: 1 << 8
+      case .int8: 1 << 7
+      case .int16: 1 << 15
+      case .int32: 1 << 31
+      case .int64: 1 << 63
+      }
+    let isWide = dtype == .float64 || dtype == .int64
+    return try randomized("random", ofAnyDType: true) { target in
+      let wide = try Tensor(uninitialized: target.shape, .int64)
+      let (numbers, generator) = (wide.integers, Generator.current)
+      for position in numbers.indices { numbers[position] = Int64(generator.nextBelow(count, wide: isWide)) }
+      return try wide.written(into: target)
+    }
+  }
+
+  /// Fills the tensor with ones and zeros, ones with that probability.
+  @discardableResult
+  public func bernoulli(_ probability: Double) throws -> Tensor {
+    guard (0...1).contains(probability) else {
+      throw TensorError(.domain, "bernoulli_", "probabilities lie between 0 and 1, got \(probability)")
+    }
+    return try randomized("bernoulli", ofAnyDType: true) { target in
+      let tosses = try Tensor(uninitialized: target.shape, .bool)
+      Generator.current.bernoulli(
+        probability: probability,
+        into: UnsafeMutableBufferPointer(start: tosses.data.assumingMemoryBound(to: Bool.self), count: tosses.count))
+      return try tosses.written(into: target)
+    }
+  }
+
+  /// The same with a probability for each element; they broadcast.
+  @discardableResult
+  public func bernoulli(_ probabilities: Tensor) throws -> Tensor {
+    try probabilities.requireFloating("bernoulli_")
+    guard try Shape.broadcast(shape, probabilities.shape, "bernoulli_") == shape else {
+      throw TensorError(
+        .shape, "bernoulli_", "probabilities of shape \(probabilities.shape) do not fit a tensor of shape \(shape)")
+    }
+    return try randomized("bernoulli", ofAnyDType: true) { target in
+      try withNoGrad { try probabilities.detach().expand(shape).bernoulli() }.written(into: target)
+    }
+  }
+
+  /// Counts of Poisson's distribution, each at its own rate; without a derivative.
+  public func poisson() throws -> Tensor {
+    try requireFloating("poisson")
+    let y = try withNoGrad {
+      let rates = try detach().convertedCopy(to: .float64)
+      let (numbers, generator) = (rates.doublesInPlace, Generator.current)
+      for position in numbers.indices {
+        guard numbers[position] >= 0, numbers[position].isFinite else {
+          throw TensorError(.domain, "poisson", "rates are finite and not negative, got \(numbers[position])")
+        }
+        numbers[position] = generator.nextPoisson(numbers[position])
+      }
+      return try rates.to(dtype)
+    }
+    return try y.recorded(Poisson(), self)
+  }
+
+  private struct Poisson: Operation {
+    var nodeName: String { "PoissonBackward0" }
+    var passage: Passage { .nothing }
+    func gradient(_ c: inout Backward) throws { c[0] = try Tensor.zeros(like: c.g) }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].poisson()] }
+  }
+
+  /// Positions drawn with the probabilities that a vector, or each row, has relative to one another; without replacement all
+  /// different.
+  public func multinomial(_ samples: Int, replacement: Bool = false) throws -> Tensor {
+    try requireFloating("multinomial")
+    guard rank == 1 || rank == 2 else {
+      throw TensorError(.shape, "multinomial", "a vector or a matrix is needed, the shape is \(shape)")
+    }
+    let n = shape[rank - 1]
+    guard samples > 0, replacement ? n > 0 : samples <= n else {
+      throw TensorError(
+        .argument, "multinomial", "\(samples) positions cannot be drawn from \(n)\(replacement ? "" : " without replacement")")
+    }
+    return try withNoGrad {
+      let p = try detach().packed()
+      if let wrong = p.doubles.first(where: { !($0 >= 0 && $0.isFinite) }) {
+        throw TensorError(.domain, "multinomial", "probabilities are finite and not negative, got \(wrong.isNaN ? .nan : wrong)")
+      }
+      guard try p.sum([-1]).gt(0).all().item() == .boolean(true) else {
+        throw TensorError(.domain, "multinomial", "the probabilities of a row are all 0")
+      }
+      if !replacement || samples == 1 {
+        // The least of exponentially distributed times, each at its own rate.
+        let order = try p / Tensor(uninitialized: shape, dtype).exponential()
+        return samples == 1 ? try order.argmax(-1, keepdim: true) : try order.topk(samples, -1).indices
+      }
+      return try p.drawnByRows(samples)
+    }
+  }
+
+  private func drawnByRows(_ samples: Int) throws -> Tensor {
+    let n = shape[rank - 1]
+    let result = try Tensor(uninitialized: shape.replacing(rank - 1, with: samples), .int64)
+    let (places, generator) = (result.integers, Generator.current)
+    // In the arithmetic of the dtype, where the bounds lie.
+    let wide = dtype.computing
+    func rounded(_ x: Double) -> Double { wide == .float64 ? x : Double(Float(x)) }
+    let probabilities = doubles
+    for row in 0..<(n == 0 ? 0 : count / n) {
+      var bounds: [Double] = []
+      var sum = 0.0
+      for position in 0..<n {
+        sum = rounded(sum + probabilities[row * n + position])
+        bounds.append(sum)
+      }
+      for position in 0..<n { bounds[position] = rounded(bounds[position] / sum) }
+      bounds[n - 1] = 1
+      for sample in 0..<samples {
+        let unit = generator.nextUnit()
+        var (left, right) = (0, n)
+        while left < right {
+          let middle = left + (right - left) / 2
+          if bounds[middle] < unit { left = middle + 1 } else { right = middle }
+        }
+        places[row * samples + sample] = Int64(left)
+      }
+    }
+    return result
   }
 
   /// Uniform on [0, 1).

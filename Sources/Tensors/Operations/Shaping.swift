@@ -93,7 +93,7 @@ enum Shaping {
       return .tensor(try Joining.cat(parts, parts.first?.rank == 1 ? 0 : 1))
     },
     TensorOperation(
-      "vstack", "Tensors below each other, vectors as rows.", Take.tensors("tensors"),
+      "vstack", "Tensors below each other, vectors as rows.", Take.tensors("tensors"), aliases: ["row_stack"],
       forms: .function, samples: [[.tensors([.float(2, 3), .float(1, 3)])], [.tensors([.float(3), .float(3)])]], rejects: [[.tensors([])]]
     ) { tensors in
       let parts = try someTensors(tensors, "vstack").map {

@@ -85,6 +85,11 @@ package enum Take {
   /// Positions along a dimension.
   package static func indices(_ name: String) -> Taken<Tensor> { Taken(name, .indices, expecting: "a tensor of positions", asTensor) }
 
+  /// Positions along several dimensions, or masks of them.
+  package static func indexTensors(_ name: String) -> Taken<[Tensor]> {
+    Taken(name, .indexTensors, expecting: "a list of tensors of positions") { if case .tensors(let list) = $0 { list } else { nil } }
+  }
+
   /// Class labels.
   package static func labels(_ name: String) -> Taken<Tensor> { Taken(name, .labels, expecting: "a tensor of labels", asTensor) }
 
@@ -204,6 +209,18 @@ package enum Take {
     }
   }
 
+  /// A number, or one for each of several dimensions, or tensors for them.
+  package static func optionalNumbers(_ name: String) -> Taken<Numbers?> {
+    Taken(name, .numbers, optional: true, expecting: "a number, a list of numbers or a list of tensors", absent: { nil }) {
+      switch $0 {
+      case .integers(let list): .list(list.map(Double.init))
+      case .tensor(let list) where list.rank == 1: .list(list.doubles)
+      case .tensors(let list): .tensors(list)
+      default: asScalar($0).map { .number($0.real) }
+      }
+    }
+  }
+
   // MARK: The rest
 
   package static var keepdim: Taken<Bool> { flag("keepdim", default: false) }
@@ -266,6 +283,10 @@ package enum Take {
     }
   }
 
+  package static func dtype(_ name: String) -> Taken<DType> {
+    Taken(name, .dtype, expecting: "a dtype") { if case .dtype(let dtype) = $0 { dtype } else { nil } }
+  }
+
   package static var dtype: Taken<DType?> {
     Taken("dtype", .dtype, optional: true, namedOnly: true, expecting: "a dtype", absent: { nil }) {
       if case .dtype(let dtype) = $0 { dtype } else { nil }
@@ -276,6 +297,12 @@ package enum Take {
 package enum DimensionOrTensor {
   case dimension(Int)
   case tensor(Tensor)
+}
+
+package enum Numbers {
+  case number(Double)
+  case list([Double])
+  case tensors([Tensor])
 }
 
 package enum SizeOrSizes {

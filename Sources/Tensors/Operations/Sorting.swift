@@ -83,15 +83,79 @@ extension Tensor {
     return try kthvalue((size + 1) / 2, axis, keepdim: keepdim, .median)
   }
 
+  /// The lower median along a dimension of what is not NaN, and its position; NaN where there is nothing else.
+  public func nanmedian(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
+    let axis = try shape.axis(dimension, "nanmedian")
+    guard rank > 0 else { return try pick(axis, keepdim: true, .nanmedian) { _, _ in try Tensor.zeros([1], dtype: .int64) } }
+    guard shape[axis] > 0 else {
+      throw TensorError(.shape, "nanmedian", "dimension \(index: axis) of shape \(shape) is empty")
+    }
+    return try pick(axis, keepdim: keepdim, .nanmedian) { sorted, axis in
+      // NaN are sorted to the end.
+      let wanted = try Predicate.isnan(sorted).logicalNot().sum([axis], keepdim: true, dtype: .int64)
+      return try Binary.floorDivide(Binary.sub(wanted, .integer(1)).clamp(.integer(0), nil), .integer(2))
+    }
+  }
+
+  /// The most frequent element along a dimension, the least of several, and its last position. NaN are all different, and greater
+  /// than anything else.
+  public func mode(_ dimension: Int = -1, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
+    let axis = try shape.axis(dimension, "mode")
+    guard rank > 0 else { return try pick(axis, keepdim: true, .mode) { _, _ in try Tensor.zeros([1], dtype: .int64) } }
+    let n = shape[axis]
+    guard n > 0 else { throw TensorError(.shape, "mode", "dimension \(index: axis) of shape \(shape) is empty") }
+    return try pick(axis, keepdim: keepdim, .mode) { sorted, axis in
+      // How long the run is that each element stands in, up to it; the first of the longest ends there.
+      var sizes = [Int](repeating: 1, count: sorted.rank)
+      sizes[axis] = n
+      let places = try Tensor(Array(0..<n)).reshape(sizes).expand(sorted.shape)
+      let first = try Tensor.filled(sorted.shape.replacing(axis, with: 1), .boolean(true), dtype: .bool)
+      let starts = try Joining.cat([first, Comparison.ne(sorted.narrow(axis, 1, n - 1), sorted.narrow(axis, 0, n - 1))], axis)
+      let since = try starts.choosing(places, else: Tensor.zeros([], dtype: .int64)).cummax(axis).values
+      return try Binary.sub(places, since).argmax(axis, keepdim: true)
+    }
+  }
+
+  /// The elements along an axis at places in their order, which keep its dimension, and where they came from.
+  private func pick(_ axis: Int, keepdim: Bool, _ pick: Pick, _ places: (Tensor, Int) throws -> Tensor) throws -> (
+    values: Tensor, indices: Tensor
+  ) {
+    let (values, indices) = try withNoGrad {
+      let (sorted, order) = try (rank == 0 ? detach().reshape([1]) : detach()).sort(axis)
+      if sorted.count == 0 {
+        let shape = sorted.shape.replacing(axis, with: 1)
+        return (try Tensor(uninitialized: shape, dtype), try Tensor(uninitialized: shape, .int64))
+      }
+      let at = try places(sorted, axis)
+      return (try sorted.gather(axis, at), try order.gather(axis, at))
+    }
+    if rank == 0 {
+      let index = try indices.reshape([]).copied()
+      return (try recordPick(withNoGrad { try values.reshape([]).copied() }, index, 0, keepdim: true, pick), index)
+    }
+    let at = keepdim ? indices : try indices.squeeze([axis]).copied()
+    return (try recordPick(keepdim ? values : withNoGrad { try values.squeeze([axis]).copied() }, at, axis, keepdim: keepdim, pick), at)
+  }
+
   /// The lower median of all elements; equal ones share the gradient.
-  public func median() throws -> Tensor {
+  public func median() throws -> Tensor { try medianOfAll(ignoresNaN: false) }
+
+  /// The same of what is not NaN.
+  public func nanmedian() throws -> Tensor { try medianOfAll(ignoresNaN: true) }
+
+  private func medianOfAll(ignoresNaN: Bool) throws -> Tensor {
     guard count > 0 else { return try Tensor.filled([], .real(.nan), dtype: dtype) }
-    let y = try withNoGrad { try reshape([-1]).median(0).values.reshape([] as Shape).copied() }
-    return try y.recorded(MedianOfAll(), self)
+    let y = try withNoGrad {
+      let flat = try reshape([-1])
+      return try (ignoresNaN ? flat.nanmedian(0) : flat.median(0)).values.reshape([] as Shape).copied()
+    }
+    return try y.recorded(MedianOfAll(ignoresNaN: ignoresNaN), self)
   }
 
   private struct MedianOfAll: Operation {
-    var nodeName: String { "MedianBackward0" }
+    let ignoresNaN: Bool
+
+    var nodeName: String { ignoresNaN ? "NanmedianBackward0" : "MedianBackward0" }
     func uses(_ number: Int) -> Uses { [.a, .output] }
 
     func gradient(_ c: inout Backward) throws {
@@ -99,7 +163,7 @@ extension Tensor {
       c[0] = try c.g * (hit / hit.sum())
     }
 
-    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].median()] }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].medianOfAll(ignoresNaN: ignoresNaN)] }
   }
 
   /// Records `values` as picked from this tensor at `indices` along `axis`.
@@ -110,7 +174,7 @@ extension Tensor {
 
 /// How elements are picked along a dimension.
 enum Pick: Sendable {
-  case max, min, median
+  case max, min, median, nanmedian, mode
   case sort(descending: Bool)
   case topk(Int, largest: Bool)
   case kthvalue(Int)
@@ -128,6 +192,8 @@ private struct Picking: Operation {
     case .max: "MaxBackward0"
     case .min: "MinBackward0"
     case .median: "MedianBackward1"
+    case .nanmedian: "NanmedianBackward1"
+    case .mode: "ModeBackward0"
     case .sort: "SortBackward0"
     case .topk: "TopkBackward0"
     case .kthvalue: "KthvalueBackward0"
@@ -153,6 +219,8 @@ private struct Picking: Operation {
     case .max: [try x.max(dim, keepdim: keepdim).values]
     case .min: [try x.min(dim, keepdim: keepdim).values]
     case .median: [try x.median(dim, keepdim: keepdim).values]
+    case .nanmedian: [try x.nanmedian(dim, keepdim: keepdim).values]
+    case .mode: [try x.mode(dim, keepdim: keepdim).values]
     case .sort(let descending): [try x.sort(dim, descending: descending).values]
     case .topk(let k, let largest): [try x.topk(k, dim, largest: largest).values]
     case .kthvalue(let k): [try x.kthvalue(k, dim, keepdim: keepdim).values]
@@ -203,6 +271,27 @@ enum Sorting {
     ) { x, dim, keepdim in
       guard let dimension = dim else { return .tensor(try x.median()) }
       let (values, indices) = try x.median(dimension, keepdim: keepdim)
+      return .several([.tensor(values), .indices(indices)])
+    },
+    TensorOperation(
+      "nanmedian", "The lower median of all elements that are not NaN, or along a dimension with its position.", Take.input,
+      Take.optionalDimension("dim"), Take.keepdim,
+      samples: [[.float(2, 3)], [.float(2, 4), .integer(1)], [.float(3, 2), .integer(0), .flag(true)]],
+      rejects: [[.float(2, 0), .integer(1)]]
+    ) { x, dim, keepdim in
+      guard let dimension = dim else { return .tensor(try x.nanmedian()) }
+      let (values, indices) = try x.nanmedian(dimension, keepdim: keepdim)
+      return .several([.tensor(values), .indices(indices)])
+    },
+    TensorOperation(
+      "mode", "The most frequent element along a dimension, the least of several, and its last position.", Take.input, lastDim,
+      Take.keepdim,
+      samples: [
+        [.float(2, 4)], [.values([2, 4], [2, 1, 1, 2, 0, 3, 3, 3])], [.values([3, 2], [1, 1, 2, 1, 2, 3]), .integer(0), .flag(true)],
+        [.integers([2, 5], 0...2)],
+      ], rejects: [[.float(2, 0)], [.float(2), .integer(1)]]
+    ) { x, lastDim, keepdim in
+      let (values, indices) = try x.mode(lastDim, keepdim: keepdim)
       return .several([.tensor(values), .indices(indices)])
     },
   ]

@@ -104,6 +104,8 @@ public struct Parameter: Sendable {
     /// A position along a dimension, and an int64 tensor of positions.
     case index
     case indices
+    /// A list of such tensors, or of masks.
+    case indexTensors
     /// Class labels, as a tensor of them.
     case labels
     case boolean
@@ -114,6 +116,8 @@ public struct Parameter: Sendable {
     case shape
     /// Whole numbers that are not indices: repeats, shifts, split sizes.
     case integers
+    /// A number, a list of numbers, or a list of tensors.
+    case numbers
     case dtype
   }
 
@@ -277,6 +281,7 @@ package enum Output {
   case list([Tensor])
   case boolean(Bool)
   case number(Scalar)
+  case dtype(DType)
 
   /// All tensors in it.
   package var tensors: [Tensor] {
@@ -284,7 +289,7 @@ package enum Output {
     case .tensor(let tensor), .indices(let tensor): [tensor]
     case .several(let outputs): outputs.flatMap(\.tensors)
     case .list(let list): list
-    case .boolean, .number: []
+    case .boolean, .number, .dtype: []
     }
   }
 }

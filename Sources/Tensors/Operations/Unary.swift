@@ -109,7 +109,7 @@ extension Unary {
   package static let neg = Unary("neg", MG_NEG, "The negative.", floats: false, aliases: ["negative"], .uses(.nothing) { c in try -c.g })
   package static let abs = Unary(
     "abs", MG_ABS, "The absolute value.", floats: false, aliases: ["absolute"], .uses(.a) { c in try c.g * c.a.sign() })
-  package static let sign = Unary("sign", MG_SIGN, "−1, 0 or 1 by the sign.", floats: false, zero)
+  package static let sign = Unary("sign", MG_SIGN, "−1, 0 or 1 by the sign.", floats: false, aliases: ["sgn"], zero)
   package static let square = Unary(
     "square", MG_SQUARE, "The square.", grad: "Pow", floats: false, .uses(.a) { c in try c.g * (c.a * 2.0) })
   package static let sqrt = Unary("sqrt", MG_SQRT, "The square root.", in: 0.2...3, .uses(.output) { c in try c.g / (c.y * 2.0) })

@@ -252,6 +252,48 @@ extension Tensor {
     return try result.recorded(DiagonalScatter(offset: offset, dim1: a, dim2: b, size: whole), self)
   }
 
+  /// Windows of `size` positions along `dimension`, each `step` after the one before; their positions are a new last dimension.
+  public func unfold(_ dimension: Int, _ size: Int, _ step: Int) throws -> Tensor {
+    let axis = try shape.axis(dimension, "unfold")
+    let whole = rank == 0 ? 1 : shape[axis]
+    guard rank < Shape.maximumRank else {
+      throw TensorError(.shape, "unfold", "shape \(shape) has \(rank) dimensions already, the most there can be")
+    }
+    guard size >= 0, size <= whole else {
+      throw TensorError(.argument, "unfold", "a window of \(size) positions does not fit dimension \(index: axis) of shape \(shape)")
+    }
+    guard step > 0 else { throw TensorError(.argument, "unfold", "the step must be positive, got \(step)") }
+    return try view(layout.unfolded(axis, size, step), Unfolding(dimension: axis, size: size, step: step, from: shape))
+  }
+
+  /// Elements of the storage by any strides and offset; those of this tensor where no offset is given. As the storage is what it
+  /// looks at, the result depends on more than this tensor's elements; gradients go to those of them that it shows.
+  public func asStrided(_ sizes: [Int], _ strides: [Int], _ offset: Int? = nil) throws -> Tensor {
+    let target = try Shape(sizes, operation: "as_strided")
+    guard strides.count == sizes.count else {
+      throw TensorError(.argument, "as_strided", "\(strides.count) strides were given for \(sizes.count) sizes")
+    }
+    let start = offset ?? layout.offset
+    guard strides.allSatisfy({ $0 >= 0 }), start >= 0 else {
+      throw TensorError(.argument, "as_strided", "strides and the offset must not be negative, got \(strides) and \(start)")
+    }
+    let places = storage.byteCount / dtype.size
+    var list = InlineArray<8, Int>(repeating: 0)
+    var last = start
+    for (dimension, stride) in strides.enumerated() {
+      list[dimension] = stride
+      let (reach, overflows) = stride.multipliedReportingOverflow(by: Swift.max(target[dimension] - 1, 0))
+      last = overflows || reach > places ? .max : last > .max - reach ? .max : last + reach
+    }
+    guard target.count == 0 || last < places else {
+      throw TensorError(
+        .index, "as_strided",
+        "sizes \(target) with strides \(strides) from \(start) on do not fit the \(places) elements of the storage")
+    }
+    let layout = Layout(target, strides: list, offset: start)
+    return try view(layout, Strided(map: RegionMap(base: self.layout, region: layout)))
+  }
+
   /// Views of each position along `dimension`.
   public func unbind(_ dimension: Int = 0) throws -> [Tensor] {
     guard rank > 0 else { throw TensorError(.index, "unbind", "a tensor of rank 0 has no dimension to take apart") }
@@ -443,6 +485,46 @@ private struct DiagonalScatter: Operation {
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].diagonalScattered(size, offset, dim1, dim2)] }
 }
 
+private struct Unfolding: Operation {
+  let dimension, size, step: Int
+  let from: Shape
+  var nodeName: String { "UnfoldBackward0" }
+  var tangentRule: TangentRule { .linear }
+
+  func gradient(_ c: inout Backward) throws {
+    let whole = Layout(from)
+    c[0] = try RegionMap(base: whole, region: whole.unfolded(dimension, size, step)).spread(c.g)
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].unfold(dimension, size, step)] }
+}
+
+extension Layout {
+  fileprivate func unfolded(_ axis: Int, _ size: Int, _ step: Int) -> Layout {
+    guard shape.rank > 0 else { return Layout([size], strides: InlineArray(repeating: 1), offset: offset) }
+    var (target, strides) = (shape.replacing(axis, with: (shape[axis] - size) / step + 1), strides)
+    strides[shape.rank] = strides[axis]
+    if target[axis] > 1 { strides[axis] *= step }
+    target.append(size)
+    return Layout(target, strides: strides, offset: offset)
+  }
+}
+
+/// Elements of the storage by any strides. Applied to others, it takes those that lie where the first ones did.
+private struct Strided: Operation {
+  let map: RegionMap
+  var nodeName: String { "AsStridedBackward0" }
+  var tangentRule: TangentRule { .linear }
+
+  func gradient(_ c: inout Backward) throws {
+    let g = try map.spread(c.g)
+    // Elements that are one in the storage share what comes to it.
+    c[0] = try map.base.overlaps || map.base.mayShare ? g / map.shares(c.g.dtype) : g
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try map.extract(inputs[0]).recorded(self, inputs[0])] }
+}
+
 /// Several views side by side, by one node: gradients of parts nobody used count as zeros.
 private struct Parting: Operation {
   let nodeName: String
@@ -528,12 +610,34 @@ enum Views {
       ]
     ) { x, offset, dim1, dim2 in try .tensor(x.diagonal(offset, dim1, dim2)) },
     TensorOperation(
+      "unfold", "Windows of size positions along a dimension, each step after the one before, as a view with a new last dimension.",
+      Take.input, Take.dimension("dimension"), Take.integer("size"), Take.integer("step"), forms: .method,
+      samples: [
+        [.float(5), .integer(0), .integer(2), .integer(1)], [.float(2, 5), .integer(1), .integer(3), .integer(2)],
+        [.float(4, 2), .integer(0), .integer(2), .integer(2)], [.float(), .integer(0), .integer(1), .integer(3)],
+        [.float(3), .integer(0), .integer(0), .integer(1)],
+      ],
+      rejects: [
+        [.float(3), .integer(0), .integer(4), .integer(1)], [.float(3), .integer(0), .integer(2), .integer(0)],
+        [.float(3), .integer(0), .integer(-1), .integer(1)],
+      ]
+    ) { x, dim, size, step in try .tensor(x.unfold(dim, size, step)) },
+    // Of memory, so that it cannot hold of it what holds of functions of elements.
+    TensorOperation(
+      "as_strided", "A view of the storage by sizes, strides and an offset, that of the tensor if none is given.", Take.input,
+      Take.shape("size"), Take.shape("stride"), Take.optionalInteger("storage_offset"), forms: [.both, .inPlaceView],
+      rejects: [
+        [.float(6), .list([7]), .list([1])], [.float(6), .list([2]), .list([-1])], [.float(6), .list([2]), .list([1, 1])],
+        [.float(6), .list([2]), .list([1]), .integer(5)], [.float(6), .list([2, 2]), .list([1, .max])],
+      ]
+    ) { x, size, stride, offset in try .tensor(x.asStrided(size, stride, offset)) },
+    TensorOperation(
       "unbind", "The list of positions along a dimension.", Take.input, Take.dimension("dim", default: 0),
       samples: [[.float(2, 3)], [.float(2, 3), .integer(1)]]
     ) { x, dim in try .list(x.unbind(dim)) },
     TensorOperation(
       "split", "The list of consecutive parts along a dimension, of one size or of a list of sizes.", Take.input,
-      Take.sizeOrSizes("split_size"), Take.dimension("dim", default: 0),
+      Take.sizeOrSizes("split_size"), Take.dimension("dim", default: 0), aliases: ["split_with_sizes"],
       samples: [[.float(5, 2), .integer(2)], [.float(5, 2), .list([1, 4])], [.float(2, 4), .integer(2), .integer(1)]],
       rejects: [[.float(5, 2), .list([1, 3])], [.float(5, 2), .integer(0)]]
     ) { x, parts, dim in

@@ -237,14 +237,15 @@ struct RegionMap: Sendable {
   let base: Layout
   let region: Layout
 
-  /// A buffer with the base's extent, and the base and the region in it.
+  /// A buffer with the extent of both, and the base and the region in it. What of the region lies outside of the base, as an
+  /// arbitrary view may, is 0.
   private func image(_ dtype: DType) throws -> (base: Tensor, region: Tensor) {
-    var extent = 1
-    for dimension in 0..<base.shape.rank { extent += base.strides[dimension] * max(base.shape[dimension] - 1, 0) }
-    let buffer = try Tensor.zeros(Shape([extent]), dtype: dtype)
+    let start = region.count == 0 ? base.offset : Swift.min(base.offset, region.offset)
+    let end = Swift.max(base.end, region.end)
+    let buffer = try Tensor.zeros(Shape([Swift.max(end - start, 1)]), dtype: dtype)
     return (
-      Tensor(storage: buffer.storage, layout: base.moved(by: -base.offset), dtype: dtype),
-      Tensor(storage: buffer.storage, layout: region.moved(by: -base.offset), dtype: dtype)
+      Tensor(storage: buffer.storage, layout: base.moved(by: -start), dtype: dtype),
+      Tensor(storage: buffer.storage, layout: region.count == 0 ? Layout(region.shape) : region.moved(by: -start), dtype: dtype)
     )
   }
 
@@ -259,6 +260,12 @@ struct RegionMap: Sendable {
   /// add up there.
   func spread(_ part: Tensor) throws -> Tensor {
     let image = try image(part.dtype)
+    if image.region.layout.mayShare {
+      let (places, source) = (try image.region.layout.places(), try part.packed())
+      let total = Tensor(storage: image.base.storage, layout: Layout([image.base.storage.byteCount / part.dtype.size]), dtype: part.dtype)
+      try Kernels.putAdd(part.dtype, count: places.count, places.data, source.data, into: total.data, of: total.count)
+      return try image.base.copied().recorded(Spread(map: self), part)
+    }
     let isShared = (0..<region.shape.rank).map { region.strides[$0] == 0 && region.shape[$0] > 1 }
     let own = Axes((0..<region.shape.rank).lazy.filter { !isShared[$0] })
     let shared = Axes((0..<region.shape.rank).lazy.filter { isShared[$0] })
@@ -269,6 +276,16 @@ struct RegionMap: Sendable {
     try Kernels.reduce(MG_SUM, part.dtype, Extent(total.count, shares, 1), arranged.data, into: total.data)
     try place.assign(total)
     return try image.base.copied().recorded(Spread(map: self), part)
+  }
+
+  /// How many elements of the base have each element's place.
+  func shares(_ dtype: DType) throws -> Tensor {
+    let image = try image(dtype)
+    let places = try image.base.layout.places()
+    let ones = try Tensor.ones(places.shape, dtype: dtype)
+    try Kernels.putAdd(
+      dtype, count: places.count, places.data, ones.data, into: image.base.storage.firstByte, of: image.base.storage.byteCount / dtype.size)
+    return try image.base.copied()
   }
 
   /// A tensor of the base's shape with zeros in the region.
@@ -355,6 +372,31 @@ struct Overwritten: Operation {
 
 extension Layout {
   func moved(by shift: Int) -> Layout { Layout(shape, strides: strides, offset: offset + shift) }
+
+  /// The place behind the last element; no stride is negative.
+  var end: Int {
+    count == 0 ? offset : (0..<shape.rank).reduce(offset + 1) { $0 + strides[$1] * (shape[$1] - 1) }
+  }
+
+  /// Whether two positions may have one place by strides other than 0, as windows that overlap have.
+  var mayShare: Bool {
+    var reach = 0
+    for dimension in (0..<shape.rank).sorted(by: { strides[$0] < strides[$1] }) where shape[dimension] > 1 && strides[dimension] > 0 {
+      if strides[dimension] <= reach { return true }
+      reach += strides[dimension] * (shape[dimension] - 1)
+    }
+    return false
+  }
+
+  /// The place of each element, in row-major order.
+  func places() throws -> Tensor {
+    var places = try Tensor.filled([], .integer(Int64(offset)), dtype: .int64)
+    for dimension in 0..<shape.rank {
+      let steps = try Binary.mul(Tensor(Array(0..<shape[dimension])), .integer(Int64(strides[dimension])))
+      places = try Binary.add(places.unsqueeze(-1), steps)
+    }
+    return places
+  }
 }
 
 extension Node {
