@@ -3,7 +3,7 @@ import CKernels
 import Testing
 
 @Suite struct SortTests {
-  private static let counts = [0, 1, 2, 3, 12, 13, 47, 48, 49, 100, 249, 250, 700, 3000]
+  private static let counts = [0, 1, 2, 3, 12, 13, 47, 48, 49, 63, 64, 65, 100, 250, 700, 3999, 4000, 4001, 10_000]
 
   /// Whether a comes before b: NaN is largest, −0 and +0 are equal.
   private func precedes<T: FloatElement>(_ a: T, _ b: T) -> Bool { a < b || (!a.isNaN && b.isNaN) }
@@ -11,8 +11,8 @@ import Testing
   private func check<T: Element>(_ x: [T], rows: Int, _ precedes: (T, T) -> Bool) {
     let n = x.count / rows
     for descending in [false, true] {
-      var indices = [Int64](repeating: -1, count: x.count), scratch = [Int64](repeating: 0, count: 2 * n + 1)
-      let sorted: [T] = filled(x.count) { mg_sort(T.dtype, Int64(rows), Int64(n), descending, x, $0, &indices, &scratch) }
+      var indices = [Int64](repeating: -1, count: x.count), scratch = [Int64](repeating: 0, count: 4 * n + 1)
+      let sorted: [T] = filled(x.count) { mg_sort(T.dtype, Int64(rows), Int64(n), descending, x, $0, &indices, &scratch, 2) }
       for r in 0..<rows {
         let all = r * n..<(r + 1) * n
         #expect(Set(indices[all]).count == n)
@@ -22,8 +22,57 @@ import Testing
           #expect(!precedes(b, a))
           if !precedes(a, b) { #expect(indices[i - 1] < indices[i], "equal elements keep their order") }
         }
+        let row = r * n..<(r + 1) * n
+        checkSelection(Array(x[row]), descending, Array(indices[row]))
       }
     }
+  }
+
+  /// The first few, and single ones, are those of the whole order.
+  private func checkSelection<T: Element>(_ x: [T], _ descending: Bool, _ order: [Int64]) {
+    let n = x.count
+    let scratch = Room([Int64](repeating: 0, count: 2 * n))
+    for k in Set([1, 2, 10, 64, 65, n / 5, n / 2, n]) where k >= 1 && k <= n {
+      let indices = Room([Int64](repeating: -1, count: k)), index = Room([-1 as Int64])
+      let values: [T] = filled(k) {
+        run("topk", T.dtype, [x, $0, indices, scratch], counts: [n, k, k, 2 * n], sizes: [n, k, 1, descending ? 1 : 0])
+      }
+      #expect(indices.elements == Array(order.prefix(k)), "the first \(k) of \(n)")
+      for (value, index) in zip(values, indices.elements) { #expect(value == x[Int(index)] || value != value) }
+      if descending { continue }
+      let kth: [T] = filled(1) {
+        run("kth", T.dtype, [x, $0, index, scratch], counts: [n, 1, 1, 2 * n], sizes: [n, k - 1, 1, 0])
+      }
+      #expect(index.elements[0] == order[k - 1], "number \(k) of \(n)")
+      #expect(kth[0] == x[Int(index.elements[0])] || kth[0] != kth[0])
+    }
+  }
+
+  /// Wide keys that differ in their lowest bits only, or in all, many of them equal; and rows in either order.
+  @Test(arguments: [50, 1000, 5000])
+  func wideKeys(_ n: Int) {
+    var numbers = Numbers(4)
+    let low = (0..<2 * n).map { _ in Int64(numbers.below(n)) }
+    check(low, rows: 2, <)
+    check(low.map { $0 << 40 }, rows: 2, <)
+    check(low.map { $0 % 2 == 0 ? $0 : .max - $0 }, rows: 2, <)
+    check(low.map { [.min, .max, 0, -1, $0][Int($0 % 5)] }, rows: 2, <)
+    check(low.map { 1 + Double($0) * .ulpOfOne }, rows: 2, precedes)
+    check(low.map { Double($0 % 3) - 1 + Double($0) * 1e-300 }, rows: 2, precedes)
+    check([Double](repeating: .nan, count: 2 * n), rows: 2, precedes)
+    check((0..<2 * n).map { Float($0) }, rows: 2, precedes)
+    check((0..<2 * n).map { Int64(-$0) }, rows: 2, <)
+  }
+
+  @Test func firstNaN() {
+    let scratch = Room([Int64](repeating: 0, count: 400)), indices = Room([-1, -1] as [Int64])
+    var x = (0..<200).map { Float($0 % 7) }
+    x[150] = .nan
+    x[170] = .nan
+    let medians: [Float] = filled(2) {
+      run("kth", MG_F32, [x, $0, indices, scratch], counts: [200, 2, 2, 400], sizes: [100, 49, 2, 1])
+    }
+    #expect(medians[0] == 3 && medians[1].isNaN && indices.elements[1] == 50)
   }
 
   @Test(arguments: counts)
@@ -43,10 +92,10 @@ import Testing
 
   @Test func withoutIndices() {
     var scratch = [Int64](repeating: 0, count: 6)
-    let sorted: [Int32] = filled(3) { mg_sort(MG_I32, 1, 3, false, [3, 1, 2] as [Int32], $0, nil, &scratch) }
+    let sorted: [Int32] = filled(3) { mg_sort(MG_I32, 1, 3, false, [3, 1, 2] as [Int32], $0, nil, &scratch, 1) }
     #expect(sorted == [1, 2, 3])
     var indices = [Int64](repeating: 0, count: 3)
-    mg_sort(MG_F64, 1, 3, true, [3, 1, 2] as [Double], nil, &indices, &scratch)
+    mg_sort(MG_F64, 1, 3, true, [3, 1, 2] as [Double], nil, &indices, &scratch, 1)
     #expect(indices == [0, 2, 1])
   }
 }
@@ -173,12 +222,12 @@ import Testing
         }.reversed()
       }
       let (one, two): ([Int64], [Int64]) = onOneAndTwoThreads {
-        var ends = [Int64](repeating: 0, count: (count + 16_383) / 16_384 + 1)
-        let found = run("nonzero_count", MG_BOOL, [flags, UnsafeMutablePointer(&ends)], counts: [count, ends.count - 1]).0
+        let ends = Room([Int64](repeating: 0, count: (count + 16_383) / 16_384))
+        let found = run("nonzero_count", MG_BOOL, [flags, ends], counts: [count, ends.count]).0
         return filled(Int(found) * sizes.count) {
           run(
             "nonzero_fill", MG_BOOL, [flags, ends, sizes.map(Int64.init), $0],
-            counts: [count, ends.count - 1, sizes.count, Int(found) * sizes.count])
+            counts: [count, ends.count, sizes.count, Int(found) * sizes.count])
         }
       }
       #expect(one == expected && two == expected)
@@ -213,9 +262,10 @@ import Testing
     index = [Int64](repeating: 2, count: count)
     #expect(mg_positions(Int64(count), 3, false, index, nil))
     index[count - 1] = -1
-    run("positions_from_one", MG_I64, [index, UnsafeMutablePointer(&at)], count)
-    #expect(at == [Int64](repeating: 1, count: count - 1) + [-1])
+    let moved = Room(at)
+    run("positions_from_one", MG_I64, [index, moved], count)
+    #expect(moved.elements == [Int64](repeating: 1, count: count - 1) + [-1])
     index[count / 2] = 0
-    #expect(run("positions_from_one", MG_I64, [index, UnsafeMutablePointer(&at)], count).0 == 1)
+    #expect(run("positions_from_one", MG_I64, [index, moved], count).0 == 1)
   }
 }

@@ -162,6 +162,24 @@ extension UnsafeMutablePointer: Bytes {
   func withBytes(_ body: (UnsafeMutableRawPointer?) -> Void) { body(UnsafeMutableRawPointer(self)) }
 }
 
+/// Memory that kernels write and read.
+final class Room<T: Element>: Bytes {
+  private let memory: UnsafeMutableBufferPointer<T>
+  let count: Int
+
+  init(_ elements: [T]) {
+    memory = .allocate(capacity: Swift.max(elements.count, 1))
+    _ = memory.initialize(from: elements)
+    count = elements.count
+  }
+
+  deinit { memory.deallocate() }
+
+  var elements: [T] { Array(memory.prefix(count)) }
+
+  func withBytes(_ body: (UnsafeMutableRawPointer?) -> Void) { body(UnsafeMutableRawPointer(memory.baseAddress)) }
+}
+
 /// Runs the kernel of that name on operands of `count` elements.
 @discardableResult
 func run(

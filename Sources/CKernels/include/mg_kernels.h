@@ -151,9 +151,10 @@ void mg_log_softmax(mg_dtype dtype, int64_t rows, int64_t n, const void *x, void
 void mg_softmax_grad(mg_dtype dtype, int64_t rows, int64_t n, const void *g, const void *y, void *dx);
 void mg_log_softmax_grad(mg_dtype dtype, int64_t rows, int64_t n, const void *g, const void *y, void *dx);
 
-/// Stable sort of rows of n; NaN is largest; indices are 0-based and may be NULL. `scratch` holds 2·n int64.
+/// Stable sort of rows of n < 2³²; NaN is largest; indices are 0-based and may be NULL. Rows go to as many threads as there
+/// are lanes, and `scratch` holds 2 · n · lanes int64.
 void mg_sort(mg_dtype dtype, int64_t rows, int64_t n, bool descending, const void *x, void *values, int64_t *indices,
-             int64_t *scratch);
+             int64_t *scratch, int64_t lanes);
 
 // ---------------------------------------------------------------------------------------- indexing
 // Positions are int64; negative ones count from the end, and false comes back where one is not in −n ..< n, for which
