@@ -82,6 +82,57 @@ FLOAT_DIVISION(f64, double, , 0x1p51)
   }
 MG_FLOATS(XLOGY)
 
+// Gradients of activations, block by block with the transcendental part in a buffer: one pass over memory where the formula
+// made of operations takes seven or more.
+#define ACTIVATION_GRADIENTS(tag, T)                                                                        \
+  MG_CLONES static void arguments_##tag(mg_binary_op op, int64_t n, const T *x, T *u, T *v) {               \
+    if (op == MG_GELU_TANH_GRAD) {                                                                          \
+      MG_VECTORIZE                                                                                          \
+      for (int64_t i = 0; i < n; i++) u[i] = (x[i] + x[i] * x[i] * x[i] * (T)0.044715) * (T)ROOT_2_PI;      \
+    } else {                                                                                                \
+      MG_VECTORIZE                                                                                          \
+      for (int64_t i = 0; i < n; i++) u[i] = x[i] * (T)M_SQRT1_2, v[i] = x[i] * x[i] * (T)-0.5;             \
+    }                                                                                                       \
+  }                                                                                                         \
+  MG_CLONES static void slopes_##tag(mg_binary_op op, int64_t n, const T *g, const T *x, const T *u, const T *v, \
+                                     bool one, T *y) {                                                      \
+    if (op == MG_SILU_GRAD) { /* u = sigmoid(x) */                                                          \
+      MG_VECTORIZE                                                                                          \
+      for (int64_t i = 0; i < n; i++) y[i] = g[one ? 0 : i] * (u[i] * (x[i] * (1 - u[i]) + 1));             \
+    } else if (op == MG_GELU_GRAD) { /* u = erf(x/√2), v = e^(−x²/2) */                                     \
+      MG_VECTORIZE                                                                                          \
+      for (int64_t i = 0; i < n; i++)                                                                       \
+        y[i] = g[one ? 0 : i] * (u[i] * (T)0.5 + (T)0.5 + x[i] * (v[i] * (T)(0.5 * ROOT_2_PI)));            \
+    } else { /* u = tanh(…) */                                                                              \
+      MG_VECTORIZE                                                                                          \
+      for (int64_t i = 0; i < n; i++) {                                                                     \
+        T inner = (x[i] * x[i] * (T)(3 * 0.044715) + 1) * (T)ROOT_2_PI;                                     \
+        y[i] = g[one ? 0 : i] * ((u[i] + 1) * (T)0.5 + x[i] * (T)0.5 * (1 - u[i] * u[i]) * inner);          \
+      }                                                                                                     \
+    }                                                                                                       \
+  }                                                                                                         \
+  static void activation_##tag(mg_binary_op op, int64_t n, const T *g, const T *x, unsigned scalars, T *y) { \
+    T block[256], u[256], v[256];                                                                           \
+    for (int64_t i = 0; i < n; i += 256) {                                                                  \
+      int64_t count = mg_min64(256, n - i);                                                                 \
+      const T *a = scalars & 1 ? g : g + i, *b = x + i;                                                     \
+      if (scalars & 2) {                                                                                    \
+        for (int64_t j = 0; j < count; j++) block[j] = *x;                                                  \
+        b = block;                                                                                          \
+      }                                                                                                     \
+      if (op == MG_SILU_GRAD) {                                                                             \
+        mg_math_##tag(MG_SIGMOID, count, b, u);                                                             \
+      } else {                                                                                              \
+        arguments_##tag(op, count, b, u, v);                                                                \
+        mg_math_##tag(op == MG_GELU_GRAD ? MG_ERF : MG_TANH, count, u, u);                                  \
+        if (op == MG_GELU_GRAD) mg_math_##tag(MG_EXP, count, v, v);                                         \
+      }                                                                                                     \
+      slopes_##tag(op, count, a, b, u, v, scalars & 1, y + i);                                              \
+    }                                                                                                       \
+  }
+#define ROOT_2_PI 0.79788456080286535588  // √(2/π)
+MG_FLOATS(ACTIVATION_GRADIENTS)
+
 // Powers whose exponent is a number with a simpler formula; false for the others.
 #define FLOAT_POWERS(tag, type)                                                                             \
   MG_CLONES static bool simple_power_##tag(int64_t n, const type *x, type exponent, type *y) {              \
@@ -125,6 +176,9 @@ MG_FLOATS(FLOAT_POWERS)
         if (n > 0) divide_##tag(op, n, x1, x2, scalars, y);                                                 \
         return;                                                                                             \
       case MG_XLOGY: xlogy_##tag(n, x1, x2, scalars, y); return;                                            \
+      case MG_SILU_GRAD:                                                                                    \
+      case MG_GELU_GRAD:                                                                                    \
+      case MG_GELU_TANH_GRAD: activation_##tag(op, n, x1, x2, scalars, y); return;                          \
       case MG_POW:                                                                                          \
         if (scalars == 2 && n > 0 && simple_power_##tag(n, x1, x2[0], y)) return;                           \
         __attribute__((fallthrough));                                                                       \
@@ -245,7 +299,7 @@ static void kernel(const mg_job *job, int64_t n, void *y, const void *const x[3]
 }
 
 static bool is_cheap(mg_binary_op op) {
-  return op <= MG_MINIMUM || op == MG_DIV || op == MG_COPYSIGN || op >= MG_BIT_AND;
+  return op <= MG_MINIMUM || op == MG_DIV || op == MG_COPYSIGN || (op >= MG_BIT_AND && op <= MG_TANH_GRAD);
 }
 
 /// Short simple loops go straight to the kernel.

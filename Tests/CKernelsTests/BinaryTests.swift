@@ -63,6 +63,47 @@ private func apply<T: Element>(_ op: mg_binary_op, _ a: [T], _ b: [T]) -> [T] {
     checkArithmetic(Double.self)
   }
 
+  /// Gradients of activations, whose terms may cancel: within a few steps of the larger one.
+  @Test(arguments: [0, 1, 255, 256, 257, 40_000])
+  func activationGradients(_ n: Int) {
+    var numbers = Numbers(8)
+    let x = (0..<n).map { _ in numbers.uniform(-12, 12) }, g = (0..<n).map { _ in numbers.uniform(-2, 2) }
+    func check<T: FloatElement>(_ op: mg_binary_op, _ x: [T], _ g: [T], _ slope: (Double) -> Double) {
+      for (gStride, xStride) in [(1, 1), (0, 1), (1, 0)] where n > 0 {
+        let nest = loop([n], [1], [gStride], [xStride])
+        let (one, two): ([T], [T]) = onOneAndTwoThreads {
+          filled(n) { y in withUnsafePointer(to: nest) { mg_binary_nd(op, T.dtype, $0, g, x, y) } }
+        }
+        #expect(one == two)
+        for i in 0..<n {
+          let (gradient, at) = (Double(g[i * gStride]), Double(x[i * xStride]))
+          let tolerance = 8 * Double(T.ulpOfOne) * abs(gradient) * (1 + abs(at))
+          if abs(Double(one[i]) - gradient * slope(at)) > tolerance { Issue.record("\(op) at \(at): \(one[i])") }
+        }
+        guard gStride == 1 else { continue }
+        let inPlace: [T] = filled(n) { y in
+          y.update(from: g, count: n)
+          withUnsafePointer(to: nest) { mg_binary_nd(op, T.dtype, $0, y, x, y) }
+        }
+        #expect(inPlace == one)
+      }
+    }
+    func both(_ op: mg_binary_op, _ slope: (Double) -> Double) {
+      check(op, x, g, slope)
+      check(op, x.map(Float.init), g.map(Float.init), slope)
+    }
+    both(MG_SILU_GRAD) { x in
+      let s = 1 / (1 + exp(-x))
+      return s * (1 + x * (1 - s))
+    }
+    both(MG_GELU_GRAD) { x in erfc(-x / 2.0.squareRoot()) / 2 + x * exp(-x * x / 2) / (2 * Double.pi).squareRoot() }
+    both(MG_GELU_TANH_GRAD) { x in
+      let k = (2 / Double.pi).squareRoot()
+      let t = tanh(k * (x + 0.044715 * x * x * x))
+      return (1 + t) / 2 + x / 2 * (1 - t * t) * k * (1 + 3 * 0.044715 * x * x)
+    }
+  }
+
   @Test func transcendental() {
     func float(_ name: String, _ op: mg_binary_op, _ truth: @escaping (Double, Double) -> Double) {
       check(name, op, Float.self, ulps: 1.6) { Float(truth(Double($0), Double($1))) }

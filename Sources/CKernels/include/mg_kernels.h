@@ -92,6 +92,9 @@ typedef enum {
   MG_RELU_GRAD,      // 0 where y ≤ 0, else g, for NaN too (b = y)
   MG_SIGMOID_GRAD,   // g · y · (1 − y)               (b = y)
   MG_TANH_GRAD,      // g · (1 − y²)                  (b = y)
+  MG_SILU_GRAD,      // g · s · (1 + x · (1 − s)), s the sigmoid of x   (b = x, here and below)
+  MG_GELU_GRAD,      // g · (Φ(x) + x · φ(x))
+  MG_GELU_TANH_GRAD, // the same of the approximation by tanh
   MG_BINARY_COUNT
 } mg_binary_op;
 
