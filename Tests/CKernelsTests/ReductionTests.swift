@@ -76,6 +76,22 @@ private func reduce<T: Element>(_ op: mg_reduce_op, _ x: [T], _ shape: [Int]) ->
   }
 
   /// The error of a float32 sum does not grow with its length: a plain loop is off by a percent here.
+  /// One long row is cut for the threads.
+  @Test(arguments: [65_535, 65_536, 70_000, 600_001])
+  func longRowsOfIntegers(_ n: Int) {
+    func check<T: Element & FixedWidthInteger>(_: T.Type) {
+      let x = (0..<n).map { T(truncatingIfNeeded: ($0 &* 0x5851_f42d_4c95_7f2d) >> 20 | 1) }
+      let (one, two): ([T], [T]) = onOneAndTwoThreads {
+        [MG_SUM, MG_PROD, MG_MAX, MG_MIN].flatMap { reduce($0, x, [1, n, 1]) }
+      }
+      #expect(one == two)
+      #expect(one == [x.reduce(0, &+), x.reduce(1, &*), x.max()!, x.min()!])
+    }
+    check(Int64.self)
+    check(Int32.self)
+    check(UInt8.self)
+  }
+
   @Test func longSumsStayExact() {
     let n = 1 << 20
     let x = [Float](repeating: 0.1, count: n)
