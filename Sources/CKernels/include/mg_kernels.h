@@ -183,6 +183,16 @@ bool mg_scatter_add(mg_dtype dtype, const mg_loop *loop, int64_t n, int64_t step
 /// Only the check, and `at`; negative ones are out of range where they do not count from the end.
 bool mg_positions(int64_t count, int64_t n, bool from_end, const int64_t *index, int64_t *at);
 
+// ---------------------------------------------------------------------------------------- random numbers
+
+/// The next 624 words of the Mersenne Twister from its state; and those that the state stands for.
+void mg_twister_next(uint32_t *state, uint32_t *words);
+void mg_twister_temper(const uint32_t *state, uint32_t *words);
+/// Words that lie at y to numbers: low + width · (their lower 24 bits · 2⁻²⁴).
+void mg_uniform_f32(int64_t n, float *y, float low, float width);
+/// Blocks of 16 numbers in [0, 1) to normally distributed ones.
+void mg_normal_f32(int64_t blocks, float *y, float mean, float std);
+
 // ---------------------------------------------------------------------------------------- products
 
 /// C = op(A) · op(B) (+ C when accumulate) for row-major matrices, op(A) m×k, op(B) k×n; ld* are row strides of the
