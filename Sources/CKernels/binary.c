@@ -222,6 +222,74 @@ MG_INLINE int32_t fmod_i32(int32_t a, int32_t b) {
   return b == 0 ? 0 : (int32_t)((uint32_t)a - (uint32_t)quotient_i32(a, b, false) * (uint32_t)b);
 }
 
+#define INTEGER_DIVIDE(tag, type)                                                                           \
+  MG_CLONES static void divide_##tag(mg_binary_op op, int64_t n, const type *x1, const type *x2,            \
+                                     unsigned scalars, type *y) {                                           \
+    typedef type T;                                                                                         \
+    switch (op) {                                                                                           \
+      case MG_FMOD: EACH_CALL(fmod_##tag(a, b))                                                             \
+      case MG_REMAINDER: EACH_CALL(remainder_##tag(a, b))                                                   \
+      default: EACH_CALL(floor_divide_##tag(a, b))                                                          \
+    }                                                                                                       \
+  }
+INTEGER_DIVIDE(i32, int32_t)
+INTEGER_DIVIDE(u8, uint8_t)
+
+// Whole numbers between −2⁵¹ and 2⁵¹ are exact in double, where they lie in the last bits of what is added to 1.5 · 2⁵², and so
+// are their quotients once they are rounded down or towards zero: a quotient is nearer than an ulp to the next whole number only
+// if it is it. So int64 is divided in vectors, block by block; a block with a number beyond that, one by one: 10,000 quotients
+// take 2 µs instead of 28.
+MG_INLINE double widened(int64_t v) {
+  double d;
+  v += 0x4338000000000000;
+  memcpy(&d, &v, sizeof d);
+  return d - 0x1.8p52;
+}
+MG_INLINE int64_t narrowed(double d) {
+  int64_t v;
+  d += 0x1.8p52;
+  memcpy(&v, &d, sizeof v);
+  return v - 0x4338000000000000;
+}
+
+enum { DIVISIONS = 128 };
+
+MG_CLONES static bool are_narrow(int64_t n, const int64_t *x) {
+  int64_t bits = 0;
+  for (int64_t i = 0; i < n; i++) bits |= x[i] ^ x[i] >> 63;
+  return bits >> 51 == 0;
+}
+
+MG_CLONES static void divide_narrow(mg_binary_op op, int64_t n, const int64_t *x1, const int64_t *x2, int64_t *y) {
+  bool down = op != MG_FMOD, rest = op != MG_FLOOR_DIVIDE;
+  MG_VECTORIZE
+  for (int64_t i = 0; i < n; i++) {
+    int64_t a = x1[i], b = x2[i];
+    double q = widened(a) / widened(b == 0 ? 1 : b);
+    int64_t quotient = narrowed(down ? __builtin_elementwise_floor(q) : __builtin_elementwise_trunc(q));
+    int64_t result = rest ? a - quotient * b : quotient;
+    y[i] = b == 0 ? 0 : result;
+  }
+}
+
+static void divide_i64(mg_binary_op op, int64_t n, const int64_t *x1, const int64_t *x2, unsigned scalars, int64_t *y) {
+  int64_t one[DIVISIONS];
+  if (n > 0 && scalars != 0)
+    for (int i = 0; i < DIVISIONS; i++) one[i] = scalars == 1 ? *x1 : *x2;
+  for (int64_t i = 0; i < n; i += DIVISIONS) {
+    int64_t count = mg_min64(DIVISIONS, n - i);
+    const int64_t *a = scalars == 1 ? one : x1 + i, *b = scalars == 2 ? one : x2 + i;
+    if (are_narrow(count, a) && are_narrow(count, b)) {
+      divide_narrow(op, count, a, b, y + i);
+      continue;
+    }
+    for (int64_t j = 0; j < count; j++)
+      y[i + j] = op == MG_FLOOR_DIVIDE ? floor_divide_i64(a[j], b[j])
+                 : op == MG_REMAINDER  ? remainder_i64(a[j], b[j])
+                                       : fmod_i64(a[j], b[j]);
+  }
+}
+
 #define INTEGER_POWER(tag, T, U)                                                                            \
   static T pow_##tag(T base, T exponent) {                                                                  \
     if (exponent < 0) {                                                                                     \
@@ -256,9 +324,9 @@ INTEGER_POWER(u8, uint8_t, uint32_t)
       case MG_SHIFT_LEFT: EACH(b < 0 || b >= (T)BITS ? (T)0 : (T)((U)a << (b & (BITS - 1))))                \
       case MG_SHIFT_RIGHT: EACH((T)(a >> (b < 0 || b >= (T)BITS ? BITS - 1 : b)) & ((T)-1 < 0 || b < BITS ? (T)-1 : (T)0)) \
       case MG_RELU_GRAD: EACH(b <= 0 ? (T)0 : a)                                                            \
-      case MG_FMOD: EACH_CALL(fmod_##tag(a, b))                                                             \
-      case MG_REMAINDER: EACH_CALL(remainder_##tag(a, b))                                                   \
-      case MG_FLOOR_DIVIDE: EACH_CALL(floor_divide_##tag(a, b))                                             \
+      case MG_FMOD:                                                                                         \
+      case MG_REMAINDER:                                                                                    \
+      case MG_FLOOR_DIVIDE: divide_##tag(op, n, x1, x2, scalars, y); return;                                \
       case MG_POW: EACH_CALL(pow_##tag(a, b))                                                               \
       default: return;                                                                                      \
     }                                                                                                       \

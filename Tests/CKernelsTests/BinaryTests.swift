@@ -186,6 +186,43 @@ private func apply<T: Element>(_ op: mg_binary_op, _ a: [T], _ b: [T]) -> [T] {
     for i in a.indices { #expect(Int64(quotient[i]) * Int64(b[i]) + Int64(rest[i]) == Int64(a[i])) }
   }
 
+  /// Blocks of numbers that are exact in double, up to the largest such ones, and blocks with one that is not.
+  @Test(arguments: [1, 127, 128, 129, 1000, 70_000])
+  func wholeQuotients(_ n: Int) {
+    var numbers = Numbers(12)
+    let edge: Int64 = 1 << 51
+    let near: [Int64] = [edge - 1, -edge + 1, -edge, edge / 3, 1, -1, 2, 3, -3, 7, 0, 1_000_003]
+    for wide in [[], [edge, -edge - 1, .max, .min]] {
+      func any(_ i: Int) -> Int64 {
+        if !wide.isEmpty, i % 300 == 5 { return wide[numbers.below(wide.count)] }
+        return numbers.below(2) == 0 ? near[numbers.below(near.count)] : Int64(bitPattern: numbers.next()) >> Int64(13 + numbers.below(50))
+      }
+      let a = (0..<n).map(any), b = (0..<n).map(any)
+      for (aStride, bStride) in [(1, 1), (0, 1), (1, 0)] {
+        func found(_ op: mg_binary_op) -> [Int64] {
+          filled(n) { mg_binary(op, MG_I64, Int64(n), a, Int64(aStride), b, Int64(bStride), $0) }
+        }
+        let (quotients, remainders, rests) = (found(MG_FLOOR_DIVIDE), found(MG_REMAINDER), found(MG_FMOD))
+        for i in 0..<n {
+          let (x, y) = (a[i * aStride], b[i * bStride])
+          let expected: (Int64, Int64, Int64)
+          if y == 0 {
+            expected = (0, 0, 0)
+          } else {
+            let (quotient, rest) = (
+              x.dividedReportingOverflow(by: y).partialValue, x.remainderReportingOverflow(dividingBy: y).partialValue
+            )
+            let isBelow = rest != 0 && (rest < 0) != (y < 0)
+            expected = (isBelow ? quotient - 1 : quotient, isBelow ? rest + y : rest, rest)
+          }
+          if (quotients[i], remainders[i], rests[i]) != expected {
+            Issue.record("\(x) by \(y): \(quotients[i]), \(remainders[i]), \(rests[i])")
+          }
+        }
+      }
+    }
+  }
+
   @Test func ofBool() {
     let a: [UInt8] = [0, 0, 1, 1], b: [UInt8] = [0, 1, 0, 1]
     func truth(_ op: mg_binary_op) -> [UInt8] { filled(4) { mg_binary(op, MG_BOOL, 4, a, 1, b, 1, $0) } }

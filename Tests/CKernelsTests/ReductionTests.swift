@@ -92,6 +92,20 @@ private func reduce<T: Element>(_ op: mg_reduce_op, _ x: [T], _ shape: [Int]) ->
     check(UInt8.self)
   }
 
+  /// One hit anywhere in a long row is found by whichever thread comes to it.
+  @Test func anyAndAllOfLongRows() {
+    let n = 200_000
+    for place in [nil, 0, 70_000, n - 1] {
+      var x = [Int64](repeating: 0, count: n), answers: [UInt8] = [9, 9]
+      if let place { x[place] = 5 }
+      mg_any(MG_I64, 1, Int64(n), 1, x, &answers)
+      #expect(answers[0] == (place == nil ? 0 : 1))
+      x = x.map { 5 - $0 }
+      mg_all(MG_I64, 1, Int64(n), 1, x, &answers)
+      #expect(answers[0] == (place == nil ? 1 : 0))
+    }
+  }
+
   @Test func longSumsStayExact() {
     let n = 1 << 20
     let x = [Float](repeating: 0.1, count: n)
