@@ -92,6 +92,26 @@ private func reduce<T: Element>(_ op: mg_reduce_op, _ x: [T], _ shape: [Int]) ->
     check(UInt8.self)
   }
 
+  /// The extreme, or a NaN, anywhere in rows of every remainder.
+  @Test func extremesOfRows() {
+    func check<T: FloatElement>(_: T.Type) {
+      for n in [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 100] {
+        for place in 0..<n {
+          for value in [T(100), -100, .infinity, -.infinity, .nan] {
+            var x = (0..<n).map { T($0 % 7) }
+            x[place] = value
+            let (least, most) = (reduce(MG_MIN, x, [1, n, 1])[0], reduce(MG_MAX, x, [1, n, 1])[0])
+            #expect(value.isNaN ? least.isNaN && most.isNaN : least == x.min()! && most == x.max()!)
+          }
+        }
+        let nothing = [T](repeating: -.infinity, count: n)
+        #expect(reduce(MG_MAX, nothing, [1, n, 1])[0] == -.infinity && reduce(MG_MIN, nothing.map { -$0 }, [1, n, 1])[0] == .infinity)
+      }
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+
   /// One hit anywhere in a long row is found by whichever thread comes to it.
   @Test func anyAndAllOfLongRows() {
     let n = 200_000
