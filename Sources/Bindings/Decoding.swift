@@ -349,15 +349,9 @@ struct Decoder {
 
 /// Index values that count from 1, as a tensor that counts from 0.
 func zeroBasedPositions(_ tensor: Tensor, _ what: String, _ name: String) throws -> Tensor {
-  let result = try tensor.convertedCopy(to: .int64)
-  let values = UnsafeMutableBufferPointer(start: result.data.assumingMemoryBound(to: Int64.self), count: result.count)
-  for position in values.indices {
-    let value = values[position]
-    if value == 0 {
-      let last = what == "indices" ? " (and -1 is the last)" : ""
-      throw ArgumentError("\(name): index 0 is out of range: \(what) start at 1\(last)")
-    }
-    if value > 0 { values[position] = value - 1 }
+  guard let result = try tensor.countedFromZero() else {
+    let last = what == "indices" ? " (and -1 is the last)" : ""
+    throw ArgumentError("\(name): index 0 is out of range: \(what) start at 1\(last)")
   }
   return result
 }

@@ -82,6 +82,57 @@ FLOAT_DIVISION(f64, double, , 0x1p51)
   }
 MG_FLOATS(XLOGY)
 
+// Gradients of activations, block by block with the transcendental part in a buffer: one pass over memory where the formula
+// made of operations takes seven or more.
+#define ACTIVATION_GRADIENTS(tag, T)                                                                        \
+  MG_CLONES static void arguments_##tag(mg_binary_op op, int64_t n, const T *x, T *u, T *v) {               \
+    if (op == MG_GELU_TANH_GRAD) {                                                                          \
+      MG_VECTORIZE                                                                                          \
+      for (int64_t i = 0; i < n; i++) u[i] = (x[i] + x[i] * x[i] * x[i] * (T)0.044715) * (T)ROOT_2_PI;      \
+    } else {                                                                                                \
+      MG_VECTORIZE                                                                                          \
+      for (int64_t i = 0; i < n; i++) u[i] = x[i] * (T)M_SQRT1_2, v[i] = x[i] * x[i] * (T)-0.5;             \
+    }                                                                                                       \
+  }                                                                                                         \
+  MG_CLONES static void slopes_##tag(mg_binary_op op, int64_t n, const T *g, const T *x, const T *u, const T *v, \
+                                     bool one, T *y) {                                                      \
+    if (op == MG_SILU_GRAD) { /* u = sigmoid(x) */                                                          \
+      MG_VECTORIZE                                                                                          \
+      for (int64_t i = 0; i < n; i++) y[i] = g[one ? 0 : i] * (u[i] * (x[i] * (1 - u[i]) + 1));             \
+    } else if (op == MG_GELU_GRAD) { /* u = erf(x/√2), v = e^(−x²/2) */                                     \
+      MG_VECTORIZE                                                                                          \
+      for (int64_t i = 0; i < n; i++)                                                                       \
+        y[i] = g[one ? 0 : i] * (u[i] * (T)0.5 + (T)0.5 + x[i] * (v[i] * (T)(0.5 * ROOT_2_PI)));            \
+    } else { /* u = tanh(…) */                                                                              \
+      MG_VECTORIZE                                                                                          \
+      for (int64_t i = 0; i < n; i++) {                                                                     \
+        T inner = (x[i] * x[i] * (T)(3 * 0.044715) + 1) * (T)ROOT_2_PI;                                     \
+        y[i] = g[one ? 0 : i] * ((u[i] + 1) * (T)0.5 + x[i] * (T)0.5 * (1 - u[i] * u[i]) * inner);          \
+      }                                                                                                     \
+    }                                                                                                       \
+  }                                                                                                         \
+  static void activation_##tag(mg_binary_op op, int64_t n, const T *g, const T *x, unsigned scalars, T *y) { \
+    T block[256], u[256], v[256];                                                                           \
+    for (int64_t i = 0; i < n; i += 256) {                                                                  \
+      int64_t count = mg_min64(256, n - i);                                                                 \
+      const T *a = scalars & 1 ? g : g + i, *b = x + i;                                                     \
+      if (scalars & 2) {                                                                                    \
+        for (int64_t j = 0; j < count; j++) block[j] = *x;                                                  \
+        b = block;                                                                                          \
+      }                                                                                                     \
+      if (op == MG_SILU_GRAD) {                                                                             \
+        mg_math_##tag(MG_SIGMOID, count, b, u);                                                             \
+      } else {                                                                                              \
+        arguments_##tag(op, count, b, u, v);                                                                \
+        mg_math_##tag(op == MG_GELU_GRAD ? MG_ERF : MG_TANH, count, u, u);                                  \
+        if (op == MG_GELU_GRAD) mg_math_##tag(MG_EXP, count, v, v);                                         \
+      }                                                                                                     \
+      slopes_##tag(op, count, a, b, u, v, scalars & 1, y + i);                                              \
+    }                                                                                                       \
+  }
+#define ROOT_2_PI 0.79788456080286535588  // √(2/π)
+MG_FLOATS(ACTIVATION_GRADIENTS)
+
 // Powers whose exponent is a number with a simpler formula; false for the others.
 #define FLOAT_POWERS(tag, type)                                                                             \
   MG_CLONES static bool simple_power_##tag(int64_t n, const type *x, type exponent, type *y) {              \
@@ -125,6 +176,9 @@ MG_FLOATS(FLOAT_POWERS)
         if (n > 0) divide_##tag(op, n, x1, x2, scalars, y);                                                 \
         return;                                                                                             \
       case MG_XLOGY: xlogy_##tag(n, x1, x2, scalars, y); return;                                            \
+      case MG_SILU_GRAD:                                                                                    \
+      case MG_GELU_GRAD:                                                                                    \
+      case MG_GELU_TANH_GRAD: activation_##tag(op, n, x1, x2, scalars, y); return;                          \
       case MG_POW:                                                                                          \
         if (scalars == 2 && n > 0 && simple_power_##tag(n, x1, x2[0], y)) return;                           \
         __attribute__((fallthrough));                                                                       \
@@ -168,6 +222,74 @@ MG_INLINE int32_t fmod_i32(int32_t a, int32_t b) {
   return b == 0 ? 0 : (int32_t)((uint32_t)a - (uint32_t)quotient_i32(a, b, false) * (uint32_t)b);
 }
 
+#define INTEGER_DIVIDE(tag, type)                                                                           \
+  MG_CLONES static void divide_##tag(mg_binary_op op, int64_t n, const type *x1, const type *x2,            \
+                                     unsigned scalars, type *y) {                                           \
+    typedef type T;                                                                                         \
+    switch (op) {                                                                                           \
+      case MG_FMOD: EACH_CALL(fmod_##tag(a, b))                                                             \
+      case MG_REMAINDER: EACH_CALL(remainder_##tag(a, b))                                                   \
+      default: EACH_CALL(floor_divide_##tag(a, b))                                                          \
+    }                                                                                                       \
+  }
+INTEGER_DIVIDE(i32, int32_t)
+INTEGER_DIVIDE(u8, uint8_t)
+
+// Whole numbers between −2⁵¹ and 2⁵¹ are exact in double, where they lie in the last bits of what is added to 1.5 · 2⁵², and so
+// are their quotients once they are rounded down or towards zero: a quotient is nearer than an ulp to the next whole number only
+// if it is it. So int64 is divided in vectors, block by block; a block with a number beyond that, one by one: 10,000 quotients
+// take 2 µs instead of 28.
+MG_INLINE double widened(int64_t v) {
+  double d;
+  v += 0x4338000000000000;
+  memcpy(&d, &v, sizeof d);
+  return d - 0x1.8p52;
+}
+MG_INLINE int64_t narrowed(double d) {
+  int64_t v;
+  d += 0x1.8p52;
+  memcpy(&v, &d, sizeof v);
+  return v - 0x4338000000000000;
+}
+
+enum { DIVISIONS = 128 };
+
+MG_CLONES static bool are_narrow(int64_t n, const int64_t *x) {
+  int64_t bits = 0;
+  for (int64_t i = 0; i < n; i++) bits |= x[i] ^ x[i] >> 63;
+  return bits >> 51 == 0;
+}
+
+MG_CLONES static void divide_narrow(mg_binary_op op, int64_t n, const int64_t *x1, const int64_t *x2, int64_t *y) {
+  bool down = op != MG_FMOD, rest = op != MG_FLOOR_DIVIDE;
+  MG_VECTORIZE
+  for (int64_t i = 0; i < n; i++) {
+    int64_t a = x1[i], b = x2[i];
+    double q = widened(a) / widened(b == 0 ? 1 : b);
+    int64_t quotient = narrowed(down ? __builtin_elementwise_floor(q) : __builtin_elementwise_trunc(q));
+    int64_t result = rest ? a - quotient * b : quotient;
+    y[i] = b == 0 ? 0 : result;
+  }
+}
+
+static void divide_i64(mg_binary_op op, int64_t n, const int64_t *x1, const int64_t *x2, unsigned scalars, int64_t *y) {
+  int64_t one[DIVISIONS];
+  if (n > 0 && scalars != 0)
+    for (int i = 0; i < DIVISIONS; i++) one[i] = scalars == 1 ? *x1 : *x2;
+  for (int64_t i = 0; i < n; i += DIVISIONS) {
+    int64_t count = mg_min64(DIVISIONS, n - i);
+    const int64_t *a = scalars == 1 ? one : x1 + i, *b = scalars == 2 ? one : x2 + i;
+    if (are_narrow(count, a) && are_narrow(count, b)) {
+      divide_narrow(op, count, a, b, y + i);
+      continue;
+    }
+    for (int64_t j = 0; j < count; j++)
+      y[i + j] = op == MG_FLOOR_DIVIDE ? floor_divide_i64(a[j], b[j])
+                 : op == MG_REMAINDER  ? remainder_i64(a[j], b[j])
+                                       : fmod_i64(a[j], b[j]);
+  }
+}
+
 #define INTEGER_POWER(tag, T, U)                                                                            \
   static T pow_##tag(T base, T exponent) {                                                                  \
     if (exponent < 0) {                                                                                     \
@@ -202,9 +324,9 @@ INTEGER_POWER(u8, uint8_t, uint32_t)
       case MG_SHIFT_LEFT: EACH(b < 0 || b >= (T)BITS ? (T)0 : (T)((U)a << (b & (BITS - 1))))                \
       case MG_SHIFT_RIGHT: EACH((T)(a >> (b < 0 || b >= (T)BITS ? BITS - 1 : b)) & ((T)-1 < 0 || b < BITS ? (T)-1 : (T)0)) \
       case MG_RELU_GRAD: EACH(b <= 0 ? (T)0 : a)                                                            \
-      case MG_FMOD: EACH_CALL(fmod_##tag(a, b))                                                             \
-      case MG_REMAINDER: EACH_CALL(remainder_##tag(a, b))                                                   \
-      case MG_FLOOR_DIVIDE: EACH_CALL(floor_divide_##tag(a, b))                                             \
+      case MG_FMOD:                                                                                         \
+      case MG_REMAINDER:                                                                                    \
+      case MG_FLOOR_DIVIDE: divide_##tag(op, n, x1, x2, scalars, y); return;                                \
       case MG_POW: EACH_CALL(pow_##tag(a, b))                                                               \
       default: return;                                                                                      \
     }                                                                                                       \
@@ -245,7 +367,7 @@ static void kernel(const mg_job *job, int64_t n, void *y, const void *const x[3]
 }
 
 static bool is_cheap(mg_binary_op op) {
-  return op <= MG_MINIMUM || op == MG_DIV || op == MG_COPYSIGN || op >= MG_BIT_AND;
+  return op <= MG_MINIMUM || op == MG_DIV || op == MG_COPYSIGN || (op >= MG_BIT_AND && op <= MG_TANH_GRAD);
 }
 
 /// Short simple loops go straight to the kernel.

@@ -62,8 +62,9 @@ typedef void (*row_function)(int64_t n, const void *x, int64_t xs, void *y, int6
   ROW(from, ft, b8, uint8_t)
 MG_TYPES(TO_ALL)
 
+// Rows backwards, and every second element, are shuffled in vectors. (These read pairs, of which the last has one element.)
 #define COPY_ROW(size, type)                                                                          \
-  static void copy_row_##size(int64_t n, const void *source, int64_t xs, void *target, int64_t ys) {  \
+  MG_CLONES static void copy_row_##size(int64_t n, const void *source, int64_t xs, void *target, int64_t ys) {  \
     const type *x = source;                                                                           \
     type *y = target;                                                                                 \
     if (xs == 1 && ys == 1) {                                                                         \
@@ -71,6 +72,13 @@ MG_TYPES(TO_ALL)
     } else if (xs == 0 && ys == 1) {                                                                  \
       type v = *x;                                                                                    \
       for (int64_t i = 0; i < n; i++) y[i] = v;                                                       \
+    } else if (xs == -1 && ys == 1) {                                                                 \
+      MG_VECTORIZE                                                                                    \
+      for (int64_t i = 0; i < n; i++) y[i] = x[-i];                                                   \
+    } else if (xs == 2 && ys == 1) {                                                                  \
+      MG_VECTORIZE                                                                                    \
+      for (int64_t i = 0; i < n - 1; i++) y[i] = x[2 * i];                                            \
+      if (n > 0) y[n - 1] = x[2 * (n - 1)];                                                           \
     } else {                                                                                          \
       for (int64_t i = 0; i < n; i++) y[i * ys] = x[i * xs];                                          \
     }                                                                                                 \
@@ -242,4 +250,41 @@ void mg_fill(mg_dtype dtype, int64_t n, const void *value, void *y) {
   filler f = {dtype, value, y};
   if (n < 4 * MG_GRAIN) fill_piece(&f, 0, n);
   else mg_share(n, 2 * MG_GRAIN, fill_piece, &f);
+}
+
+typedef struct {
+  int64_t rows, columns, diagonal, size;  // of an element, in bytes
+  bool lower;
+  const char *x;
+  char *y;
+} triangle;
+
+static void triangle_rows(void *context, int64_t begin, int64_t end) {
+  const triangle *t = context;
+  int64_t width = t->columns * t->size;
+  for (int64_t r = begin; r < end; r++) {
+    int64_t edge = r % t->rows + t->diagonal + (t->lower ? 1 : 0);  // the first column beyond, or the first that stays
+    int64_t cut = mg_max64(0, mg_min64(edge, t->columns)) * t->size;
+    const char *x = t->x + r * width;
+    char *y = t->y + r * width;
+    if (t->lower) {
+      memcpy(y, x, (size_t)cut);
+      memset(y + cut, 0, (size_t)(width - cut));
+    } else {
+      memset(y, 0, (size_t)cut);
+      memcpy(y + cut, x + cut, (size_t)(width - cut));
+    }
+  }
+}
+
+/// The lower (or upper) triangles of matrices: x to y (operands 0 and 1), both as bytes. Sizes: rows, columns, the diagonal up
+/// to which (or from which) elements stay, and twice the bytes of an element, plus 1 for the lower one.
+MG_KERNEL(triangle) {
+  triangle t = {.rows = call->size[0], .columns = call->size[1], .diagonal = call->size[2], .size = call->size[3] / 2,
+                .lower = call->size[3] % 2, .x = call->operand[0], .y = call->operand[1]};
+  int64_t width = t.columns * t.size;
+  if (call->count[0] == 0) return;
+  int64_t rows = call->count[0] / width;
+  if (call->count[0] < 8 * MG_GRAIN) triangle_rows(&t, 0, rows);
+  else mg_share(rows, 4 * MG_GRAIN / width + 1, triangle_rows, &t);
 }

@@ -156,12 +156,33 @@ static void any_body(void *context, int64_t begin, int64_t end) {
   }
 }
 
+/// One long row, in parts of which each has an answer of its own.
+static void any_part(void *context, int64_t begin, int64_t end) {
+  const extremes *whole = context;
+  extremes e = *whole;
+  uint8_t answer;
+  e.n = end - begin;
+  e.x = (const char *)whole->x + (size_t)begin * mg_size(e.dtype);
+  e.y = &answer;
+  any_body(&e, 0, 1);
+  if (answer != e.all) __atomic_store_n(whole->y, answer, __ATOMIC_RELAXED);
+}
+
+static void any_or_all(extremes *e, int64_t outer) {
+  if (outer != 1 || e->inner != 1 || e->n < 2 * MG_GRAIN) {
+    run(e, outer, any_body);
+    return;
+  }
+  *e->y = e->all;
+  mg_share(e->n, MG_GRAIN, any_part, e);
+}
+
 void mg_any(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *y) {
   extremes e = {.dtype = dtype, .n = n, .inner = inner, .x = x, .y = y};
-  run(&e, outer, any_body);
+  any_or_all(&e, outer);
 }
 
 void mg_all(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *y) {
   extremes e = {.all = true, .dtype = dtype, .n = n, .inner = inner, .x = x, .y = y};
-  run(&e, outer, any_body);
+  any_or_all(&e, outer);
 }

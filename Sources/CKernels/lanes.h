@@ -13,6 +13,7 @@ typedef float mg_f32x8 __attribute__((ext_vector_type(8)));
 typedef float mg_f32x4 __attribute__((ext_vector_type(4)));
 typedef float mg_f32x2 __attribute__((ext_vector_type(2)));
 typedef double mg_f64x16 __attribute__((ext_vector_type(16)));
+typedef int64_t mg_i64x8 __attribute__((ext_vector_type(8)));
 typedef double mg_f64x8 __attribute__((ext_vector_type(8)));
 typedef double mg_f64x4 __attribute__((ext_vector_type(4)));
 typedef double mg_f64x2 __attribute__((ext_vector_type(2)));
@@ -46,6 +47,20 @@ typedef double mg_f64x2 __attribute__((ext_vector_type(2)));
     mg_f64x16 sixteen = (value);                                    \
     mg_f64x8 low8 = sixteen.lo, high8 = sixteen.hi;                 \
     MG_FOLD8(STEP, STEP(low8, high8));                              \
+  })
+
+/// The same in single precision, for steps that do not round.
+#define MG_FOLD16_SINGLE(STEP, value)                               \
+  ({                                                                \
+    mg_f32x16 sixteen = (value);                                    \
+    mg_f32x8 low8 = sixteen.lo, high8 = sixteen.hi;                 \
+    mg_f32x8 eight = STEP(low8, high8);                             \
+    mg_f32x4 low4 = eight.lo, high4 = eight.hi;                     \
+    mg_f32x4 four = STEP(low4, high4);                              \
+    mg_f32x2 low2 = four.lo, high2 = four.hi;                       \
+    mg_f32x2 two = STEP(low2, high2);                               \
+    float low1 = two.x, high1 = two.y;                              \
+    STEP(low1, high1);                                              \
   })
 
 /// The largest of 16 floats, none of them NaN.

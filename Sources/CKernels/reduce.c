@@ -136,7 +136,7 @@ typedef struct {
   int64_t n, inner, tasks, segment;  // tasks: per slice of outer
   const void *x;
   void *y;
-  double *partial;
+  void *partial;  // double for floats, else x's type
 } reduction;
 
 #define FLOAT_SHAPES(tag, T)                                                                          \
@@ -198,7 +198,7 @@ typedef struct {
     for (int64_t task = begin; task < end; task++) {                                                  \
       int64_t first = task * r->segment, n = mg_min64(r->segment, r->n - first);                      \
       const T *x = (const T *)r->x + first * r->inner;                                                \
-      double *y = r->partial + task * r->inner;                                                       \
+      double *y = (double *)r->partial + task * r->inner;                                                     \
       if (r->inner == 1) *y = segment_##tag(r->op, n, x);                                                 \
       else columns_##tag(r->op, n, r->inner, r->inner, x, y);                                         \
     }                                                                                                 \
@@ -283,10 +283,26 @@ MG_FLOATS(FLOAT_SHAPES)
       else integer_columns_##tag(r->op, r->n, r->inner, x + o * slice, y + o * r->inner);             \
     }                                                                                                 \
   }                                                                                                   \
+  /* Segments of one row, into results that are reduced in turn. */                                   \
+  static void integer_segments_##tag(void *context, int64_t begin, int64_t end) {                     \
+    const reduction *r = context;                                                                     \
+    for (int64_t task = begin; task < end; task++) {                                                  \
+      int64_t first = task * r->segment, n = mg_min64(r->segment, r->n - first);                      \
+      ((T *)r->partial)[task] = integer_row_##tag(r->op, n, (const T *)r->x + first);                 \
+    }                                                                                                 \
+  }                                                                                                   \
   static void reduce_##tag(reduction *r, int64_t outer) {                                             \
     int64_t slice = r->n * r->inner;                                                                  \
-    if (outer * slice < 2 * MG_GRAIN) integer_slices_##tag(r, 0, outer);                              \
-    else mg_share(outer, MG_GRAIN / mg_max64(slice, 1) + 1, integer_slices_##tag, r);                 \
+    if (outer * slice < 2 * MG_GRAIN) {                                                               \
+      integer_slices_##tag(r, 0, outer);                                                              \
+    } else if (outer == 1 && r->inner == 1) {                                                         \
+      T partial[SEGMENTS];                                                                            \
+      r->partial = partial;                                                                           \
+      r->segment = mg_max64(MG_GRAIN, (r->n + SEGMENTS - 1) / SEGMENTS);                              \
+      int64_t count = (r->n + r->segment - 1) / r->segment;                                           \
+      mg_share(count, 1, integer_segments_##tag, r);                                                  \
+      *(T *)r->y = integer_row_##tag(r->op, count, partial);                                          \
+    } else mg_share(outer, MG_GRAIN / mg_max64(slice, 1) + 1, integer_slices_##tag, r);                 \
   }
 INTEGERS(i64, int64_t, uint64_t)
 INTEGERS(i32, int32_t, uint32_t)

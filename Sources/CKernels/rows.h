@@ -61,22 +61,51 @@ enum { MG_BLOCK = 1024 };  // elements of a row summed in float32 before the sum
 #define MG_LOAD8_WIDENED(p) __builtin_convertvector(MG_LOAD(mg_f32x8, p), mg_f64x8)
 
 #define MG_FOLD_SUM16(v) MG_FOLD16(MG_STEP_SUM, __builtin_convertvector(v, mg_f64x16))
-#define MG_FOLD_MAX16(v) MG_FOLD16(MG_STEP_MAX, __builtin_convertvector(v, mg_f64x16))
-#define MG_FOLD_MIN16(v) MG_FOLD16(MG_STEP_MIN, __builtin_convertvector(v, mg_f64x16))
+#define MG_FOLD_MAX16(v) MG_FOLD16_SINGLE(MG_GREATER, v)
+#define MG_FOLD_MIN16(v) MG_FOLD16_SINGLE(MG_LESS, v)
 #define MG_FOLD_SUM8(v) MG_FOLD8(MG_STEP_SUM, v)
 #define MG_FOLD_PROD8(v) MG_FOLD8(MG_STEP_PROD, v)
-#define MG_FOLD_MAX8(v) MG_FOLD8(MG_STEP_MAX, v)
-#define MG_FOLD_MIN8(v) MG_FOLD8(MG_STEP_MIN, v)
+#define MG_FOLD_MAX8(v) MG_FOLD8(MG_GREATER, v)
+#define MG_FOLD_MIN8(v) MG_FOLD8(MG_LESS, v)
 
 // Products of float32 run in float64: they leave its range long before they leave float64's.
 MG_ROW(block_sum_f32, float, mg_f32x16, 16, MG_LOAD16, MG_SAME, 0, MG_STEP_SUM, MG_FOLD_SUM16)
 MG_ROW(prod_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, MG_SAME, 1, MG_STEP_PROD, MG_FOLD_PROD8)
-MG_ROW(max_f32, float, mg_f32x16, 16, MG_LOAD16, MG_SAME, -INFINITY, MG_STEP_MAX, MG_FOLD_MAX16)
-MG_ROW(min_f32, float, mg_f32x16, 16, MG_LOAD16, MG_SAME, INFINITY, MG_STEP_MIN, MG_FOLD_MIN16)
 MG_ROW(block_sum_f64, double, mg_f64x8, 8, MG_LOAD8, MG_SAME, 0, MG_STEP_SUM, MG_FOLD_SUM8)
 MG_ROW(prod_f64, double, mg_f64x8, 8, MG_LOAD8, MG_SAME, 1, MG_STEP_PROD, MG_FOLD_PROD8)
-MG_ROW(max_f64, double, mg_f64x8, 8, MG_LOAD8, MG_SAME, -INFINITY, MG_STEP_MAX, MG_FOLD_MAX8)
-MG_ROW(min_f64, double, mg_f64x8, 8, MG_LOAD8, MG_SAME, INFINITY, MG_STEP_MIN, MG_FOLD_MIN8)
+
+#define MG_GREATER(a, b) ((b) > (a) ? (b) : (a))
+#define MG_LESS(a, b) ((b) < (a) ? (b) : (a))
+
+// Extremes: a vector that reaches back may count elements twice. The comparison passes over a NaN, in one instruction; that there
+// was one is noted beside it, since steps that heed it are four instructions that wait for each other.
+#define MG_ROW_EXTREME(name, T, V, M, LANES, NEUTRAL, BETTER, FOLD)                                   \
+  MG_INLINE double mg_row_##name(int64_t n, const T *x) {                                             \
+    if (n < LANES) {                                                                                  \
+      T best = NEUTRAL;                                                                               \
+      bool strange = false;                                                                           \
+      for (int64_t i = 0; i < n; i++) {                                                               \
+        best = x[i] BETTER best ? x[i] : best;                                                        \
+        strange |= x[i] != x[i];                                                                      \
+      }                                                                                               \
+      return strange ? NAN : best;                                                                    \
+    }                                                                                                 \
+    V a = NEUTRAL, b = NEUTRAL, u, v;                                                                 \
+    M strange = 0;                                                                                    \
+    for (int64_t i = 0; i < n; i += 2 * LANES) {                                                      \
+      u = MG_LOAD(V, x + mg_min64(i, n - LANES));                                                     \
+      v = MG_LOAD(V, x + mg_min64(i + LANES, n - LANES));                                             \
+      a = u BETTER a ? u : a;                                                                         \
+      b = v BETTER b ? v : b;                                                                         \
+      strange |= (u != u) | (v != v);                                                                 \
+    }                                                                                                 \
+    a = a BETTER b ? a : b;                                                                           \
+    return __builtin_reduce_or(strange) ? NAN : FOLD(a);                                              \
+  }
+MG_ROW_EXTREME(max_f32, float, mg_f32x16, mg_i32x16, 16, -INFINITY, >, MG_FOLD_MAX16)
+MG_ROW_EXTREME(min_f32, float, mg_f32x16, mg_i32x16, 16, INFINITY, <, MG_FOLD_MIN16)
+MG_ROW_EXTREME(max_f64, double, mg_f64x8, mg_i64x8, 8, -INFINITY, >, MG_FOLD_MAX8)
+MG_ROW_EXTREME(min_f64, double, mg_f64x8, mg_i64x8, 8, INFINITY, <, MG_FOLD_MIN8)
 
 /// The sum of a row of any length. In float32 no lane adds up more than 16 elements before the sums of lanes go on in
 /// float64; in float64 the sums of blocks are added without loss.

@@ -112,25 +112,66 @@ static void log_softmax_grad_f64(int64_t rows, int64_t n, const double *g, const
 
 // MARK: columns
 
-// A column is packed piece by piece.
-#define COLUMN(tag, T)                                                                          \
-  static T logsumexp_column_##tag(int64_t n, int64_t stride, const T *x) {                      \
-    T buffer[512];                                                                              \
-    double max = -INFINITY, total = 0;                                                          \
-    for (int64_t j = 0; j < n; j++) {                                                           \
-      double v = x[j * stride];                                                                 \
-      max = v > max || v != v ? v : max;                                                        \
+enum {
+  STRIPE = 32,            // columns at once
+  HEIGHT = 16,            // rows whose exponentials are taken together
+  WORTH_A_THREAD = 32768,  // elements of work that pay for waking a thread
+};
+
+typedef struct {
+  mg_dtype dtype;
+  int64_t n, inner, stripes;
+  const void *x;
+  void *y;
+} columns_context;
+
+// Stripes of columns, row by row, so that memory is read in its order.
+#define STRIPES(tag, T)                                                                         \
+  MG_CLONES static void maxima_##tag(int64_t n, int64_t stride, int64_t width, const T *x, T *max) { \
+    for (int64_t j = 0; j < n; j++, x += stride) {                                              \
+      MG_VECTORIZE                                                                              \
+      for (int64_t i = 0; i < width; i++) max[i] = x[i] > max[i] || x[i] != x[i] ? x[i] : max[i]; \
     }                                                                                           \
-    if (isinf(max)) return (T)max;                                                              \
-    for (int64_t begin = 0; begin < n; begin += 512) {                                          \
-      int64_t count = mg_min64(512, n - begin);                                                 \
-      for (int64_t j = 0; j < count; j++) buffer[j] = x[(begin + j) * stride] - (T)max;         \
-      mg_math_##tag(MG_EXP, count, buffer, buffer);                                             \
-      for (int64_t j = 0; j < count; j++) total += buffer[j];                                   \
+  }                                                                                             \
+  MG_CLONES static void below_##tag(int64_t n, int64_t stride, int64_t width, const T *x, const T *max, T *y) { \
+    for (int64_t j = 0; j < n; j++, x += stride, y += width) {                                  \
+      MG_VECTORIZE                                                                              \
+      for (int64_t i = 0; i < width; i++) y[i] = x[i] - max[i];                                 \
     }                                                                                           \
-    return (T)(max + log(total));                                                               \
+  }                                                                                             \
+  MG_CLONES static void add_rows_##tag(int64_t n, int64_t width, const T *x, double *total) {   \
+    for (int64_t j = 0; j < n; j++, x += width) {                                               \
+      MG_VECTORIZE                                                                              \
+      for (int64_t i = 0; i < width; i++) total[i] += x[i];                                     \
+    }                                                                                           \
+  }                                                                                             \
+  static void logsumexp_stripe_##tag(int64_t n, int64_t stride, int64_t width, const T *x, T *y) { \
+    T max[STRIPE], shift[STRIPE], buffer[HEIGHT * STRIPE];                                      \
+    double total[STRIPE] = {0};                                                                 \
+    for (int64_t i = 0; i < width; i++) max[i] = -INFINITY;                                     \
+    maxima_##tag(n, stride, width, x, max);                                                     \
+    /* An infinite maximum is the result; subtracting it would give NaN. */                     \
+    for (int64_t i = 0; i < width; i++) shift[i] = isinf(max[i]) ? 0 : max[i];                  \
+    for (int64_t j = 0; j < n; j += HEIGHT) {                                                   \
+      int64_t rows = mg_min64(HEIGHT, n - j);                                                   \
+      below_##tag(rows, stride, width, x + j * stride, shift, buffer);                          \
+      mg_math_##tag(MG_EXP, rows * width, buffer, buffer);                                      \
+      add_rows_##tag(rows, width, buffer, total);                                               \
+    }                                                                                           \
+    for (int64_t i = 0; i < width; i++) y[i] = isinf(max[i]) ? max[i] : (T)(max[i] + log(total[i])); \
   }
-MG_FLOATS(COLUMN)
+MG_FLOATS(STRIPES)
+
+static void logsumexp_stripes(void *context, int64_t begin, int64_t end) {
+  const columns_context *c = context;
+  for (int64_t task = begin; task < end; task++) {
+    int64_t o = task / c->stripes, i = task % c->stripes * STRIPE, width = mg_min64(STRIPE, c->inner - i);
+    int64_t from = o * c->n * c->inner + i, to = o * c->inner + i;
+    if (c->dtype == MG_F32)
+      logsumexp_stripe_f32(c->n, c->inner, width, (const float *)c->x + from, (float *)c->y + to);
+    else logsumexp_stripe_f64(c->n, c->inner, width, (const double *)c->x + from, (double *)c->y + to);
+  }
+}
 
 // MARK: entry points
 
@@ -175,9 +216,9 @@ void mg_logsumexp(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, const
     over_rows(outer, &c, logsumexp_body);
     return;
   }
-  for (int64_t o = 0; o < outer; o++)
-    for (int64_t i = 0; i < inner; i++) {
-      if (dtype == MG_F32) ((float *)y)[o * inner + i] = logsumexp_column_f32(n, inner, (const float *)x + o * n * inner + i);
-      else ((double *)y)[o * inner + i] = logsumexp_column_f64(n, inner, (const double *)x + o * n * inner + i);
-    }
+  if (inner <= 0) return;
+  columns_context c = {dtype, n, inner, (inner + STRIPE - 1) / STRIPE, x, y};
+  int64_t tasks = outer * c.stripes, cost = mg_max64(n, 1) * STRIPE;
+  if (tasks * cost < 2 * WORTH_A_THREAD) logsumexp_stripes(&c, 0, tasks);
+  else mg_parallel(tasks, WORTH_A_THREAD / cost + 1, logsumexp_stripes, &c);
 }

@@ -63,6 +63,47 @@ private func apply<T: Element>(_ op: mg_binary_op, _ a: [T], _ b: [T]) -> [T] {
     checkArithmetic(Double.self)
   }
 
+  /// Gradients of activations, whose terms may cancel: within a few steps of the larger one.
+  @Test(arguments: [0, 1, 255, 256, 257, 40_000])
+  func activationGradients(_ n: Int) {
+    var numbers = Numbers(8)
+    let x = (0..<n).map { _ in numbers.uniform(-12, 12) }, g = (0..<n).map { _ in numbers.uniform(-2, 2) }
+    func check<T: FloatElement>(_ op: mg_binary_op, _ x: [T], _ g: [T], _ slope: (Double) -> Double) {
+      for (gStride, xStride) in [(1, 1), (0, 1), (1, 0)] where n > 0 {
+        let nest = loop([n], [1], [gStride], [xStride])
+        let (one, two): ([T], [T]) = onOneAndTwoThreads {
+          filled(n) { y in withUnsafePointer(to: nest) { mg_binary_nd(op, T.dtype, $0, g, x, y) } }
+        }
+        #expect(one == two)
+        for i in 0..<n {
+          let (gradient, at) = (Double(g[i * gStride]), Double(x[i * xStride]))
+          let tolerance = 8 * Double(T.ulpOfOne) * abs(gradient) * (1 + abs(at))
+          if abs(Double(one[i]) - gradient * slope(at)) > tolerance { Issue.record("\(op) at \(at): \(one[i])") }
+        }
+        guard gStride == 1 else { continue }
+        let inPlace: [T] = filled(n) { y in
+          y.update(from: g, count: n)
+          withUnsafePointer(to: nest) { mg_binary_nd(op, T.dtype, $0, y, x, y) }
+        }
+        #expect(inPlace == one)
+      }
+    }
+    func both(_ op: mg_binary_op, _ slope: (Double) -> Double) {
+      check(op, x, g, slope)
+      check(op, x.map(Float.init), g.map(Float.init), slope)
+    }
+    both(MG_SILU_GRAD) { x in
+      let s = 1 / (1 + exp(-x))
+      return s * (1 + x * (1 - s))
+    }
+    both(MG_GELU_GRAD) { x in erfc(-x / 2.0.squareRoot()) / 2 + x * exp(-x * x / 2) / (2 * Double.pi).squareRoot() }
+    both(MG_GELU_TANH_GRAD) { x in
+      let k = (2 / Double.pi).squareRoot()
+      let t = tanh(k * (x + 0.044715 * x * x * x))
+      return (1 + t) / 2 + x / 2 * (1 - t * t) * k * (1 + 3 * 0.044715 * x * x)
+    }
+  }
+
   @Test func transcendental() {
     func float(_ name: String, _ op: mg_binary_op, _ truth: @escaping (Double, Double) -> Double) {
       check(name, op, Float.self, ulps: 1.6) { Float(truth(Double($0), Double($1))) }
@@ -143,6 +184,43 @@ private func apply<T: Element>(_ op: mg_binary_op, _ a: [T], _ b: [T]) -> [T] {
     let b = (0..<5000).map { _ in Int32(truncatingIfNeeded: numbers.next()) >> Int32(numbers.below(31)) }.map { $0 == 0 ? 3 : $0 }
     let quotient = apply(MG_FLOOR_DIVIDE, a, b), rest = apply(MG_REMAINDER, a, b)
     for i in a.indices { #expect(Int64(quotient[i]) * Int64(b[i]) + Int64(rest[i]) == Int64(a[i])) }
+  }
+
+  /// Blocks of numbers that are exact in double, up to the largest such ones, and blocks with one that is not.
+  @Test(arguments: [1, 127, 128, 129, 1000, 70_000])
+  func wholeQuotients(_ n: Int) {
+    var numbers = Numbers(12)
+    let edge: Int64 = 1 << 51
+    let near: [Int64] = [edge - 1, -edge + 1, -edge, edge / 3, 1, -1, 2, 3, -3, 7, 0, 1_000_003]
+    for wide in [[], [edge, -edge - 1, .max, .min]] {
+      func any(_ i: Int) -> Int64 {
+        if !wide.isEmpty, i % 300 == 5 { return wide[numbers.below(wide.count)] }
+        return numbers.below(2) == 0 ? near[numbers.below(near.count)] : Int64(bitPattern: numbers.next()) >> Int64(13 + numbers.below(50))
+      }
+      let a = (0..<n).map(any), b = (0..<n).map(any)
+      for (aStride, bStride) in [(1, 1), (0, 1), (1, 0)] {
+        func found(_ op: mg_binary_op) -> [Int64] {
+          filled(n) { mg_binary(op, MG_I64, Int64(n), a, Int64(aStride), b, Int64(bStride), $0) }
+        }
+        let (quotients, remainders, rests) = (found(MG_FLOOR_DIVIDE), found(MG_REMAINDER), found(MG_FMOD))
+        for i in 0..<n {
+          let (x, y) = (a[i * aStride], b[i * bStride])
+          let expected: (Int64, Int64, Int64)
+          if y == 0 {
+            expected = (0, 0, 0)
+          } else {
+            let (quotient, rest) = (
+              x.dividedReportingOverflow(by: y).partialValue, x.remainderReportingOverflow(dividingBy: y).partialValue
+            )
+            let isBelow = rest != 0 && (rest < 0) != (y < 0)
+            expected = (isBelow ? quotient - 1 : quotient, isBelow ? rest + y : rest, rest)
+          }
+          if (quotients[i], remainders[i], rests[i]) != expected {
+            Issue.record("\(x) by \(y): \(quotients[i]), \(remainders[i]), \(rests[i])")
+          }
+        }
+      }
+    }
   }
 
   @Test func ofBool() {

@@ -170,6 +170,14 @@ private func check<Element: FixedWidthInteger>(
 }
 
 @Suite struct GemmTests {
+  /// Integers around the sizes of blocks and panels, and split over threads.
+  @Test(arguments: [(5, 33, 257), (4, 32, 256), (3, 65, 255), (41, 130, 300), (200, 64, 64), (1, 129, 1), (6, 5, 0)])
+  func integerBlocks(_ m: Int, _ n: Int, _ k: Int) {
+    check(MG_I64, Int64.self, m, n, k)
+    check(MG_I32, Int32.self, m, n, k)
+    check(MG_U8, UInt8.self, m, n, k)
+  }
+
   @Test(arguments: sizes) func smallFloat32(m: Int) {
     for n in sizes { for k in sizes { check(m, n, k, mg_gemm_small_f32) } }
   }

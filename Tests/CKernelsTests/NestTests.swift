@@ -181,6 +181,46 @@ private struct Operand<T: Element> {
     #expect(filled(2) { mg_convert_nd(MG_BOOL, MG_I64, &nest, [0, 1] as [UInt8], $0) } == [0, 1] as [Int64])
   }
 
+  /// Backwards and by every second element, in one row and in many, of every size of elements.
+  @Test(arguments: [1, 2, 15, 16, 17, 100, 140_000])
+  func shuffledRows(_ n: Int) {
+    func check<T: Element>(_: T.Type) {
+      let x = (0..<2 * n).map { T(exactly: $0 % 251)! }
+      for rows in [1, 3] {
+        let columns = n / rows
+        guard columns > 0 else { continue }
+        for stride in [-1, 2] {
+          let first = stride < 0 ? columns - 1 : 0
+          var nest = loop([rows, columns], [columns, 1], [columns, stride])
+          let y: [T] = filled(rows * columns) { y in
+            x.withUnsafeBufferPointer { mg_convert_nd(T.dtype, T.dtype, &nest, $0.baseAddress! + first, y) }
+          }
+          #expect(y == (0..<rows).flatMap { row in (0..<columns).map { x[row * columns + first + $0 * stride] } })
+        }
+      }
+    }
+    check(UInt8.self)
+    check(Int32.self)
+    check(Double.self)
+  }
+
+  @Test(arguments: [(1, 1, 1), (2, 3, 5), (2, 5, 3), (1, 400, 300), (3, 0, 4)])
+  func triangles(_ count: Int, _ rows: Int, _ columns: Int) {
+    let x = (0..<count * rows * columns).map { Int32($0 + 1) }
+    for diagonal in [-rows - 1, -rows, -1, 0, 1, columns - 1, columns] {
+      for lower in [true, false] {
+        let y: [Int32] = filled(x.count) {
+          run("triangle", MG_U8, [x, $0], 4 * x.count, sizes: [rows, columns, diagonal, 8 + (lower ? 1 : 0)])
+        }
+        for place in x.indices {
+          let distance = place % columns - place / columns % rows
+          let stays = lower ? distance <= diagonal : distance >= diagonal
+          if y[place] != (stays ? x[place] : 0) { Issue.record("element \(place) by diagonal \(diagonal)") }
+        }
+      }
+    }
+  }
+
   @Test func filling() {
     for n in [0, 1, 17, 200_000] {
       #expect(filled(n) { mg_fill(MG_F64, Int64(n), [1.5], $0) } == [Double](repeating: 1.5, count: n))

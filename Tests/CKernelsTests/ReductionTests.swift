@@ -76,6 +76,56 @@ private func reduce<T: Element>(_ op: mg_reduce_op, _ x: [T], _ shape: [Int]) ->
   }
 
   /// The error of a float32 sum does not grow with its length: a plain loop is off by a percent here.
+  /// One long row is cut for the threads.
+  @Test(arguments: [65_535, 65_536, 70_000, 600_001])
+  func longRowsOfIntegers(_ n: Int) {
+    func check<T: Element & FixedWidthInteger>(_: T.Type) {
+      let x = (0..<n).map { T(truncatingIfNeeded: ($0 &* 0x5851_f42d_4c95_7f2d) >> 20 | 1) }
+      let (one, two): ([T], [T]) = onOneAndTwoThreads {
+        [MG_SUM, MG_PROD, MG_MAX, MG_MIN].flatMap { reduce($0, x, [1, n, 1]) }
+      }
+      #expect(one == two)
+      #expect(one == [x.reduce(0, &+), x.reduce(1, &*), x.max()!, x.min()!])
+    }
+    check(Int64.self)
+    check(Int32.self)
+    check(UInt8.self)
+  }
+
+  /// The extreme, or a NaN, anywhere in rows of every remainder.
+  @Test func extremesOfRows() {
+    func check<T: FloatElement>(_: T.Type) {
+      for n in [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 100] {
+        for place in 0..<n {
+          for value in [T(100), -100, .infinity, -.infinity, .nan] {
+            var x = (0..<n).map { T($0 % 7) }
+            x[place] = value
+            let (least, most) = (reduce(MG_MIN, x, [1, n, 1])[0], reduce(MG_MAX, x, [1, n, 1])[0])
+            #expect(value.isNaN ? least.isNaN && most.isNaN : least == x.min()! && most == x.max()!)
+          }
+        }
+        let nothing = [T](repeating: -.infinity, count: n)
+        #expect(reduce(MG_MAX, nothing, [1, n, 1])[0] == -.infinity && reduce(MG_MIN, nothing.map { -$0 }, [1, n, 1])[0] == .infinity)
+      }
+    }
+    check(Float.self)
+    check(Double.self)
+  }
+
+  /// One hit anywhere in a long row is found by whichever thread comes to it.
+  @Test func anyAndAllOfLongRows() {
+    let n = 200_000
+    for place in [nil, 0, 70_000, n - 1] {
+      var x = [Int64](repeating: 0, count: n), answers: [UInt8] = [9, 9]
+      if let place { x[place] = 5 }
+      mg_any(MG_I64, 1, Int64(n), 1, x, &answers)
+      #expect(answers[0] == (place == nil ? 0 : 1))
+      x = x.map { 5 - $0 }
+      mg_all(MG_I64, 1, Int64(n), 1, x, &answers)
+      #expect(answers[0] == (place == nil ? 1 : 0))
+    }
+  }
+
   @Test func longSumsStayExact() {
     let n = 1 << 20
     let x = [Float](repeating: 0.1, count: n)

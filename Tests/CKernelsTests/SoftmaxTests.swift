@@ -69,6 +69,36 @@ private func logSumExp<S: Sequence>(_ x: S) -> Double where S.Element: BinaryFlo
   }
 }
 
+@Suite struct LogSumExpTests {
+  /// Columns in stripes, with and without a last one that is narrower, some of them with infinities and NaN.
+  @Test(arguments: [(1, 5, 2), (1, 16, 31), (2, 17, 32), (3, 1, 33), (1, 4000, 100), (40, 50, 65), (2, 0, 3)])
+  func columns(_ outer: Int, _ n: Int, _ inner: Int) {
+    func check<T: FloatElement>(_: T.Type, _ tolerance: Double) {
+      var x: [T] = logits(outer * n * inner, seed: 6)
+      for (place, value) in [(0, T.infinity), (inner + 1, .nan), (inner - 1, -.infinity)] where place < x.count { x[place] = value }
+      let (one, two): ([T], [T]) = onOneAndTwoThreads {
+        filled(outer * inner) { mg_logsumexp(T.dtype, Int64(outer), Int64(n), Int64(inner), x, $0) }
+      }
+      #expect(areSame(one, two))
+      for o in 0..<outer {
+        for i in 0..<inner {
+          let column = (0..<n).map { Double(x[(o * n + $0) * inner + i]) }
+          let (found, max) = (Double(one[o * inner + i]), column.max() ?? -.infinity)
+          if column.contains(where: \.isNaN) {
+            #expect(found.isNaN)
+          } else if max.isInfinite {
+            #expect(found == max)
+          } else {
+            #expect(abs(found - logSumExp(column)) <= tolerance * (1 + abs(found)), "column \(i) of slice \(o)")
+          }
+        }
+      }
+    }
+    check(Float.self, 4e-7)
+    check(Double.self, 4e-15)
+  }
+}
+
 @Suite struct LossTests {
   @Test(arguments: [0, 1, 10, 33, 5000, 100_000])
   func squaredError(_ n: Int) {

@@ -162,16 +162,42 @@ extension UnsafeMutablePointer: Bytes {
   func withBytes(_ body: (UnsafeMutableRawPointer?) -> Void) { body(UnsafeMutableRawPointer(self)) }
 }
 
+/// Memory that kernels write and read.
+final class Room<T: Element>: Bytes {
+  private let memory: UnsafeMutableBufferPointer<T>
+  let count: Int
+
+  init(_ elements: [T]) {
+    memory = .allocate(capacity: Swift.max(elements.count, 1))
+    _ = memory.initialize(from: elements)
+    count = elements.count
+  }
+
+  deinit { memory.deallocate() }
+
+  var elements: [T] { Array(memory.prefix(count)) }
+
+  func withBytes(_ body: (UnsafeMutableRawPointer?) -> Void) { body(UnsafeMutableRawPointer(memory.baseAddress)) }
+}
+
 /// Runs the kernel of that name on operands of `count` elements.
 @discardableResult
 func run(
   _ name: String, _ dtype: mg_dtype, _ operands: [(any Bytes)?], _ count: Int, sizes: [Int] = [], number: Double = 0
 ) -> (Double, Double) {
+  run(name, dtype, operands, counts: [Int](repeating: count, count: Int(MG_OPERANDS)), sizes: sizes, number: number)
+}
+
+/// The same on operands of so many elements each.
+@discardableResult
+func run(
+  _ name: String, _ dtype: mg_dtype, _ operands: [(any Bytes)?], counts: [Int], sizes: [Int] = [], number: Double = 0
+) -> (Double, Double) {
   var call = mg_call()
   call.dtype = dtype
   call.number.0 = number
   withUnsafeMutableBytes(of: &call.size) { _ = $0.bindMemory(to: Int64.self).update(fromContentsOf: sizes.map(Int64.init)) }
-  withUnsafeMutableBytes(of: &call.count) { $0.bindMemory(to: Int64.self).update(repeating: Int64(count)) }
+  withUnsafeMutableBytes(of: &call.count) { _ = $0.bindMemory(to: Int64.self).update(fromContentsOf: counts.map(Int64.init)) }
   func enter(_ position: Int) {
     guard position < operands.count else { return mg_kernel_named(name)!.pointee.run(&call) }
     guard let operand = operands[position] else { return enter(position + 1) }

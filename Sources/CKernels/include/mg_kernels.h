@@ -92,6 +92,9 @@ typedef enum {
   MG_RELU_GRAD,      // 0 where y ≤ 0, else g, for NaN too (b = y)
   MG_SIGMOID_GRAD,   // g · y · (1 − y)               (b = y)
   MG_TANH_GRAD,      // g · (1 − y²)                  (b = y)
+  MG_SILU_GRAD,      // g · s · (1 + x · (1 − s)), s the sigmoid of x   (b = x, here and below)
+  MG_GELU_GRAD,      // g · (Φ(x) + x · φ(x))
+  MG_GELU_TANH_GRAD, // the same of the approximation by tanh
   MG_BINARY_COUNT
 } mg_binary_op;
 
@@ -151,23 +154,44 @@ void mg_log_softmax(mg_dtype dtype, int64_t rows, int64_t n, const void *x, void
 void mg_softmax_grad(mg_dtype dtype, int64_t rows, int64_t n, const void *g, const void *y, void *dx);
 void mg_log_softmax_grad(mg_dtype dtype, int64_t rows, int64_t n, const void *g, const void *y, void *dx);
 
-/// Stable sort of rows of n; NaN is largest; indices are 0-based and may be NULL. `scratch` holds 2·n int64.
+/// Stable sort of rows of n < 2³²; NaN is largest; indices are 0-based and may be NULL. Rows go to as many threads as there
+/// are lanes, and `scratch` holds 2 · n · lanes int64.
 void mg_sort(mg_dtype dtype, int64_t rows, int64_t n, bool descending, const void *x, void *values, int64_t *indices,
-             int64_t *scratch);
+             int64_t *scratch, int64_t lanes);
 
 // ---------------------------------------------------------------------------------------- indexing
-// Indices are 0-based and already checked to lie in range. Element kinds are by size where values only move.
+// Positions are int64; negative ones count from the end, and false comes back where one is not in −n ..< n, for which
+// nothing is read or written; what else was written is unspecified then. `at`, where not NULL, is left the positions from 0.
+// Element kinds are by size where values only move.
 
 /// y[o, j, i] = x[o, index[j], i], x [outer, n, inner] contiguous, y [outer, count, inner].
-void mg_index_select(size_t element, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index,
-                     const void *x, void *y);
+bool mg_index_select(size_t element, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index,
+                     int64_t *at, const void *x, void *y);
 /// y[o, index[j], i] += x[o, j, i], y [outer, n, inner], x [outer, count, inner]. Numeric dtypes.
-void mg_index_add(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index,
-                  const void *x, void *y);
-/// Elements by flat position: y[j] = x[at[j]];  y[at[j]] = x[j · x_stride];  y[at[j]] += x[j]. (x_stride 0 or 1.)
-void mg_take(size_t element, int64_t count, const int64_t *at, const void *x, void *y);
-void mg_put(size_t element, int64_t count, const int64_t *at, const void *x, int64_t x_stride, void *y);
-void mg_put_add(mg_dtype dtype, int64_t count, const int64_t *at, const void *x, void *y);
+bool mg_index_add(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index,
+                  int64_t *at, const void *x, void *y);
+/// Elements by a position for each. Operand 0 of the nest is index (and at), adjacent along the last dimension; operand 1 the
+/// table, with stride 0 along the dimension in which positions point, where its elements are `step` apart:
+/// y = table[… index …], where y has operand 0's strides;  table[… index …] = x and += x, where x is operand 2.
+/// Of several writes to one place the last in row-major order stays.
+bool mg_gather(size_t element, const mg_loop *loop, int64_t n, int64_t step, const int64_t *index, int64_t *at,
+               const void *table, void *y);
+bool mg_scatter(size_t element, const mg_loop *loop, int64_t n, int64_t step, const int64_t *index, int64_t *at,
+                const void *x, void *table);
+bool mg_scatter_add(mg_dtype dtype, const mg_loop *loop, int64_t n, int64_t step, const int64_t *index, int64_t *at,
+                    const void *x, void *table);
+/// Only the check, and `at`; negative ones are out of range where they do not count from the end.
+bool mg_positions(int64_t count, int64_t n, bool from_end, const int64_t *index, int64_t *at);
+
+// ---------------------------------------------------------------------------------------- random numbers
+
+/// The next 624 words of the Mersenne Twister from its state; and those that the state stands for.
+void mg_twister_next(uint32_t *state, uint32_t *words);
+void mg_twister_temper(const uint32_t *state, uint32_t *words);
+/// Words that lie at y to numbers: low + width · (their lower 24 bits · 2⁻²⁴).
+void mg_uniform_f32(int64_t n, float *y, float low, float width);
+/// Blocks of 16 numbers in [0, 1) to normally distributed ones.
+void mg_normal_f32(int64_t blocks, float *y, float mean, float std);
 
 // ---------------------------------------------------------------------------------------- products
 

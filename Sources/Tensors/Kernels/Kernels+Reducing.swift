@@ -110,20 +110,34 @@ extension Kernels {
     ) { kernel($0.code, Int64(rows), Int64(length), $0.a?.pointer, $0.b?.pointer, $0.c?.pointer) }
   }
 
-  /// Rows in order, stable; `scratch` has room for 2 · length int64.
+  /// Rows in order, stable; `lanes` has scratch for them.
   static func sort(
     descending: Bool, _ dtype: DType, rows: Int, _ length: Int, _ x: UnsafeRawPointer, into values: UnsafeMutableRawPointer,
-    _ indices: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
+    _ indices: UnsafeMutableRawPointer, _ lanes: Lanes
   ) throws {
     let count = rows * length
     try launch(
       Launch(
         .sort, row: descending ? 1 : 0, dtype, .read(x, dtype, count), .write(values, dtype, count), .write(indices, .int64, count),
-        .write(scratch, .int64, 2 * length))
+        lanes.operand)
     ) {
       mg_sort(
         $0.code, Int64(rows), Int64(length), descending, $0.a?.pointer, $0.b?.pointer,
-        $0.c?.pointer?.assumingMemoryBound(to: Int64.self), $0.d?.pointer?.assumingMemoryBound(to: Int64.self))
+        $0.c?.pointer?.assumingMemoryBound(to: Int64.self), $0.d?.pointer?.assumingMemoryBound(to: Int64.self), Int64(lanes.count))
     }
+  }
+
+  /// Scratch for threads that sort rows, or select from them, side by side.
+  struct Lanes {
+    let count: Int
+    private let scratch: Tensor
+
+    init(rows: Int, _ length: Int) throws {
+      // A thread is worth waking for some ten microseconds of sorting.
+      count = rows * length < 4096 ? 1 : Swift.max(1, Swift.min(rows, Int(mg_threads())))
+      scratch = try Tensor(uninitialized: [2 * length * count], .int64)
+    }
+
+    var operand: Launch.Operand { .write(scratch.data, .int64, scratch.count) }
   }
 }

@@ -152,7 +152,9 @@ private struct Gelu: Operation {
 
   func gradient(_ c: inout Backward) throws {
     let x = try c.a
-    if approximate == "none" {
+    if !c.createsGraph {
+      c[0] = try Elementwise.binary(approximate == "none" ? MG_GELU_GRAD : MG_GELU_TANH_GRAD, c.g, x, c.g.dtype, "gelu")
+    } else if approximate == "none" {
       let distribution = try (x * 0.70710678118654752440).erf() * 0.5 + 0.5
       let density = try (x * x * -0.5).exp() * 0.39894228040143267794
       c[0] = try c.g * (distribution + x * density)

@@ -5,6 +5,7 @@
 //
 // Words are drawn into the destination itself and converted where they lie, in loops a compiler can vectorise.
 
+import CKernels
 import Glibc
 
 // MARK: Uniform
@@ -16,12 +17,7 @@ extension Generator {
   package func uniform(into numbers: UnsafeMutableBufferPointer<Float>, from: Double = 0, to: Double = 1) {
     guard let base = numbers.baseAddress else { return }
     drawWords(into: base, count: numbers.count)
-    let words = UnsafeMutableRawPointer(base)
-    let (low, width) = (Float(from), Float(to) - Float(from))
-    for index in 0..<numbers.count {
-      let unit = unitFloat(words.load(fromByteOffset: 4 * index, as: UInt32.self))
-      base[index] = multiplyAdd(unit, width, low)
-    }
+    mg_uniform_f32(Int64(numbers.count), base, Float(from), Float(to) - Float(from))
   }
 
   /// Fills `numbers` with float64 numbers in `from..<to`, of two words each.
@@ -57,15 +53,6 @@ private func unitDouble(_ word: UInt64) -> Double {
   Double(Int64(bitPattern: word & 0x1f_ffff_ffff_ffff)) * 0x1p-53
 }
 
-/// `x · y + z`, rounded once.
-///
-/// In double precision the product is exact, and the loop vectorises, which the library's `fmaf` would prevent on
-/// baseline x86-64. (The sum is rounded twice, which makes a difference once in some 10⁸ calls.)
-@inline(__always)
-private func multiplyAdd(_ x: Float, _ y: Float, _ z: Float) -> Float {
-  Float(Double(x) * Double(y) + Double(z))
-}
-
 // MARK: Normal
 
 extension Generator {
@@ -79,12 +66,11 @@ extension Generator {
       return
     }
     uniform(into: numbers)
-    let whole = UnsafeMutableBufferPointer(start: base, count: numbers.count & ~15)
-    transformBlocks(whole, mean: Float(mean), std: Float(std))
-    if whole.count < numbers.count {
+    mg_normal_f32(Int64(numbers.count / 16), base, Float(mean), Float(std))
+    if numbers.count % 16 != 0 {
       let last = UnsafeMutableBufferPointer(start: base + numbers.count - 16, count: 16)
       uniform(into: last)
-      transformBlocks(last, mean: Float(mean), std: Float(std))
+      mg_normal_f32(1, last.baseAddress!, Float(mean), Float(std))
     }
   }
 
@@ -126,103 +112,6 @@ private func transformBlocks(_ numbers: UnsafeMutableBufferPointer<Double>, mean
     place[0] = mean.addingProduct(radius * cos(angle), std)
     place[8] = mean.addingProduct(radius * sin(angle), std)
   }
-}
-
-/// The same for float32, with PyTorch's own logarithm, sine and cosine.
-///
-/// The numbers of up to 16 blocks are gathered so that the polynomials run in long loops that vectorise. The square
-/// root stands apart, since the call to the C library that it may be keeps a loop from it.
-private func transformBlocks(_ numbers: UnsafeMutableBufferPointer<Float>, mean: Float, std: Float) {
-  let pairsAtOnce = 128
-  withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * pairsAtOnce) { scratch in
-    let first = scratch.baseAddress!
-    let (second, third) = (first + pairsAtOnce, first + 2 * pairsAtOnce)
-    for start in stride(from: 0, to: numbers.count, by: 2 * pairsAtOnce) {
-      let base = numbers.baseAddress! + start
-      let pairs = min(pairsAtOnce, (numbers.count - start) / 2)
-      for block in 0..<pairs / 8 {
-        (first + 8 * block).update(from: base + 16 * block, count: 8)
-        (second + 8 * block).update(from: base + 16 * block + 8, count: 8)
-      }
-      let turn = Float(2 * Double.pi)  // Float.pi is rounded towards zero, C's to the nearest
-      for pair in 0..<pairs {
-        first[pair] = -2 * logarithm(1 - first[pair])
-      }
-      for pair in 0..<pairs {
-        (second[pair], third[pair]) = sineAndCosine(turn * second[pair])
-      }
-      for pair in 0..<pairs {
-        let radius = first[pair].squareRoot()
-        let place = base + (pair + (pair & ~7))
-        place[0] = multiplyAdd(radius * third[pair], std, mean)
-        place[8] = multiplyAdd(radius * second[pair], std, mean)
-      }
-    }
-  }
-}
-
-// PyTorch's float32 normals use the polynomials of S. Moshier's Cephes library in J. Pommier's arrangement
-// (avx_mathfun.h), compiled with fused multiply-adds. The same operations in the same order give the same bits.
-
-/// The natural logarithm of `x` in (0, 1].
-@inline(__always)
-private func logarithm(_ x: Float) -> Float {
-  let bits = x.bitPattern
-  // x = mantissa · 2^exponent with the mantissa in [√½, √2), of which 1 is subtracted.
-  var exponent = Float(Int32(bitPattern: bits >> 23) &- 126)
-  var m = Float(bitPattern: (bits & 0x007f_ffff) | 0x3f00_0000)
-  let isSmall = m < 0.707106781186547524
-  exponent -= isSmall ? 1 : 0
-  m = m - 1 + (isSmall ? m : 0)
-
-  let square = m * m
-  var y: Float = 7.0376836292e-2
-  y = multiplyAdd(y, m, -1.1514610310e-1)
-  y = multiplyAdd(y, m, 1.1676998740e-1)
-  y = multiplyAdd(y, m, -1.2420140846e-1)
-  y = multiplyAdd(y, m, 1.4249322787e-1)
-  y = multiplyAdd(y, m, -1.6668057665e-1)
-  y = multiplyAdd(y, m, 2.0000714765e-1)
-  y = multiplyAdd(y, m, -2.4999993993e-1)
-  y = multiplyAdd(y, m, 3.3333331174e-1)
-  y = multiplyAdd(y * m, square, exponent * -2.12194440e-4)
-  y = multiplyAdd(square, -0.5, y)
-  return multiplyAdd(exponent, 0.693359375, m + y)
-}
-
-/// The sine and cosine of `x` in [0, 2π].
-@inline(__always)
-private func sineAndCosine(_ x: Float) -> (sine: Float, cosine: Float) {
-  // The octant, rounded up to an even one: its number is read from the last bits of a float near 2²³.
-  let scaled = x * 1.27323954473516
-  let nearest = scaled + 0x1p23 - 0x1p23
-  let floor = nearest > scaled ? nearest - 1 : nearest
-  let octant = (((floor + 0x1p23).bitPattern & 0xff) &+ 1) & ~1
-  let turns = Float(Int32(bitPattern: octant))
-
-  // The remainder, within ±π/4, by subtracting π/4 in three parts.
-  var r = multiplyAdd(turns, -0.78515625, x)
-  r = multiplyAdd(turns, -2.4187564849853515625e-4, r)
-  r = multiplyAdd(turns, -3.77489497744594108e-8, r)
-  let square = r * r
-
-  var c: Float = 2.443315711809948e-5
-  c = multiplyAdd(c, square, -1.388731625493765e-3)
-  c = multiplyAdd(c, square, 4.166664568298827e-2)
-  c = multiplyAdd(c * square, square, square * -0.5) + 1
-
-  var s: Float = -1.9515295891e-4
-  s = multiplyAdd(s, square, 8.3321608736e-3)
-  s = multiplyAdd(s, square, -1.6666654611e-1)
-  s = multiplyAdd(s * square, r, r)
-
-  let isSwapped = octant & 2 != 0
-  let sineSign = (octant << 29) & 0x8000_0000
-  let cosineSign = (~(octant &- 2) << 29) & 0x8000_0000
-  return (
-    Float(bitPattern: (isSwapped ? c : s).bitPattern ^ sineSign),
-    Float(bitPattern: (isSwapped ? s : c).bitPattern ^ cosineSign)
-  )
 }
 
 // MARK: Exponential

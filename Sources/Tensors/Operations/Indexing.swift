@@ -1,5 +1,7 @@
 // Reading and writing by position: index tensors, masks, and the mixed form x[{i, {a, b}, t}].
 
+import CKernels
+
 /// One place of an index expression. Everything counts from 0; ends are exclusive.
 public enum IndexItem {
   /// One position, whose dimension goes away; negative ones count from the end.
@@ -17,30 +19,71 @@ public enum IndexItem {
   public static var all: IndexItem { .range(nil, nil, 1) }
 }
 
+extension Shape {
+  /// The dimensions `axis`..<`axis` + `span` as one, between those before and after.
+  fileprivate func around(_ axis: Int, _ span: Int) -> Extent {
+    // Without checks: beside a size of 0 others may be anything.
+    func product(_ axes: Range<Int>) -> Int { axes.reduce(1) { $0 &* self[$1] } }
+    return Extent(product(0..<axis), product(axis..<axis + span), product(axis + span..<rank))
+  }
+}
+
 extension Tensor {
-  /// int64 positions along an axis of `size`, checked, with negative ones counted from the end.
-  func checkedPositions(_ size: Int, _ axis: Int, _ operation: String) throws -> Tensor {
+  /// Positions as kernels read them, which check them: int64, one after another.
+  fileprivate func asPositions(_ operation: String) throws -> Tensor {
     guard !dtype.isFloating, dtype != .bool else {
       throw TensorError(.dtype, operation, "indices must be whole numbers (int64), got a tensor of \(dtype)")
     }
-    let result = try converted(to: .int64).copied()
-    let at = result.data.assumingMemoryBound(to: Int64.self)
-    for position in 0..<result.count {
-      let index = at[position]
-      guard index >= -Int64(size), index < Int64(size) else {
-        throw TensorError(
-          .index, operation, "index \(index: Int(index)) is out of range for dimension \(index: axis) of size \(size)")
-      }
-      if index < 0 { at[position] = index + Int64(size) }
-    }
-    return result
+    return try converted(to: .int64).packed()
   }
 
   private var positions: UnsafePointer<Int64> { UnsafePointer(data.assumingMemoryBound(to: Int64.self)) }
 
-  /// Products of the sizes before and after `axis`.
-  private func around(_ axis: Int) -> (outer: Int, inner: Int) {
-    ((0..<axis).reduce(1) { $0 * shape[$1] }, (axis + 1..<Swift.max(rank, axis + 1)).reduce(1) { $0 * shape[$1] })
+  /// The error of the first position that does not lie along an axis of `size`.
+  private func outOfRange(_ size: Int, _ axis: Int, _ operation: String) -> TensorError {
+    let index = (0..<count).lazy.map { Int(self.positions[$0]) }.first { $0 < -size || $0 >= size }
+    return TensorError(
+      .index, operation, "index \(index: index ?? 0) is out of range for dimension \(index: axis) of size \(size)")
+  }
+
+  /// Calls a kernel that reads these positions, with room for them counted from 0 where the tape will keep that. Returns it,
+  /// else the positions as they are.
+  private func checked(
+    _ size: Int, _ axis: Int, _ operation: String, keeps: Bool, _ kernel: (_ places: Tensor?) throws -> Bool
+  ) throws -> Tensor {
+    let places = keeps ? try Tensor(uninitialized: shape, .int64) : nil
+    guard try kernel(places) else { throw outOfRange(size, axis, operation) }
+    return places ?? self
+  }
+
+  /// int64 positions along an axis of `size`, checked, with negative ones counted from the end.
+  func checkedPositions(_ size: Int, _ axis: Int, _ operation: String) throws -> Tensor {
+    let index = try asPositions(operation)
+    return try index.checked(size, axis, operation, keeps: true) { places in
+      try Kernels.positions(length: size, fromEnd: true, index, into: places)
+    }
+  }
+
+  /// Whether all of these whole numbers are positions along a dimension of `size`, counted from 0.
+  package func liesWithin(_ size: Int) throws -> Bool {
+    try Kernels.positions(length: size, fromEnd: false, converted(to: .int64).packed(), into: nil)
+  }
+
+  private static let fromOne = NamedKernel("positions_from_one")
+
+  /// Whole numbers that count from 1, as int64 that count from 0, in memory of their own; negative ones stay. Nil where there
+  /// is a 0 among them.
+  package func countedFromZero() throws -> Tensor? {
+    let given = try converted(to: .int64).packed()
+    let result = try Tensor(uninitialized: shape, .int64)
+    let (hasZero, _) = try Tensor.fromOne(.int64, .read(given.data, .int64, count), .write(result.data, .int64, count))
+    return hasZero == 0 ? result : nil
+  }
+
+  /// Whether an operation on this tensor, and another, of positions will keep them.
+  private func keepsPositions(_ other: Tensor? = nil) throws -> Bool {
+    guard GradMode.isEnabled, dtype.isFloating else { return false }
+    return try feeds() || (other?.feeds() ?? false)
   }
 
   /// Positions `index` (a vector) along a dimension.
@@ -56,19 +99,23 @@ extension Tensor {
       }
       return try reshape([1] as Shape).indexSelect(0, index.reshape([1] as Shape)).reshape([] as Shape)
     }
-    let at = try index.checkedPositions(shape[axis], axis, "index_select")
-    let (outer, inner) = around(axis)
+    let index = try index.asPositions("index_select")
+    let extent = shape.around(axis, 1)
     let source = try packed()
-    let y = try Tensor(uninitialized: shape.replacing(axis, with: at.count), dtype)
-    try Kernels.indexSelect(dtype, Extent(outer, shape[axis], inner), count: at.count, at.data, source.data, into: y.data)
+    let y = try Tensor(uninitialized: shape.replacing(axis, with: index.count), dtype)
+    let at = try index.checked(extent.length, axis, "index_select", keeps: keepsPositions()) { places in
+      try Kernels.indexSelect(dtype, extent, index, source.data, into: y.data, places: places)
+    }
     return try y.recorded(IndexSelect(dim: axis, from: shape), self, other: at)
   }
 
   /// A copy with `source` added at positions `index` (a vector) along a dimension.
   public func indexAdd(_ dimension: Int, _ index: Tensor, _ source: Tensor, alpha: Scalar = .integer(1)) throws -> Tensor {
     let axis = try shape.axis(dimension, "index_add")
-    let at = try index.checkedPositions(rank == 0 ? 1 : shape[axis], axis, "index_add")
-    guard index.rank <= 1, source.rank == rank, rank == 0 ? at.count == 1 : source.shape == shape.replacing(axis, with: at.count) else {
+    let index = try index.asPositions("index_add")
+    let extent = shape.around(axis, Swift.min(rank, 1))
+    guard index.rank <= 1, source.rank == rank, rank == 0 ? index.count == 1 : source.shape == shape.replacing(axis, with: index.count)
+    else {
       throw TensorError(
         .shape, "index_add",
         "a source of shape \(source.shape) with an index of shape \(index.shape) does not fit dimension \(index: axis) of \(shape)")
@@ -77,13 +124,14 @@ extension Tensor {
       throw TensorError(.dtype, "index_add", "the dtypes \(dtype) and \(source.dtype) must be equal and not bool")
     }
     let y = try copied()
-    let (outer, inner) = around(axis)
     guard alpha.category <= dtype.category else {
       throw TensorError(.dtype, "index_add", "the factor alpha = \(alpha) does not fit tensors of \(dtype)")
     }
     let scaled = try alpha == .integer(1) ? source : withNoGrad { try Binary.mul(source, alpha) }
     let packed = try scaled.packed()
-    try Kernels.indexAdd(dtype, Extent(outer, rank == 0 ? 1 : shape[axis], inner), count: at.count, at.data, packed.data, into: y.data)
+    let at = try index.checked(extent.length, axis, "index_add", keeps: keepsPositions(source)) { places in
+      try Kernels.indexAdd(dtype, extent, index, packed.data, into: y.data, places: places)
+    }
     return try y.recorded(IndexAdd(dim: axis, alpha: alpha), [self, source], [at])
   }
 
@@ -110,6 +158,18 @@ extension Tensor {
     return result
   }
 
+  /// How an index tensor points into this tensor, all of whose elements lie one after another, along `axis`. Elements that
+  /// are written there lie as `source` says.
+  private func pointing(_ index: Tensor, _ axis: Int, _ source: Layout? = nil) -> Kernels.Pointing {
+    var strides = Layout(shape).strides
+    let step = rank == 0 ? 1 : strides[axis]
+    strides[axis] = 0
+    let table = Layout(index.shape, strides: strides, offset: 0)
+    return Kernels.Pointing(
+      nest: mg_loop(index.shape, index.layout, table, source ?? index.layout), length: rank == 0 ? 1 : shape[axis], step: step, total: count
+    )
+  }
+
   func checkGather(_ index: Tensor, _ axis: Int, _ operation: String, limit: Shape) throws {
     guard index.count == 0 || index.rank == rank || (rank <= 1 && index.rank <= 1) else {
       throw TensorError(.shape, operation, "the index of shape \(index.shape) must have as many dimensions as \(shape)")
@@ -125,11 +185,13 @@ extension Tensor {
   public func gather(_ dimension: Int, _ index: Tensor) throws -> Tensor {
     let axis = try shape.axis(dimension, "gather")
     try checkGather(index, axis, "gather", limit: shape)
-    let at = try index.checkedPositions(rank == 0 ? 1 : shape[axis], axis, "gather")
-    let places = rank == 0 ? at : try Tensor.flat(at, axis, in: shape)
+    let index = try index.asPositions("gather")
     let y = try Tensor(uninitialized: index.shape, dtype)
     let source = try packed()
-    try Kernels.take(dtype, count: at.count, places.data, source.data, of: source.count, into: y.data)
+    let pointing = pointing(index, axis)
+    let at = try index.checked(pointing.length, axis, "gather", keeps: keepsPositions()) { places in
+      try Kernels.gather(dtype, pointing, index, source.data, into: y.data, places: places)
+    }
     return try y.recorded(Gather(dim: axis, from: shape), self, other: at)
   }
 
@@ -138,45 +200,44 @@ extension Tensor {
     // A single number goes to every place.
     if source.rank == 0, index.rank > 0 { return try scatter(dimension, index, source.expand(index.shape)) }
     let axis = try shape.axis(dimension, "scatter")
-    let (y, at) = try scattered(axis, index, source)
+    let (y, at) = try scattered(axis, index, source, "scatter")
     return try y.recorded(Scatter(dim: axis, source: source.shape), [self, source], [at])
   }
 
   /// The same with a number.
   public func scatter(_ dimension: Int, _ index: Tensor, _ value: Scalar) throws -> Tensor {
     let axis = try shape.axis(dimension, "scatter")
-    let (y, at) = try scattered(axis, index, Tensor.filled(index.shape, value.fitting(dtype, "scatter"), dtype: dtype))
+    let number = try Tensor.filled([], value.fitting(dtype, "scatter"), dtype: dtype).expand(index.shape)
+    let (y, at) = try scattered(axis, index, number, "scatter")
     return try y.recorded(ScatterNumber(dim: axis, value: value), self, other: at)
-  }
-
-  private func scattered(_ axis: Int, _ index: Tensor, _ source: Tensor) throws -> (Tensor, at: Tensor) {
-    try checkGather(index, axis, "scatter", limit: shape)
-    try source.checkGather(index, -1, "scatter", limit: source.shape)
-    guard source.dtype == dtype else {
-      throw TensorError(.dtype, "scatter", "the dtypes \(dtype) and \(source.dtype) differ")
-    }
-    let at = try index.checkedPositions(rank == 0 ? 1 : shape[axis], axis, "scatter")
-    let places = rank == 0 ? at : try Tensor.flat(at, axis, in: shape)
-    let y = try copied()
-    let part = try source.corner(at.shape).packed()
-    try Kernels.put(dtype, count: at.count, places.data, part.data, into: y.data, of: y.count)
-    return (y, at)
   }
 
   /// A copy with source[i][j] added to y[index[i][j]][j] for dimension 0, and so on.
   public func scatterAdd(_ dimension: Int, _ index: Tensor, _ source: Tensor) throws -> Tensor {
     let axis = try shape.axis(dimension, "scatter_add")
-    try checkGather(index, axis, "scatter_add", limit: shape)
-    try source.checkGather(index, -1, "scatter_add", limit: source.shape)
-    guard source.dtype == dtype, dtype != .bool else {
-      throw TensorError(.dtype, "scatter_add", "the dtypes \(dtype) and \(source.dtype) must be equal and not bool")
-    }
-    let at = try index.checkedPositions(rank == 0 ? 1 : shape[axis], axis, "scatter_add")
-    let places = rank == 0 ? at : try Tensor.flat(at, axis, in: shape)
-    let y = try copied()
-    let part = try source.corner(at.shape).packed()
-    try Kernels.putAdd(dtype, count: at.count, places.data, part.data, into: y.data, of: y.count)
+    let (y, at) = try scattered(axis, index, source, "scatter_add", adding: true)
     return try y.recorded(ScatterAdd(dim: axis, source: source.shape), [self, source], [at])
+  }
+
+  private func scattered(
+    _ axis: Int, _ index: Tensor, _ source: Tensor, _ operation: String, adding: Bool = false
+  ) throws -> (Tensor, at: Tensor) {
+    try checkGather(index, axis, operation, limit: shape)
+    try source.checkGather(index, -1, operation, limit: source.shape)
+    guard source.dtype == dtype, !adding || dtype != .bool else {
+      throw TensorError(
+        .dtype, operation,
+        adding
+          ? "the dtypes \(dtype) and \(source.dtype) must be equal and not bool" : "the dtypes \(dtype) and \(source.dtype) differ")
+    }
+    let index = try index.asPositions(operation)
+    let y = try copied()
+    let part = Layout(index.shape, strides: source.layout.strides, offset: source.layout.offset)
+    let pointing = pointing(index, axis, part)
+    let at = try index.checked(pointing.length, axis, operation, keeps: keepsPositions(source)) { places in
+      try Kernels.scatter(adding: adding, dtype, pointing, index, source.data, into: y.data, places: places)
+    }
+    return (y, at)
   }
 
   /// The leading corner of that shape.
@@ -206,28 +267,25 @@ extension Tensor {
   }
 
   /// Row-major positions of nonzero elements.
-  func flatNonzero() throws -> Tensor {
-    let truth = try converted(to: .bool).packed()
-    return try withExtendedLifetime(truth) {
-      let flags = truth.data.assumingMemoryBound(to: UInt8.self)
-      return try Tensor((0..<count).filter { flags[$0] != 0 })
-    }
-  }
+  func flatNonzero() throws -> Tensor { try coordinates(of: [count]).reshape([-1]) }
 
   /// Coordinates of nonzero elements, `(n, rank)`.
   public func nonzero() throws -> Tensor {
-    let flat = try flatNonzero()
-    let result = try Tensor(uninitialized: [flat.count, rank], .int64)
-    let out = result.data.assumingMemoryBound(to: Int64.self)
-    for row in 0..<flat.count {
-      var rest = Int(flat.positions[row])
-      var dimension = rank - 1
-      while dimension >= 0 {
-        out[row * rank + dimension] = Int64(rest % shape[dimension])
-        rest /= shape[dimension]
-        dimension -= 1
-      }
-    }
+    rank == 0 ? try Tensor(uninitialized: [flatNonzero().count, 0], .int64) : try coordinates(of: shape.array)
+  }
+
+  private static let (countKernel, fillKernel) = (NamedKernel("nonzero_count"), NamedKernel("nonzero_fill"))
+
+  /// Coordinates of nonzero elements where the dimensions have those sizes.
+  private func coordinates(of sizes: [Int]) throws -> Tensor {
+    let truth = try converted(to: .bool).packed()
+    let flags = Launch.Operand.read(truth.data, .bool, count)
+    let ends = try Tensor(uninitialized: [(count + 16_383) / 16_384], .int64)
+    let (found, _) = try Tensor.countKernel(.bool, flags, .write(ends.data, .int64, ends.count))
+    let result = try Tensor(uninitialized: [Int(found), sizes.count], .int64)
+    let size = try Tensor(sizes)
+    try Tensor.fillKernel(
+      .bool, flags, .read(ends.data, .int64, ends.count), .read(size.data, .int64, size.count), .write(result.data, .int64, result.count))
     return result
   }
 
@@ -238,14 +296,19 @@ extension Tensor {
     var view: Tensor
     /// By dimension of `view`.
     var tensors: [Int: Tensor] = [:]
+    /// The only index tensor, where it is asked for apart: positions that are not checked yet, along `span` dimensions from
+    /// `axis` on that count as one.
+    var sole: (axis: Int, span: Int, index: Tensor)?
   }
 
-  private func resolve(_ items: [IndexItem]) throws -> Resolved {
-    var consumed = 0
+  private func resolve(_ items: [IndexItem], soleApart: Bool) throws -> Resolved {
+    var (consumed, tensors) = (0, 0)
     for item in items {
       switch item {
       case .position, .range: consumed += 1
-      case .tensor(let tensor): consumed += tensor.dtype == .bool ? tensor.rank : 1
+      case .tensor(let tensor):
+        consumed += tensor.dtype == .bool ? tensor.rank : 1
+        tensors += 1
       case .newAxis, .ellipsis: break
       }
     }
@@ -271,12 +334,20 @@ extension Tensor {
           throw TensorError(
             .shape, "index", "a mask of shape \(tensor.shape) does not fit dimension \(index: axis + dimension) of \(resolved.view.shape)")
         }
-        let coordinates = try tensor.nonzero()
         if tensor.rank == 0 { throw TensorError(.shape, "index", "a mask of rank 0 covers no dimension") }
-        for dimension in 0..<tensor.rank { resolved.tensors[axis + dimension] = try coordinates.select(1, dimension).copied() }
+        if soleApart, tensors == 1 {
+          resolved.sole = (axis, tensor.rank, try tensor.flatNonzero())
+        } else {
+          let coordinates = try tensor.nonzero()
+          for dimension in 0..<tensor.rank { resolved.tensors[axis + dimension] = try coordinates.select(1, dimension).copied() }
+        }
         axis += tensor.rank
       case .tensor(let tensor):
-        resolved.tensors[axis] = try tensor.checkedPositions(resolved.view.shape[axis], axis, "index")
+        if soleApart, tensors == 1 {
+          resolved.sole = (axis, 1, try tensor.asPositions("index"))
+        } else {
+          resolved.tensors[axis] = try tensor.checkedPositions(resolved.view.shape[axis], axis, "index")
+        }
         axis += 1
       }
     }
@@ -285,16 +356,30 @@ extension Tensor {
 
   /// The elements an index expression names: a view where only positions and ranges take part, else a copy.
   public func index(_ items: [IndexItem]) throws -> Tensor {
-    let resolved = try resolve(items)
+    let resolved = try resolve(items, soleApart: true)
+    if let (axis, span, index) = resolved.sole { return try resolved.view.selected(axis, span, index) }
     if resolved.tensors.isEmpty { return resolved.view === self ? try alias(of: self) : resolved.view }
     return try resolved.view.taken(Gathering(resolved.view, resolved.tensors).places, from: resolved.view.shape)
+  }
+
+  /// Elements at positions along `span` dimensions from `axis` on, which count as one.
+  fileprivate func selected(_ axis: Int, _ span: Int, _ index: Tensor) throws -> Tensor {
+    let extent = shape.around(axis, span)
+    let sizes = shape.array
+    let y = try Tensor(
+      uninitialized: Shape(sizes[..<axis] + index.shape.array + sizes[(axis + span)...], operation: "index"), dtype)
+    let source = try packed()
+    let at = try index.checked(extent.length, axis, "index", keeps: keepsPositions()) { places in
+      try Kernels.indexSelect(dtype, extent, index, source.data, into: y.data, places: places)
+    }
+    return try y.recorded(IndexAlong(dim: axis, span: span, from: shape), self, other: at)
   }
 
   /// Elements by their row-major places.
   fileprivate func taken(_ places: Tensor, from: Shape) throws -> Tensor {
     let y = try Tensor(uninitialized: places.shape, dtype)
     let source = try packed()
-    try Kernels.take(dtype, count: y.count, places.data, source.data, of: source.count, into: y.data)
+    try Kernels.take(dtype, places, source.data, of: source.count, into: y.data)
     return try y.recorded(IndexRead(from: from), self, other: places)
   }
 
@@ -309,7 +394,7 @@ extension Tensor {
   }
 
   private func setIndex(_ items: [IndexItem], _ source: Tensor, isNumber: Bool) throws {
-    let resolved = try resolve(items)
+    let resolved = try resolve(items, soleApart: false)
     if resolved.tensors.isEmpty {
       if resolved.view === self { try copy(from: source) } else { try resolved.view.copy(from: source) }
       return
@@ -336,7 +421,7 @@ extension Tensor {
     guard values.dtype == dtype else {
       throw TensorError(.dtype, "index_put", "the dtypes \(dtype) and \(values.dtype) differ")
     }
-    let resolved = try resolve(indices.map { .tensor($0) })
+    let resolved = try resolve(indices.map { .tensor($0) }, soleApart: false)
     let gathering = try Gathering(resolved.view, resolved.tensors)
     guard try Shape.broadcast(gathering.shape, values.shape, "index_put") == gathering.shape else {
       throw TensorError(
@@ -352,10 +437,10 @@ extension Tensor {
     if accumulate {
       // Of truth values, whether any is true.
       if dtype == .bool { (y, value) = (try y.convertedCopy(to: .int32), try value.convertedCopy(to: .int32)) }
-      try Kernels.putAdd(y.dtype, count: places.count, places.data, value.data, into: y.data, of: y.count)
+      try Kernels.putAdd(y.dtype, places, value.data, into: y.data, of: y.count)
       y = try y.converted(to: dtype)
     } else {
-      try Kernels.put(dtype, count: places.count, places.data, value.data, into: y.data, of: y.count)
+      try Kernels.put(dtype, places, value.data, into: y.data, of: y.count)
     }
     let write = IndexWrite(
       nodeName: name, from: shape, value: source.shape, dtype: source.dtype, isNumber: isNumber, accumulate: accumulate)
@@ -536,6 +621,27 @@ private struct MaskedSelect: Operation {
   }
 
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].maskedSelect(inputs[1], in: target)] }
+}
+
+/// x[t] with one index tensor or mask, along dimensions that count as one.
+private struct IndexAlong: Operation {
+  let dim, span: Int
+  let from: Shape
+
+  var tangentRule: TangentRule { .linear }
+  var nodeName: String { "IndexBackward0" }
+  var slotNames: KeyValuePairs<String, KeptSlot> { ["indices": .input(1)] }
+  func uses(_ number: Int) -> Uses { .b }
+
+  func gradient(_ c: inout Backward) throws {
+    let extent = from.around(dim, span)
+    let at = try c.b.reshape([-1])
+    let g = try c.g.reshape([extent.outer, at.count, extent.inner])
+    let zeros = try Tensor.zeros([extent.outer, extent.length, extent.inner], dtype: c.g.dtype)
+    c[0] = try zeros.indexAdd(1, at, g).reshape(from)
+  }
+
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].selected(dim, span, inputs[1])] }
 }
 
 /// x[t] with index tensors; the positions are flat ones in x.

@@ -294,16 +294,17 @@ extension Tensor {
     let name = lower ? "tril" : "triu"
     guard rank >= 2 else { throw TensorError(.shape, name, "at least 2 dimensions are needed, the shape is \(shape)") }
     let (rows, columns) = (shape[rank - 2], shape[rank - 1])
-    let outside = try Tensor(uninitialized: [rows, columns], .bool)
-    let bytes = outside.data.assumingMemoryBound(to: UInt8.self)
-    for row in 0..<(outside.count == 0 ? 0 : rows) {
-      for column in 0..<columns {
-        bytes[row * columns + column] = (lower ? column - row > diagonal : column - row < diagonal) ? 1 : 0
-      }
-    }
-    return try withNoGrad { try maskedFill(outside, .integer(0)) }
-      .recorded(Triangle(diagonal: diagonal, lower: lower), self)
+    let x = try packed()
+    let y = try Tensor(uninitialized: shape, dtype)
+    // Diagonals beyond the corners are all one, and the bytes of elements are moved, whatever they mean.
+    let edge = Swift.max(-rows - 1, Swift.min(diagonal, columns))
+    try Tensor.triangleKernel(
+      .uint8, .read(x.data, .uint8, count * dtype.size), .write(y.data, .uint8, count * dtype.size),
+      sizes: (rows, columns, edge, 2 * dtype.size + (lower ? 1 : 0)))
+    return try y.recorded(Triangle(diagonal: diagonal, lower: lower), self)
   }
+
+  private static let triangleKernel = NamedKernel("triangle")
 
   private struct Triangle: Operation {
     let diagonal: Int

@@ -7,11 +7,11 @@ extension Tensor {
     guard rank > 0 else { return (try clone(), try Tensor.zeros([], dtype: .int64)) }
     let arranged = try Tensor(storage: storage, layout: movedToEnd(axis), dtype: dtype).packed()
     let n = shape[axis]
+    let rows = n == 0 ? 0 : count / n
     let values = try Tensor(uninitialized: arranged.shape, dtype)
     let indices = try Tensor(uninitialized: arranged.shape, .int64)
-    let scratch = try Tensor(uninitialized: [2 * n], .int64)
     try Kernels.sort(
-      descending: descending, dtype, rows: n == 0 ? 0 : count / n, n, arranged.data, into: values.data, indices.data, scratch: scratch.data)
+      descending: descending, dtype, rows: rows, n, arranged.data, into: values.data, indices.data, Kernels.Lanes(rows: rows, n))
     let sorted = try values.movedFromEnd(axis)
     let order = try indices.movedFromEnd(axis)
     return (try recordPick(sorted, order, axis, keepdim: true, .sort(descending: descending)), order)
@@ -37,50 +37,61 @@ extension Tensor {
     guard k >= 0, k <= size else {
       throw TensorError(.argument, "topk", "k = \(k) is not between 0 and the size \(size) of dimension \(index: axis)")
     }
-    let (values, indices) = try withNoGrad { try sort(dimension, descending: largest) }
-    guard rank > 0 else { return (try recordPick(values, indices, 0, keepdim: true, .topk(k, largest: largest)), indices) }
-    let top = try withNoGrad { try values.narrow(axis, 0, k).copied() }
-    let places = try indices.narrow(axis, 0, k).copied()
+    guard rank > 0 else { return try onlyElement(.topk(k, largest: largest)) }
+    let (top, places) = try selected(axis, Tensor.topkKernel, k, places: k, flag: largest)
     return (try recordPick(top, places, axis, keepdim: true, .topk(k, largest: largest)), places)
+  }
+
+  /// What is picked of one element.
+  private func onlyElement(_ pick: Pick) throws -> (values: Tensor, indices: Tensor) {
+    let place = try Tensor.zeros([], dtype: .int64)
+    return (try recordPick(copied(), place, 0, keepdim: true, pick), place)
+  }
+
+  private static let (topkKernel, kthKernel) = (NamedKernel("topk"), NamedKernel("kth"))
+
+  /// What a kernel selects from rows along `axis`, which stays with so many places.
+  private func selected(_ axis: Int, _ kernel: NamedKernel, _ k: Int, places: Int, flag: Bool) throws -> (Tensor, Tensor) {
+    let arranged = try Tensor(storage: storage, layout: movedToEnd(axis), dtype: dtype).packed()
+    let n = shape[axis]
+    let values = try Tensor(uninitialized: arranged.shape.replacing(rank - 1, with: places), dtype)
+    let indices = try Tensor(uninitialized: values.shape, .int64)
+    let lanes = try Kernels.Lanes(rows: n == 0 ? 0 : count / n, n)
+    try kernel(
+      dtype, .read(arranged.data, dtype, count), .write(values.data, dtype, values.count), .write(indices.data, .int64, values.count),
+      lanes.operand, sizes: (n, k, lanes.count, flag ? 1 : 0))
+    return (try values.movedFromEnd(axis), try indices.movedFromEnd(axis))
   }
 
   /// The k-th smallest element (from 1) along a dimension and its position.
   public func kthvalue(_ k: Int, _ dimension: Int = -1, keepdim: Bool = false) throws -> (
     values: Tensor, indices: Tensor
   ) {
-    try kthvalue(k, dimension, keepdim: keepdim, .kthvalue(k))
-  }
-
-  private func kthvalue(_ k: Int, _ dimension: Int, keepdim: Bool, _ pick: Pick) throws -> (values: Tensor, indices: Tensor) {
     let axis = try shape.axis(dimension, "kthvalue")
     let size = rank == 0 ? 1 : shape[axis]
     guard k >= 1, k <= size else {
       throw TensorError(.argument, "kthvalue", "k = \(k) is not between 1 and the size \(size) of dimension \(index: axis)")
     }
-    let (sorted, order) = try withNoGrad { try sort(dimension) }
-    guard rank > 0 else { return (try recordPick(sorted, order, 0, keepdim: true, pick), order) }
-    let values = try withNoGrad { try (keepdim ? sorted.narrow(axis, k - 1, 1) : sorted.select(axis, k - 1)).copied() }
-    let places = try (keepdim ? order.narrow(axis, k - 1, 1) : order.select(axis, k - 1)).copied()
-    return (try recordPick(values, places, axis, keepdim: keepdim, pick), places)
+    return try kth(k, axis, keepdim: keepdim, .kthvalue(k), nanFirst: false)
   }
 
-  /// The lower median along a dimension and its position. NaN, where there is one, is the median.
+  /// The lower median along a dimension and its position. NaN, where there is one, is the median: the first in its row.
   public func median(_ dimension: Int, keepdim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
     let axis = try shape.axis(dimension, "median")
     let size = rank == 0 ? 1 : shape[axis]
     guard size > 0 else { throw TensorError(.shape, "median", "dimension \(index: axis) of shape \(shape) is empty") }
-    if dtype.isFloating, rank > 0, try Predicate.isnan(self).any().item() == .boolean(true) {
-      // Rows with NaN have their first NaN as median: choose it by the largest, which NaN counts as.
-      let (largest, places) = try withNoGrad { try max(axis, keepdim: true) }
-      let (values, indices) = try withNoGrad { try kthvalue((size + 1) / 2, axis, keepdim: true) }
-      let broken = try Predicate.isnan(largest)
-      let at = try broken.choosing(places, else: indices)
-      let picked = try withNoGrad { try broken.choosing(largest, else: values) }
-      let final = keepdim ? picked : try picked.squeeze([axis]).copied()
-      let finalAt = keepdim ? at : try at.squeeze([axis]).copied()
-      return (try recordPick(final, finalAt, axis, keepdim: keepdim, .median), finalAt)
+    return try kth((size + 1) / 2, axis, keepdim: keepdim, .median, nanFirst: dtype.isFloating)
+  }
+
+  private func kth(_ k: Int, _ axis: Int, keepdim: Bool, _ pick: Pick, nanFirst: Bool) throws -> (values: Tensor, indices: Tensor) {
+    guard rank > 0 else { return try onlyElement(pick) }
+    var (values, places) = try selected(axis, Tensor.kthKernel, k - 1, places: 1, flag: nanFirst)
+    if !keepdim {
+      let layout = Layout(shape.removing([axis], keeping: false))
+      values = Tensor(storage: values.storage, layout: layout, dtype: dtype)
+      places = Tensor(storage: places.storage, layout: layout, dtype: .int64)
     }
-    return try kthvalue((size + 1) / 2, axis, keepdim: keepdim, .median)
+    return (try recordPick(values, places, axis, keepdim: keepdim, pick), places)
   }
 
   /// The lower median along a dimension of what is not NaN, and its position; NaN where there is nothing else.

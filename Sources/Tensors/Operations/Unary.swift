@@ -11,7 +11,8 @@ public final class Unary: Row {
   let sampled: ClosedRange<Double>
   /// Whether integers are computed in the default float dtype.
   let floats: Bool
-  /// The fused backward for the usual case; the formula serves when the gradient is itself differentiated.
+  /// The fused backward for the usual case, from the gradient and what the formula uses, x or y; the formula serves when the
+  /// gradient is itself differentiated.
   let fused: mg_binary_op?
   let forms: TensorOperation.Forms
   let aliases: [String]
@@ -82,7 +83,7 @@ public final class Unary: Row {
 
   package func gradient(_ pass: inout Backward) throws {
     if let fused, !pass.createsGraph, pass.needs(0) {
-      let y = try pass.y
+      let y = try uses0.contains(.output) ? pass.y : pass.a
       if let g = pass.reusable(), y.isContiguous, y.dtype == g.dtype {
         try Elementwise.binary(fused, g, y, into: g)
         pass[0] = g
@@ -175,7 +176,7 @@ extension Unary {
     "logsigmoid", MG_LOGSIGMOID, "The logarithm of the sigmoid, exact in the tail.", grad: "LogSigmoid", forms: [.functional, .method],
     .uses(.a) { c in try c.g * (-c.a).sigmoid() })
   package static let silu = Unary(
-    "silu", MG_SILU, "x · sigmoid(x).", forms: [.functional, .method], aliases: ["swish"],
+    "silu", MG_SILU, "x · sigmoid(x).", fused: MG_SILU_GRAD, forms: [.functional, .method], aliases: ["swish"],
     .uses(.a) { c in
       let s = try c.a.sigmoid()
       return try c.g * (s * (c.a * (1.0 - s) + 1.0))

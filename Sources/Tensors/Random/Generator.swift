@@ -4,6 +4,8 @@
 //
 // M. Matsumoto, T. Nishimura: Mersenne Twister, ACM TOMACS 8 (1998); initialisation of 2002.
 
+import CKernels
+
 /// A stream of random 32-bit words, with what its distributions remember between calls.
 package final class Generator {
   /// Everything that decides what the generator draws next.
@@ -79,7 +81,7 @@ package final class Generator {
       pendingNormal = newValue.pendingNormal
       position = newValue.position
       newValue.words.withUnsafeBufferPointer { state.update(from: $0.baseAddress!, count: Self.size) }
-      temperBlock()
+      mg_twister_temper(state, drawable)
     }
   }
 
@@ -109,31 +111,7 @@ package final class Generator {
   }
 
   private func makeBlock() {
-    let (state, size, shift) = (state, Self.size, Self.shift)
-    for k in 0..<size - shift {
-      state[k] = state[k + shift] ^ twist(state[k], state[k + 1])
-    }
-    for k in size - shift..<size - 1 {
-      state[k] = state[k + shift - size] ^ twist(state[k], state[k + 1])
-    }
-    state[size - 1] = state[shift - 1] ^ twist(state[size - 1], state[0])
-    temperBlock()
+    mg_twister_next(state, drawable)
     position = 0
   }
-
-  private func temperBlock() {
-    let (state, drawable) = (state, drawable)
-    for k in 0..<Self.size {
-      var word = state[k]
-      word ^= word >> 11
-      word ^= (word << 7) & 0x9d2c_5680
-      word ^= (word << 15) & 0xefc6_0000
-      drawable[k] = word ^ (word >> 18)
-    }
-  }
-}
-
-@inline(__always)
-private func twist(_ word: UInt32, _ next: UInt32) -> UInt32 {
-  (((word & 0x8000_0000) | (next & 0x7fff_ffff)) >> 1) ^ ((0 &- (next & 1)) & 0x9908_b0df)
 }

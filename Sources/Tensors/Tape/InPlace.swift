@@ -263,7 +263,7 @@ struct RegionMap: Sendable {
     if image.region.layout.mayShare {
       let (places, source) = (try image.region.layout.places(), try part.packed())
       let total = Tensor(storage: image.base.storage, layout: Layout([image.base.storage.byteCount / part.dtype.size]), dtype: part.dtype)
-      try Kernels.putAdd(part.dtype, count: places.count, places.data, source.data, into: total.data, of: total.count)
+      try Kernels.putAdd(part.dtype, places, source.data, into: total.data, of: total.count)
       return try image.base.copied().recorded(Spread(map: self), part)
     }
     let isShared = (0..<region.shape.rank).map { region.strides[$0] == 0 && region.shape[$0] > 1 }
@@ -284,7 +284,7 @@ struct RegionMap: Sendable {
     let places = try image.base.layout.places()
     let ones = try Tensor.ones(places.shape, dtype: dtype)
     try Kernels.putAdd(
-      dtype, count: places.count, places.data, ones.data, into: image.base.storage.firstByte, of: image.base.storage.byteCount / dtype.size)
+      dtype, places, ones.data, into: image.base.storage.firstByte, of: image.base.storage.byteCount / dtype.size)
     return try image.base.copied()
   }
 

@@ -43,11 +43,9 @@ public final class Embedding: Module {
     }
     let (rows, width) = (weight.shape[0], weight.shape[1])
     let flat = try x.to(.int64).reshape([-1])
-    for position in 0..<flat.count {
-      let entry = Int(flat.element(position).integer)
-      guard entry >= 0, entry < rows else {
-        throw TensorError(.index, kind, "entry \(index: entry) is not one of the \(rows) entries of the table")
-      }
+    guard try flat.liesWithin(rows) else {
+      let entry = (0..<flat.count).lazy.map { Int(flat.element($0).integer) }.first { $0 < 0 || $0 >= rows } ?? 0
+      throw TensorError(.index, kind, "entry \(index: entry) is not one of the \(rows) entries of the table")
     }
     let found = try withNoGrad { try weight.indexSelect(0, flat).reshape(x.shape.array + [width]) }
     return try found.recorded(Lookup(entries: rows, paddingIdx: padding, size: found.shape), weight, other: flat)
