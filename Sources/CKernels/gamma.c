@@ -83,20 +83,30 @@ static double polygamma(double x, double n) { return (fmod(n, 2) ? 1 : -1) * tga
 
 // MARK: incomplete gamma functions
 
+// m − ln(1 + m).
+static double distance(double m) {
+  if (fabs(m) >= 0.1) return m - log1p(m);
+  double power = m * m, y = 0;
+  for (int k = 2; k < 40 && fabs(power) > 1e-19 * fabs(y); k++, power *= -m) y += power / k;
+  return y;
+}
+
 // x^a e^−x / Γ(a + 1).
 static double density(double a, double x) {
   if (a < 20) return exp(a * log(x) - x - lgamma_of(a + 1));
   // By Stirling's series; the exponent is that of the distance from a, where it would be a difference of large numbers.
-  double m = (x - a) / a, exponent;
-  if (fabs(m) < 0.1) {
-    double power = m * m;
-    exponent = 0;
-    for (int k = 2; k < 40 && fabs(power) > 1e-19 * fabs(exponent); k++, power *= -m) exponent += power / k;
-  } else {
-    exponent = m - log1p(m);
-  }
   double r = 1 / (a * a), rest = (1.0 / 12 - r * (1.0 / 360 - r * (1.0 / 1260 - r * (1.0 / 1680 - r / 1188)))) / a;
-  return exp(-a * exponent - rest) / sqrt(2 * M_PI * a);
+  return exp(-a * distance((x - a) / a) - rest) / sqrt(2 * M_PI * a);
+}
+
+// Temme's uniform expansion (1979), of which for so large an a the first term is enough.
+static double uniform(double a, double x, bool upper) {
+  double m = (x - a) / a;
+  if (!(fabs(m) < 0.2)) return (x > a) == upper ? 0 : 1;
+  double d = distance(m), eta = copysign(sqrt(2 * d), m);
+  double c = -1.0 / 3 + eta * (1.0 / 12 + eta * (-2.0 / 135 + eta * (1.0 / 864 + eta * (1.0 / 2835 - eta * 139 / 777600))));
+  double rest = exp(-a * d) / sqrt(2 * M_PI * a) * c;
+  return upper ? erfc(eta * sqrt(a / 2)) / 2 + rest : erfc(-eta * sqrt(a / 2)) / 2 - rest;
 }
 
 static double lower_series(double a, double x) {
@@ -149,6 +159,7 @@ static double incomplete(double a, double x, bool upper) {
   if (x == 0) return none;
   if (isinf(a)) return isinf(x) ? NAN : none;
   if (isinf(x)) return 1 - none;
+  if (a > 1e6) return uniform(a, x, upper);
   if (x > 1.1 && x > a) {
     double y = upper_fraction(a, x);
     return upper ? y : 1 - y;

@@ -187,8 +187,8 @@ enum Gamma {
       samples: [[.float(2, 3)], [.float([4], -6...6)], [.float(0, 2)]], composed: true
     ) { x in .tensor(try x.bessel(0)) },
     TensorOperation(
-      "polygamma", "The n-th derivative of digamma: mg.polygamma(n, x) or x:polygamma(n).", Take.operand("n"), Take.operand("input"),
-      forms: .all,
+      "polygamma", "The n-th derivative of digamma; as a function it takes n first too, as PyTorch's does.", Take.operand("input"),
+      Take.operand("n"), forms: .all,
       samples: [[.integer(2), .positive(2, 3)], [.integer(3), .float([4], -0.9 ... -0.1)], [.positive(3), .integer(2)]],
       rejects: [[.integer(-1), .positive(2)], [.number(0.5), .positive(2)], [.positive(2), .positive(2)]], composed: true
     ) { first, second in

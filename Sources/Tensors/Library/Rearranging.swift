@@ -173,16 +173,23 @@ extension Tensor {
   /// The rows and columns of the triangle of a matrix.
   fileprivate static func triangleIndices(_ name: String, _ rows: Int, _ columns: Int, _ offset: Int, lower: Bool) throws -> Tensor {
     let shape = try Shape([rows, columns], operation: name)
-    guard shape.count <= 1 << 28 else { throw TensorError(.memory, name, "a matrix of shape \(shape) has too many places") }
-    var (first, second): ([Int], [Int]) = ([], [])
-    for row in 0..<rows {
+    // The columns of each row; of none there may be any number.
+    func span(_ row: Int) -> Range<Int> {
       let diagonal = Swift.min(Swift.max(offset, -rows), columns) + row
-      for column in lower ? 0..<Swift.min(Swift.max(diagonal + 1, 0), columns) : Swift.min(Swift.max(diagonal, 0), columns)..<columns {
-        first.append(row)
-        second.append(column)
+      return lower ? 0..<Swift.min(Swift.max(diagonal + 1, 0), columns) : Swift.min(Swift.max(diagonal, 0), columns)..<columns
+    }
+    let some = 0..<(shape.count == 0 ? 0 : rows)
+    let count = some.reduce(0) { $0 + span($1).count }
+    let result = try Tensor(uninitialized: [2, count], .int64)
+    let places = result.data.assumingMemoryBound(to: Int64.self)
+    var place = 0
+    for row in some {
+      for column in span(row) {
+        (places[place], places[count + place]) = (Int64(row), Int64(column))
+        place += 1
       }
     }
-    return try Tensor(first + second, shape: [2, first.count])
+    return result
   }
 
   /// Row-major places in a shape as coordinates, a tensor for each dimension.

@@ -113,16 +113,19 @@ extension Tensor {
     guard rank == 2 else { throw TensorError(.shape, "pdist", "a matrix is needed, the shape is \(shape)") }
     guard p >= 0 else { throw TensorError(.argument, "pdist", "p must not be negative, got \(p)") }
     let n = shape[0]
-    guard n <= 1 << 16 else { throw TensorError(.memory, "pdist", "the pairs of \(n) rows are more than there can be") }
-    var (firsts, seconds): ([Int], [Int]) = ([], [])
+    guard n <= 1 << 24 else { throw TensorError(.memory, "pdist", "the pairs of \(n) rows are more than there can be") }
+    let pairs = try Shape([n * (n - 1) / 2])
+    let (firsts, seconds) = (try Tensor(uninitialized: pairs, .int64), try Tensor(uninitialized: pairs, .int64))
+    let (a, b) = (firsts.data.assumingMemoryBound(to: Int64.self), seconds.data.assumingMemoryBound(to: Int64.self))
+    var place = 0
     for first in 0..<n {
       for second in (first + 1)..<Swift.max(n, first + 1) {
-        firsts.append(first)
-        seconds.append(second)
+        (a[place], b[place]) = (Int64(first), Int64(second))
+        place += 1
       }
     }
-    if shape[1] == 0 { return try (indexSelect(0, Tensor(firsts)) - indexSelect(0, Tensor(seconds))).sum([1]) }
-    return try (indexSelect(0, Tensor(firsts)) - indexSelect(0, Tensor(seconds))).norm(p, [1])
+    let differences = try indexSelect(0, firsts) - indexSelect(0, seconds)
+    return shape[1] == 0 ? try differences.sum([1]) : try differences.norm(p, [1])
   }
 
   /// Parts along a dimension whose p-norm exceeds the largest, scaled down to that.

@@ -77,6 +77,7 @@ check.case("Bessel and gamma functions", function()
   near(mg.polygamma(2, float64{ 0, -1, -1.5, 3 }), { -inf, -inf, -0.2362041, -0.1541138063191886 }, 1e-6)
   near(mg.polygamma(0, float64{ 1.0 }), { -0.5772156649015329 }, 1e-14)
   check.equal(mg.tensor{ 1, 2 }:polygamma(2).dtype, "float32")
+  near(float64{ 1.0 }:polygamma({ n = 0 }), { -0.5772156649015329 }, 1e-14)
   check.raises("polygamma: n must not be negative, got -1", mg.polygamma, -1, mg.ones(1))
   near(mg.mvlgamma(mg.tensor{ 3, 4 }, 2), { 1.5501950, 3.5650978 })
   check.raises("mvlgamma: p must be at least 1, got 0", mg.mvlgamma, mg.ones(1), 0)
@@ -91,6 +92,8 @@ check.case("incomplete gamma functions", function()
   x = float64{ 0.25, 0.3, 25, 100, 1020, 150, 1e-3 }
   near(a:igamma(x), { 0.5204998778130466, 0.9999999990943233, 0.18210391597745511, 0.513298798279148665, 0.738527184480110908, 1.0, 1.6654171665278094e-10 }, 1e-12)
   near(a:igammac(x), { 0.47950012218695337, 9.05676651837857e-10, 0.81789608402254489, 0.486701201720851335, 0.261472815519889092, 7.4121008573229075e-22, 0.9999999998334583 }, 1e-12)
+  -- Far out there is no sum of so many terms as the parameter's root.
+  near(mg.igammac(float64{ 999999, 1.1e6, 1e12, 1e300 }, float64{ 1000500, 1.1e6, 1000001e6, 1e300 }), { 0.30809762021888814, 0.49987320781948261, 0.15865525393141672, 0.5 }, 1e-11)
   -- What is small keeps its digits.
   local small = mg.igammac(float64{ 1e-9, 50 }, float64{ 0.3, 150 })
   near(small / float64{ 9.05676651837857e-10, 7.4121008573229075e-22 }, { 1, 1 }, 1e-10)
