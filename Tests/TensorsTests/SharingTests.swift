@@ -125,4 +125,25 @@ import Testing
     try Tape.backward([root, older.sum()], [nil, nil])
     #expect(s.grad?.doubles == [2, 4] && seen.map(\.doubles) == [[2, 4]] && x.grad?.doubles == [4, 6])
   }
+
+  /// Gradients that meet at a later output of an operation are added there, in the buffer of the first, run after run.
+  @Test func laterOutputs() throws {
+    let a = try Tensor([2, -1, 0.5, 1, 3, 0.25], shape: [2, 3], dtype: .float64)
+    try a.setRequiresGrad(true)
+    let ones = try Tensor.ones([2, 3], dtype: .float64)
+    var first: [[Double]]?
+    for _ in 0..<40 {
+      let u = try a.singularValueDecomposition(full: false).u
+      let seed = try Tensor([1, 2, 3, -4], shape: [2, 2], dtype: .float64)
+      try seed.setRequiresGrad(true)
+      let gradient = try #require(
+        try Tape.gradients(of: [u], [seed], inputs: [a], options: BackwardOptions(createGraph: true))[0])
+      for _ in 0..<2 {
+        let found = try Tape.gradients(of: [gradient], [ones], inputs: [a, seed], options: BackwardOptions(retainGraph: true))
+        let values = found.map { $0?.doubles ?? [] }
+        #expect(values == first ?? values)
+        first = values
+      }
+    }
+  }
 }

@@ -288,19 +288,15 @@ struct Run {
   /// a + b, into a's buffer where nobody else holds it.
   @inline(__always)
   private func sum(_ a: inout Tensor?, _ b: Tensor) throws -> Tensor {
+    let isOurs = isKnownUniquelyReferenced(&a)
     guard let old = a else { return b }
     guard old.shape == b.shape else {
       throw TensorError(
         .shape, "backward", "gradients of shapes \(old.shape) and \(b.shape) of one tensor met: something replaced the elements of one")
     }
-    if !isDifferentiable, old.dtype == b.dtype, old.isContiguous, b.isContiguous {
-      a = nil
-      var owned = old
-      if isKnownUniquelyReferenced(&owned), isKnownUniquelyReferenced(&owned.storage) {
-        try Kernels.binary(MG_ADD, owned.dtype, owned.count, owned.data, b.data, into: owned.data)
-        return owned
-      }
-      return try owned + b
+    if isOurs, !isDifferentiable, old.dtype == b.dtype, old.isContiguous, b.isContiguous, isKnownUniquelyReferenced(&old.storage) {
+      try Kernels.binary(MG_ADD, old.dtype, old.count, old.data, b.data, into: old.data)
+      return old
     }
     return try old + b
   }
