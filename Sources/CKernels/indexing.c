@@ -304,9 +304,11 @@ bool mg_index_add(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, int64
     mg_loop loop = {.rank = 2, .size = {outer, count}, .stride = {{0, 1}, {n, 0}, {count, 1}}};
     return mg_scatter_add(dtype, &loop, n, 1, index, at, x, y);
   }
-  // Threads add to blocks or columns of their own, so that sums do not depend on their number.
+  // Threads add to blocks or columns of their own, so that sums do not depend on their number. Short rows stay whole: each part
+  // of one would miss the cache again.
   int64_t stripe = mg_max64(64 / (int64_t)s.size, MG_GRAIN / mg_max64(outer * count, 1));
-  if (outer * count * inner < 2 * MG_GRAIN) add_columns(&s, 0, outer, 0, inner);
+  bool are_short = inner < 1024 && outer == 1;
+  if (outer * count * inner < 2 * MG_GRAIN || are_short) add_columns(&s, 0, outer, 0, inner);
   else if (outer >= inner / stripe) mg_share(outer, MG_GRAIN / mg_max64(count * inner, 1) + 1, add_blocks, &s);
   else mg_share(inner, stripe, add_stripes, &s);
   return !s.failed;

@@ -105,33 +105,38 @@ MG_KERNEL(logcumsumexp_gradient) {
 
 // MARK: searches
 
-// NaN is sorted to the end, and greater than every number.
-#define LESS_F(a, b) ((a) < (b) || ((b) != (b) && (a) == (a)))
-#define LESS_I(a, b) ((a) < (b))
-#define SEARCH(tag, T, LESS)                                                                   \
-  static void search_##tag(mg_call *call) {                                                    \
-    int64_t n = call->size[0], width = call->size[1], right = call->size[2];                   \
+// Without a branch in a step: where the values come in no order, one is foretold wrongly at every other. NaN is sorted to the end,
+// and greater than every number: what compares as false with it stands before it.
+#define SEARCH(tag, T)                                                                         \
+  MG_INLINE int64_t place_##tag(const T *row, int64_t n, T x, bool right) {                    \
+    int64_t low = 0, high = n;                                                                 \
+    bool is_number = x == x;                                                                   \
+    while (low < high) {                                                                       \
+      int64_t middle = low + (high - low) / 2;                                                 \
+      T y = row[middle];                                                                       \
+      bool before = is_number ? (right ? y <= x : y < x) : right || y == y;                    \
+      int64_t mask = -(int64_t)before;                                                         \
+      low = ((middle + 1) & mask) | (low & ~mask);                                             \
+      high = (high & mask) | (middle & ~mask);                                                 \
+    }                                                                                          \
+    return low;                                                                                \
+  }                                                                                            \
+  static void search_##tag(void *context, int64_t begin, int64_t end) {                        \
+    const mg_call *call = context;                                                             \
+    int64_t n = call->size[0], width = call->size[1];                                          \
+    bool right = call->size[2] != 0, is_one = call->count[0] <= n;                             \
     const T *rows = call->operand[0], *x = call->operand[1];                                   \
     int64_t *y = call->operand[2];                                                             \
-    int64_t count = call->count[1];                                                            \
-    for (int64_t k = 0; k < count; k++) {                                                      \
-      const T *row = call->count[0] > n ? rows + k / width * n : rows;                         \
-      int64_t low = 0, high = n;                                                               \
-      while (low < high) {                                                                     \
-        int64_t middle = low + (high - low) / 2;                                               \
-        bool before = right ? !LESS(x[k], row[middle]) : LESS(row[middle], x[k]);              \
-        if (before) low = middle + 1;                                                          \
-        else high = middle;                                                                    \
-      }                                                                                        \
-      y[k] = low;                                                                              \
-    }                                                                                          \
+    for (int64_t k = begin; k < end; k++)                                                      \
+      y[k] = place_##tag(is_one ? rows : rows + k / width * n, n, x[k], right);                \
   }
-SEARCH(f64, double, LESS_F)
-SEARCH(i64, int64_t, LESS_I)
+SEARCH(f64, double)
+SEARCH(i64, int64_t)
 
 /// Where values stand in sorted rows. Operands rows (of n), values (width of them go with each row, or all with one), positions
 /// (int64); sizes n, width, right. float64 and int64.
 MG_KERNEL(searchsorted) {
-  if (call->dtype == MG_F64) search_f64(call);
-  else search_i64(call);
+  void (*search)(void *, int64_t, int64_t) = call->dtype == MG_F64 ? search_f64 : search_i64;
+  if (call->count[1] < MG_GRAIN_MATH) search(call, 0, call->count[1]);
+  else mg_share(call->count[1], MG_GRAIN_MATH, search, call);
 }

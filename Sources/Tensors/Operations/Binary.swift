@@ -178,6 +178,15 @@ public final class Binary: Row {
     return try a.writing(name, uses: rule0?.uses ?? .nothing) { try self($0, b) }
   }
 
+  /// Adds alpha · b to a, or takes it off, where nothing of it is recorded; false where that is not all there is to do.
+  func addsInPlace(_ a: Tensor, _ b: Tensor, _ alpha: Scalar) throws -> Bool {
+    guard kernel == MG_ADD || kernel == MG_SUB, a.dtype == b.dtype, a.dtype.isFloating, a.shape == b.shape, a.storage !== b.storage,
+      !b.requiresGrad || !GradMode.isEnabled, try a.writesDirectly(name)
+    else { return false }
+    try inPlace(a, withNoGrad { try Binary.mul(b, alpha) })
+    return true
+  }
+
   private var rejects: [Sample] {
     [[.float(2, 3), .float(2)]]
       + (divides ? [[.integers([2], 1...2), .integers([2], 0...0)], [.integers([2], 1...2), .integer(0)]] : [])

@@ -160,16 +160,18 @@ extension Tensor {
     let old = Array(repeating: 1, count: counts.count - rank) + shape.array
     let target = try Shape(
       zip(counts, old).map { $0.multipliedReportingOverflow(by: $1).overflow ? Int.max : $0 * $1 }, operation: "tile")
-    let y = try Tensor(uninitialized: target, dtype)
-    if y.count > 0 {
+    let y: Tensor
+    if target.count > 0 {
       // One dimension at a time, from the last: the repeats stand in the middle of three dimensions.
       var part = try packed()
       for axis in counts.indices.reversed() where counts[axis] != 1 {
         let outer = old[..<axis].reduce(1, *)
         part = try withNoGrad { try part.reshape([outer, 1, -1]).expand([outer, counts[axis], -1]).copied() }
       }
-      try y.assign(part.reshape(target))
-      y.storage.version = 0
+      if part.storage === storage { part = try part.copied() }
+      y = Tensor(storage: part.storage, layout: Layout(target), dtype: dtype)
+    } else {
+      y = try Tensor(uninitialized: target, dtype)
     }
     return try y.recorded(Tiling(repeats: counts, padded: old, from: shape), self)
   }

@@ -83,6 +83,11 @@ package struct TensorOperation: Sendable {
       if case .number(let number) = arguments.value(1) { return try binary.inPlace(x, number) }
       return try binary.inPlace(x, arguments.tensor(1))
     }
+    if let binary, arguments.values.count == 3, case .number(let alpha) = arguments.value(2), case .tensor(let other) = arguments.value(1),
+      try binary.addsInPlace(x, other, alpha)
+    {
+      return x
+    }
     return try x.writing(name, result)
   }
 }

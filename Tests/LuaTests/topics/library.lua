@@ -79,6 +79,16 @@ check.case("contracting", function()
   check.raises("cross: dimension 1 of shape [2] must have size 3", mg.cross, mg.ones(2), mg.ones(2))
 end)
 
+check.case("searching among numbers that are none", function()
+  local sorted, x = mg.tensor{ 1.0, 2.0, 0 / 0 }, mg.tensor{ 0 / 0, 2.0, mg.inf, -mg.inf }
+  check.equal(mg.searchsorted(sorted, x):tolist(), { 2, 1, 2, 0 })
+  check.equal(mg.searchsorted(sorted, x, { right = true }):tolist(), { 3, 2, 2, 0 })
+  -- Long enough for several threads.
+  local many = mg.rand(100000)
+  local places = mg.searchsorted(mg.linspace(0, 1, 101), many)
+  check.is_true(mg.equal(places, (many * 100):ceil():long()) or (places - (many * 100):ceil():long()):abs():max():item() <= 1)
+end)
+
 check.case("mg.special has the names of torch.special", function()
   local x = mg.tensor{ 0.25, 0.5 }
   for name, plain in pairs{ expit = "sigmoid", gammaln = "lgamma", psi = "digamma", erf = "erf", logit = "logit" } do
