@@ -105,16 +105,14 @@ MG_KERNEL(logcumsumexp_gradient) {
 
 // MARK: searches
 
-// Without a branch in a step: where the values come in no order, one is foretold wrongly at every other. NaN is sorted to the end,
-// and greater than every number: what compares as false with it stands before it.
+// Without a branch in a step: where the values come in no order, one is foretold wrongly at every other. What compares as false
+// with NaN, and NaN itself, stands before everything, as in PyTorch: NaN goes to the end.
 #define SEARCH(tag, T)                                                                         \
   MG_INLINE int64_t place_##tag(const T *row, int64_t n, T x, bool right) {                    \
     int64_t low = 0, high = n;                                                                 \
-    bool is_number = x == x;                                                                   \
     while (low < high) {                                                                       \
       int64_t middle = low + (high - low) / 2;                                                 \
-      T y = row[middle];                                                                       \
-      bool before = is_number ? (right ? y <= x : y < x) : right || y == y;                    \
+      bool before = right ? !(row[middle] > x) : !(row[middle] >= x);                          \
       int64_t mask = -(int64_t)before;                                                         \
       low = ((middle + 1) & mask) | (low & ~mask);                                             \
       high = (high & mask) | (middle & ~mask);                                                 \
