@@ -4,19 +4,26 @@
 import CKernels
 
 extension Kernels {
+  /// A packed tensor of positions, or room for one.
+  struct Positions {
+    let pointer: UnsafeMutableRawPointer
+    let layout: Layout
+    var count: Int { layout.count }
+  }
+
   private static func positions(_ given: Launch.Operand?) -> UnsafeMutablePointer<Int64>? {
     given?.pointer?.assumingMemoryBound(to: Int64.self)
   }
 
   static func indexSelect(
-    _ dtype: DType, _ extent: Extent, _ index: Tensor, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, places: Tensor?
+    _ dtype: DType, _ extent: Extent, _ index: Positions, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, places: Positions?
   ) throws -> Bool {
     let count = index.count
     var fits = true
     try move(
       Launch(
-        .indexSelect, dtype, .read(index.data, .int64, count), .read(x, dtype, extent.count), .write(y, dtype, extent.reduced * count),
-        places.map { .write($0.data, .int64, count) })
+        .indexSelect, dtype, .read(index.pointer, .int64, count), .read(x, dtype, extent.count), .write(y, dtype, extent.reduced * count),
+        places.map { .write($0.pointer, .int64, count) })
     ) {
       fits = mg_index_select(
         dtype.size, Int64(extent.outer), Int64(extent.length), Int64(extent.inner), Int64(count), positions($0.a), positions($0.d),
@@ -26,14 +33,14 @@ extension Kernels {
   }
 
   static func indexAdd(
-    _ dtype: DType, _ extent: Extent, _ index: Tensor, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, places: Tensor?
+    _ dtype: DType, _ extent: Extent, _ index: Positions, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, places: Positions?
   ) throws -> Bool {
     let count = index.count
     var fits = true
     try launch(
       Launch(
-        .indexAdd, dtype, .read(index.data, .int64, count), .read(x, dtype, extent.reduced * count), .update(y, dtype, extent.count),
-        places.map { .write($0.data, .int64, count) })
+        .indexAdd, dtype, .read(index.pointer, .int64, count), .read(x, dtype, extent.reduced * count), .update(y, dtype, extent.count),
+        places.map { .write($0.pointer, .int64, count) })
     ) {
       fits = mg_index_add(
         $0.code, Int64(extent.outer), Int64(extent.length), Int64(extent.inner), Int64(count), positions($0.a), positions($0.d),
@@ -53,25 +60,25 @@ extension Kernels {
   }
 
   /// Only the check that all are in range, from the end too where that is asked for.
-  static func positions(length: Int, fromEnd: Bool, _ index: Tensor, into places: Tensor?) throws -> Bool {
+  static func positions(length: Int, fromEnd: Bool, _ index: Positions, into places: Positions?) throws -> Bool {
     let count = index.count
     var fits = true
-    try launch(Launch(.positions, .int64, .read(index.data, .int64, count), places.map { .write($0.data, .int64, count) })) {
+    try launch(Launch(.positions, .int64, .read(index.pointer, .int64, count), places.map { .write($0.pointer, .int64, count) })) {
       fits = mg_positions(Int64(count), Int64(length), fromEnd, positions($0.a), positions($0.b))
     }
     return fits
   }
 
   static func gather(
-    _ dtype: DType, _ pointing: Pointing, _ index: Tensor, _ table: UnsafeRawPointer, into y: UnsafeMutableRawPointer, places: Tensor?
+    _ dtype: DType, _ pointing: Pointing, _ index: Positions, _ table: UnsafeRawPointer, into y: UnsafeMutableRawPointer, places: Positions?
   ) throws -> Bool {
     let count = index.count
     var fits = true
     try withUnsafePointer(to: pointing.nest) { nest in
       try move(
         Launch(
-          .gather, dtype, .read(index.data, .int64, count), .read(table, dtype, pointing.total), .write(y, dtype, count),
-          places.map { .write($0.data, .int64, count) }, nest: nest)
+          .gather, dtype, .read(index.pointer, .int64, count), .read(table, dtype, pointing.total), .write(y, dtype, count),
+          places.map { .write($0.pointer, .int64, count) }, nest: nest)
       ) {
         fits = mg_gather(
           dtype.size, $0.nest, Int64(pointing.length), Int64(pointing.step), positions($0.a), positions($0.d), $0.b?.pointer,
@@ -82,16 +89,16 @@ extension Kernels {
   }
 
   static func scatter(
-    adding: Bool, _ dtype: DType, _ pointing: Pointing, _ index: Tensor, _ x: UnsafeRawPointer, into table: UnsafeMutableRawPointer,
-    places: Tensor?
+    adding: Bool, _ dtype: DType, _ pointing: Pointing, _ index: Positions, _ x: UnsafeRawPointer, into table: UnsafeMutableRawPointer,
+    places: Positions?
   ) throws -> Bool {
     let count = index.count
     var fits = true
     try withUnsafePointer(to: pointing.nest) { nest in
       func call() -> Launch {
         Launch(
-          adding ? .scatterAdd : .scatter, dtype, .read(index.data, .int64, count), .read(x, dtype, count, strides: 2),
-          .update(table, dtype, pointing.total), places.map { .write($0.data, .int64, count) }, nest: nest)
+          adding ? .scatterAdd : .scatter, dtype, .read(index.pointer, .int64, count), .read(x, dtype, count, strides: 2),
+          .update(table, dtype, pointing.total), places.map { .write($0.pointer, .int64, count) }, nest: nest)
       }
       if adding {
         try launch(call()) {
@@ -113,22 +120,22 @@ extension Kernels {
 
 // By row-major places in a table of `total` elements, which have been checked.
 extension Kernels {
-  private static func flat(_ places: Tensor, _ total: Int) -> Pointing {
-    let table = Layout(places.shape, strides: InlineArray(repeating: 0), offset: 0)
-    return Pointing(nest: mg_loop(places.shape, places.layout, table, places.layout), length: total, step: 1, total: total)
+  private static func flat(_ places: Positions, _ total: Int) -> Pointing {
+    let table = Layout(places.layout.shape, strides: InlineArray(repeating: 0), offset: 0)
+    return Pointing(nest: mg_loop(places.layout.shape, places.layout, table, places.layout), length: total, step: 1, total: total)
   }
 
-  static func take(_ dtype: DType, _ at: Tensor, _ x: UnsafeRawPointer, of total: Int, into y: UnsafeMutableRawPointer) throws {
+  static func take(_ dtype: DType, _ at: Positions, _ x: UnsafeRawPointer, of total: Int, into y: UnsafeMutableRawPointer) throws {
     let fits = try gather(dtype, flat(at, total), at, x, into: y, places: nil)
     assert(fits)
   }
 
-  static func put(_ dtype: DType, _ at: Tensor, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, of total: Int) throws {
+  static func put(_ dtype: DType, _ at: Positions, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, of total: Int) throws {
     let fits = try scatter(adding: false, dtype, flat(at, total), at, x, into: y, places: nil)
     assert(fits)
   }
 
-  static func putAdd(_ dtype: DType, _ at: Tensor, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, of total: Int) throws {
+  static func putAdd(_ dtype: DType, _ at: Positions, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer, of total: Int) throws {
     let fits = try scatter(adding: true, dtype, flat(at, total), at, x, into: y, places: nil)
     assert(fits)
   }

@@ -60,13 +60,14 @@ extension Tensor {
   func checkedPositions(_ size: Int, _ axis: Int, _ operation: String) throws -> Tensor {
     let index = try asPositions(operation)
     return try index.checked(size, axis, operation, keeps: true) { places in
-      try Kernels.positions(length: size, fromEnd: true, index, into: places)
+      try Kernels.positions(length: size, fromEnd: true, index.asPlaces, into: places?.asPlaces)
     }
   }
 
   /// Whether all of these whole numbers are positions along a dimension of `size`, counted from 0.
   package func liesWithin(_ size: Int) throws -> Bool {
-    try Kernels.positions(length: size, fromEnd: false, converted(to: .int64).packed(), into: nil)
+    let labels = try converted(to: .int64).packed()
+    return try Kernels.positions(length: size, fromEnd: false, labels.asPlaces, into: nil)
   }
 
   private static let fromOne = NamedKernel("positions_from_one")
@@ -104,7 +105,7 @@ extension Tensor {
     let source = try packed()
     let y = try Tensor(uninitialized: shape.replacing(axis, with: index.count), dtype)
     let at = try index.checked(extent.length, axis, "index_select", keeps: keepsPositions()) { places in
-      try Kernels.indexSelect(dtype, extent, index, source.data, into: y.data, places: places)
+      try Kernels.indexSelect(dtype, extent, index.asPlaces, source.data, into: y.data, places: places?.asPlaces)
     }
     return try y.recorded(IndexSelect(dim: axis, from: shape), self, other: at)
   }
@@ -130,7 +131,7 @@ extension Tensor {
     let scaled = try alpha == .integer(1) ? source : withNoGrad { try Binary.mul(source, alpha) }
     let packed = try scaled.packed()
     let at = try index.checked(extent.length, axis, "index_add", keeps: keepsPositions(source)) { places in
-      try Kernels.indexAdd(dtype, extent, index, packed.data, into: y.data, places: places)
+      try Kernels.indexAdd(dtype, extent, index.asPlaces, packed.data, into: y.data, places: places?.asPlaces)
     }
     return try y.recorded(IndexAdd(dim: axis, alpha: alpha), [self, source], [at])
   }
@@ -190,7 +191,7 @@ extension Tensor {
     let source = try packed()
     let pointing = pointing(index, axis)
     let at = try index.checked(pointing.length, axis, "gather", keeps: keepsPositions()) { places in
-      try Kernels.gather(dtype, pointing, index, source.data, into: y.data, places: places)
+      try Kernels.gather(dtype, pointing, index.asPlaces, source.data, into: y.data, places: places?.asPlaces)
     }
     return try y.recorded(Gather(dim: axis, from: shape), self, other: at)
   }
@@ -235,7 +236,7 @@ extension Tensor {
     let part = Layout(index.shape, strides: source.layout.strides, offset: source.layout.offset)
     let pointing = pointing(index, axis, part)
     let at = try index.checked(pointing.length, axis, operation, keeps: keepsPositions(source)) { places in
-      try Kernels.scatter(adding: adding, dtype, pointing, index, source.data, into: y.data, places: places)
+      try Kernels.scatter(adding: adding, dtype, pointing, index.asPlaces, source.data, into: y.data, places: places?.asPlaces)
     }
     return (y, at)
   }
@@ -370,7 +371,7 @@ extension Tensor {
       uninitialized: Shape(sizes[..<axis] + index.shape.array + sizes[(axis + span)...], operation: "index"), dtype)
     let source = try packed()
     let at = try index.checked(extent.length, axis, "index", keeps: keepsPositions()) { places in
-      try Kernels.indexSelect(dtype, extent, index, source.data, into: y.data, places: places)
+      try Kernels.indexSelect(dtype, extent, index.asPlaces, source.data, into: y.data, places: places?.asPlaces)
     }
     return try y.recorded(IndexAlong(dim: axis, span: span, from: shape), self, other: at)
   }
@@ -379,7 +380,7 @@ extension Tensor {
   fileprivate func taken(_ places: Tensor, from: Shape) throws -> Tensor {
     let y = try Tensor(uninitialized: places.shape, dtype)
     let source = try packed()
-    try Kernels.take(dtype, places, source.data, of: source.count, into: y.data)
+    try Kernels.take(dtype, places.asPlaces, source.data, of: source.count, into: y.data)
     return try y.recorded(IndexRead(from: from), self, other: places)
   }
 
@@ -437,10 +438,10 @@ extension Tensor {
     if accumulate {
       // Of truth values, whether any is true.
       if dtype == .bool { (y, value) = (try y.convertedCopy(to: .int32), try value.convertedCopy(to: .int32)) }
-      try Kernels.putAdd(y.dtype, places, value.data, into: y.data, of: y.count)
+      try Kernels.putAdd(y.dtype, places.asPlaces, value.data, into: y.data, of: y.count)
       y = try y.converted(to: dtype)
     } else {
-      try Kernels.put(dtype, places, value.data, into: y.data, of: y.count)
+      try Kernels.put(dtype, places.asPlaces, value.data, into: y.data, of: y.count)
     }
     let write = IndexWrite(
       nodeName: name, from: shape, value: source.shape, dtype: source.dtype, isNumber: isNumber, accumulate: accumulate)

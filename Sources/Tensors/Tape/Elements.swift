@@ -171,6 +171,9 @@ extension Tensor {
   /// A contiguous copy of the elements, outside the graph.
   package func copied() throws -> Tensor { try convertedCopy(to: dtype) }
 
+  /// This packed int64 tensor as kernels take positions; whoever calls them keeps it.
+  var asPlaces: Kernels.Positions { Kernels.Positions(pointer: data, layout: layout) }
+
   /// The elements one after another in row-major order, outside the graph; this tensor itself when they are.
   @inline(__always)
   package func packed() throws -> Tensor { isContiguous ? self : try convertedCopy(to: dtype) }

@@ -263,7 +263,7 @@ struct RegionMap: Sendable {
     if image.region.layout.mayShare {
       let (places, source) = (try image.region.layout.places(), try part.packed())
       let total = Tensor(storage: image.base.storage, layout: Layout([image.base.storage.byteCount / part.dtype.size]), dtype: part.dtype)
-      try Kernels.putAdd(part.dtype, places, source.data, into: total.data, of: total.count)
+      try Kernels.putAdd(part.dtype, places.asPlaces, source.data, into: total.data, of: total.count)
       return try image.base.copied().recorded(Spread(map: self), part)
     }
     let isShared = (0..<region.shape.rank).map { region.strides[$0] == 0 && region.shape[$0] > 1 }
@@ -284,7 +284,7 @@ struct RegionMap: Sendable {
     let places = try image.base.layout.places()
     let ones = try Tensor.ones(places.shape, dtype: dtype)
     try Kernels.putAdd(
-      dtype, places, ones.data, into: image.base.storage.firstByte, of: image.base.storage.byteCount / dtype.size)
+      dtype, places.asPlaces, ones.data, into: image.base.storage.firstByte, of: image.base.storage.byteCount / dtype.size)
     return try image.base.copied()
   }
 
@@ -390,12 +390,13 @@ extension Layout {
 
   /// The place of each element, in row-major order.
   func places() throws -> Tensor {
-    var places = try Tensor.filled([], .integer(Int64(offset)), dtype: .int64)
+    let result = try Tensor(uninitialized: shape, .int64)
+    var places = [Int64(offset)]
     for dimension in 0..<shape.rank {
-      let steps = try Binary.mul(Tensor(Array(0..<shape[dimension])), .integer(Int64(strides[dimension])))
-      places = try Binary.add(places.unsqueeze(-1), steps)
+      places = places.flatMap { place in (0..<shape[dimension]).map { place + Int64($0 * strides[dimension]) } }
     }
-    return places
+    places.withUnsafeBytes { if let first = $0.baseAddress { result.data.copyMemory(from: first, byteCount: $0.count) } }
+    return result
   }
 }
 

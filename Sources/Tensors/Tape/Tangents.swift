@@ -1,5 +1,5 @@
 // Forward mode, as tensors see it: while a level is open, they carry tangents, which are derivatives along a direction. Results
-// get theirs when an operation is recorded; how is decided above (see ForwardMode.swift), where gradients are differentiated.
+// get theirs when an operation is recorded; how is decided above (Transforms/ForwardMode.swift), where gradients are differentiated.
 
 /// A derivative along the direction of a level, of the tensor's own shape and dtype.
 package struct Tangent {
@@ -126,6 +126,6 @@ extension Tensor {
   private struct Bare: Operation {
     var nodeName: String { "AliasBackward0" }
     func gradient(_ c: inout Backward) throws { c[0] = c.g }
-    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].clone()] }
+    func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].alias().recorded(self, inputs[0])] }
   }
 }

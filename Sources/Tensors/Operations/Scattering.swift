@@ -44,10 +44,10 @@ extension Tensor {
       // What does not count: for extremes one of those that do.
       let start =
         meeting == .amax || meeting == .amin ? part : try Tensor.filled(part.shape, .integer(meeting == .prod ? 1 : 0), dtype: dtype)
-      try Kernels.put(dtype, places, start.data, into: y.data, of: y.count)
+      try Kernels.put(dtype, places.asPlaces, start.data, into: y.data, of: y.count)
     }
     if meeting == .sum || meeting == .mean {
-      try Kernels.putAdd(dtype, places, part.data, into: y.data, of: y.count)
+      try Kernels.putAdd(dtype, places.asPlaces, part.data, into: y.data, of: y.count)
     } else {
       try ScatterReduce.kernel(
         dtype, .read(places.data, .int64, at.count), .read(part.data, dtype, at.count), .update(y.data, dtype, y.count),
