@@ -293,9 +293,9 @@ enum Construction {
         Take.input, Take.optionalInteger("from"), Take.optionalInteger("to"), forms: .method
       ) { x, from, to in
         switch (from, to) {
-        case (nil, nil): .tensor(try x.random())
-        case (let from?, let to?): .tensor(try x.random(from, to))
-        case (let bound?, nil), (nil, let bound?): .tensor(try x.random(0, bound))
+        case (nil, nil): .tensor(try x.drawIntegers())
+        case (let from?, let to?): .tensor(try x.drawIntegers(from, to))
+        case (let bound?, nil), (nil, let bound?): .tensor(try x.drawIntegers(0, bound))
         }
       },
       TensorOperation(
@@ -304,7 +304,7 @@ enum Construction {
       ) { model, low, high, dtype, grad in
         guard let end = high ?? low else { throw TensorError(.argument, "randint_like", "a bound is needed") }
         let result = try Tensor(uninitialized: model.shape, dtype ?? model.dtype)
-        return try made(result.random(high == nil ? 0 : low ?? 0, end, "randint_like"), grad)
+        return try made(result.drawIntegers(high == nil ? 0 : low ?? 0, end, "randint_like"), grad)
       },
       TensorOperation("poisson", "Counts of Poisson's distribution, each at its own rate.", Take.input, forms: .function) {
         .tensor(try $0.poisson())

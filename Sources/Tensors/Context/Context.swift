@@ -28,7 +28,7 @@ public final class Context {
     var locate: (@convention(c) (UnsafeMutableRawPointer) -> UInt32)?
     var caller: UnsafeMutableRawPointer?
     var memory = MemoryAccount()
-    var random: Generator?
+    var generator: Generator?
     var printing = PrintOptions()
     /// Sees every launch of a kernel (see LaunchListener); and whether there is one, which is asked for every launch, and in
     /// a class reference would be counted.
@@ -55,7 +55,7 @@ public final class Context {
 
   deinit {
     state.pointee.memory.release()
-    state.pointee.random = nil
+    state.pointee.generator = nil
     if state.pointee.memory.returned.close(leaving: state.pointee.memory.buffers) { Context.discard(state) }
   }
 

@@ -97,7 +97,7 @@ extension Kernels {
     try withUnsafePointer(to: pointing.nest) { nest in
       func call() -> Launch {
         Launch(
-          adding ? .scatterAdd : .scatter, dtype, .read(index.pointer, .int64, count), .read(x, dtype, count, strides: 2),
+          adding ? .scatterSum : .scatter, dtype, .read(index.pointer, .int64, count), .read(x, dtype, count, strides: 2),
           .update(table, dtype, pointing.total), places.map { .write($0.pointer, .int64, count) }, nest: nest)
       }
       if adding {

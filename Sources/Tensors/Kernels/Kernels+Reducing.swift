@@ -130,14 +130,16 @@ extension Kernels {
   /// Scratch for threads that sort rows, or select from them, side by side.
   struct Lanes {
     let count: Int
-    private let scratch: Tensor
+    /// Two words for each element of a row of each thread's.
+    let scratch: UnsafeMutableRawPointer
+    let words: Int
 
-    init(rows: Int, _ length: Int) throws {
+    /// How many threads, for so many rows of that length.
+    static func count(rows: Int, _ length: Int) -> Int {
       // A thread is worth waking for some ten microseconds of sorting.
-      count = rows * length < 4096 ? 1 : Swift.max(1, Swift.min(rows, Int(mg_threads())))
-      scratch = try Tensor(uninitialized: [2 * length * count], .int64)
+      rows * length < 4096 ? 1 : Swift.max(1, Swift.min(rows, Int(mg_threads())))
     }
 
-    var operand: Launch.Operand { .write(scratch.data, .int64, scratch.count) }
+    var operand: Launch.Operand { .write(scratch, .int64, words) }
   }
 }

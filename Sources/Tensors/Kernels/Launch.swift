@@ -8,7 +8,7 @@ package struct Launch: @unchecked Sendable {
   package enum Kernel: UInt8, Sendable {
     case unary, predicate, unaryWithNumbers, binary, compare, choose, convert, fill
     case reduce, anyOrAll, extremes, moments, logSumExp, norm, runningSum, runningProduct, softmax, softmaxGradient, sort
-    case indexSelect, indexAdd, gather, scatter, scatterAdd, positions
+    case indexSelect, indexAdd, gather, scatter, scatterSum, positions
     case product, addRow
     case update
     /// One operation's own, see ``NamedKernel``.

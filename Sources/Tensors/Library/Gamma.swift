@@ -13,7 +13,7 @@ extension Tensor {
   /// The modified Bessel function of the first kind, of order 0 or 1.
   func bessel(_ order: Int) throws -> Tensor {
     let x = try asFloats()
-    return try x.through(order == 0 ? Bessel.i0 : Bessel.i1).recorded(Bessel(order: order), x)
+    return try x.through(order == 0 ? Bessel.i0 : Bessel.i1).recorded(Bessel(kind: order), x)
   }
 
   /// The n-th derivative of digamma.
@@ -93,14 +93,14 @@ private struct Bessel: Operation {
   static let i0 = NamedKernel("bessel_i0")
   static let i1 = NamedKernel("bessel_i1")
 
-  let order: Int
+  let kind: Int
 
-  var nodeName: String { order == 0 ? "I0Backward0" : "SpecialI1Backward0" }
-  func uses(_ number: Int) -> Uses { order == 0 ? .a : [.a, .output] }
+  var nodeName: String { kind == 0 ? "I0Backward0" : "SpecialI1Backward0" }
+  func uses(_ number: Int) -> Uses { kind == 0 ? .a : [.a, .output] }
 
   func gradient(_ c: inout Backward) throws {
     let x = try c.a
-    if order == 0 {
+    if kind == 0 {
       c[0] = try c.g * x.bessel(1)
     } else {
       let isZero = try x.eq(0)
@@ -109,7 +109,7 @@ private struct Bessel: Operation {
     }
   }
 
-  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].bessel(order)] }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].bessel(kind)] }
 }
 
 private struct Polygamma: Operation {

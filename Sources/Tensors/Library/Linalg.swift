@@ -6,7 +6,7 @@ enum NormOrder: Sendable {
   /// Of matrices: of the elements as a vector, and the sum of the singular values.
   case frobenius, nuclear
 
-  static func taken(_ name: String, default text: String = "") -> Taken<NormOrder?> {
+  static func parameter(_ name: String, default text: String = "") -> Taken<NormOrder?> {
     Taken(parameter: Parameter(name, .order, optional: true, default: text)) { argument, operation, position in
       switch argument {
       case .absent: return text.isEmpty ? nil : text == "2" ? .number(2) : .frobenius
@@ -275,7 +275,8 @@ enum Linalg {
       composed: true
     ) { x, p, dims, keepdim, dtype in .tensor(try x.asked(dtype).vectorNorm(p, dims, keepdim: keepdim)) },
     TensorOperation(
-      "linalg.matrix_norm", "The norm of matrices: ±1, ±2, ±infinity, \"fro\" or \"nuc\".", matrix, NormOrder.taken("ord", default: "fro"),
+      "linalg.matrix_norm", "The norm of matrices: ±1, ±2, ±infinity, \"fro\" or \"nuc\".", matrix,
+      NormOrder.parameter("ord", default: "fro"),
       Take.optionalDimensions("dim"), Take.keepdim, Take.dtype, forms: .function,
       samples: [
         [tall], [tall, .number(1)], [tall, .number(-1)], [wide, .number(.infinity)], [wide, .number(2)], [regular, .number(-2)],
@@ -286,12 +287,12 @@ enum Linalg {
     },
     TensorOperation(
       "linalg.norm", "The norm of a vector, or of matrices where ord is a word or two dimensions are named.", matrix,
-      NormOrder.taken("ord"), Take.dims, Take.keepdim, Take.dtype, forms: .function,
+      NormOrder.parameter("ord"), Take.dims, Take.keepdim, Take.dtype, forms: .function,
       samples: [[tall], [tall, .text("nuc")], [tall, .number(1)], [.float(3), .number(3)], [several, .number(1), .integer(0)]],
       rejects: [[.float(3), .text("fro")]] + wholes, composed: true
     ) { a, order, dims, keepdim, dtype in .tensor(try a.asked(dtype).linalgNorm(order, dims, keepdim: keepdim)) },
     TensorOperation(
-      "linalg.cond", "‖A‖ · ‖A⁻¹‖: how much a relative error grows in solving.", matrix, NormOrder.taken("p"), forms: .function,
+      "linalg.cond", "‖A‖ · ‖A⁻¹‖: how much a relative error grows in solving.", matrix, NormOrder.parameter("p"), forms: .function,
       samples: [[regular], [tall], [regular, .number(-2)]],
       rejects: [[tall, .number(1)]] + wholes, composed: true
     ) { a, order in .tensor(try a.conditionNumber(order)) },

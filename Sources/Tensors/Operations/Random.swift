@@ -5,9 +5,9 @@ import CKernels
 extension Generator {
   /// The generator of the context in force; seeded by the system until `manualSeed`.
   package static var current: Generator {
-    if let made = Context.current.pointee.random { return made }
+    if let made = Context.current.pointee.generator { return made }
     let made = Generator()
-    Context.current.pointee.random = made
+    Context.current.pointee.generator = made
     return made
   }
 }
@@ -133,7 +133,7 @@ extension Tensor {
 
   /// Fills the tensor with whole numbers from low up to, not including, high.
   @discardableResult
-  public func random(_ low: Int, _ high: Int, _ operation: String = "random_") throws -> Tensor {
+  public func drawIntegers(_ low: Int, _ high: Int, _ operation: String = "random_") throws -> Tensor {
     guard low < high else { throw TensorError(.argument, operation, "no whole number lies from \(low) up to \(high)") }
     for bound in [low, high - 1] {
       let element = Scalar.integer(Int64(bound)).element(dtype).scalar(dtype)
@@ -165,7 +165,7 @@ extension Tensor {
   /// Fills the tensor with whole numbers from 0 up to the largest of a dtype of whole numbers, or as far as one of floats has
   /// all of them.
   @discardableResult
-  public func random() throws -> Tensor {
+  public func drawIntegers() throws -> Tensor {
     let count: UInt64 =
       switch dtype {
       case .float32: 1 << 24 + 1

@@ -10,8 +10,11 @@ extension Tensor {
     let rows = n == 0 ? 0 : count / n
     let values = try Tensor(uninitialized: arranged.shape, dtype)
     let indices = try Tensor(uninitialized: arranged.shape, .int64)
+    let threads = Kernels.Lanes.count(rows: rows, n)
+    let scratch = try Tensor(uninitialized: [2 * n * threads], .int64)
     try Kernels.sort(
-      descending: descending, dtype, rows: rows, n, arranged.data, into: values.data, indices.data, Kernels.Lanes(rows: rows, n))
+      descending: descending, dtype, rows: rows, n, arranged.data, into: values.data, indices.data,
+      Kernels.Lanes(count: threads, scratch: scratch.data, words: scratch.count))
     let sorted = try values.movedFromEnd(axis)
     let order = try indices.movedFromEnd(axis)
     return (try recordPick(sorted, order, axis, keepdim: true, .sort(descending: descending)), order)
@@ -56,7 +59,9 @@ extension Tensor {
     let n = shape[axis]
     let values = try Tensor(uninitialized: arranged.shape.replacing(rank - 1, with: places), dtype)
     let indices = try Tensor(uninitialized: values.shape, .int64)
-    let lanes = try Kernels.Lanes(rows: n == 0 ? 0 : count / n, n)
+    let threads = Kernels.Lanes.count(rows: n == 0 ? 0 : count / n, n)
+    let scratch = try Tensor(uninitialized: [2 * n * threads], .int64)
+    let lanes = Kernels.Lanes(count: threads, scratch: scratch.data, words: scratch.count)
     try kernel(
       dtype, .read(arranged.data, dtype, count), .write(values.data, dtype, values.count), .write(indices.data, .int64, values.count),
       lanes.operand, sizes: (n, k, lanes.count, flag ? 1 : 0))

@@ -120,7 +120,7 @@ extension Tensor {
   /// Runs a view operation and makes its result what this object shows, with its history: `x.t_()`. The elements stay where they
   /// are, but a formula that keeps this object would take others for those it was given, so it counts as a write.
   @discardableResult
-  package func viewing(_ operation: String, _ view: (Tensor) throws -> Tensor) throws -> Tensor {
+  package func viewing(_ operation: String, _ look: (Tensor) throws -> Tensor) throws -> Tensor {
     try checkWritable(by: operation + "_", writesElements: false)
     let source = alias()
     source.node = gradNode
@@ -128,7 +128,7 @@ extension Tensor {
     source.flags = flags.intersection(.cut)
     source.cutAt = cutAt
     if TangentLevels.areInForce { source.setTangents(try tangents) }
-    let result = try view(source)
+    let result = try look(source)
     if TangentLevels.areInForce { setTangents(try result.tangents, writes: base?.extras?.tangentWrites) }
     layout = result.layout
     bumpVersion()
