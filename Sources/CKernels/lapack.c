@@ -9,12 +9,11 @@
 #include <stdlib.h>
 
 /// Every routine that is called, in both precisions.
-#define ROUTINES(X) X(getrf) X(gesv) X(potrf) X(geqrf) X(orgqr) X(gesdd) X(trtrs)
-#define SYMMETRIC(X) X(syevd)
+#define ROUTINES(X) X(getrf) X(gesv) X(potrf) X(geqrf) X(orgqr) X(gesdd) X(trtrs) X(syevd)
 
 static struct {
 #define MEMBER(name) typeof(&LAPACKE_s##name) s##name; typeof(&LAPACKE_d##name) d##name;
-  ROUTINES(MEMBER) SYMMETRIC(MEMBER)
+  ROUTINES(MEMBER)
 #undef MEMBER
   bool is_there;
 } lapack;
@@ -26,7 +25,7 @@ static void load(void) {
 #define FIND(name)                                                              \
   found = (lapack.s##name = dlsym(library, "LAPACKE_s" #name)) != NULL && found; \
   found = (lapack.d##name = dlsym(library, "LAPACKE_d" #name)) != NULL && found;
-  ROUTINES(FIND) SYMMETRIC(FIND)
+  ROUTINES(FIND)
 #undef FIND
   // NaN is a number like others here: what comes of it is seen in the results.
   void (*check_numbers)(int) = (void (*)(int))dlsym(library, "LAPACKE_set_nancheck");

@@ -7,8 +7,8 @@ local getmetatable, ipairs, math, next, pairs, table, tostring, type = getmetata
 local raise, found, options, callable, gradients = shared.raise, shared.found, shared.options, shared.callable, shared.gradients
 local flatten, grown, mapped, detach = trees_of.flatten, trees_of.grown, trees_of.mapped, trees_of.detach
 local fresh, reaches_beyond, results_of = trees_of.fresh, trees_of.reaches_beyond, trees_of.results_of
-local aux_values, positions_of, matching, all_detached =
-  trees_of.aux_values, trees_of.positions_of, trees_of.matching, trees_of.all_detached
+local aux_values, chosen, positions_of = trees_of.aux_values, trees_of.chosen, trees_of.positions_of
+local matching, all_detached = trees_of.matching, trees_of.all_detached
 local is_tensor, func = mg.is_tensor, mg.func
 
 -- Products -------------------------------------------------------------------------------------------------------
@@ -98,20 +98,6 @@ end
 
 -- Jacobians ------------------------------------------------------------------------------------------------------
 
--- The arguments of a function that are differentiated by: their tensors, and each one's tree.
-local function chosen(what, set, arguments)
-  local places, several = positions_of(what, set.argnums == nil and 1 or set.argnums)
-  local list, trees = {}, {}
-  for i, place in ipairs(places) do
-    local n = place < 0 and arguments.n + 1 + place or place
-    if n < 1 or n > arguments.n then
-      raise("%s: argnums names argument %d, but the function was called with %d", what, place, arguments.n)
-    end
-    trees[i] = { n, flatten(what, arguments[n], ("argument %d"):format(n), list) }
-  end
-  return list, trees, several
-end
-
 -- Blocks, one for each output and input, as a tree of the output's form of trees of the arguments'.
 local function arranged(form, trees, several, block)
   if type(form) == "table" then
@@ -163,11 +149,12 @@ function func.jacrev(f, ...)
   local what = "jacrev"
   callable(what, f)
   local set = options(what, { { "argnums" }, { "has_aux", false } }, ...)
+  local places, several = positions_of(what, set.argnums == nil and 1 or set.argnums)
   return function(...)
     local outer = mg.is_grad_enabled()
     local _ <close> = mg.enable_grad()
     local arguments = table.pack(...)
-    local list, trees, several = chosen(what, set, arguments)
+    local list, trees = chosen(what, places, arguments)
     local xs, connected = fresh(what, list, outer)
     for _, tree in ipairs(trees) do arguments[tree[1]] = grown(tree[2], xs) end
     local output, aux = results_of(what, set.has_aux, f(table.unpack(arguments, 1, arguments.n)))
@@ -214,9 +201,10 @@ function func.jacfwd(f, ...)
   local what = "jacfwd"
   callable(what, f)
   local set = options(what, { { "argnums" }, { "has_aux", false } }, ...)
+  local places, several = positions_of(what, set.argnums == nil and 1 or set.argnums)
   return function(...)
     local arguments = table.pack(...)
-    local list, trees, several = chosen(what, set, arguments)
+    local list, trees = chosen(what, places, arguments)
     local form, outputs, aux
     local columns = {}
     for i, x in ipairs(list) do
@@ -304,6 +292,7 @@ Options:
     argument that all calls share, and a table for a table of tensors
   out_dims = 1: the results' dimension of the batch: one for all, or a list with one for each result
   randomness = "error": whether f may draw random numbers: "different" ones in each call, the "same" in all, or not
+  chunk_size: taken for the sake of PyTorch's scripts; it changes nothing
 
 Returns a function.
 

@@ -134,6 +134,19 @@ local function positions_of(what, argnums)
   return list, type(argnums) == "table"
 end
 
+-- The arguments of a function that are differentiated by: their tensors, and each one's tree.
+local function chosen(what, places, arguments)
+  local list, trees = {}, {}
+  for i, place in ipairs(places) do
+    local n = place < 0 and arguments.n + 1 + place or place
+    if n < 1 or n > arguments.n then
+      raise("%s: argnums names argument %d, but the function was called with %d", what, place, arguments.n)
+    end
+    trees[i] = { n, flatten(what, arguments[n], ("argument %d"):format(n), list) }
+  end
+  return list, trees
+end
+
 local function differentiated(what, f, with_value, ...)
   callable(what, f)
   local set = options(what, { { "argnums" }, { "has_aux", false } }, ...)
@@ -141,14 +154,8 @@ local function differentiated(what, f, with_value, ...)
   return function(...)
     local outer = mg.is_grad_enabled()
     local _ <close> = mg.enable_grad()
-    local arguments, list, trees = table.pack(...), {}, {}
-    for i, place in ipairs(places) do
-      local n = place < 0 and arguments.n + 1 + place or place
-      if n < 1 or n > arguments.n then
-        raise("%s: argnums names argument %d, but the function was called with %d", what, place, arguments.n)
-      end
-      trees[i] = { n, flatten(what, arguments[n], ("argument %d"):format(n), list) }
-    end
+    local arguments = table.pack(...)
+    local list, trees = chosen(what, places, arguments)
     local xs, connected = fresh(what, list, outer)
     for _, tree in ipairs(trees) do arguments[tree[1]] = grown(tree[2], xs) end
 
@@ -470,5 +477,5 @@ end
 
 return {
   flatten = flatten, grown = grown, mapped = mapped, detach = detach, reaches_beyond = reaches_beyond, fresh = fresh,
-  results_of = results_of, aux_values = aux_values, positions_of = positions_of, matching = matching, all_detached = all_detached,
+  results_of = results_of, aux_values = aux_values, chosen = chosen, positions_of = positions_of, matching = matching, all_detached = all_detached,
 }

@@ -22,8 +22,9 @@ struct Matrices {
       throw TensorError(.shape, operation, "square matrices are needed, got shape \(x.shape)")
     }
     batch = try Shape(Array(x.shape.array.dropLast(2)))
-    guard max(rows, columns) < 1 << 15 else {
-      throw TensorError(.shape, operation, "matrices of at most 32,767 rows and columns can be decomposed, got shape \(x.shape)")
+    // LAPACK counts its work space, of up to four such matrices, in 32 bits.
+    guard max(rows, columns) <= 20_000 else {
+      throw TensorError(.shape, operation, "matrices of at most 20,000 rows and columns can be decomposed, got shape \(x.shape)")
     }
   }
 
