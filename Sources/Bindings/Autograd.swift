@@ -64,7 +64,7 @@ enum Autograd {
             }
             if let flag = value.boolean {
               found.append((option, flag))
-            } else if let tensor = value.object(tensorKind) {
+            } else if let tensor = value.anyTensor {
               found.append((option, [tensor]))
             } else if option == "grad_outputs" || option == "grad_tensors", value.type == .table {
               gradients = try Autograd.gradients(value, count: outputs, "\(name): option '\(option)'")
@@ -105,11 +105,11 @@ enum Autograd {
 
   /// A tensor or a list of tensors.
   static func tensors(_ slot: Slot, _ place: String) throws -> [Tensor] {
-    if let tensor = slot.object(tensorKind) { return [tensor] }
+    if let tensor = slot.anyTensor { return [tensor] }
     guard slot.type == .table else { throw ArgumentError("\(place): expected a tensor or a list of tensors, got \(Decoder.found(slot))") }
     var list: [Tensor] = []
     try slot.forEachElement { index, element in
-      guard let tensor = element.object(tensorKind) else {
+      guard let tensor = element.anyTensor else {
         throw ArgumentError("\(place): element \(index) is not a tensor but \(Decoder.found(element))")
       }
       list.append(tensor)
@@ -131,7 +131,7 @@ enum Autograd {
     for position in stride(from: 1, through: max(min(highest, count + 1), count), by: 1) {
       try slot.withElement(position) { element in
         guard !element.isNil else { return list.append(nil) }
-        guard let tensor = element.object(tensorKind) else {
+        guard let tensor = element.anyTensor else {
           throw ArgumentError("\(place): element \(position) is not a tensor but \(Decoder.found(element))")
         }
         list.append(tensor)
@@ -152,6 +152,9 @@ enum Autograd {
     [
       "backward": native("backward") { call in
         let roots = try tensors(call[1], "backward: argument 1 (tensors)")
+        guard roots.allSatisfy({ $0.batch.isEmpty }) else {
+          throw ArgumentError("backward: not for tensors of a batch; inside of vmap use mg.func.grad, vjp and jvp, and return results")
+        }
         var gradients = [Tensor?](repeating: nil, count: roots.count)
         var position = 2
         if call.object(2, tensorKind) != nil || isList(call[2]) {
@@ -180,7 +183,7 @@ enum Autograd {
         let inputs = try tensors(call[2], "grad: argument 2 (inputs)")
         var gradients = [Tensor?](repeating: nil, count: outputs.count)
         var position = 3
-        if call.object(3, tensorKind) != nil || isList(call[3]) {
+        if call.anyTensor(3) != nil || isList(call[3]) {
           gradients = try Autograd.gradients(call[3], count: outputs.count, "grad: argument 3 (grad_outputs)")
           position = 4
         } else if call.isNil(3) {
@@ -193,12 +196,15 @@ enum Autograd {
         guard !materialize || options.flags["allow_unused"] != false else {
           throw ArgumentError("grad: materialize_grads = true gives zeros for unused inputs, which allow_unused = false forbids")
         }
-        let results = try Tape.gradients(of: outputs, gradients, inputs: inputs, options: options.backward)
+        let results =
+          try BatchLevels.areInForce
+          ? Batches.gradients(of: outputs, gradients, inputs: inputs, options: options.backward)
+          : Tape.gradients(of: outputs, gradients, inputs: inputs, options: options.backward)
         for (index, result) in results.enumerated() {
           if let result {
             call.returns(tensor: result)
           } else if materialize {
-            call.returns(tensor: try Tensor.zeros(inputs[index].shape, dtype: inputs[index].dtype))
+            call.returns(tensor: try Tensor.zeros(inputs[index].shape, dtype: inputs[index].dtype).inBatch(inputs[index].batch))
           } else if options.flags["allow_unused"] ?? false {
             call.returnsNil()
           } else {

@@ -113,16 +113,17 @@ enum Construction {
   }
 
   private static func shaped(
-    _ name: String, _ summary: String, _ fill: @escaping @Sendable (Shape, DType?) throws -> Tensor
+    _ name: String, _ summary: String, isRandom: Bool = false, _ fill: @escaping @Sendable (Shape, DType?) throws -> Tensor
   ) -> [TensorOperation] {
     [
       TensorOperation(
-        name, summary, size, Take.dtype, grad, forms: .function
+        name, summary, size, Take.dtype, grad, forms: .function, batching: isRandom ? .random(elementwise: true) : nil
       ) { size, dtype, grad in
         try made(fill(Shape(size, operation: name), dtype), grad)
       },
       TensorOperation(
-        name + "_like", summary + " Shape and dtype are the input's.", Take.input, Take.dtype, grad, forms: .function
+        name + "_like", summary + " Shape and dtype are the input's.", Take.input, Take.dtype, grad, forms: .function,
+        batching: isRandom ? .random(elementwise: true) : .broadcast
       ) { model, dtype, grad in
         try made(fill(model.shape, dtype ?? model.dtype), grad)
       },
@@ -132,7 +133,9 @@ enum Construction {
   /// `x:new_zeros(2, 3)`: in x's dtype.
   private static func new(_ name: String, _ summary: String, _ fill: @escaping @Sendable (Shape, DType) throws -> Tensor) -> TensorOperation
   {
-    TensorOperation("new_" + name, summary + " The dtype is the input's.", Take.input, size, Take.dtype, grad, forms: .method) {
+    TensorOperation(
+      "new_" + name, summary + " The dtype is the input's.", Take.input, size, Take.dtype, grad, forms: .method, batching: .sizes
+    ) {
       model, size, dtype, grad in
       try made(fill(Shape(size, operation: "new_" + name), dtype ?? model.dtype), grad)
     }
@@ -157,15 +160,15 @@ enum Construction {
     + shaped("empty", "A tensor whose elements are not meant to be read before they are written.") {
       try Tensor.zeros($0, dtype: $1 ?? .defaultFloating)
     }
-    + shaped("rand", "Numbers uniform on [0, 1).") { try Tensor.rand($0, dtype: $1 ?? .defaultFloating) }
-    + shaped("randn", "Standard normal numbers.") { try Tensor.randn($0, dtype: $1 ?? .defaultFloating) }
+    + shaped("rand", "Numbers uniform on [0, 1).", isRandom: true) { try Tensor.rand($0, dtype: $1 ?? .defaultFloating) }
+    + shaped("randn", "Standard normal numbers.", isRandom: true) { try Tensor.randn($0, dtype: $1 ?? .defaultFloating) }
     + [
       new("zeros", "A tensor of zeros.") { try Tensor.zeros($0, dtype: $1) },
       new("ones", "A tensor of ones.") { try Tensor.ones($0, dtype: $1) },
       new("empty", "A tensor whose elements are not meant to be read before they are written.") { try Tensor.zeros($0, dtype: $1) },
       TensorOperation(
         "new_full", "A tensor of one value. The dtype is the input's.", Take.input, size, Take.scalar("fill_value"), Take.dtype, grad,
-        forms: .method
+        forms: .method, batching: .sizes
       ) { model, size, value, dtype, grad in
         try made(Tensor.full(Shape(size, operation: "new_full"), value, dtype: dtype ?? model.dtype), grad)
       },
@@ -176,7 +179,7 @@ enum Construction {
       },
       TensorOperation(
         "full_like", "A tensor of one value in the input's shape and dtype.", Take.input, Take.scalar("fill_value"), Take.dtype, grad,
-        forms: .function
+        forms: .function, batching: .broadcast
       ) { model, value, dtype, grad in
         try made(Tensor.full(model.shape, value, dtype: dtype ?? model.dtype), grad)
       },
@@ -235,7 +238,7 @@ enum Construction {
       },
       TensorOperation(
         "randint", "Whole numbers from low up to, not including, high; randint(high, size) starts at 0.", Take.integer("low"),
-        Take.sizeOrSizes("high"), Take.optionalShape("size"), Take.dtype, grad, forms: .function
+        Take.sizeOrSizes("high"), Take.optionalShape("size"), Take.dtype, grad, forms: .function, batching: .random(elementwise: true)
       ) { low, high, size, dtype, grad in
         switch (high, size) {
         case (.size(let high), let size?): try made(Tensor.randint(low, high, Shape(size, operation: "randint")).to(dtype ?? .int64), grad)
@@ -246,24 +249,27 @@ enum Construction {
       },
       TensorOperation(
         "randperm", "The whole numbers 1 to n in random order: positions, which count from 1.", Take.integer("n"), Take.dtype, grad,
-        forms: .function
+        forms: .function, batching: .random(elementwise: false)
       ) { n, dtype, grad in
         try made(Binary.add(Tensor.randperm(n), .integer(1)).to(dtype ?? .int64), grad)
       },
       TensorOperation(
-        "normal", "Normally distributed numbers.", Take.number("mean"), Take.number("std"), size, Take.dtype, grad, forms: .function
+        "normal", "Normally distributed numbers.", Take.number("mean"), Take.number("std"), size, Take.dtype, grad, forms: .function,
+        batching: .random(elementwise: true)
       ) { mean, std, size, dtype, grad in
         try made(Tensor(uninitialized: Shape(size, operation: "normal"), dtype ?? .defaultFloating).normal(mean: mean, std: std), grad)
       },
-      TensorOperation("bernoulli", "0 or 1, being 1 with each element's probability.", Take.input) { .tensor(try $0.bernoulli()) },
+      TensorOperation("bernoulli", "0 or 1, being 1 with each element's probability.", Take.input, batching: .random(elementwise: true)) {
+        .tensor(try $0.bernoulli())
+      },
       TensorOperation(
         "uniform_", "Fills the tensor uniformly from [from, to).", Take.input, Take.number("from", default: 0),
         Take.number("to", default: 1),
-        forms: .method
+        forms: .method, batching: .random(elementwise: true)
       ) { .tensor(try $0.uniform(from: $1, to: $2)) },
       TensorOperation(
         "bernoulli_", "Fills the tensor with ones and zeros, ones with a probability or one for each element.", Take.input,
-        Take.optionalOperand("p"), forms: .method
+        Take.optionalOperand("p"), forms: .method, batching: .random(elementwise: true)
       ) { x, p in
         switch p {
         case .tensor(let p): .tensor(try x.bernoulli(p))
@@ -273,24 +279,24 @@ enum Construction {
       },
       TensorOperation(
         "exponential_", "Fills the tensor with exponentially distributed numbers of the rate lambd.", Take.input,
-        Take.number("lambd", default: 1), forms: .method
+        Take.number("lambd", default: 1), forms: .method, batching: .random(elementwise: true)
       ) { .tensor(try $0.exponential($1)) },
       TensorOperation(
         "cauchy_", "Fills the tensor with numbers of Cauchy's distribution.", Take.input, Take.number("median", default: 0),
-        Take.number("sigma", default: 1), forms: .method
+        Take.number("sigma", default: 1), forms: .method, batching: .random(elementwise: true)
       ) { .tensor(try $0.cauchy(median: $1, sigma: $2)) },
       TensorOperation(
         "log_normal_", "Fills the tensor with powers of e whose exponents are normally distributed.", Take.input,
-        Take.number("mean", default: 1), Take.number("std", default: 2), forms: .method
+        Take.number("mean", default: 1), Take.number("std", default: 2), forms: .method, batching: .random(elementwise: true)
       ) { .tensor(try $0.logNormal(mean: $1, std: $2)) },
       TensorOperation(
         "geometric_", "Fills the tensor with counts of tosses until a coin of probability p shows its head.", Take.input,
-        Take.number("p"), forms: .method
+        Take.number("p"), forms: .method, batching: .random(elementwise: true)
       ) { .tensor(try $0.geometric($1)) },
       TensorOperation(
         "random_",
         "Fills the tensor with whole numbers from `from` up to, not including, `to`; random_(to) starts at 0, random_() takes all there are.",
-        Take.input, Take.optionalInteger("from"), Take.optionalInteger("to"), forms: .method
+        Take.input, Take.optionalInteger("from"), Take.optionalInteger("to"), forms: .method, batching: .random(elementwise: true)
       ) { x, from, to in
         switch (from, to) {
         case (nil, nil): .tensor(try x.drawIntegers())
@@ -300,22 +306,26 @@ enum Construction {
       },
       TensorOperation(
         "randint_like", "Whole numbers from low up to, not including, high, in the input's shape and dtype; one bound alone is high.",
-        Take.input, Take.optionalInteger("low"), Take.optionalInteger("high"), Take.dtype, grad, forms: .function
+        Take.input, Take.optionalInteger("low"), Take.optionalInteger("high"), Take.dtype, grad, forms: .function,
+        batching: .random(elementwise: true)
       ) { model, low, high, dtype, grad in
         guard let end = high ?? low else { throw TensorError(.argument, "randint_like", "a bound is needed") }
         let result = try Tensor(uninitialized: model.shape, dtype ?? model.dtype)
         return try made(result.drawIntegers(high == nil ? 0 : low ?? 0, end, "randint_like"), grad)
       },
-      TensorOperation("poisson", "Counts of Poisson's distribution, each at its own rate.", Take.input, forms: .function) {
+      TensorOperation(
+        "poisson", "Counts of Poisson's distribution, each at its own rate.", Take.input, forms: .function,
+        batching: .random(elementwise: true)
+      ) {
         .tensor(try $0.poisson())
       },
       TensorOperation(
         "multinomial", "Positions drawn by the relative probabilities of a vector, or of each row.", Take.input,
-        Take.integer("num_samples"), Take.flag("replacement", default: false)
+        Take.integer("num_samples"), Take.flag("replacement", default: false), batching: .random(elementwise: false)
       ) { .indices(try $0.multinomial($1, replacement: $2)) },
       TensorOperation(
         "normal_", "Fills the tensor with normally distributed numbers.", Take.input, Take.number("mean", default: 0),
-        Take.number("std", default: 1), forms: .method
+        Take.number("std", default: 1), forms: .method, batching: .random(elementwise: true)
       ) { .tensor(try $0.normal(mean: $1, std: $2)) },
     ]
 }

@@ -10,6 +10,8 @@ struct Decoder {
   let parameters: [Parameter]
   /// Whether argument 1 is `self` of a method call, so that users count from the next.
   let isMethod: Bool
+  /// Whether it may give tensors of a batch, for whom runs operations on them.
+  let takesBatches: Bool
   private let names: [String: Int]
   private let lastIsGreedy: Bool
   /// How many can be given by position, how many must, and whether a list of them may stand as separate arguments.
@@ -18,7 +20,8 @@ struct Decoder {
   /// Where a list of tensors is expected, whose elements may stand as separate arguments; 0 for nowhere.
   private let tensorsAt: Int
 
-  init(_ name: String, _ parameters: [Parameter], isMethod: Bool) {
+  init(_ name: String, _ parameters: [Parameter], isMethod: Bool, takesBatches: Bool = false) {
+    self.takesBatches = takesBatches
     self.name = name
     self.parameters = parameters
     self.isMethod = isMethod
@@ -68,11 +71,11 @@ struct Decoder {
         argument = count + 1
         continue
       }
-      if isLast, parameter.kind == .tensors, slot.object(tensorKind) != nil {
+      if isLast, parameter.kind == .tensors, object(slot) != nil {
         // Tensors as separate arguments.
         var list: [Tensor] = []
         while argument <= count {
-          guard let tensor = call[argument].object(tensorKind) else {
+          guard let tensor = object(call[argument]) else {
             throw ArgumentError("\(place(position, argument, false)): expected a tensor, got \(Decoder.found(call[argument]))")
           }
           list.append(tensor)
@@ -152,6 +155,10 @@ struct Decoder {
     }
   }
 
+  /// A tensor, of a batch too where those are taken.
+  @inline(__always)
+  private func object(_ slot: Slot) -> Tensor? { takesBatches ? slot.anyTensor : slot.object(tensorKind) }
+
   // MARK: By kind
 
   // Parameters go by their number here: copies of them would be counted.
@@ -165,16 +172,16 @@ struct Decoder {
   ) throws -> Argument {
     switch kind {
     case .tensor:
-      if let tensor = slot.object(tensorKind) { return .tensor(tensor) }
+      if let tensor = object(slot) { return .tensor(tensor) }
     case .operand:
-      if let tensor = slot.object(tensorKind) { return .tensor(tensor) }
+      if let tensor = object(slot) { return .tensor(tensor) }
       // A method's own tensor is one.
       if let number = slot.scalar, !(isMethod && position == 1 && !named) { return .number(number) }
     case .tensors:
       if slot.type == .table {
         var list: [Tensor] = []
         try slot.forEachElement { index, element in
-          guard let tensor = element.object(tensorKind) else {
+          guard let tensor = object(element) else {
             throw ArgumentError(
               "\(place(parameter, position, named)): element \(index) is not a tensor but \(Decoder.found(element))")
           }
@@ -198,7 +205,7 @@ struct Decoder {
     case .dimension, .index:
       if slot.type == .number { return .integer(try integer(slot, parameter, position)) }
       // max(x, other) and the like take a tensor in the dimension's place.
-      if kind == .dimension, let tensor = slot.object(tensorKind) { return .tensor(tensor) }
+      if kind == .dimension, let tensor = object(slot) { return .tensor(tensor) }
     case .dimensions, .shape, .integers:
       if slot.type == .number {
         let number = try integer(slot, parameter, position)
@@ -211,7 +218,7 @@ struct Decoder {
         return .integers(list)
       }
     case .indices, .labels:
-      if let tensor = slot.object(tensorKind) { return .tensor(try zeroBased(tensor, parameter, position)) }
+      if let tensor = object(slot) { return .tensor(try zeroBased(tensor, parameter, position)) }
       if slot.type == .table, kind == .indices {
         return .tensor(try zeroBased(try tensor(from: slot, dtype: nil, name), parameter, position))
       }
@@ -227,7 +234,7 @@ struct Decoder {
       if slot.type == .table {
         var list: [Tensor] = []
         try slot.forEachElement { index, element in
-          guard let tensor = element.object(tensorKind) else {
+          guard let tensor = object(element) else {
             throw ArgumentError("\(place(parameter, position, named)): element \(index) is not a tensor but \(Decoder.found(element))")
           }
           list.append(try zeroBased(tensor, parameter, position))
@@ -320,6 +327,7 @@ struct Decoder {
     if let text = slot.string { return text.isShort ? "\"\(text)\"" : "a string of \(text.utf8.count) bytes" }
     if let flag = slot.boolean { return "\(flag)" }
     if let tensor = slot.object(tensorKind) { return "a tensor of shape \(tensor.shape)" }
+    if let tensor = slot.object(batchedKind) { return Batches.found(tensor) }
     if slot.object(freedKind) != nil { return "a tensor whose elements were released by free()" }
     switch slot.type {
     case .none, .nil: return "nil"
@@ -353,7 +361,7 @@ func zeroBasedPositions(_ tensor: Tensor, _ what: String, _ name: String) throws
     let last = what == "indices" ? " (and -1 is the last)" : ""
     throw ArgumentError("\(name): index 0 is out of range: \(what) start at 1\(last)")
   }
-  return result
+  return tensor.batch.isEmpty || result === tensor ? result : result.inBatch(tensor.batch)
 }
 
 extension Slot {

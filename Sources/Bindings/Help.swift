@@ -54,7 +54,7 @@ public enum Help {
     var entries: [(name: String, text: String)] = []
     let resources = [
       PackageResources.autograd_lua, PackageResources.prelude_lua, PackageResources.functional_lua, PackageResources.gradcheck_lua,
-      PackageResources.func_lua, PackageResources.forward_lua,
+      PackageResources.func_lua, PackageResources.forward_lua, PackageResources.vmap_lua, PackageResources.jacobians_lua,
     ]
     for resource in resources {
       let source = Help.text(of: resource)

@@ -25,7 +25,7 @@ enum Indexing {
       }
       return .position(try Decoder.zeroBased(number, what: "indices", "index"))
     }
-    if let tensor = slot.object(tensorKind) {
+    if let tensor = slot.anyTensor {
       if tensor.dtype == .bool { return .tensor(tensor) }
       guard !tensor.dtype.isFloating else {
         throw ArgumentError("index: an index tensor must hold whole numbers or booleans, this one is \(tensor.dtype)")
@@ -68,28 +68,16 @@ enum Indexing {
       // ipairs and for loops over a tensor end at its length, as Lua's lists do.
       return call.returns(tensor: try x.select(0, position))
     }
-    call.returns(tensor: try x.index(items(call[2])))
+    let items = try items(call[2])
+    if BatchLevels.areInForce, Batches.differ(items) { return call.returns(tensor: try BatchedIndexing.read(x, items)) }
+    call.returns(tensor: try x.index(items))
   }
 
   /// `x[key] = value`.
   static func write(_ call: inout Call, _ x: Tensor) throws {
-    let value: Operand
-    if let tensor = call.object(3, tensorKind) {
-      value = .tensor(tensor)
-    } else if let number = call[3].scalar {
-      value = .number(number)
-    } else if call.type(3) == .table {
-      var takesValues = false
-      value = .tensor(try tensor(from: call[3], dtype: x.dtype, "index assignment") { takesValues = true })
-      guard !takesValues else {
-        throw ArgumentError(
-          "index assignment: the list holds tensors that require grad, whose gradients would be lost; write mg.stack{ … } to keep them, or detach() them first"
-        )
-      }
-    } else {
-      throw ArgumentError("index assignment: expected a tensor, a number or a list of numbers, got \(Decoder.found(call[3]))")
-    }
+    let value = try value(call, x.dtype)
     let items = try items(call[2])
+    if BatchLevels.areInForce, Batches.differ(items, value) { return try BatchedIndexing.write(x, items, value) }
     do {
       switch value {
       case .tensor(let tensor): try x.setIndex(items, tensor)
@@ -99,5 +87,22 @@ enum Indexing {
       // Scripts know nothing of the operation that writes the elements.
       throw TensorError(error.kind, "index assignment", error.facts)
     }
+  }
+
+  /// What is assigned: the third argument.
+  static func value(_ call: borrowing Call, _ dtype: DType) throws -> Operand {
+    if let tensor = call.anyTensor(3) { return .tensor(tensor) }
+    if let number = call[3].scalar { return .number(number) }
+    if call.type(3) == .table {
+      var takesValues = false
+      let list = try tensor(from: call[3], dtype: dtype, "index assignment") { takesValues = true }
+      guard !takesValues else {
+        throw ArgumentError(
+          "index assignment: the list holds tensors that require grad, whose gradients would be lost; write mg.stack{ … } to keep them, or detach() them first"
+        )
+      }
+      return .tensor(list)
+    }
+    throw ArgumentError("index assignment: expected a tensor, a number or a list of numbers, got \(Decoder.found(call[3]))")
   }
 }

@@ -42,7 +42,7 @@ extension Call {
   @inline(__always)
   mutating func returns(tensor: Tensor) {
     pace(bytes: tensor.storage.byteCount &+ 256)
-    returns(tensor, tensorKind)
+    returns(tensor, tensor.extras == nil || tensor.batch.isEmpty ? tensorKind : batchedKind)
   }
 
   mutating func returns(tensor: Tensor?) {
@@ -81,5 +81,5 @@ extension Call {
 
 /// Positions moved between the two bases: from 0 to 1 for results, where negatives do not occur.
 func shifted(_ indices: Tensor, by step: Int64) throws -> Tensor {
-  try withNoGrad { try Binary.add(indices, .integer(step)) }
+  try withNoGrad { try Binary.add(indices, .integer(step)) }.inBatch(indices.batch)
 }

@@ -20,6 +20,7 @@ public enum Library {
     Site.describe { State.line(of: $0) }
     let operations = OperationFunctions(Catalogue.operations + Construction.list)
     try state.define(tensorKind, TensorMembers.members(operations))
+    try state.define(batchedKind, Batches.members(operations))
     try state.define(nodeKind, NodeMembers.members)
     try state.define(scopeKind, Autograd.scopeMembers)
     try state.define(hookKind, Hooks.members)
@@ -28,7 +29,7 @@ public enum Library {
 
     let initializers = OperationFunctions(Initializer.operations)
     let native = Modules.primitives.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
-      .merging(ForwardModes.primitives) { $1 }
+      .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }
     let nn = Modules.constructors.merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
@@ -69,7 +70,9 @@ public enum Library {
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
     try run("gradcheck", PackageResources.gradcheck_lua, shared)
     guard let trees = try run("func", PackageResources.func_lua, shared).first else { throw LuaError("func.lua returned nothing") }
-    try run("forward", PackageResources.forward_lua, shared, trees)
+    for (name, part) in [
+      ("forward", PackageResources.forward_lua), ("vmap", PackageResources.vmap_lua), ("jacobians", PackageResources.jacobians_lua),
+    ] { try run(name, part, shared, trees) }
     try state.define(moduleKind, Modules.members(try functions(of: methods), runHooked: runHooked))
   }
 

@@ -47,6 +47,7 @@ enum Modules {
 
   /// Calls a module with the arguments from `first` on.
   private static func run(_ module: Module, _ call: inout Call, first: Int) throws {
+    if BatchLevels.areInForce { return try runBatched(module, &call, first: first) }
     if call.count == first, let x = call.unmanaged(first, tensorKind) {
       if module.positionInput == 0 { return call.returns(tensor: try module(positions(x.takeUnretainedValue(), module))) }
       return call.returns(tensor: try x._withUnsafeGuaranteedRef { try module($0) })
@@ -66,6 +67,19 @@ enum Modules {
       inputs.append(position - first == module.positionInput ? try positions(tensor, module) : tensor)
     }
     for output in try module(inputs) { call.returns(tensor: output) }
+  }
+
+  /// The same of tensors of a batch, or with parameters of one.
+  private static func runBatched(_ module: Module, _ call: inout Call, first: Int) throws {
+    var inputs: [Tensor] = []
+    for position in stride(from: first, through: call.count, by: 1) {
+      guard let tensor = call.anyTensor(position) else {
+        throw ArgumentError("\(module.kind): argument \(position - first + 1): expected a tensor, got \(Decoder.found(call[position]))")
+      }
+      inputs.append(position - first == module.positionInput ? try positions(tensor, module) : tensor)
+    }
+    let state = call.state
+    for output in try module(batch: inputs, warn: { Batches.warn($0, state) }) { call.returns(tensor: output) }
   }
 
   /// The module's input that holds labels or entries, which count from 1 in scripts; the "never" label −100 and
@@ -158,6 +172,8 @@ enum Modules {
           call.returns(tensor._withUnsafeGuaranteedRef { $0.isParameter } ? "Parameter" : "Tensor")
         } else if call.unmanaged(1, moduleKind) != nil {
           call.returns("Module")
+        } else if call.unmanaged(1, batchedKind) != nil {
+          call.returns("Tensor")
         } else {
           call.returnsNil()
         }
@@ -166,7 +182,7 @@ enum Modules {
       // that is there, and returns the one that was. Its shape and whether it is a parameter are not checked.
       "set_tensor": native("set_tensor") { call in
         let module = try call.module("set_tensor")
-        guard let name = call.string(2), let tensor = call.object(3, tensorKind) else {
+        guard let name = call.string(2), let tensor = call.anyTensor(3) else {
           throw ArgumentError("set_tensor: expected a name and a tensor, got \(Decoder.found(call[2])) and \(Decoder.found(call[3]))")
         }
         if let entry = module.parameters.first(where: { $0.name == name }) {
@@ -183,7 +199,7 @@ enum Modules {
       },
       // identity(handle): a number that is equal for handles of one object.
       "identity": NativeFunction("identity") { call in
-        if let tensor = call.object(1, tensorKind) {
+        if let tensor = call.object(1, tensorKind) ?? call.object(1, batchedKind) {
           call.returns(Int(bitPattern: ObjectIdentifier(tensor)))
         } else if let module = call.object(1, moduleKind) {
           call.returns(Int(bitPattern: ObjectIdentifier(module)))

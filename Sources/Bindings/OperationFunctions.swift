@@ -43,11 +43,11 @@ struct OperationFunctions {
   }
 
   private static func function(_ operation: TensorOperation, isMethod: Bool) -> NativeFunction {
-    let decoder = Decoder(operation.name, operation.parameters, isMethod: isMethod)
+    let decoder = Decoder(operation.name, operation.parameters, isMethod: isMethod, takesBatches: true)
     if let unary = operation.unary {
       return native(operation.name) { call in
         guard call.count == 1, let x = call.unmanaged(1, tensorKind) else {
-          return try call.returns(operation.run(try decoder.decode(call)))
+          return try run(operation, decoder, &call)
         }
         call.returns(tensor: try x._withUnsafeGuaranteedRef { try unary($0) })
       }
@@ -55,28 +55,42 @@ struct OperationFunctions {
     if let binary = operation.binary {
       return native(operation.name) { call in
         guard call.count == 2, let x = call.unmanaged(1, tensorKind), let y = call.unmanaged(2, tensorKind) else {
-          return try call.returns(operation.run(try decoder.decode(call)))
+          return try run(operation, decoder, &call)
         }
         call.returns(tensor: try binary.applied(x, y))
       }
     }
     return native(operation.name) { call in
-      if decoder.isPlain(call) {
+      if decoder.isPlain(call), !BatchLevels.areInForce {
         try call.returns(operation.body { try decoder.argument(call, $0) })
       } else {
-        try call.returns(operation.run(try decoder.decode(call)))
+        try run(operation, decoder, &call)
       }
     }
+  }
+
+  private static func run(_ operation: TensorOperation, _ decoder: Decoder, _ call: inout Call) throws {
+    let arguments = try decoder.decode(call)
+    if BatchLevels.areInForce { return try call.run(batched: operation, arguments) }
+    try call.returns(operation.run(arguments))
   }
 
   /// `x:name_(…)`: returns `x` itself.
   private static func inPlace(_ operation: TensorOperation) -> NativeFunction {
     let name = operation.name + "_"
-    let decoder = Decoder(name, operation.parameters, isMethod: true)
+    let decoder = Decoder(name, operation.parameters, isMethod: true, takesBatches: true)
     return native(name) { call in
-      try operation.runInPlace(Arguments(name, try decoder.decode(call).values))
+      try runInPlace(operation, Arguments(name, try decoder.decode(call).values), call.state)
       call.returnsArgument(1)
     }
+  }
+
+  private static func runInPlace(_ operation: TensorOperation, _ arguments: Arguments, _ state: State) throws {
+    guard BatchLevels.areInForce else {
+      try operation.runInPlace(arguments)
+      return
+    }
+    try Batching.runInPlace(operation, arguments) { Batches.warn($0, state) }
   }
 
   /// Functions of `F` that PyTorch lets write into their argument: `F.relu(x, { inplace = true })`.
@@ -86,16 +100,20 @@ struct OperationFunctions {
 
   private static func writing(_ operation: TensorOperation) -> NativeFunction {
     let option = Parameter("inplace", .boolean, default: "false", namedOnly: true)
-    let decoder = Decoder(operation.name, operation.parameters + [option], isMethod: false)
-    let plain = Decoder(operation.name, operation.parameters, isMethod: false)
+    let decoder = Decoder(operation.name, operation.parameters + [option], isMethod: false, takesBatches: true)
+    let plain = Decoder(operation.name, operation.parameters, isMethod: false, takesBatches: true)
     return native(operation.name) { call in
       guard call.count > 1, call.type(call.count) == .table else {
         if let unary = operation.unary, call.count == 1, let x = call.object(1, tensorKind) { return call.returns(tensor: try unary(x)) }
-        return try call.returns(operation.run(plain.decode(call)))
+        return try run(operation, plain, &call)
       }
       var values = try decoder.decode(call).values
-      guard case .boolean(true) = values.removeLast() else { return try call.returns(operation.run(Arguments(operation.name, values))) }
-      try operation.runInPlace(Arguments(operation.name + "_", values))
+      guard case .boolean(true) = values.removeLast() else {
+        let arguments = Arguments(operation.name, values)
+        if BatchLevels.areInForce { return try call.run(batched: operation, arguments) }
+        return try call.returns(operation.run(arguments))
+      }
+      try runInPlace(operation, Arguments(operation.name + "_", values), call.state)
       call.returnsArgument(1)
     }
   }
@@ -104,7 +122,7 @@ struct OperationFunctions {
 
   /// `a + b` and the like: tensors and numbers on either side.
   static func arithmetic(
-    _ symbol: String, _ binary: Binary, number: @escaping (Tensor, Scalar) throws -> Tensor,
+    _ symbol: String, _ name: String, _ binary: Binary, number: @escaping (Tensor, Scalar) throws -> Tensor,
     reversed: @escaping (Scalar, Tensor) throws -> Tensor
   ) -> NativeFunction {
     native(symbol) { call in
@@ -114,23 +132,36 @@ struct OperationFunctions {
       } else if let x = call[1].scalar, let y = call.unmanaged(2, tensorKind) {
         return call.returns(tensor: try y._withUnsafeGuaranteedRef { try reversed(x, $0) })
       }
+      if BatchLevels.areInForce, let a = operand(call[1]), let b = operand(call[2]) {
+        return try call.run(batched: Batches.operation(name), Arguments(name, [a, b]))
+      }
       let other = call.unmanaged(1, tensorKind) == nil && call[1].scalar == nil ? 1 : 2
       throw ArgumentError(
         "'\(symbol)' needs a tensor or a number on either side, got \(Decoder.found(call[other])) on the \(other == 1 ? "left" : "right")")
     }
   }
 
+  private static func operand(_ slot: Slot) -> Argument? {
+    if let tensor = slot.anyTensor { return .tensor(tensor) }
+    return slot.scalar.map { .number($0) }
+  }
+
   static var operators: [String: NativeFunction] {
     [
-      "__add": arithmetic("+", .add, number: { try Binary.add($0, $1) }, reversed: { try Binary.add($1, $0) }),
-      "__sub": arithmetic("-", .sub, number: { try Binary.sub($0, $1) }, reversed: { try $1.subtracted(from: $0) }),
-      "__mul": arithmetic("*", .mul, number: { try Binary.mul($0, $1) }, reversed: { try Binary.mul($1, $0) }),
-      "__div": arithmetic("/", .div, number: { try Binary.div($0, $1) }, reversed: { try $1.dividing($0) }),
-      "__idiv": arithmetic("//", .floorDivide, number: { try Binary.floorDivide($0, $1) }, reversed: { try Binary.floorDivide($0, $1) }),
-      "__mod": arithmetic("%", .remainder, number: { try Binary.remainder($0, $1) }, reversed: { try Binary.remainder($0, $1) }),
-      "__pow": arithmetic("^", Power.tensorPower, number: { try Power.power($0, $1) }, reversed: { try Power.power($0, $1) }),
+      "__add": arithmetic("+", "add", .add, number: { try Binary.add($0, $1) }, reversed: { try Binary.add($1, $0) }),
+      "__sub": arithmetic("-", "sub", .sub, number: { try Binary.sub($0, $1) }, reversed: { try $1.subtracted(from: $0) }),
+      "__mul": arithmetic("*", "mul", .mul, number: { try Binary.mul($0, $1) }, reversed: { try Binary.mul($1, $0) }),
+      "__div": arithmetic("/", "div", .div, number: { try Binary.div($0, $1) }, reversed: { try $1.dividing($0) }),
+      "__idiv": arithmetic(
+        "//", "floor_divide", .floorDivide, number: { try Binary.floorDivide($0, $1) }, reversed: { try Binary.floorDivide($0, $1) }),
+      "__mod": arithmetic(
+        "%", "remainder", .remainder, number: { try Binary.remainder($0, $1) }, reversed: { try Binary.remainder($0, $1) }),
+      "__pow": arithmetic("^", "pow", Power.tensorPower, number: { try Power.power($0, $1) }, reversed: { try Power.power($0, $1) }),
       "__unm": native("-") { call in
-        guard let x = call.unmanaged(1, tensorKind) else { throw ArgumentError("'-' needs a tensor") }
+        guard let x = call.unmanaged(1, tensorKind) else {
+          guard let x = call.anyTensor(1) else { throw ArgumentError("'-' needs a tensor") }
+          return try call.run(batched: Batches.operation("neg"), Arguments("-", [.tensor(x)]))
+        }
         call.returns(tensor: try x._withUnsafeGuaranteedRef { try Unary.neg($0) })
       },
       "__lt": comparison("<", "lt", "gt"), "__le": comparison("<=", "le", "ge"),
@@ -142,11 +173,13 @@ struct OperationFunctions {
           "a tensor was called like a function; index it with x[i] or x[{i, j}], or call one of its methods with x:name()")
       },
       "__len": native("#") { call in
+        if let x = call.object(1, batchedKind), let first = x.ownSizes.first { return call.returns(first) }
         let x = try call.tensor(1, "#")
         guard x.rank > 0 else { throw ArgumentError("#: a tensor of rank 0 has no length") }
         call.returns(x.shape[0])
       },
       "__tostring": native("tostring") { call in
+        if let x = call.object(1, batchedKind) { return call.returns(Batches.text(x)) }
         let x = try call.tensor(1, "tostring")
         call.returns(withNoGrad { x.text(PrintOptions.current) })
       },

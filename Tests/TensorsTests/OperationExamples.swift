@@ -167,31 +167,6 @@ struct Call {
   }
 }
 
-extension Arguments {
-  /// All tensors, those in lists too.
-  var tensors: [Tensor] {
-    values.flatMap { value -> [Tensor] in
-      switch value {
-      case .tensor(let tensor): [tensor]
-      case .tensors(let list): list
-      default: []
-      }
-    }
-  }
-
-  func mapped(_ transform: (Tensor) throws -> Tensor) rethrows -> Arguments {
-    Arguments(
-      operation,
-      try values.map { value in
-        switch value {
-        case .tensor(let tensor): .tensor(try transform(tensor))
-        case .tensors(let list): .tensors(try list.map(transform))
-        default: value
-        }
-      })
-  }
-}
-
 extension Tensor {
   /// cos(i) at row-major position i.
   func cosineWeights() throws -> Tensor {

@@ -90,6 +90,8 @@ local function fresh(what, list, outer)
     if not x:is_floating_point() then
       raise("%s: tensor %d of shape %s is %s; only tensors of floating dtypes have derivatives", what, i, shape_text(x), x.dtype)
     end
+    -- Elements of a batch have gradients of their own.
+    if native.is_batching() then x = native.spread(x) end
     if outer and x.requires_grad then
       result[i], connected = x:view_as(x), true
     else

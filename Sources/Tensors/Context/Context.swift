@@ -41,6 +41,11 @@ public final class Context {
     /// Open levels of forward mode, and what gives results their tangents (see TangentLevels).
     var tangentLevels: [UInt32] = []
     var tangentCarrier: AnyObject?
+    /// Batches that functions are being applied to (see BatchLevels).
+    var batchLevels: [BatchLevel] = []
+    var batchRefusals = 0
+    /// Operations that were applied to one for want of a rule.
+    var loopedOperations: Set<String> = []
     /// See GrowingHistory.
     var additions: [UInt32: Int] = [:]
   }

@@ -11,6 +11,8 @@ public enum GradMode {
   package static let constants: UInt32 = 8
   /// Results get tangents from their inputs' (see TangentLevels).
   package static let forward: UInt32 = 16
+  /// Functions are being applied to batches (see BatchLevels).
+  package static let batching: UInt32 = 32
   /// The bits above the modes proper number the hooks on saved values that are in force (see SavedTensorHooks).
   package static let width: UInt32 = 8
   package static let mask: UInt32 = 0xff

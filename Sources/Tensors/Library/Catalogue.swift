@@ -9,4 +9,11 @@ package enum Catalogue {
     + Products.list
     + Einsum.list + Views.list + Shaping.list + Joining.list + Indexing.list + Conversion.list + Losses.list
     + Gamma.list + Thresholds.list + Scattering.list + Facts.list
+
+  fileprivate static let byName = Dictionary(uniqueKeysWithValues: operations.map { ($0.name, $0) })
+}
+
+extension TensorOperation {
+  /// The operation of that name.
+  package static func named(_ name: String) -> TensorOperation? { Catalogue.byName[name] }
 }

@@ -114,13 +114,13 @@ enum Contractions {
     TensorOperation(
       "addmv", "beta · input + alpha · mat · vec.", Take.input, Take.tensor("mat"), Take.tensor("vec"), beta, alpha, forms: .all,
       samples: [[.float(2), .float(2, 3), .float(3)], [.float(2), .float(2, 3), .float(3), .number(0.5), .number(2)]],
-      rejects: [[.float(3), .float(2, 3), .float(3)]], composed: true
+      rejects: [[.float(3), .float(2, 3), .float(3)]], composed: true, batching: .sumWithProduct(2, 1)
     ) { x, a, b, beta, alpha in .tensor(try Tensor.added(x, a.mv(b), beta, alpha, "addmv")) },
     TensorOperation(
       "addr", "beta · input + alpha · the outer product of vec1 and vec2.", Take.input, Take.tensor("vec1"), Take.tensor("vec2"), beta,
       alpha,
       forms: .all, samples: [[.float(2, 3), .float(2), .float(3)], [.float(2, 3), .float(2), .float(3), .number(0.5), .number(2)]],
-      rejects: [[.float(3, 3), .float(2), .float(3)]], composed: true
+      rejects: [[.float(3, 3), .float(2), .float(3)]], composed: true, batching: .sumWithProduct(1, 1, isOuter: true)
     ) { x, a, b, beta, alpha in .tensor(try Tensor.added(x, a.outer(b), beta, alpha, "addr")) },
     TensorOperation(
       "baddbmm", "beta · input + alpha · batch1 · batch2, of batches of matrices.", Take.input, Take.tensor("batch1"),
@@ -129,7 +129,7 @@ enum Contractions {
       samples: [
         [.float(2, 2, 3), .float(2, 2, 4), .float(2, 4, 3)], [.float(1, 3), .float(2, 2, 4), .float(2, 4, 3), .number(0.5), .number(2)],
       ],
-      rejects: [[.float(3, 2, 3), .float(2, 2, 4), .float(2, 4, 3)]], composed: true
+      rejects: [[.float(3, 2, 3), .float(2, 2, 4), .float(2, 4, 3)]], composed: true, batching: .sumWithProduct(3, 3)
     ) { x, a, b, beta, alpha in .tensor(try Tensor.added(x, a.bmm(b), beta, alpha, "baddbmm")) },
     TensorOperation(
       "addbmm", "beta · input + alpha · the sum of the products of batch1 and batch2.", Take.input, Take.tensor("batch1"),
@@ -159,7 +159,7 @@ enum Contractions {
     ) { a, b, dim in .tensor(try a.cross(b, dim)) },
     TensorOperation(
       "vdot", "The inner product of two vectors.", Take.input, Take.tensor("other"), samples: [[.float(3), .float(3)]],
-      rejects: [[.float(3), .float(2)]], composed: true
+      rejects: [[.float(3), .float(2)]], composed: true, batching: .product(1, 1)
     ) { a, b in .tensor(try a.dot(b)) },
     TensorOperation(
       "vecdot", "The sums of products along a dimension.", Take.input, Take.tensor("other"), Take.dimension("dim", default: -1),
@@ -174,7 +174,7 @@ enum Contractions {
     TensorOperation(
       "inner", "The products summed over the last dimensions of both.", Take.input, Take.tensor("other"),
       samples: [[.float(3), .float(3)], [.float(2, 3), .float(4, 3)], [.float(2, 3), .float()]], rejects: [[.float(3), .float(2)]],
-      composed: true
+      composed: true, batching: .product(1, 1)
     ) { a, b in
       guard a.rank > 0, b.rank > 0 else { return .tensor(try a * b) }
       return .tensor(try a.tensordot(b.movedim([-1], [0]).contiguous(), 1))
@@ -190,7 +190,7 @@ enum Contractions {
       "cdist", "The p-norms of the differences of all rows of one and all of the other.", Take.tensor("x1"), Take.tensor("x2"),
       Take.number("p", default: 2), forms: .function,
       samples: [[.float(3, 2), .float(4, 2)], [.float(2, 3, 2), .float(2, 2, 2), .number(1)]],
-      rejects: [[.float(3, 2), .float(4, 3)]], composed: true
+      rejects: [[.float(3, 2), .float(4, 3)]], composed: true, batching: .trailing
     ) { a, b, p in .tensor(try a.cdist(b, p)) },
     TensorOperation(
       "chain_matmul", "A product of matrices in the order of the fewest multiplications.", Take.tensors("matrices"),
@@ -201,7 +201,7 @@ enum Contractions {
       "matrix_power", "A square matrix multiplied n times with itself; its inverse where n is negative.", Take.input, Take.integer("n"),
       aliases: ["linalg.matrix_power"],
       samples: [[.positive(3, 3), .integer(3)], [.float(2, 2, 2), .integer(2)]], rejects: [[.float(2, 3), .integer(2)]],
-      composed: true
+      composed: true, batching: .trailing
     ) { x, n in .tensor(try x.matrixPower(n)) },
   ]
 }

@@ -4,10 +4,11 @@ import Glibc
 
 enum Facts {
   static let list: [TensorOperation] = [
-    TensorOperation("is_same_size", "Whether two tensors have one shape.", Take.input, Take.tensor("other")) { x, other in
+    TensorOperation("is_same_size", "Whether two tensors have one shape.", Take.input, Take.tensor("other"), batching: .shared) {
+      x, other in
       .boolean(x.shape == other.shape)
     },
-    TensorOperation("is_signed", "Whether the dtype has numbers below 0.", Take.input) { x in
+    TensorOperation("is_signed", "Whether the dtype has numbers below 0.", Take.input, batching: .shared) { x in
       .boolean(x.dtype != .uint8 && x.dtype != .bool)
     },
     TensorOperation(
@@ -27,7 +28,7 @@ enum Facts {
     },
     TensorOperation(
       "result_type", "The dtype of arithmetic with both: numbers count by their kind, and so do tensors of rank 0 beside others.",
-      Take.operand("tensor1"), Take.operand("tensor2"), forms: .function
+      Take.operand("tensor1"), Take.operand("tensor2"), forms: .function, batching: .shared
     ) { a, b in
       switch (a, b) {
       case (.tensor(let a), .tensor(let b)): .dtype(Binary.promotedType(a, b))

@@ -177,20 +177,21 @@ enum Gamma {
       samples: [
         [.integers([2, 3], 1...4), .positive(2, 3)], [.integers([3, 1], 1...3), .float([4], 0.5...9)],
         [.integers([4], 6...9), .float([4], 5...9)],
-      ], rejects: [[.positive(2, 3), .positive(2)]], composed: true
+      ], rejects: [[.positive(2, 3), .positive(2)]], composed: true, batching: .broadcast
     ) { a, x in .tensor(try Tensor.igamma(a, x, upper: upper)) }
   }
 
   static let list: [TensorOperation] = [
     TensorOperation(
       "i0", "The modified Bessel function of the first kind of order 0.", Take.input, forms: .all,
-      samples: [[.float(2, 3)], [.float([4], -6...6)], [.float(0, 2)]], composed: true
+      samples: [[.float(2, 3)], [.float([4], -6...6)], [.float(0, 2)]], composed: true, batching: .broadcast
     ) { x in .tensor(try x.bessel(0)) },
     TensorOperation(
       "polygamma", "The n-th derivative of digamma; as a function it takes n first too, as PyTorch's does.", Take.operand("input"),
       Take.operand("n"), forms: .all,
       samples: [[.integer(2), .positive(2, 3)], [.integer(3), .float([4], -0.9 ... -0.1)], [.positive(3), .integer(2)]],
-      rejects: [[.integer(-1), .positive(2)], [.number(0.5), .positive(2)], [.positive(2), .positive(2)]], composed: true
+      rejects: [[.integer(-1), .positive(2)], [.number(0.5), .positive(2)], [.positive(2), .positive(2)]], composed: true,
+      batching: .broadcast
     ) { first, second in
       switch (first, second) {
       case (.number(let n), .tensor(let x)), (.tensor(let x), .number(let n)):
@@ -204,7 +205,7 @@ enum Gamma {
     TensorOperation(
       "mvlgamma", "The logarithm of the multivariate gamma function of dimension p.", Take.input, Take.integer("p"), forms: .all,
       samples: [[.float([2, 3], 1.2...4), .integer(3)], [.float([2], 0.6...2), .integer(1)]], rejects: [[.positive(2), .integer(0)]],
-      composed: true
+      composed: true, batching: .broadcast
     ) { x, p in .tensor(try x.mvlgamma(p)) },
     incomplete(
       "igamma", "The regularized lower incomplete gamma function of other with the parameter input, by which there is no derivative.",
@@ -219,7 +220,8 @@ enum Gamma {
     ) { a, b in .tensor(try Tensor.nextafter(a, b)) },
     TensorOperation(
       "frexp", "Mantissas between 1/2 and 1, with the sign, and whole exponents of 2.", Take.input,
-      samples: [[.float(2, 3)], [.float([4], -900...900)], [.float(0, 2)]], rejects: [[.integers([2], 1...3)]], composed: true
+      samples: [[.float(2, 3)], [.float([4], -900...900)], [.float(0, 2)]], rejects: [[.integers([2], 1...3)]], composed: true,
+      batching: .broadcast
     ) { x in
       let (mantissa, exponent) = try x.frexp()
       return .several([.tensor(mantissa), .tensor(exponent)])

@@ -128,7 +128,7 @@ enum Linalg {
     // MARK: Solving
     TensorOperation(
       "linalg.inv", "The inverse of a square matrix, or of each of a batch.", matrix, aliases: ["inverse"],
-      samples: [[regular], [several], [empty]], rejects: square + wholes + [[.values([2, 2], [1, 2, 2, 4])]]
+      samples: [[regular], [several], [empty]], rejects: square + wholes + [[.values([2, 2], [1, 2, 2, 4])]], batching: .trailing
     ) { .tensor(try $0.inverse()) },
     TensorOperation(
       "linalg.solve", "X of A · X = B, of matrices or vectors B; with left = false of X · A = B.", matrix, Take.tensor("B"),
@@ -137,7 +137,7 @@ enum Linalg {
         [regular, .float(3, 2)], [regular, .float(3)], [several, .float(2, 2)], [several, .float(2, 2, 3)],
         [regular, .float(2, 3), .flag(false)], [.values([2, 2], [2, 1, -1, 3]), .float(3, 2, 1)],
       ],
-      rejects: [[regular, .float(2)], [.float(2, 3), .float(2)], [.values([2, 2], [1, 2, 2, 4]), .float(2)]]
+      rejects: [[regular, .float(2)], [.float(2, 3), .float(2)], [.values([2, 2], [1, 2, 2, 4]), .float(2)]], batching: .solution
     ) { a, b, left in .tensor(try a.solve(b, left: left)) },
     TensorOperation(
       "linalg.solve_triangular", "X of A · X = B, where A is triangular; its other half is not read.", matrix, Take.tensor("B"),
@@ -146,18 +146,18 @@ enum Linalg {
       samples: [
         [lower, .float(3, 2), .flag(false)], [regular, .float(3, 2), .flag(true)], [regular, .float(2, 3), .flag(true), .flag(false)],
         [regular, .float(3, 1), .flag(false), .flag(true), .flag(true)], [several, .float(2, 3), .flag(true)],
-      ], rejects: [[lower, .float(3), .flag(true)], [.float(2, 3), .float(2, 1), .flag(true)]]
+      ], rejects: [[lower, .float(3), .flag(true)], [.float(2, 3), .float(2, 1), .flag(true)]], batching: .trailing
     ) { a, b, upper, left, unit in .tensor(try a.solveTriangular(b, upper: upper, left: left, unitriangular: unit)) },
     TensorOperation(
       "cholesky_solve", "X of A · X = input, where L is the Cholesky factor of A.", Take.input, Take.tensor("L"),
       Take.flag("upper", default: false), samples: [[.float(3, 2), lower], [.float(3, 2), lower, .flag(true)]],
-      rejects: [[.float(2, 2), lower]], composed: true
+      rejects: [[.float(2, 2), lower]], composed: true, batching: .trailing
     ) { x, l, upper in .tensor(try x.choleskySolve(l, upper: upper)) },
     TensorOperation(
       "linalg.lstsq",
       "X with the least ‖A · X − B‖ and of those the least ‖X‖; with driver \"gels\", \"gelsd\" or \"gelss\" what is left over of each column; the rank; with the last two the singular values.",
       matrix, Take.tensor("B"), Take.optionalScalar("rcond"), Take.text("driver", default: "gelsy", namedOnly: true), forms: .function,
-      samples: [[tall, .float(3, 2)], [wide, .float(2, 1)]], rejects: [[tall, .float(2, 1)]], composed: true
+      samples: [[tall, .float(3, 2)], [wide, .float(2, 1)]], rejects: [[tall, .float(2, 1)]], composed: true, batching: .loop
     ) { a, b, rcond, driver in
       let drivers = ["gelsy", "gels", "gelsd", "gelss"]
       guard let number = drivers.firstIndex(of: driver) else {
@@ -173,33 +173,33 @@ enum Linalg {
     TensorOperation(
       "linalg.pinv", "The pseudoinverse: singular values of at most max(atol, rtol · the largest) count as zero.", matrix,
       tolerances.atol, tolerances.rtol, Take.flag("hermitian", default: false, namedOnly: true), forms: .function,
-      samples: [[tall], [wide], [several]], rejects: wholes
+      samples: [[tall], [wide], [several]], rejects: wholes, batching: .trailing
     ) { a, atol, rtol, hermitian in .tensor(try symmetric(hermitian, a).pseudoinverse(atol: atol?.real, rtol: rtol?.real)) },
     TensorOperation(
       "pinverse", "The pseudoinverse: singular values of at most rcond · the largest count as zero.", Take.input,
-      Take.number("rcond", default: 1e-15), samples: [[tall]], rejects: wholes
+      Take.number("rcond", default: 1e-15), samples: [[tall]], rejects: wholes, batching: .trailing
     ) { a, rcond in .tensor(try a.pseudoinverse(rtol: rcond)) },
     TensorOperation(
       "linalg.matrix_rank", "How many singular values are larger than max(atol, rtol · the largest).", matrix, tolerances.atol,
       tolerances.rtol, Take.flag("hermitian", default: false, namedOnly: true), forms: .function,
-      samples: [[tall], [.values([2, 2], [1, 2, 2, 4])], [several]], rejects: wholes, differentiable: false
+      samples: [[tall], [.values([2, 2], [1, 2, 2, 4])], [several]], rejects: wholes, differentiable: false, batching: .trailing
     ) { a, atol, rtol, hermitian in .tensor(try a.matrixRank(atol: atol?.real, rtol: rtol?.real, hermitian: hermitian)) },
 
     // MARK: Determinants
     TensorOperation(
       "linalg.det", "The determinant of a square matrix, or of each of a batch.", matrix, aliases: ["det"],
-      samples: [[regular], [several], [empty]], rejects: square + wholes
+      samples: [[regular], [several], [empty]], rejects: square + wholes, batching: .trailing
     ) { .tensor(try $0.determinant()) },
     TensorOperation(
       "linalg.slogdet", "The sign of the determinant, and the logarithm of its absolute value.", matrix, aliases: ["slogdet"],
-      samples: [[regular], [several]], rejects: square + wholes
+      samples: [[regular], [several]], rejects: square + wholes, batching: .trailing
     ) { a in
       let (sign, value) = try a.signedLogDeterminant()
       return .several([.tensor(sign), .tensor(value)])
     },
     TensorOperation(
       "logdet", "The logarithm of the determinant; NaN where that is negative.", Take.input, samples: [[definite], [definites]],
-      rejects: square + wholes, composed: true
+      rejects: square + wholes, composed: true, batching: .trailing
     ) { a in
       let (sign, value) = try a.signedLogDeterminant()
       return .tensor(try sign.detach().lt(0).choosing(Tensor.filled([], .real(.nan), dtype: a.dtype), else: value))
@@ -209,12 +209,14 @@ enum Linalg {
     TensorOperation(
       "linalg.cholesky", "L of A = L · Lᵀ, A symmetric and positive-definite; with upper, U of A = Uᵀ · U.", matrix,
       Take.flag("upper", default: false, namedOnly: true), aliases: ["cholesky"],
-      samples: [[definite], [definites], [definite, .flag(true)]], rejects: square + wholes + [[.values([2, 2], [1, 2, 2, 1])]]
+      samples: [[definite], [definites], [definite, .flag(true)]], rejects: square + wholes + [[.values([2, 2], [1, 2, 2, 1])]],
+      batching: .trailing
     ) { a, upper in .tensor(try a.cholesky(upper: upper)) },
     TensorOperation(
       "linalg.qr", "Q with orthonormal columns and the upper triangular R of A = Q · R; mode \"complete\" has a square Q, \"r\" none.",
       matrix, Take.text("mode", default: "reduced"), forms: .function,
-      samples: [[regular], [tall], [wide], [several], [wide, .text("complete")]], rejects: wholes + [[.float(3)], [regular, .text("x")]]
+      samples: [[regular], [tall], [wide], [several], [wide, .text("complete")]], rejects: wholes + [[.float(3)], [regular, .text("x")]],
+      batching: .trailing
     ) { a, mode in
       guard ["reduced", "complete", "r"].contains(mode) else {
         throw TensorError(.argument, "linalg.qr", "mode must be \"reduced\", \"complete\" or \"r\", got \"\(mode)\"")
@@ -225,7 +227,7 @@ enum Linalg {
     TensorOperation(
       "linalg.svd", "U, the singular values in falling order and Vᵀ, of A = U · diag(S) · Vᵀ.", matrix,
       Take.flag("full_matrices", default: true), Take.optionalText("driver", namedOnly: true), forms: .function,
-      samples: [[regular, .flag(false)], [tall, .flag(false)]], rejects: wholes + [[.float(3)]]
+      samples: [[regular, .flag(false)], [tall, .flag(false)]], rejects: wholes + [[.float(3)]], batching: .trailing
     ) { a, full, _ in
       let (u, s, vh) = try a.singularValueDecomposition(full: full)
       return .several([.tensor(u), .tensor(s), .tensor(vh)])
@@ -233,7 +235,7 @@ enum Linalg {
     TensorOperation(
       "svd", "U, the singular values in falling order and V, of input = U · diag(S) · Vᵀ; with some = false all columns.", Take.input,
       Take.flag("some", default: true), Take.flag("compute_uv", default: true), samples: [[regular], [tall]], rejects: wholes,
-      composed: true
+      composed: true, batching: .trailing
     ) { a, some, vectors in
       let (u, s, vh) = try a.singularValueDecomposition(full: !some)
       if vectors { return .several([.tensor(u), .tensor(s), .tensor(try vh.mT)]) }
@@ -241,30 +243,30 @@ enum Linalg {
     },
     TensorOperation(
       "linalg.svdvals", "The singular values in falling order.", matrix, Take.optionalText("driver", namedOnly: true), forms: .function,
-      samples: [[regular], [tall], [wide], [several]], rejects: wholes
+      samples: [[regular], [tall], [wide], [several]], rejects: wholes, batching: .trailing
     ) { a, _ in .tensor(try a.singularValueDecomposition(full: false).s) },
     TensorOperation(
       "linalg.eigh", "The eigenvalues in rising order and the eigenvectors, as columns, of a symmetric matrix; one triangle is read.",
       matrix, Take.text("UPLO", default: "L"), forms: .function,
-      samples: [[definite], [definites], [definite, .text("U")]], rejects: square + wholes + [[definite, .text("x")]]
+      samples: [[definite], [definites], [definite, .text("U")]], rejects: square + wholes + [[definite, .text("x")]], batching: .trailing
     ) { a, half in
       let (values, vectors) = try a.symmetricEigen(upper: isUpper(half, "linalg.eigh"))
       return .several([.tensor(values), .tensor(vectors)])
     },
     TensorOperation(
       "linalg.eigvalsh", "The eigenvalues of a symmetric matrix in rising order.", matrix, Take.text("UPLO", default: "L"),
-      forms: .function, samples: [[definite], [definites]], rejects: square + wholes
+      forms: .function, samples: [[definite], [definites]], rejects: square + wholes, batching: .trailing
     ) { a, half in .tensor(try a.symmetricEigen(upper: isUpper(half, "linalg.eigvalsh")).values) },
     TensorOperation(
       "linalg.lu", "The permutation P, L with ones on its diagonal and U of A = P · L · U.", matrix, forms: .function,
-      samples: [[regular], [tall], [wide], [several]], rejects: wholes + [[.float(3)]]
+      samples: [[regular], [tall], [wide], [several]], rejects: wholes + [[.float(3)]], batching: .trailing
     ) { a in
       let (p, l, u) = try a.lu()
       return .several([.tensor(p), .tensor(l), .tensor(u)])
     },
     TensorOperation(
       "linalg.matrix_exp", "e to the power of a square matrix, or of each of a batch.", matrix, aliases: ["matrix_exp"],
-      samples: [[regular], [several], [.float([2, 2], -0.1...0.1)]], rejects: square + wholes
+      samples: [[regular], [several], [.float([2, 2], -0.1...0.1)]], rejects: square + wholes, batching: .trailing
     ) { .tensor(try $0.matrixExponential()) },
 
     // MARK: Norms
@@ -281,7 +283,7 @@ enum Linalg {
       samples: [
         [tall], [tall, .number(1)], [tall, .number(-1)], [wide, .number(.infinity)], [wide, .number(2)], [regular, .number(-2)],
         [regular, .text("nuc")], [several, .text("fro")], [several, .number(2), .list([0, 2]), .flag(true)],
-      ], rejects: [[.float(3)], [tall, .number(3)]] + wholes, composed: true
+      ], rejects: [[.float(3)], [tall, .number(3)]] + wholes, composed: true, batching: .trailing(unless: 2)
     ) { a, order, dims, keepdim, dtype in
       .tensor(try a.asked(dtype).matrixNorm(order ?? .frobenius, dims ?? [-2, -1], keepdim: keepdim))
     },
@@ -294,7 +296,7 @@ enum Linalg {
     TensorOperation(
       "linalg.cond", "‖A‖ · ‖A⁻¹‖: how much a relative error grows in solving.", matrix, NormOrder.parameter("p"), forms: .function,
       samples: [[regular], [tall], [regular, .number(-2)]],
-      rejects: [[tall, .number(1)]] + wholes, composed: true
+      rejects: [[tall, .number(1)]] + wholes, composed: true, batching: .trailing
     ) { a, order in .tensor(try a.conditionNumber(order)) },
   ]
 }

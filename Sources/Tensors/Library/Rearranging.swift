@@ -296,9 +296,11 @@ enum Rearranging {
   private static let index = Take.indices("index")
   private static func plain(
     _ name: String, _ summary: String, aliases: [String] = [], _ samples: [Sample], rejects: [Sample] = [],
-    _ body: @escaping @Sendable (Tensor) throws -> Tensor
+    batching: BatchingRule = .loop, _ body: @escaping @Sendable (Tensor) throws -> Tensor
   ) -> TensorOperation {
-    TensorOperation(name, summary, Take.input, aliases: aliases, samples: samples, rejects: rejects, composed: true) { x in
+    TensorOperation(
+      name, summary, Take.input, aliases: aliases, samples: samples, rejects: rejects, composed: true, batching: batching
+    ) { x in
       .tensor(try body(x))
     }
   }
@@ -329,7 +331,8 @@ enum Rearranging {
   static let list: [TensorOperation] = [
     TensorOperation(
       "take", "Elements by their places in row-major order.", Take.input, index,
-      samples: [[.float(2, 3), .positions([2, 2], 0...5)]], rejects: [[.float(2), .positions([1], 2...2)]], composed: true
+      samples: [[.float(2, 3), .positions([2, 2], 0...5)]], rejects: [[.float(2), .positions([1], 2...2)]], composed: true,
+      batching: .taking
     ) { x, index in .tensor(try x.take(index)) },
     TensorOperation(
       "take_along_dim", "Elements by an index tensor along a dimension, where the others broadcast.", Take.input, Take.indices("indices"),
@@ -342,12 +345,12 @@ enum Rearranging {
       samples: [
         [.float(2, 4), .integer(1), .positions([2], 0...3), .number(0.5)], [.float(3), .integer(0), .positions([1], 0...2), .float()],
       ],
-      rejects: [[.float(2, 3), .integer(2), .positions([1], 0...1), .number(0)]], composed: true
+      rejects: [[.float(2, 3), .integer(2), .positions([1], 0...1), .number(0)]], composed: true, batching: .atSharedPositions
     ) { x, dim, index, value in .tensor(try x.indexFill(dim, index, value)) },
     TensorOperation(
       "index_copy", "A copy with slices of source at positions along a dimension.", Take.input, Take.dim, index, Take.tensor("source"),
       forms: .all, samples: [[.float(4, 3), .integer(0), .positions([2], 0...3), .float(2, 3)]],
-      rejects: [[.float(4, 3), .integer(0), .positions([2], 0...3), .float(3, 3)]], composed: true
+      rejects: [[.float(4, 3), .integer(0), .positions([2], 0...3), .float(3, 3)]], composed: true, batching: .atSharedPositions
     ) { x, dim, index, source in .tensor(try x.indexCopy(dim, index, source)) },
     TensorOperation(
       "masked_scatter", "A copy with the elements of source in turn where the mask holds.", Take.input, Take.tensor("mask"),
@@ -376,7 +379,7 @@ enum Rearranging {
       "diag_embed", "The last dimension as diagonals of matrices.", Take.input, Take.integer("offset", default: 0),
       Take.dimension("dim1", default: -2), Take.dimension("dim2", default: -1),
       samples: [[.float(3)], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .integer(0), .integer(2)]],
-      rejects: [[.float(2), .integer(0), .integer(1), .integer(1)]], composed: true
+      rejects: [[.float(2), .integer(0), .integer(1), .integer(1)]], composed: true, batching: .loop
     ) { x, offset, a, b in .tensor(try x.diagEmbed(offset, a, b)) },
     TensorOperation(
       "diagflat", "The flattened elements on the diagonal of a matrix.", Take.input, Take.integer("offset", default: 0),
@@ -393,8 +396,8 @@ enum Rearranging {
       guard x.rank > 0 else { throw TensorError(.shape, "flipud", "at least 1 dimension is needed") }
       return try x.flip([0])
     },
-    plain("ravel", "All elements as a vector.", [[.float(2, 3)], [.float()]]) { try $0.reshape([-1]) },
-    plain("adjoint", "The last two dimensions exchanged.", [[.float(2, 3)]], rejects: [[.float(3)]]) { x in
+    plain("ravel", "All elements as a vector.", [[.float(2, 3)], [.float()]], batching: .flattening) { try $0.reshape([-1]) },
+    plain("adjoint", "The last two dimensions exchanged.", [[.float(2, 3)]], rejects: [[.float(3)]], batching: .trailing) { x in
       guard x.rank >= 2 else { throw TensorError(.shape, "adjoint", "at least 2 dimensions are needed, the shape is \(x.shape)") }
       return try x.transpose(-2, -1)
     },

@@ -134,7 +134,7 @@ package enum Special {
   ) -> TensorOperation {
     TensorOperation(
       name, summary, Take.input, Take.tensor("other"), forms: forms, samples: samples, rejects: [[.float(2, 3), .float(2)]],
-      differentiable: differentiable, composed: composed
+      differentiable: differentiable, composed: composed, batching: .broadcast
     ) { a, b in .tensor(try body(a, b)) }
   }
 
@@ -143,7 +143,8 @@ package enum Special {
     forms: TensorOperation.Forms = .all, differentiable: Bool = true, _ body: @escaping @Sendable (Tensor) throws -> Tensor
   ) -> TensorOperation {
     TensorOperation(
-      name, summary, Take.input, aliases: aliases, forms: forms, samples: samples, differentiable: differentiable, composed: true
+      name, summary, Take.input, aliases: aliases, forms: forms, samples: samples, differentiable: differentiable, composed: true,
+      batching: .broadcast
     ) { x in .tensor(try body(x)) }
   }
 
@@ -161,17 +162,18 @@ package enum Special {
   static let list: [TensorOperation] = [
     TensorOperation(
       "special.entr", "−x · ln x: 0 at 0, and −∞ below.", Take.input, forms: .function,
-      samples: [[.positive(2, 3)], [.values([4], [0.5, 1, 2, 0.25])]], composed: true
+      samples: [[.positive(2, 3)], [.values([4], [0.5, 1, 2, 0.25])]], composed: true, batching: .broadcast
     ) { x in
       let y = try Unary.neg(Binary.xlogy(x, x))
       return .tensor(try x.lt(0).choosing(Tensor.filled([], .real(-.infinity), dtype: y.dtype), else: y))
     },
     TensorOperation(
-      "special.ndtr", "The normal distribution's share below x.", Take.input, forms: .function, samples: [[.float(2, 3)]], composed: true
+      "special.ndtr", "The normal distribution's share below x.", Take.input, forms: .function, samples: [[.float(2, 3)]], composed: true,
+      batching: .broadcast
     ) { x in .tensor(try Unary.erfc(x * -0.5.squareRoot()) * 0.5) },
     TensorOperation(
       "special.xlog1py", "x · ln(1 + y), and 0 where x is 0.", Take.input, Take.tensor("other"), forms: .function,
-      samples: [[.float(2, 3), .positive(2, 3)], [.float(2, 3), .positive(3)]], rejects: [[.float(2, 3), .float(2)]]
+      samples: [[.float(2, 3), .positive(2, 3)], [.float(2, 3), .positive(3)]], rejects: [[.float(2, 3), .float(2)]], batching: .broadcast
     ) { x, y in
       .tensor(
         try Formula.of([x, y], "SpecialXlog1PyBackward0") {
@@ -197,12 +199,13 @@ package enum Special {
     },
     TensorOperation(
       "ldexp", "input · 2^other.", Take.input, Take.tensor("other"), forms: .all,
-      samples: [[.float(2, 3), .integers([2, 3], -3...3)], [.float(2, 3), .float(3)]], rejects: [[.float(2, 3), .float(2)]], composed: true
+      samples: [[.float(2, 3), .integers([2, 3], -3...3)], [.float(2, 3), .float(3)]], rejects: [[.float(2, 3), .float(2)]], composed: true,
+      batching: .broadcast
     ) { x, other in .tensor(try x * Unary.exp2(x.dtype.isFloating && !other.dtype.isFloating ? other.to(x.dtype) : other)) },
     TensorOperation(
       "rsub", "other − alpha · input.", Take.input, Take.operand("other"), Take.number("alpha", default: 1),
       samples: [[.float(2, 3), .float(3)], [.float(2, 3), .number(1.5)], [.float(2, 3), .number(1.5), .number(2)]],
-      rejects: [[.float(2, 3), .float(2)]], composed: true
+      rejects: [[.float(2, 3), .float(2)]], composed: true, batching: .broadcast
     ) { x, other, alpha in
       let x = try x.scaled(alpha)
       return switch other {
@@ -213,11 +216,11 @@ package enum Special {
     TensorOperation(
       "nan_to_num", "NaN and infinities replaced, by 0 and the ends of the dtype's range where no numbers are given.", Take.input,
       Take.number("nan", default: 0), Take.optionalScalar("posinf"), Take.optionalScalar("neginf"), forms: .all,
-      samples: [[.float(2, 3)], [.float(2, 3), .number(1), .number(2), .number(3)]]
+      samples: [[.float(2, 3)], [.float(2, 3), .number(1), .number(2), .number(3)]], batching: .broadcast
     ) { x, nan, positive, negative in .tensor(try x.nanToNum(nan, positive?.real, negative?.real)) },
     TensorOperation(
       "logit", "ln(x / (1 − x)); with eps, of x brought between eps and 1 − eps.", Take.input, Take.optionalScalar("eps"), forms: .all,
-      samples: [[.float([2, 3], 0.1...0.9)], [.float([2, 3], 0...1), .number(0.2)]], composed: true
+      samples: [[.float([2, 3], 0.1...0.9)], [.float([2, 3], 0...1), .number(0.2)]], composed: true, batching: .broadcast
     ) { x, eps in .tensor(try x.logit(eps?.real)) },
     single("sinc", "sin(πx) / (πx), 1 at 0.", [[.float([2, 3], 0.6...1.9)], [.float(0, 2)]]) { try $0.sinc() },
     single("deg2rad", "Degrees as radians.") { try $0.asFloats() * (Double.pi / 180) },
@@ -238,11 +241,12 @@ package enum Special {
       return x
     },
     TensorOperation(
-      "erfinv", "The inverse of erf.", Take.input, forms: .all, samples: [[.float([2, 3], -0.9...0.9)], [.float(0, 2)]]
+      "erfinv", "The inverse of erf.", Take.input, forms: .all, samples: [[.float([2, 3], -0.9...0.9)], [.float(0, 2)]],
+      batching: .broadcast
     ) { x in .tensor(try x.erfinv()) },
     TensorOperation(
       "clamp_min", "No element below the bound.", Take.input, Take.operand("min"), forms: .all,
-      samples: [[.float(2, 3), .number(0.25)], [.float(2, 3), .float(3)]], composed: true
+      samples: [[.float(2, 3), .number(0.25)], [.float(2, 3), .float(3)]], composed: true, batching: .broadcast
     ) { x, low in
       switch low {
       case .number(let number): .tensor(try x.clamp(number, nil))
@@ -251,7 +255,7 @@ package enum Special {
     },
     TensorOperation(
       "clamp_max", "No element above the bound.", Take.input, Take.operand("max"), forms: .all,
-      samples: [[.float(2, 3), .number(0.25)], [.float(2, 3), .float(3)]], composed: true
+      samples: [[.float(2, 3), .number(0.25)], [.float(2, 3), .float(3)]], composed: true, batching: .broadcast
     ) { x, high in
       switch high {
       case .number(let number): .tensor(try x.clamp(nil, number))

@@ -452,7 +452,7 @@ enum Statistics {
         [.float(6), .number(0.35), .absent, .flag(false), .text("midpoint")],
         [.float(6), .number(0.35), .absent, .flag(false), .text("higher")],
         [.float(6), .number(0.35), .absent, .flag(false), .text("nearest")],
-      ], rejects: [[.float(3), .number(1.5)], [.float(0), .number(0.5)]], composed: true
+      ], rejects: [[.float(3), .number(1.5)], [.float(0), .number(0.5)]], composed: true, batching: .ofOne
     ) { x, q, dim, keepdim, interpolation in
       let quantiles: Tensor =
         switch q {
@@ -496,14 +496,15 @@ enum Statistics {
       samples: [
         [.values([4], [-1, 0, 0.5, 2]), .float(2, 3)], [.values([4], [-1, 0, 0, 2]), .values([3], [0, -3, 2]), .absent],
         [.values([2, 2], [-1, 1, 0, 1]), .float(2, 3)], [.values([3], [-1, 0, 1]), .number(0.5)],
-      ], rejects: [[.float(2, 3), .float(3, 2)]], differentiable: false
+      ], rejects: [[.float(2, 3), .float(3, 2)]], differentiable: false, batching: .places(bounds: 0)
     ) { sorted, values, right in
       .tensor(try Tensor.searchsorted(sorted, values.asTensor, right: right, "searchsorted"))
     },
     TensorOperation(
       "bucketize", "In which interval between boundaries each element lies.", Take.input, Take.tensor("boundaries"),
       Take.flag("right", default: false), forms: .function,
-      samples: [[.float(2, 3), .values([3], [-1, 0, 1])], [.values([3], [0, 1, -1]), .values([3], [-1, 0, 1])]], differentiable: false
+      samples: [[.float(2, 3), .values([3], [-1, 0, 1])], [.values([3], [0, 1, -1]), .values([3], [-1, 0, 1])]], differentiable: false,
+      batching: .places(bounds: 1)
     ) { x, boundaries, right in
       guard boundaries.rank == 1 else {
         throw TensorError(.shape, "bucketize", "the boundaries must be a vector, got shape \(boundaries.shape)")
@@ -553,14 +554,14 @@ enum Statistics {
       "trapezoid", "The area under points along a dimension by trapezoids.", Take.tensor("y"), Take.optionalTensor("x"),
       Take.number("dx", default: 1), Take.dimension("dim", default: -1), aliases: ["trapz"], forms: .function,
       samples: [[.float(2, 4)], [.float(2, 4), .values([4], [0, 1, 1.5, 3])], [.float(4, 2), .absent, .number(0.5), .integer(0)]],
-      composed: true
+      composed: true, batching: .ofOne
     ) { y, x, dx, dim in .tensor(try y.trapezoid(x, dx, dim)) },
     TensorOperation(
       "cumulative_trapezoid", "The running areas under points along a dimension by trapezoids.", Take.tensor("y"),
       Take.optionalTensor("x"), Take.number("dx", default: 1), Take.dimension("dim", default: -1), forms: .function,
       samples: [
         [.float(2, 4)], [.float(2, 4), .values([4], [0, 1, 1.5, 3])], [.float(4, 2), .absent, .number(0.5), .integer(0)], [.float(1)],
-      ], rejects: [[.float()], [.float(2, 3), .float(2)]], composed: true
+      ], rejects: [[.float()], [.float(2, 3), .float(2)]], composed: true, batching: .ofOne
     ) { y, x, dx, dim in .tensor(try y.cumulativeTrapezoid(x, dx, dim)) },
     TensorOperation(
       "histogram", "How many elements lie in each of some bins, or between given edges, and the edges; with density their densities.",
@@ -585,13 +586,13 @@ enum Statistics {
         [.float(1)], [.float(2), .absent, .absent, .integer(2)], [.float(3), .absent, .absent, .integer(3)],
         [.float(3, 3), .list([1, 2, 3])],
         [.float(3, 3), .absent, .list([0, 0])], [.booleans([3])],
-      ], composed: true
+      ], composed: true, batching: .loop
     ) { x, spacing, dim, order in .list(try x.gradients(spacing, dim, order)) },
     TensorOperation(
       "vander", "The powers of a vector's elements as rows, from N − 1 down to 0, or rising.", Take.input, Take.optionalInteger("N"),
       Take.flag("increasing", default: false), forms: .function,
       samples: [[.float(3)], [.float(3), .integer(2)], [.float(3), .integer(4), .flag(true)], [.integers([3], 1...4)]],
-      rejects: [[.float(2, 2)], [.float(2), .integer(-1)]], composed: true
+      rejects: [[.float(2, 2)], [.float(2), .integer(-1)]], composed: true, batching: .trailing
     ) { x, columns, increasing in .tensor(try x.vander(columns, increasing: increasing)) },
     TensorOperation(
       "msort", "The elements in order along the first dimension.", Take.input, samples: [[.float(4, 2)]], composed: true

@@ -151,7 +151,9 @@ enum Thresholds {
     _ name: String, _ summary: String, forms: TensorOperation.Forms, samples: [Sample] = [[.float(2, 3)], [.float(0, 2)]],
     differentiable: Bool = true, _ body: @escaping @Sendable (Tensor) throws -> Tensor
   ) -> TensorOperation {
-    TensorOperation(name, summary, Take.input, forms: forms, samples: samples, differentiable: differentiable, composed: true) { x in
+    TensorOperation(
+      name, summary, Take.input, forms: forms, samples: samples, differentiable: differentiable, composed: true, batching: .broadcast
+    ) { x in
       .tensor(try body(x))
     }
   }
@@ -171,7 +173,7 @@ enum Thresholds {
       forms: .all,
       samples: [
         [.positive(2, 3), .float(3)], [.float(2, 3), .number(2)], [.number(2), .float(3)], [.integers([3], 1...4), .integers([3], -2...2)],
-      ], rejects: [[.positive(2, 3), .float(2)]], composed: true
+      ], rejects: [[.positive(2, 3), .float(2)]], composed: true, batching: .broadcast
     ) { x, exponent in
       switch (x, exponent) {
       case (.tensor(let x), .tensor(let exponent)): .tensor(try Power.tensorPower(x.to(.float64), exponent.to(.float64)))
@@ -183,17 +185,18 @@ enum Thresholds {
     TensorOperation(
       "threshold", "The element where it exceeds the threshold, else the value.", Take.input, Take.scalar("threshold"),
       Take.scalar("value"), forms: [.function, .functional, .inPlace],
-      samples: [[.float(2, 3), .number(0.25), .number(3)], [.values([3], [0, -1, 2]), .number(0), .number(0)]], composed: true
+      samples: [[.float(2, 3), .number(0.25), .number(3)], [.values([3], [0, -1, 2]), .number(0), .number(0)]], composed: true,
+      batching: .broadcast
     ) { x, threshold, value in .tensor(try x.threshold(threshold, value)) },
     TensorOperation(
       "hardshrink", "The element, 0 between -lambd and lambd.", Take.input, Take.number("lambd", default: 0.5),
-      samples: [[.float(2, 3)], [.float(2, 3), .number(1.25)]], rejects: [[.integers([2], 0...2)]], composed: true
+      samples: [[.float(2, 3)], [.float(2, 3), .number(1.25)]], rejects: [[.integers([2], 0...2)]], composed: true, batching: .broadcast
     ) { x, lambda in .tensor(try x.hardshrink(lambda)) },
     TensorOperation(
       "softshrink", "The element brought nearer to 0 by lambd, and 0 between -lambd and lambd.", Take.input,
       Take.number("lambd", default: 0.5), forms: .functional,
       samples: [[.float(2, 3)], [.float(2, 3), .number(1.25)], [.values([4], [0.5, 0, 2, -3])]],
-      rejects: [[.float(2), .number(-1)], [.integers([2], 0...2)]], composed: true
+      rejects: [[.float(2), .number(-1)], [.integers([2], 0...2)]], composed: true, batching: .broadcast
     ) { x, lambda in .tensor(try x.softshrink(lambda)) },
     plain("tanhshrink", "x − tanh(x).", forms: .functional) { x in
       try Formula.of([x.asFloats()], "SubBackward0", ["self": .input(0)]) { try $0[0] - $0[0].tanh() }
@@ -202,7 +205,7 @@ enum Thresholds {
       "celu", "x where positive, else alpha · (e^(x / alpha) − 1).", Take.input, Take.number("alpha", default: 1),
       forms: [.function, .functional, .inPlace],
       samples: [[.float(2, 3)], [.float(2, 3), .number(0.5)], [.float(0, 2)]],
-      rejects: [[.float(2), .number(0)], [.integers([2], 0...2)]], composed: true
+      rejects: [[.float(2), .number(0)], [.integers([2], 0...2)]], composed: true, batching: .broadcast
     ) { x, alpha in .tensor(try x.exponentialUnit("celu", alpha: alpha, width: alpha, factor: 1)) },
     plain(
       "selu", "1.0507 · x where positive, else 1.7581 · (e^x − 1), which keeps mean 0 and variance 1.",
@@ -225,13 +228,13 @@ enum Thresholds {
       "normalize", "Divided by the p-norm along a dimension, or by eps where that is larger.", Take.input, Take.number("p", default: 2),
       Take.optionalDimensions("dim"), Take.number("eps", default: 1e-12), forms: .functional,
       samples: [[.float(2, 3)], [.float(2, 3), .number(1), .integer(0)], [.float(2, 3), .number(2), .integer(0), .number(2.5)]],
-      rejects: [[.float(3), .number(2), .integer(1)], [.integers([2, 2], 0...3)]], composed: true
+      rejects: [[.float(3), .number(2), .integer(1)], [.integers([2, 2], 0...3)]], composed: true, batching: .dimensions(2, or: [1])
     ) { x, p, dim, eps in .tensor(try x.normalized(p, dim ?? [1], eps)) },
     TensorOperation(
       "pairwise_distance", "The p-norms along the last dimension of the differences, to which eps is added.", Take.tensor("x1"),
       Take.tensor("x2"), Take.number("p", default: 2), Take.number("eps", default: 1e-6), Take.keepdim, forms: .function,
       samples: [[.float(2, 3), .float(2, 3)], [.float(2, 3), .float(3), .number(1), .number(0.01), .flag(true)]],
-      rejects: [[.float(2, 3), .float(2)]], composed: true
+      rejects: [[.float(2, 3), .float(2)]], composed: true, batching: .broadcast
     ) { a, b, p, eps, keepdim in .tensor(try a.pairwiseDistance(b, p, eps, keepdim: keepdim)) },
     TensorOperation(
       "cosine_similarity", "The cosine of the angle between vectors along a dimension; norms below eps count as eps.", Take.tensor("x1"),
@@ -249,7 +252,8 @@ enum Thresholds {
       "renorm", "Parts along a dimension whose p-norm exceeds maxnorm are scaled down to it.", Take.input, Take.number("p"), Take.dim,
       Take.number("maxnorm"), forms: .all,
       samples: [[.float(2, 3), .number(2), .integer(0), .number(1.75)], [.float(2, 3, 2), .number(1), .integer(1), .number(0.5)]],
-      rejects: [[.float(3), .number(2), .integer(0), .number(1)], [.float(2, 2), .number(0), .integer(0), .number(1)]], composed: true
+      rejects: [[.float(3), .number(2), .integer(0), .number(1)], [.float(2, 2), .number(0), .integer(0), .number(1)]], composed: true,
+      batching: .loop
     ) { x, p, dim, largest in .tensor(try x.renorm(p, dim, largest)) },
   ]
 }

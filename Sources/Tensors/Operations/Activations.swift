@@ -212,24 +212,26 @@ enum Activations {
     ) { x, dim, dtype in try .tensor(x.asked(dtype).logSoftmax(dim)) },
     TensorOperation(
       "leaky_relu", "x where positive, else negative_slope · x.", Take.input, Take.number("negative_slope", default: 0.01),
-      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(0.2)]]
+      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(0.2)]], batching: .broadcast
     ) { x, negativeSlope in try .tensor(x.leakyRelu(negativeSlope)) },
     TensorOperation(
       "elu", "x where positive, else alpha · (e^x − 1).", Take.input, Take.number("alpha", default: 1),
-      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(0.5)]]
+      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(0.5)]], batching: .broadcast
     ) { x, alpha in try .tensor(x.elu(alpha)) },
     TensorOperation(
       "softplus", "ln(1 + e^(beta·x)) / beta.", Take.input, Take.number("beta", default: 1), Take.number("threshold", default: 20),
-      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(2)], [.values([3], [-30, 5, 30])]]
+      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(2)], [.values([3], [-30, 5, 30])]],
+      batching: .broadcast
     ) { x, beta, threshold in try .tensor(x.softplus(beta, threshold)) },
     TensorOperation(
       "hardtanh", "Elements limited to min_val…max_val.", Take.input, Take.number("min_val", default: -1),
       Take.number("max_val", default: 1),
-      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(-0.5), .number(0.7)]]
+      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(-0.5), .number(0.7)]], batching: .broadcast
     ) { x, minVal, maxVal in try .tensor(x.hardtanh(minVal, maxVal)) },
     TensorOperation(
       "gelu", "x · Φ(x); approximate = \"tanh\" is faster and a little off.", Take.input, Take.text("approximate", default: "none"),
-      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .text("tanh")]], rejects: [[.float(2), .text("fast")]]
+      forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .text("tanh")]], rejects: [[.float(2), .text("fast")]],
+      batching: .broadcast
     ) { x, approximate in try .tensor(x.gelu(approximate: approximate)) },
   ]
 }

@@ -22,7 +22,7 @@ package struct Comparison: Sendable {
         [.integers([2, 3], -1...1), .integers([2, 3], -1...1)], [.float(2, 3), .float(3)], [.integers([2, 3], -1...1), .number(0.5)],
         [.booleans([4]), .booleans([4])], [.float(0, 3), .float(3)],
       ],
-      rejects: [[.float(2, 3), .float(2)]], differentiable: false
+      rejects: [[.float(2, 3), .float(2)]], differentiable: false, batching: .broadcast
     ) { x, other in
       switch other {
       case .number(let number): .tensor(try self(x, number))
@@ -59,7 +59,8 @@ package struct Predicate: Sendable {
   var operation: TensorOperation {
     TensorOperation(
       name, summary, Take.input, forms: isWritable ? .all : .both,
-      samples: [[.values([4], [0, -1.5, .infinity, .nan])], [.integers([2, 3], -1...1)], [.float(0, 2)]], differentiable: false
+      samples: [[.values([4], [0, -1.5, .infinity, .nan])], [.integers([2, 3], -1...1)], [.float(0, 2)]], differentiable: false,
+      batching: .broadcast
     ) { .tensor(try self($0)) }
   }
 

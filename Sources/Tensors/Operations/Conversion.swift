@@ -118,11 +118,11 @@ enum Conversion {
   static let list: [TensorOperation] = [
     TensorOperation(
       "clone", "A copy with the same history.", Take.input,
-      samples: [[.float(2, 3)], [.float()], [.float(0, 2)]]
+      samples: [[.float(2, 3)], [.float()], [.float(0, 2)]], batching: .broadcast
     ) { x in try .tensor(x.clone()) },
     TensorOperation(
       "contiguous", "The tensor itself when its elements lie in row-major order, else a copy that does.", Take.input,
-      forms: .method, samples: [[.float(2, 3)]]
+      forms: .method, samples: [[.float(2, 3)]], batching: .broadcast
     ) { x in try .tensor(x.contiguous()) },
     TensorOperation(
       "copy_", "Overwrites the elements with those of another tensor, broadcast and converted.", Take.input, Take.tensor("source"),

@@ -183,7 +183,7 @@ enum Einsum {
         [.text("i..j->ij"), .tensors([.float(2, 3)])], [.text("...i...->i"), .tensors([.float(2, 3)])],
         [.text("...ijk->i"), .tensors([.float(2, 3)])], [.text("...i->......"), .tensors([.float(2, 3)])],
         [.text("...i,...i->..."), .tensors([.float(2, 3), .float(4, 3)])],
-      ]
+      ], batching: .equation
     ) { equation, operands in try .tensor(Tensor.einsum(equation, operands)) }
   ]
 }

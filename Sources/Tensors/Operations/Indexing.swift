@@ -669,7 +669,7 @@ enum Indexing {
     TensorOperation(
       "index_select", "Positions along a dimension, by a vector of them.", Take.input, Take.dim, index,
       samples: [[.float(4, 3), .integer(0), .positions([5], 0...3)], [.float(2, 3), .integer(1), .positions([2], 0...2)]],
-      rejects: [[.float(4, 3), .integer(0), .positions([1], 4...4)], [.float(4, 3), .integer(0), .float(1)]]
+      rejects: [[.float(4, 3), .integer(0), .positions([1], 4...4)], [.float(4, 3), .integer(0), .float(1)]], batching: .selection
     ) { x, dim, index in try .tensor(x.indexSelect(dim, index)) },
     TensorOperation(
       "index_add", "A copy with alpha · source added at positions along a dimension.", Take.input, Take.dim, index, Take.tensor("source"),
@@ -679,7 +679,7 @@ enum Indexing {
         [.float(4, 3), .integer(0), .positions([5], 0...3), .float(5, 3)],
         [.float(4, 3), .integer(0), .positions([2], 0...3), .float(2, 3), .integer(-2)],
         [.float(), .integer(0), .positions([1], 0...0), .float()],
-      ], rejects: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(4, 3)]]
+      ], rejects: [[.float(4, 3), .integer(0), .positions([5], 0...3), .float(4, 3)]], batching: .atSharedPositions
     ) { x, dim, index, source, alpha in try .tensor(x.indexAdd(dim, index, source, alpha: alpha)) },
     TensorOperation(
       "gather", "Elements by an index tensor along a dimension: y[i][j] = x[index[i][j]][j] for the first.", Take.input, Take.dim, index,

@@ -99,11 +99,12 @@ enum Joining {
     TensorOperation(
       "stack", "Tensors of one shape along a new dimension.", Take.tensors("tensors"), Take.dimension("dim", default: 0),
       forms: .function, samples: [[.tensors([.float(2, 3), .float(2, 3)])], [.tensors([.float(3), .float(3)]), .integer(-1)]],
-      rejects: [[.tensors([.float(2), .float(3)])], [.tensors([])]]
+      rejects: [[.tensors([.float(2), .float(3)])], [.tensors([])]], batching: .newDimension
     ) { tensors, dim in try .tensor(stack(tensors, dim)) },
     TensorOperation(
       "tile", "The tensor repeated so many times along each dimension.", Take.input, Take.integers("sizes"),
-      aliases: ["repeat"], samples: [[.float(2, 3), .list([2, 1])], [.float(3), .list([2, 2])]], rejects: [[.float(2), .list([-1])]]
+      aliases: ["repeat"], samples: [[.float(2, 3), .list([2, 1])], [.float(3), .list([2, 2])]], rejects: [[.float(2), .list([-1])]],
+      batching: .repeats
     ) { x, sizes in try .tensor(x.tile(sizes)) },
     TensorOperation(
       "repeat_interleave", "Each position along a dimension repeated, all alike or each as often as a tensor says.", Take.input,
@@ -132,7 +133,8 @@ enum Joining {
     triangle("triu", "The upper triangle, zeros below the diagonal.") { try $0.triangle($1, lower: false) },
     TensorOperation(
       "diag", "A vector's square matrix with it on the diagonal, or a matrix' diagonal.", Take.input, Take.integer("diagonal", default: 0),
-      samples: [[.float(3)], [.float(3, 3)], [.float(2), .integer(1)], [.float(3, 4), .integer(-1)]], rejects: [[.float(2, 2, 2)]]
+      samples: [[.float(3)], [.float(3, 3)], [.float(2), .integer(1)], [.float(3, 4), .integer(-1)]], rejects: [[.float(2, 2, 2)]],
+      batching: .diagonal
     ) { x, diagonal in try .tensor(x.diag(diagonal)) },
   ]
 
@@ -141,7 +143,8 @@ enum Joining {
   {
     TensorOperation(
       name, summary, Take.input, Take.integer("diagonal", default: 0), forms: .all,
-      samples: [[.float(3, 4)], [.float(3, 3), .integer(1)], [.float(2, 3, 3), .integer(-1)]], rejects: [[.float(3)]]
+      samples: [[.float(3, 4)], [.float(3, 3), .integer(1)], [.float(2, 3, 3), .integer(-1)]], rejects: [[.float(3)]],
+      batching: .trailing
     ) { x, diagonal in .tensor(try body(x, diagonal)) }
   }
 }

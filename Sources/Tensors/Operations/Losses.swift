@@ -499,11 +499,11 @@ enum Losses {
     TensorOperation(
       "mse_loss", "(input − target)², reduced.", Take.input, target, Take.reduction,
       forms: .functional, samples: elementwise(.float(2, 3), .float(2, 3)),
-      rejects: [[.float(2, 1), .float(2)], [.float(2), .float(2), .text("max")]]
+      rejects: [[.float(2, 1), .float(2)], [.float(2), .float(2), .text("max")]], batching: .loss
     ) { x, target, reduction in try .tensor(x.mseLoss(target, reduction: reduction)) },
     TensorOperation(
       "l1_loss", "|input − target|, reduced.", Take.input, target, Take.reduction,
-      forms: .functional, samples: elementwise(.float(2, 3), .float(2, 3))
+      forms: .functional, samples: elementwise(.float(2, 3), .float(2, 3)), batching: .loss
     ) { x, target, reduction in try .tensor(x.l1Loss(target, reduction: reduction)) },
     TensorOperation(
       "cross_entropy", "−log-probability of the target class, from logits (batch, classes).", Take.input, Take.labels("target"),
@@ -515,7 +515,7 @@ enum Losses {
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(-100), .text("sum")],
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(-100), .text("none")], [.float(2, 3, 4), .positions([2, 4], 0...2)],
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(-100), .text("mean"), .number(0.1)], [.float(4, 3), .positive(4, 3)],
-      ], rejects: [[.float(4, 3), .positions([4], 3...3)], [.float(4, 3), .positions([3], 0...2)]]
+      ], rejects: [[.float(4, 3), .positions([4], 3...3)], [.float(4, 3), .positions([3], 0...2)]], batching: .classLoss
     ) { x, target, weight, ignoreIndex, reduction, smoothing in
       try .tensor(
         x.crossEntropy(
@@ -529,7 +529,7 @@ enum Losses {
       samples: [
         [.float(4, 3), .positions([4], 0...2)], [.float(4, 3), .positions([4], 0...2), .positive(3)],
         [.float(4, 3), .positions([4], 0...2), .absent, .integer(1), .text("sum")], [.float(2, 3, 4), .positions([2, 4], 0...2)],
-      ], rejects: [[.float(4, 3), .positions([4], 3...3)]]
+      ], rejects: [[.float(4, 3), .positions([4], 3...3)]], batching: .classLoss
     ) { x, target, weight, ignoreIndex, reduction in
       try .tensor(
         x.nllLoss(
@@ -542,7 +542,7 @@ enum Losses {
       forms: .functional,
       samples: [
         [.float([2, 3], 0.1...0.9), .float([2, 3], 0...1)], [.float([3], 0.1...0.9), .float([3], 0...1), .positive(3), .text("sum")],
-      ], rejects: [[.float([2], 1.5...2), .float([2], 0...1)]]
+      ], rejects: [[.float([2], 1.5...2), .float([2], 0...1)]], batching: .loss
     ) { x, target, weight, reduction in
       try .tensor(
         x.binaryCrossEntropy(
@@ -556,7 +556,7 @@ enum Losses {
       samples: [
         [.float(2, 3), .float([2, 3], 0...1)], [.float(2, 3), .float([2, 3], 0...1), .positive(3), .text("sum")],
         [.float(2, 3), .float([2, 3], 0...1), .absent, .text("mean"), .positive(3)],
-      ], rejects: [[.float(2), .float(3)]]
+      ], rejects: [[.float(2), .float(3)]], batching: .loss
     ) { x, target, weight, reduction, posWeight in
       try .tensor(
         x.binaryCrossEntropyWithLogits(
@@ -565,7 +565,8 @@ enum Losses {
     },
     TensorOperation(
       "smooth_l1_loss", "½d²/beta near 0, |d| − ½beta beyond.", Take.input, target, Take.reduction, Take.number("beta", default: 1),
-      forms: .functional, samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
+      forms: .functional, samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]],
+      batching: .loss
     ) { x, target, reduction, beta in
       try .tensor(
         x.smoothL1Loss(
@@ -574,7 +575,8 @@ enum Losses {
     },
     TensorOperation(
       "huber_loss", "½d² near 0, delta·(|d| − ½delta) beyond.", Take.input, target, Take.reduction, Take.number("delta", default: 1),
-      forms: .functional, samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
+      forms: .functional, samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]],
+      batching: .loss
     ) { x, target, reduction, delta in
       try .tensor(
         x.huberLoss(

@@ -92,7 +92,7 @@ package enum Power {
     samples: [
       [.positive(2, 3), .float(2, 3)], [.positive(2, 3), .float(3)], [.float(2, 3), .number(2)], [.float(2, 3), .number(3)],
       [.positive(2, 3), .number(0.5)], [.positive(4), .number(-1.5)], [.float(4), .number(0)], [.integers([4], -3...3), .integer(2)],
-    ], rejects: [[.integers([2], 1...3), .integer(-1)]]
+    ], rejects: [[.integers([2], 1...3), .integer(-1)]], batching: .broadcast
   ) { x, exponent in
     switch (x, exponent) {
     case (.number(let base), .tensor(let x)): .tensor(try power(base, x))

@@ -397,23 +397,23 @@ enum Products {
   static let list: [TensorOperation] = [
     TensorOperation(
       "mm", "The product of two matrices.", Take.input, Take.tensor("mat2"),
-      samples: matrices, rejects: [[.float(2, 3), .float(4, 5)], [.float(2, 3), .float(3)]]
+      samples: matrices, rejects: [[.float(2, 3), .float(4, 5)], [.float(2, 3), .float(3)]], batching: .product(2, 2)
     ) { x, mat2 in try .tensor(x.mm(mat2)) },
     TensorOperation(
       "bmm", "The products of two batches of matrices.", Take.input, Take.tensor("mat2"),
-      samples: [[.float(2, 3, 4), .float(2, 4, 2)]], rejects: [[.float(2, 3, 4), .float(3, 4, 2)]]
+      samples: [[.float(2, 3, 4), .float(2, 4, 2)]], rejects: [[.float(2, 3, 4), .float(3, 4, 2)]], batching: .product(3, 3)
     ) { x, mat2 in try .tensor(x.bmm(mat2)) },
     TensorOperation(
       "mv", "The product of a matrix and a vector.", Take.input, Take.tensor("vec"),
-      samples: [[.float(2, 3), .float(3)]], rejects: [[.float(2, 3), .float(2)]]
+      samples: [[.float(2, 3), .float(3)]], rejects: [[.float(2, 3), .float(2)]], batching: .product(2, 1)
     ) { x, vec in try .tensor(x.mv(vec)) },
     TensorOperation(
       "dot", "The inner product of two vectors.", Take.input, Take.tensor("tensor"),
-      aliases: ["inner"], samples: [[.float(4), .float(4)]], rejects: [[.float(4), .float(3)]]
+      aliases: ["inner"], samples: [[.float(4), .float(4)]], rejects: [[.float(4), .float(3)]], batching: .product(1, 1)
     ) { x, tensor in try .tensor(x.dot(tensor)) },
     TensorOperation(
       "outer", "The outer product of two vectors.", Take.input, Take.tensor("vec2"),
-      aliases: ["ger"], samples: [[.float(2), .float(3)]], rejects: [[.float(2, 2), .float(3)]]
+      aliases: ["ger"], samples: [[.float(2), .float(3)]], rejects: [[.float(2, 2), .float(3)]], batching: .outer
     ) { x, vec2 in try .tensor(x.outer(vec2)) },
     TensorOperation(
       "matmul", "The product of the last two dimensions; the others broadcast, vectors count as row or column.", Take.input,
@@ -422,13 +422,13 @@ enum Products {
         [.float(3), .float(3)], [.float(2, 3), .float(3)], [.float(3), .float(3, 2)], [.float(2, 2, 3), .float(3, 4)],
         [.float(2, 2, 3), .float(2, 3, 4)], [.float(2, 1, 2, 3), .float(3, 3, 2)], [.float(3), .float(2, 3, 2)],
         [.float(2, 2, 3), .float(3)],
-      ], rejects: [[.float(2, 3), .float(4, 5)], [.float(), .float(2)]]
+      ], rejects: [[.float(2, 3), .float(4, 5)], [.float(), .float(2)]], batching: .product()
     ) { x, other in try .tensor(x.matmul(other)) },
     TensorOperation(
       "addmm", "beta · input + alpha · mat1 · mat2.", Take.input, Take.tensor("mat1"), Take.tensor("mat2"), Take.number("beta", default: 1),
       Take.number("alpha", default: 1), forms: .all,
       samples: [[.float(2, 4), .float(2, 3), .float(3, 4)], [.float(4), .float(2, 3), .float(3, 4), .number(0.5), .number(2)]],
-      rejects: [[.float(2, 4), .float(2, 3), .float(2, 4)]]
+      rejects: [[.float(2, 4), .float(2, 3), .float(2, 4)]], batching: .sumWithProduct(2, 2)
     ) { x, mat1, mat2, beta, alpha in
       try .tensor(
         x.addmm(mat1, mat2, beta: beta, alpha: alpha))
@@ -440,7 +440,7 @@ enum Products {
       samples: [
         [.float(5, 3), .float(2, 3), .float(2)], [.float(5, 3), .float(2, 3)], [.float(3), .float(2, 3), .float(2)],
         [.float(2, 4, 3), .float(2, 3), .float(2)], [.float(0, 3), .float(2, 3), .float(2)],
-      ], rejects: [[.float(5, 2), .float(2, 3)], [.float(5, 3), .float(2, 3), .float(3)]]
+      ], rejects: [[.float(5, 2), .float(2, 3)], [.float(5, 3), .float(2, 3), .float(3)]], batching: .linear
     ) { x, weight, bias in try .tensor(x.linear(weight, bias)) },
   ]
 }

@@ -577,7 +577,7 @@ enum Reductions {
       samples: [
         [.float(2, 3)], [.values([4], [2, 1, 2, 0])], [.float(2, 3), .integer(1)], [.float(2, 3), .integer(0), .flag(true)], [.float()],
       ],
-      rejects: beyond + [[.float(0)]]
+      rejects: beyond + [[.float(0)]], batching: .extreme(largest ? .amax : .amin)
     ) { x, what, keepdim in
       switch what {
       case nil: return .tensor(try largest ? x.max() : x.min())

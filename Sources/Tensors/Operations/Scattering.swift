@@ -214,7 +214,7 @@ enum Scattering {
       rejects: [
         [.float(3), .integer(0), .positions([2], 0...2), .float(2), .text("sum")],
         [.float(3, 3), .integer(0), .positions([2], 0...2), .float(3, 3), .text("prod")],
-      ], composed: true
+      ], composed: true, batching: .atSharedPositions
     ) { x, dim, index, source, reduce, includeSelf in
       .tensor(try x.indexReduce(dim, index, source, Meeting(named: reduce, "index_reduce", except: .sum), includeSelf: includeSelf))
     },

@@ -293,7 +293,7 @@ enum Selection {
       samples: [
         [.booleans([2, 3]), .float(2, 3), .float(3)], [.booleans([3]), .float(2, 3), .number(0)],
         [.booleans([2, 1]), .number(1), .float(3)],
-      ], rejects: [[.float(2), .float(2), .float(2)], [.booleans([2]), .float(3), .float(3)]]
+      ], rejects: [[.float(2), .float(2), .float(2)], [.booleans([2]), .float(3), .float(3)]], batching: .broadcast
     ) { condition, x, other in
       if let x, let other { return .tensor(try condition.choosing(x.asTensor, else: other.asTensor)) }
       guard x == nil, other == nil else {
@@ -305,7 +305,7 @@ enum Selection {
     TensorOperation(
       "masked_fill", "A copy with a number where the mask holds.", Take.input, Take.tensor("mask"), Take.operand("value"),
       forms: .all, samples: [[.float(2, 3), .booleans([2, 3]), .number(1.5)], [.float(2, 3), .booleans([3]), .number(0)]],
-      rejects: [[.float(2, 3), .float(2, 3), .number(1)], [.float(2, 3), .booleans([2]), .number(1)]]
+      rejects: [[.float(2, 3), .float(2, 3), .number(1)], [.float(2, 3), .booleans([2]), .number(1)]], batching: .broadcast
     ) { x, mask, value in
       switch value {
       case .number(let number): .tensor(try x.maskedFill(mask, number))
@@ -319,7 +319,7 @@ enum Selection {
       samples: [
         [.float(2, 3), .number(-0.5), .number(1)], [.float(2, 3), .number(0)], [.float(2, 3), .absent, .number(0.5)],
         [.values([3], [-1, 0, 1]), .number(-1), .number(1)],
-      ], rejects: [[.float(2)]]
+      ], rejects: [[.float(2)]], batching: .broadcast
     ) { x, min, max in
       if case .tensor? = min { return .tensor(try x.clamp(min?.asTensor, max?.asTensor)) }
       if case .tensor? = max { return .tensor(try x.clamp(min?.asTensor, max?.asTensor)) }
@@ -330,18 +330,18 @@ enum Selection {
       "addcmul", "input + value · tensor1 · tensor2.", Take.input, Take.tensor("tensor1"), Take.tensor("tensor2"),
       Take.number("value", default: 1),
       forms: .all, samples: [[.float(2, 3), .float(2, 3), .float(2, 3)], [.float(2, 3), .float(3), .float(2, 1), .number(0.5)]],
-      rejects: [[.float(2), .float(3), .float(2)]]
+      rejects: [[.float(2), .float(3), .float(2)]], batching: .broadcast
     ) { x, tensor1, tensor2, value in try .tensor(x.addcmul(tensor1, tensor2, value)) },
     TensorOperation(
       "addcdiv", "input + value · tensor1 / tensor2.", Take.input, Take.tensor("tensor1"), Take.tensor("tensor2"),
       Take.number("value", default: 1),
       forms: .all, samples: [[.float(2, 3), .float(2, 3), .positive(2, 3)], [.float(2, 3), .float(3), .positive(2, 1), .number(0.5)]],
-      rejects: [[.float(2), .float(3), .float(2)]]
+      rejects: [[.float(2), .float(3), .float(2)]], batching: .broadcast
     ) { x, tensor1, tensor2, value in try .tensor(x.addcdiv(tensor1, tensor2, value)) },
     TensorOperation(
       "lerp", "input + weight · (end − input).", Take.input, Take.tensor("end"), Take.operand("weight"),
       forms: .all, samples: [[.float(2, 3), .float(2, 3), .number(0.3)], [.float(2, 3), .float(3), .float(2, 3)]],
-      rejects: [[.float(2), .float(3), .number(0.5)]]
+      rejects: [[.float(2), .float(3), .number(0.5)]], batching: .broadcast
     ) { x, end, weight in
       switch weight {
       case .number(let weight): .tensor(try x.lerp(end, weight.real))

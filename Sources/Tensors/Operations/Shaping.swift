@@ -83,7 +83,7 @@ enum Shaping {
     ) { x, dim, sizes in try .tensor(x.unflatten(dim, sizes)) },
     TensorOperation(
       "trace", "The sum of a matrix' diagonal.", Take.input,
-      samples: [[.float(3, 3)], [.float(2, 3)]], rejects: [[.float(3)]]
+      samples: [[.float(3, 3)], [.float(2, 3)]], rejects: [[.float(3)]], batching: .trace
     ) { x in try .tensor(x.trace()) },
     TensorOperation(
       "hstack", "Tensors side by side: along the second dimension, vectors along the first.", Take.tensors("tensors"),
@@ -103,13 +103,13 @@ enum Shaping {
     },
     TensorOperation(
       "broadcast_to", "The tensor stretched to a shape without copying.", Take.input, Take.shape("size"),
-      samples: [[.float(3), .list([2, 3])]], rejects: [[.float(3), .list([2, 2])]]
+      samples: [[.float(3), .list([2, 3])]], rejects: [[.float(3), .list([2, 2])]], batching: .expansion
     ) { x, size in try .tensor(x.expand(size, name: "broadcast_to")) },
     TensorOperation(
       "one_hot", "1 at each label's place along a new last dimension.", Take.labels("tensor"), Take.integer("num_classes", default: -1),
       forms: .functional, samples: [[.positions([4], 0...2)], [.positions([2, 2], 0...2), .integer(5)]],
       rejects: [[.positions([2], 3...3), .integer(2)], [.positions([2], -1 ... -1), .integer(2)], [.positions([0], 0...0)]],
-      differentiable: false
+      differentiable: false, batching: .trailing(with: 1)
     ) { tensor, numClasses in
       try .tensor(tensor.oneHot(numClasses < 0 ? nil : numClasses))
     },
@@ -120,7 +120,8 @@ enum Shaping {
     TensorOperation(
       "isclose", "Where |input − other| ≤ atol + rtol · |other|.", Take.input, Take.tensor("other"), Take.number("rtol", default: 1e-5),
       Take.number("atol", default: 1e-8), Take.flag("equal_nan", default: false),
-      samples: [[.float(2, 3), .float(2, 3)], [.values([3], [1, 2, 3]), .values([3], [1.000001, 2.1, 3])]], differentiable: false
+      samples: [[.float(2, 3), .float(2, 3)], [.values([3], [1, 2, 3]), .values([3], [1.000001, 2.1, 3])]], differentiable: false,
+      batching: .broadcast
     ) { a, b, rtol, atol, equalNaN in
       .tensor(
         try withNoGrad {

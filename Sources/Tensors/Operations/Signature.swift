@@ -316,7 +316,7 @@ extension TensorOperation {
   package init<each Value>(
     _ name: String, _ summary: String, _ parameters: repeat Taken<each Value>, aliases: [String] = [], forms: Forms = .both,
     samples: [Sample] = [], rejects: [Sample] = [], differentiable: Bool = true, composed: Bool = false, unary: Unary? = nil,
-    binary: Binary? = nil,
+    binary: Binary? = nil, batching: BatchingRule? = nil,
     run: @escaping @Sendable (repeat each Value) throws -> Output
   ) {
     var list: [Parameter] = []
@@ -325,7 +325,7 @@ extension TensorOperation {
     let values = (repeat (each parameters).value)
     self.init(
       name: name, summary: summary, parameters: list, aliases: aliases, forms: forms, samples: samples, rejects: rejects,
-      differentiable: differentiable, composed: composed, unary: unary, binary: binary
+      differentiable: differentiable, composed: composed, unary: unary, binary: binary, batching: batching
     ) { read in
       var position = -1
       func next() throws -> Argument {

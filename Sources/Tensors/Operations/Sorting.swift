@@ -283,7 +283,8 @@ enum Sorting {
     TensorOperation(
       "median", "The lower median of all elements, or along a dimension with its position.", Take.input, Take.optionalDimension("dim"),
       Take.keepdim,
-      samples: [[.float(2, 3)], [.float(2, 4), .integer(1)], [.float(3, 2), .integer(0), .flag(true)], [.values([4], [1, 1, 1, 2])]]
+      samples: [[.float(2, 3)], [.float(2, 4), .integer(1)], [.float(3, 2), .integer(0), .flag(true)], [.values([4], [1, 1, 1, 2])]],
+      batching: .named
     ) { x, dim, keepdim in
       guard let dimension = dim else { return .tensor(try x.median()) }
       let (values, indices) = try x.median(dimension, keepdim: keepdim)
@@ -293,7 +294,7 @@ enum Sorting {
       "nanmedian", "The lower median of all elements that are not NaN, or along a dimension with its position.", Take.input,
       Take.optionalDimension("dim"), Take.keepdim,
       samples: [[.float(2, 3)], [.float(2, 4), .integer(1)], [.float(3, 2), .integer(0), .flag(true)]],
-      rejects: [[.float(2, 0), .integer(1)]]
+      rejects: [[.float(2, 0), .integer(1)]], batching: .named
     ) { x, dim, keepdim in
       guard let dimension = dim else { return .tensor(try x.nanmedian()) }
       let (values, indices) = try x.nanmedian(dimension, keepdim: keepdim)

@@ -36,13 +36,15 @@ package struct TensorOperation: Sendable {
   package let isDifferentiable: Bool
   /// Whether it is a formula of other operations, which its graph shows, where PyTorch may have a node for it.
   package let isComposed: Bool
+  /// How it is applied to a batch at once.
+  package let batching: BatchingRule
   /// Runs it on the arguments that `read` gives by position.
   package let body: @Sendable (_ read: (Int) throws -> Argument) throws -> Output
 
   package init(
     name: String, summary: String, parameters: [Parameter], aliases: [String] = [], forms: Forms = .both, samples: [Sample] = [],
     rejects: [Sample] = [], differentiable: Bool = true, composed: Bool = false, unary: Unary? = nil, binary: Binary? = nil,
-    body: @escaping @Sendable (_ read: (Int) throws -> Argument) throws -> Output
+    batching: BatchingRule? = nil, body: @escaping @Sendable (_ read: (Int) throws -> Argument) throws -> Output
   ) {
     self.name = name
     self.aliases = aliases
@@ -55,7 +57,16 @@ package struct TensorOperation: Sendable {
     self.binary = binary
     isDifferentiable = differentiable
     isComposed = composed
+    self.batching = batching ?? .inferred(parameters, elementwise: unary != nil || binary != nil)
     self.body = body
+  }
+
+  /// The same operation, applied to batches by another rule.
+  init(_ other: TensorOperation, batching: BatchingRule) {
+    self.init(
+      name: other.name, summary: other.summary, parameters: other.parameters, aliases: other.aliases, forms: other.forms,
+      samples: other.samples, rejects: other.rejects, differentiable: other.isDifferentiable, composed: other.isComposed,
+      unary: other.unary, binary: other.binary, batching: batching, body: other.body)
   }
 
   /// Runs it on a list of arguments.
@@ -184,7 +195,7 @@ public struct Arguments {
     TensorError(.argument, operation, "argument \(position + 1) is not \(expected)")
   }
 
-  fileprivate func value(_ position: Int) -> Argument { position < values.count ? values[position] : .absent }
+  package func value(_ position: Int) -> Argument { position < values.count ? values[position] : .absent }
 
   /// Whether nothing was given there.
   public func isAbsent(_ position: Int) -> Bool {
@@ -272,6 +283,32 @@ public struct Arguments {
     case .dtype(let dtype): return dtype
     default: throw missing(position, "a dtype")
     }
+  }
+}
+
+extension Arguments {
+  /// All tensors, those in lists too.
+  package var tensors: [Tensor] {
+    values.flatMap { value -> [Tensor] in
+      switch value {
+      case .tensor(let tensor): [tensor]
+      case .tensors(let list): list
+      default: []
+      }
+    }
+  }
+
+  /// The same with each tensor replaced.
+  package func mapped(_ transform: (Tensor) throws -> Tensor) rethrows -> Arguments {
+    Arguments(
+      operation,
+      try values.map { value in
+        switch value {
+        case .tensor(let tensor): .tensor(try transform(tensor))
+        case .tensors(let list): .tensors(try list.map(transform))
+        default: value
+        }
+      })
   }
 }
 

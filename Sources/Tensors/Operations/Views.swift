@@ -555,21 +555,23 @@ enum Views {
     TensorOperation(
       "view", "The same elements in another shape, without copying; one size may be -1.", Take.input, Take.shape("shape"),
       forms: .method, samples: [[.float(2, 6), .list([3, 4])], [.float(2, 6), .list([3, -1])], [.float(0, 3), .list([3, 0])]],
-      rejects: [[.float(2, 3), .list([4])], [.float(2, 3), .list([-1, -1])]]
+      rejects: [[.float(2, 3), .list([4])], [.float(2, 3), .list([-1, -1])]], batching: .sizes
     ) { x, shape in try .tensor(x.view(shape)) },
     TensorOperation(
       "reshape", "The same elements in another shape, as a view where possible; one size may be -1.", Take.input, Take.shape("shape"),
       samples: [[.float(2, 6), .list([3, 4])], [.float(4), .list([2, -1])], [.float(1), .list([])]],
-      rejects: [[.float(2, 3), .list([4])], [.float(2, 3), .list([4, -1])]]
+      rejects: [[.float(2, 3), .list([4])], [.float(2, 3), .list([4, -1])]], batching: .sizes
     ) { x, shape in try .tensor(x.reshape(shape)) },
     TensorOperation(
       "flatten", "The dimensions from start_dim through end_dim merged into one.", Take.input, Take.dimension("start_dim", default: 0),
       Take.dimension("end_dim", default: -1),
-      samples: [[.float(2, 3, 4)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .integer(0), .integer(1)], [.float()]]
+      samples: [[.float(2, 3, 4)], [.float(2, 3, 4), .integer(1)], [.float(2, 3, 4), .integer(0), .integer(1)], [.float()]],
+      batching: .merging
     ) { x, startDim, endDim in try .tensor(x.flatten(startDim, endDim)) },
     TensorOperation(
       "permute", "The dimensions in another order.", Take.input, Take.dimensions("dims"),
-      samples: [[.float(2, 3, 4), .list([2, 0, 1])]], rejects: [[.float(2, 3), .list([0])], [.float(2, 3), .list([0, 0])]]
+      samples: [[.float(2, 3, 4), .list([2, 0, 1])]], rejects: [[.float(2, 3), .list([0])], [.float(2, 3), .list([0, 0])]],
+      batching: .permutation
     ) { x, dims in try .tensor(x.permute(dims)) },
     TensorOperation(
       "transpose", "Two dimensions exchanged.", Take.input, Take.dimension("dim0"), Take.dimension("dim1"),
@@ -578,7 +580,7 @@ enum Views {
     ) { x, dim0, dim1 in try .tensor(x.transpose(dim0, dim1)) },
     TensorOperation(
       "t", "The transposed matrix.", Take.input, forms: [.both, .inPlaceView],
-      samples: [[.float(2, 3)], [.float(3)]], rejects: [[.float(2, 3, 4)]]
+      samples: [[.float(2, 3)], [.float(3)]], rejects: [[.float(2, 3, 4)]], batching: .transposition
     ) { x in try .tensor(x.t()) },
     TensorOperation(
       "squeeze", "Size-1 dimensions removed: all of them, or those named.", Take.input, Take.optionalDimensions("dim"),
@@ -586,11 +588,13 @@ enum Views {
     ) { x, dim in try .tensor(x.squeeze(dim)) },
     TensorOperation(
       "unsqueeze", "A size-1 dimension inserted at dim.", Take.input, Take.dim, forms: [.both, .inPlaceView],
-      samples: [[.float(2, 3), .integer(0)], [.float(2, 3), .integer(-1)], [.float(), .integer(0)]], rejects: [[.float(2, 3), .integer(3)]]
+      samples: [[.float(2, 3), .integer(0)], [.float(2, 3), .integer(-1)], [.float(), .integer(0)]],
+      rejects: [[.float(2, 3), .integer(3)]], batching: .newDimension
     ) { x, dim in try .tensor(x.unsqueeze(dim)) },
     TensorOperation(
       "expand", "Size-1 dimensions stretched without copying; -1 keeps a size.", Take.input, Take.shape("size"),
-      forms: .method, samples: [[.float(2, 1), .list([2, 3])], [.float(3), .list([2, -1])]], rejects: [[.float(2, 3), .list([3, 3])]]
+      forms: .method, samples: [[.float(2, 1), .list([2, 3])], [.float(3), .list([2, -1])]], rejects: [[.float(2, 3), .list([3, 3])]],
+      batching: .expansion
     ) { x, size in try .tensor(x.expand(size)) },
     TensorOperation(
       "select", "One position along a dimension, which disappears.", Take.input, Take.dim, Take.index("index"),
@@ -620,7 +624,7 @@ enum Views {
       rejects: [
         [.float(3), .integer(0), .integer(4), .integer(1)], [.float(3), .integer(0), .integer(2), .integer(0)],
         [.float(3), .integer(0), .integer(-1), .integer(1)],
-      ]
+      ], batching: .ofOne
     ) { x, dim, size, step in try .tensor(x.unfold(dim, size, step)) },
     // Of memory, so that it cannot hold of it what holds of functions of elements.
     TensorOperation(

@@ -264,6 +264,8 @@ package final class TensorExtras {
   /// Tangents, of open levels and of closed ones; and how often a write changed them, or that of the base when they were made.
   var tangents: [Tangent] = []
   var tangentWrites: UInt32 = 0
+  /// The levels, by number, whose batches are the first dimensions, the outermost first.
+  var batch: [UInt32] = []
 
   var hasHooks: Bool { !hooks.isEmpty || !postAccumulateHooks.isEmpty || !nodeHooks.isEmpty }
 }

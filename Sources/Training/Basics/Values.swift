@@ -16,6 +16,19 @@ public enum ModuleField {
 }
 
 extension ModuleField {
+  /// As an argument of an operation.
+  var asArgument: Argument {
+    switch self {
+    case .number(let number): .number(.real(number))
+    case .integer(let integer), .index(let integer): .integer(integer)
+    case .boolean(let flag): .boolean(flag)
+    case .string(let text): .string(text)
+    case .tensor(let tensor?): .tensor(tensor)
+    case .shape(let sizes): .integers(sizes)
+    case .tensor(nil), .none: .absent
+    }
+  }
+
   /// As Python prints it, for readers who count from `base`.
   func text(indexBase base: Int) -> String {
     switch self {

@@ -11,6 +11,15 @@ public final class Activation: FunctionModule {
 
   public override func extraDescription(indexBase base: Int) -> String { settings.description(indexBase: base) }
 
+  override func arguments(of operation: TensorOperation, _ inputs: [Tensor]) throws -> [Argument] {
+    var arguments = try super.arguments(of: operation, inputs)
+    // The dimension that is taken where none was given, of what an element of a batch has.
+    for (position, parameter) in operation.parameters.enumerated() where parameter.kind == .dimension {
+      if case .absent = arguments[position] { arguments[position] = .integer(Activation.usualDimension(inputs[0].ownSizes.count)) }
+    }
+    return arguments
+  }
+
   // These cannot throw, since the names and the options are the table's own.
   /// An activation with its default options.
   public static func relu() -> Activation { try! Activation(named: "ReLU") }
@@ -38,9 +47,9 @@ extension Activation {
   private static let dim = Parameter("dim", .dimension, optional: true)
 
   /// PyTorch's choice where no dimension is given: the first for 0, 1 and 3 dimensions, else the second.
-  private static func dimension(_ settings: Settings, _ x: Tensor) -> Int {
-    settings.index(0) ?? (x.rank == 0 || x.rank == 1 || x.rank == 3 ? 0 : 1)
-  }
+  fileprivate static func usualDimension(_ rank: Int) -> Int { rank == 0 || rank == 1 || rank == 3 ? 0 : 1 }
+
+  private static func dimension(_ settings: Settings, _ x: Tensor) -> Int { settings.index(0) ?? usualDimension(x.rank) }
 
   private static let table: [FunctionRow] = [
     // By their methods, as a call of an operation from another library takes 10 ns more.

@@ -17,6 +17,11 @@ public final class Flatten: Module {
 
   public override func forward(_ x: Tensor) throws -> Tensor { try x.flatten(start, end) }
 
+  package override func asOperation(_ inputs: [Tensor]) throws -> (TensorOperation, Arguments)? {
+    guard let operation = TensorOperation.named("flatten"), inputs.count == 1 else { return nil }
+    return (operation, Arguments(kind, [.tensor(inputs[0]), .integer(start), .integer(end)]))
+  }
+
   public override func extraDescription(indexBase base: Int) -> String {
     "start_dim=\(shifted(start, base)), end_dim=\(shifted(end, base))"
   }

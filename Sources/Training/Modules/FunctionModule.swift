@@ -27,6 +27,20 @@ public class FunctionModule: Module {
     return try function(a, b)
   }
 
+  package override final func asOperation(_ inputs: [Tensor]) throws -> (TensorOperation, Arguments)? {
+    guard let operation = row.operation else { return nil }
+    return (operation, Arguments(operation.name, try arguments(of: operation, inputs)))
+  }
+
+  /// The operation's arguments: the inputs, and options by name.
+  func arguments(of operation: TensorOperation, _ inputs: [Tensor]) throws -> [Argument] {
+    try operation.parameters.enumerated().map { position, parameter in
+      if position < inputs.count { return .tensor(inputs[position]) }
+      guard settings.parameters.contains(where: { $0.name == parameter.name }) else { return .absent }
+      return try settings.value(parameter.name).asArgument
+    }
+  }
+
   public override final var buffers: [(name: String, tensor: Tensor?)] {
     zip(settings.parameters, settings.values).compactMap { parameter, value in
       if case .tensor(let tensor) = value { (parameter.name, tensor) } else { nil }
@@ -55,8 +69,25 @@ struct FunctionRow: @unchecked Sendable {
   let parameters: [Parameter]
   let inputs: [Parameter]
   let samples: [ModuleSample]
+  /// The operation that it is.
+  let operation: TensorOperation?
   /// Throws for impossible options.
   let make: (Settings) throws -> Function
+
+  /// `function` names the operation where it has not the module's name, which it has but for capitals and underscores.
+  init(
+    name: String, summary: String, function: String? = nil, parameters: [Parameter], inputs: [Parameter], samples: [ModuleSample],
+    make: @escaping (Settings) throws -> Function
+  ) {
+    func plain(_ name: String) -> String { name.lowercased().filter { $0 != "_" } }
+    self.name = name
+    self.summary = summary
+    self.parameters = parameters
+    self.inputs = inputs
+    self.samples = samples
+    self.make = make
+    operation = Catalogue.operations.first { $0.name == function ?? "" } ?? Catalogue.operations.first { plain($0.name) == plain(name) }
+  }
 
   /// The class of modules that the row is, of the family `family`.
   func kind<Family: FunctionModule>(_ family: Family.Type) -> ModuleKind {

@@ -45,6 +45,11 @@ public final class Linear: Module {
     }
   }
 
+  package override func asOperation(_ inputs: [Tensor]) throws -> (TensorOperation, Arguments)? {
+    guard let operation = TensorOperation.named("linear"), inputs.count == 1 else { return nil }
+    return (operation, Arguments(kind, [.tensor(inputs[0]), .tensor(weight)] + (bias.map { [.tensor($0)] } ?? [])))
+  }
+
   private func misfit(_ x: Tensor) -> TensorError {
     TensorError(
       .shape, kind,
@@ -61,6 +66,10 @@ public final class Identity: Module {
   /// It has no options.
   public init() { super.init(kind: "Identity") }
   public override func forward(_ x: Tensor) throws -> Tensor { x }
+  package override func asOperation(_ inputs: [Tensor]) throws -> (TensorOperation, Arguments)? {
+    guard let operation = TensorOperation.named("positive"), inputs.count == 1 else { return nil }
+    return (operation, Arguments(kind, [.tensor(inputs[0])]))
+  }
 }
 
 extension Linear {

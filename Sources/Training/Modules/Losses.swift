@@ -21,11 +21,13 @@ public final class Loss: FunctionModule {
 extension Loss {
   /// One loss.
   private static func row(
-    _ name: String, _ summary: String, _ parameters: [Parameter], target: Parameter.Kind = .tensor, samples: [ModuleSample],
+    _ name: String, _ summary: String, as operation: String? = nil, _ parameters: [Parameter], target: Parameter.Kind = .tensor,
+    samples: [ModuleSample],
     _ function: @escaping (Settings) throws -> (Tensor, Tensor) throws -> Tensor
   ) -> FunctionRow {
     FunctionRow(
-      name: name, summary: summary, parameters: parameters, inputs: [.input, Parameter("target", target)], samples: samples
+      name: name, summary: summary, function: operation, parameters: parameters, inputs: [.input, Parameter("target", target)],
+      samples: samples
     ) { .two(try function($0)) }
   }
 
@@ -53,7 +55,7 @@ extension Loss {
       return { try $0.l1Loss($1, reduction: reduction) }
     },
     row(
-      "CrossEntropyLoss", "−log-probability of the target class, from logits (batch, classes).",
+      "CrossEntropyLoss", "−log-probability of the target class, from logits (batch, classes).", as: "cross_entropy",
       [weight, ignoreIndex, reduction, .init("label_smoothing", .number, default: "0")], target: .labels,
       samples: reductions(2, labelled) + [
         ModuleSample([.positive(3)], labelled), ModuleSample([.absent, .integer(1)], labelled),
@@ -78,14 +80,14 @@ extension Loss {
       return { try $0.nllLoss($1, weight: weight, ignoring: ignored, reduction: reduction) }
     },
     row(
-      "BCELoss", "−(t·ln x + (1−t)·ln(1−x)) of probabilities.", [weight, reduction],
+      "BCELoss", "−(t·ln x + (1−t)·ln(1−x)) of probabilities.", as: "binary_cross_entropy", [weight, reduction],
       samples: reductions(1, probable) + [ModuleSample([.positive(3)], probable)]
     ) { settings in
       let (weight, reduction) = (settings.tensor(0), try settings.reduction(1))
       return { try $0.binaryCrossEntropy($1, weight: weight, reduction: reduction) }
     },
     row(
-      "BCEWithLogitsLoss", "Binary cross-entropy of sigmoid(input), without overflow.",
+      "BCEWithLogitsLoss", "Binary cross-entropy of sigmoid(input), without overflow.", as: "binary_cross_entropy_with_logits",
       [weight, reduction, .init("pos_weight", .tensor, optional: true)],
       samples: reductions(1, [.float(2, 3), .float([2, 3], 0...1)]) + [
         ModuleSample([.positive(3)], [.float(2, 3), .float([2, 3], 0...1)]),

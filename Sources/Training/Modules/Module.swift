@@ -79,6 +79,10 @@ open class Module {
     }
   }
 
+  /// The operation that `forward` is, with the inputs and what the module has for arguments; nil where it is not just one. By
+  /// its rule the module is applied to batches (see Module+Batching.swift).
+  package func asOperation(_ inputs: [Tensor]) throws -> (TensorOperation, Arguments)? { nil }
+
   /// The computation of modules with one input and one output, which is most of them.
   open func forward(_ x: Tensor) throws -> Tensor { throw wrongCount(1) }
 

@@ -1,4 +1,4 @@
--- Forward mode and functions of functions: jvp, jacfwd, jacrev, hessian, linearize, vmap, dual numbers. Values are
+-- Forward mode and functions of functions: jvp, jacfwd, jacrev, hessian, linearize, dual numbers. Values are
 -- PyTorch 2.15's.
 local check = dofile((arg[0]:match "^.*/" or "./") .. "../check.lua")
 local mg = require "moongrad"
@@ -135,34 +135,6 @@ check.case("dual numbers", function()
     backward = function(ctx, g) return g * 2 * ctx.saved_tensors[1] end,
   })
   mentions(message_of(func.jvp, square, point, point), "Square", "forward mode")
-end)
-
-check.case("vmap is f over a batch", function()
-  local a, b = mg.randn(4, 3, { dtype = "float64" }), mg.randn(4, 3, { dtype = "float64" })
-  near(func.vmap(mg.dot)(a, b), (a * b):sum(2))
-  near(func.vmap(mg.dot, { in_dims = 2 })(a, b), (a * b):sum(1))
-  near(func.vmap(mg.dot, { in_dims = { 1, false } })(a, b[1]), a:mv(b[1]))
-  near(func.vmap(func.vmap(mg.mul))(a, b), a * b)
-  near(func.vmap(function(x) return x * 2 end, { out_dims = 2 })(a), (a * 2):t())
-  local sum, product = func.vmap(function(x, y) return x + y, { p = x * y } end)(a, b)
-  near(sum, a + b)
-  near(product.p, a * b)
-  near(func.vmap(function(t) return t.x:sum() end)({ x = a }), a:sum(2))
-  -- Gradients of each sample, and Jacobians of a batch.
-  near(func.vmap(func.grad(curve))(a), a:exp() * (a:sin() + a:cos()))
-  near(func.vmap(func.jacfwd(mg.sin))(a), a:cos():diag_embed())
-  near(func.jacrev(func.vmap(curve))(a):sum(2), a:exp() * (a:sin() + a:cos()))
-  local w = double{ 1.0, 2.0, 3.0 }:requires_grad_()
-  func.vmap(function(x) return x:dot(w) end)(a):sum():backward()
-  near(w.grad, a:sum(1))
-  mentions(message_of(func.vmap(mg.dot), a, b[{ { 1, 3 } }]), "3 entries", "4")
-  mentions(message_of(func.vmap(mg.sin), mg.tensor(1.0)), "no dimension")
-  mentions(message_of(func.vmap(mg.sin, { in_dims = false }), a), "batch")
-  mentions(message_of(func.vmap(function() return mg.rand(1) end), a), "randomness")
-  local same = func.vmap(function() return mg.rand(1) end, { randomness = "same" })(a)
-  check.is_true(same[1]:item() == same[2]:item())
-  local different = func.vmap(function() return mg.rand(1) end, { randomness = "different" })(a)
-  check.is_true(different[1]:item() ~= different[2]:item())
 end)
 
 return check.done()
