@@ -87,6 +87,9 @@ static void contiguous(mg_unary_op op, mg_dtype dtype, int64_t n, const void *x,
     case MG_I64: simple_i64(op, n, x, y); break;
     case MG_I32: simple_i32(op, n, x, y); break;
     case MG_U8: simple_u8(op, n, x, y); break;
+    case MG_BOOL:  // of the sign alone, which is the element
+      if (x != y) memmove(y, x, (size_t)n);
+      break;
     default: break;
   }
 }
@@ -128,6 +131,7 @@ bool mg_unary_has(mg_unary_op op, mg_dtype dtype) {
     case MG_I64:
     case MG_I32:
     case MG_U8: return op <= MG_RELU || (op >= MG_FLOOR && op <= MG_TRUNC);
+    case MG_BOOL: return op == MG_SIGN;
     default: return false;
   }
 }

@@ -59,7 +59,7 @@ enum Differences {
     case "index_fill": example.text.contains("[] in") && example.dtypes.count == 2 && example.dtypes[0].isWhole(below: example.dtypes[1])
     // PyTorch computes in the first one's dtype.
     case "linalg.solve_triangular": example.dtypes.count == 2 && example.dtypes[0].isFloating && example.dtypes[1] != example.dtypes[0]
-    case "sign", "square", "index_add", "scatter_add": example.dtypes == [.bool]
+    case "index_add", "scatter_add": example.dtypes == [.bool]
     default: false
     }
   }

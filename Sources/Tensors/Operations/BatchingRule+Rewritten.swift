@@ -284,8 +284,13 @@ extension BatchingRule {
 
   // MARK: Losses
 
-  /// A loss of each element and its target, reduced over those of one element of the batch.
-  static let loss = BatchingRule.rewritten { call in
+  /// A loss of each element and its target, reduced over those of one element of the batch; a mean is by their number.
+  static let loss = BatchingRule.rewritten { try elementwiseLoss($0, meanByWeights: false) }
+
+  /// The same, where a mean with weights is by their sum.
+  static let weightedLoss = BatchingRule.rewritten { try elementwiseLoss($0, meanByWeights: true) }
+
+  private static func elementwiseLoss(_ call: BatchedCall, meanByWeights: Bool) throws -> Output {
     let parameters = call.operation.parameters
     guard let place = parameters.firstIndex(where: { $0.name == "reduction" }) else { throw BatchedCall.Unruly() }
     let reduction = try Reduction(named: call.arguments.string(place, default: "mean"), call.operation.name)
@@ -296,6 +301,12 @@ extension BatchingRule {
     let each = try call.operation.run(
       Arguments(call.operation.name, values).mapped { $0.batch.isEmpty && $0.ownSizes.count < rank ? $0 : try call.full($0, rank: rank) }
     ).tensors[0]
+    if meanByWeights, reduction == .mean, let place = parameters.firstIndex(where: { $0.name == "weight" }),
+      let weight = try call.arguments.optionalTensor(place)
+    {
+      let own = Array(call.depth..<each.rank)
+      return .tensor(try each.sum(own) / call.full(weight, rank: rank).expand(each.shape.array).sum(own))
+    }
     return .tensor(try reduced(each, from: call.depth, reduction))
   }
 

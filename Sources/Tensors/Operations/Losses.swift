@@ -21,15 +21,32 @@ extension Tensor {
     }
   }
 
-  /// (x − target)², reduced.
-  public func mseLoss(_ target: Tensor, reduction: Reduction = .mean) throws -> Tensor {
-    if !target.dtype.isFloating { try requireFloating("mse_loss") }
+  /// Losses of single elements, each times its weight, reduced. As in PyTorch, weights have the input's shape, and are broadcast
+  /// against nothing.
+  private func weighted(by weight: Tensor, of input: Tensor, _ operation: String) throws -> Tensor {
+    guard weight.shape == input.shape else {
+      throw TensorError(
+        .shape, operation, "weight of shape \(weight.shape) must have the input's shape \(input.shape), one weight for each element")
+    }
+    return try self * weight
+  }
+
+  /// The same where a mean is that of the weights: the weighted sum by the sum of the weights.
+  private func reduced(_ reduction: Reduction, weightedBy weight: Tensor, of input: Tensor, _ operation: String) throws -> Tensor {
+    let losses = try weighted(by: weight, of: input, operation)
+    return try reduction == .mean ? losses.sum() / weight.sum() : losses.reduced(reduction)
+  }
+
+  /// (x − target)², reduced; times weights of x's shape, by whose sum the mean is then taken.
+  public func mseLoss(_ target: Tensor, weight: Tensor? = nil, reduction: Reduction = .mean) throws -> Tensor {
+    if weight == nil, !target.dtype.isFloating { try requireFloating("mse_loss") }
     guard shape == target.shape else {
       _ = try Shape.broadcast(shape, target.shape, "mse_loss")
       throw TensorError(
         .shape, "mse_loss",
         "input of shape \(shape) and target of shape \(target.shape) differ; broadcasting them is most likely a mistake, so reshape one")
     }
+    if let weight { return try (self - target).square().reduced(reduction, weightedBy: weight, of: self, "mse_loss") }
     guard dtype == target.dtype else {
       let common = DType.promoted(dtype, target.dtype)
       return try to(common).mseLoss(target.to(common), reduction: reduction)
@@ -44,9 +61,11 @@ extension Tensor {
     return try y.recorded(SquaredError(reduction: reduction), self, target)
   }
 
-  /// |x − target|, reduced.
-  public func l1Loss(_ target: Tensor, reduction: Reduction = .mean) throws -> Tensor {
-    try (self - target).abs().reduced(reduction)
+  /// |x − target|, reduced; times weights of x's shape, by whose sum the mean is then taken.
+  public func l1Loss(_ target: Tensor, weight: Tensor? = nil, reduction: Reduction = .mean) throws -> Tensor {
+    let losses = try (self - target).abs()
+    guard let weight else { return try losses.reduced(reduction) }
+    return try losses.reduced(reduction, weightedBy: weight, of: self, "l1_loss")
   }
 
   /// −log-probability of the target class. Logits are `(classes)`, `(batch, classes)` or `(batch, classes, …)`; the
@@ -242,9 +261,13 @@ extension Tensor {
     }
   }
 
-  /// ½d² near 0, delta·(|d| − ½delta) beyond delta.
-  public func huberLoss(_ target: Tensor, delta: Double = 1, reduction: Reduction = .mean) throws -> Tensor {
+  /// ½d² near 0, delta·(|d| − ½delta) beyond delta; times weights of x's shape. Unlike its sisters', the mean is then that of
+  /// the weighted losses, as in PyTorch.
+  public func huberLoss(_ target: Tensor, delta: Double = 1, weight: Tensor? = nil, reduction: Reduction = .mean) throws -> Tensor {
     guard delta > 0 else { throw TensorError(.argument, "huber_loss", "delta must be positive, got \(delta)") }
+    if let weight {
+      return try huberLoss(target, delta: delta, reduction: .none).weighted(by: weight, of: self, "huber_loss").reduced(reduction)
+    }
     let (x, target) = try Tensor.floats(self, target)
     return try elementwiseLoss([x, target], reduction, { Huber(delta: delta, reduction: reduction, count: $0) }) {
       let distance = try (x - target).abs()
@@ -491,20 +514,30 @@ private struct Huber: ElementwiseLoss {
 
 enum Losses {
   private static let target = Take.tensor("target")
+  private static let weight = Take.optionalTensor("weight")
   private static func elementwise(_ a: Sample.Value, _ b: Sample.Value) -> [Sample] {
     [[a, b], [a, b, .text("sum")], [a, b, .text("none")]]
+  }
+  /// Those with a weight for each element, after the rest of the arguments.
+  private static func weighted(_ a: Sample.Value, _ b: Sample.Value, _ weight: Sample.Value, after rest: [Sample.Value] = []) -> [Sample] {
+    ["mean", "sum", "none"].map { Sample([a, b, .text($0)] + rest + [weight]) }
   }
 
   static let list: [TensorOperation] = [
     TensorOperation(
-      "mse_loss", "(input − target)², reduced.", Take.input, target, Take.reduction,
-      forms: .functional, samples: elementwise(.float(2, 3), .float(2, 3)),
-      rejects: [[.float(2, 1), .float(2)], [.float(2), .float(2), .text("max")]], batching: .loss
-    ) { x, target, reduction in try .tensor(x.mseLoss(target, reduction: reduction)) },
+      "mse_loss", "(input − target)², reduced; a mean with weights is by their sum.", Take.input, target, Take.reduction, weight,
+      forms: .functional,
+      samples: elementwise(.float(2, 3), .float(2, 3)) + weighted(.float(2, 3), .float(2, 3), .positive(2, 3)),
+      rejects: [
+        [.float(2, 1), .float(2)], [.float(2), .float(2), .text("max")], [.float(2, 3), .float(2, 3), .text("sum"), .positive(3)],
+      ], batching: .weightedLoss
+    ) { x, target, reduction, weight in try .tensor(x.mseLoss(target, weight: weight, reduction: reduction)) },
     TensorOperation(
-      "l1_loss", "|input − target|, reduced.", Take.input, target, Take.reduction,
-      forms: .functional, samples: elementwise(.float(2, 3), .float(2, 3)), batching: .loss
-    ) { x, target, reduction in try .tensor(x.l1Loss(target, reduction: reduction)) },
+      "l1_loss", "|input − target|, reduced; a mean with weights is by their sum.", Take.input, target, Take.reduction, weight,
+      forms: .functional,
+      samples: elementwise(.float(2, 3), .float(2, 3)) + weighted(.float(2, 3), .float(2, 3), .positive(2, 3)),
+      rejects: [[.float(2, 3), .float(2, 3), .text("sum"), .positive(3)]], batching: .weightedLoss
+    ) { x, target, reduction, weight in try .tensor(x.l1Loss(target, weight: weight, reduction: reduction)) },
     TensorOperation(
       "cross_entropy", "−log-probability of the target class, from logits (batch, classes).", Take.input, Take.labels("target"),
       Take.optionalTensor("weight"), Take.index("ignore_index", default: -100), Take.reduction, Take.number("label_smoothing", default: 0),
@@ -575,13 +608,13 @@ enum Losses {
     },
     TensorOperation(
       "huber_loss", "½d² near 0, delta·(|d| − ½delta) beyond.", Take.input, target, Take.reduction, Take.number("delta", default: 1),
-      forms: .functional, samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]],
-      batching: .loss
-    ) { x, target, reduction, delta in
-      try .tensor(
-        x.huberLoss(
-          target, delta: delta,
-          reduction: reduction))
+      weight,
+      forms: .functional,
+      samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
+        + weighted(.float(2, 3), .float([2, 3], 0...3), .positive(2, 3), after: [.number(0.5)]),
+      rejects: [[.float(2, 3), .float(2, 3), .text("sum"), .number(1), .positive(3)]], batching: .weightedLoss
+    ) { x, target, reduction, delta, weight in
+      try .tensor(x.huberLoss(target, delta: delta, weight: weight, reduction: reduction))
     },
   ]
 }

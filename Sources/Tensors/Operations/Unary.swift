@@ -64,6 +64,8 @@ public final class Unary: Row {
   private func argument(_ x: Tensor) throws -> Tensor {
     if x.dtype.isFloating { return x }
     if floats { return try x.converted(to: DType.defaultFloating) }
+    // Numbers already: true² is 1, as true to the power of 2 is.
+    if x.dtype == .bool, kernel == MG_SQUARE { return try x.converted(to: .int64) }
     guard mg_unary_has(kernel, x.dtype.computing.code) else {
       throw TensorError(.dtype, name, "not defined for tensors of \(x.dtype)")
     }
@@ -73,8 +75,10 @@ public final class Unary: Row {
   /// Writes the result into x.
   @discardableResult
   public func inPlace(_ x: Tensor) throws -> Tensor {
-    if x.dtype.isFloating || !floats, x.isContiguous, try x.writesDirectly(name) {
-      try Elementwise.unary(kernel, try argument(x), into: x)
+    if x.dtype.isFloating || !floats, x.isContiguous, try x.writesDirectly(name), case let source = try argument(x),
+      source.dtype == x.dtype
+    {
+      try Elementwise.unary(kernel, source, into: x)
       x.bumpVersion()
       return x
     }
@@ -98,6 +102,7 @@ public final class Unary: Row {
   var operation: TensorOperation {
     var samples: [Sample] = [[.float([2, 3], sampled)], [.float([], sampled)], [.float([0, 3], sampled)], [.float([4, 1, 3], sampled)]]
     if !floats { samples.append([.integers([2, 3], -3...3)]) }
+    if !floats, [MG_SIGN, MG_SQUARE].contains(kernel) { samples.append([.booleans([2, 3])]) }
     return TensorOperation(
       name, summary, Take.input, aliases: aliases, forms: forms, samples: samples, differentiable: rule0 != nil, unary: self
     ) { .tensor(try self($0)) }
