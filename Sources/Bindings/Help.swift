@@ -9,7 +9,9 @@ public enum Help {
   /// Everything that has a text, sorted.
   public static var names: [String] {
     let operations = (Catalogue.operations + Construction.list).flatMap { [$0.name] + $0.aliases }
-    let kinds = ModuleCatalogue.kinds.map { "nn." + $0.name } + OptimizerCatalogue.kinds.map { "optim." + $0.name }
+    let kinds =
+      ModuleCatalogue.kinds.map { "nn." + $0.name } + OptimizerCatalogue.kinds.map { "optim." + $0.name }
+      + SchedulerCatalogue.kinds.map { "optim.lr_scheduler." + $0.name }
     return Set(operations + kinds + scripted.map(\.name)).sorted()
   }
 
@@ -34,16 +36,9 @@ public enum Help {
         """
     }
     if let kind = OptimizerCatalogue.kinds.first(where: { $0.name == bare }) {
-      let options = kind.options.map { "  \($0.name) = \(shown($0.1)): \($0.2)" }.joined(separator: "\n")
-      return """
-        optim.\(kind.name)(params, { \(kind.options.prefix(1).map { "\($0.name) = \(shown($0.1))" }.joined()), … })
-
-        \(kind.summary)
-
-        Options:
-        \(options)
-        """
+      return text(kind)
     }
+    if let kind = SchedulerCatalogue.kind(named: bare) { return text(kind) }
     let texts = scripted.filter { $0.name.hasSuffix("." + path) }.map(\.text)
     return texts.isEmpty ? nil : texts.joined(separator: "\n\n")
   }
@@ -82,6 +77,58 @@ public enum Help {
     return forms.joined(separator: "\n") + "\n\n\(operation.summary)\(aliases)\(details(operation.parameters))"
   }
 
+  private static func text(_ kind: OptimizerKind) -> String {
+    let options = kind.options.map { "  \($0.name) = \(shown($0.1)): \($0.2)" }.joined(separator: "\n")
+    let steps =
+      kind.wantsClosure
+      ? "opt:step(function() opt:zero_grad() local loss = net(x):pow(2):mean() loss:backward() return loss end)"
+      : "opt:zero_grad() net(x):pow(2):mean():backward() opt:step()"
+    return """
+      optim.\(kind.name)(params, { \(kind.options.prefix(1).map { "\($0.name) = \(shown($0.1))" }.joined()), … })
+
+      \(kind.summary)
+
+      Arguments:
+        params: a list of parameters, or of groups { params = …, lr = … } with options of their own
+
+      Options:
+      \(options)
+
+      Example:
+        local nn, optim = mg.nn, mg.optim
+        local net, x = nn.Linear(3, 2, { bias = false }), mg.ones(4, 3)
+        local opt = optim.\(kind.name)(net:parameters(), { lr = 0.1 })
+        \(steps)
+      """
+  }
+
+  private static func text(_ kind: SchedulerKind) -> String {
+    let options = kind.parameters.map { parameter in
+      "  \(parameter.name)\(parameter.defaultText.isEmpty ? "" : " = \(parameter.defaultText)"): \(parameter.text); \(parameter.expectation)"
+    }.joined(separator: "\n")
+    return """
+      optim.lr_scheduler.\(Schedulers.signature(kind))
+
+      \(kind.summary)
+
+      Options, by position or name:
+      \(options)
+
+      step(\(kind.takesMetric ? "metric" : "")) goes on by an epoch; get_last_lr() gives the rates; state_dict() and load_state_dict(state)
+      save and restore.
+
+      Example:
+        local w = mg.ones(2, { requires_grad = true })
+        local opt = mg.optim.SGD({ w }, { lr = 0.1, momentum = 0.9 })
+        local scheduler = mg.optim.lr_scheduler.\(kind.name)(\(kind.example))
+        for epoch = 1, 3 do
+          opt:zero_grad() w:pow(2):sum():backward() opt:step()
+          scheduler:step(\(kind.takesMetric ? "w:pow(2):sum()" : ""))
+        end
+        print(scheduler:get_last_lr()[1])
+      """
+  }
+
   private static func signature(_ parameters: [Parameter]) -> String {
     parameters.map { parameter in
       parameter.defaultText.isEmpty
@@ -102,7 +149,10 @@ public enum Help {
     switch value {
     case .number(let number): number == number.rounded() && abs(number) < 1e15 ? String(Int(number)) : "\(number)"
     case .boolean(let flag): "\(flag)"
+    case .integer(let integer): "\(integer)"
+    case .text(let text): "\"\(text)\""
     case .pair(let a, let b): "{ \(a), \(b) }"
+    case .tuple(let values): "{ \(values.map(shown).joined(separator: ", ")) }"
     case .none: "nil"
     }
   }

@@ -9,6 +9,7 @@ public let tensorKind = HandleKind<Tensor>("Tensor")
 public let nodeKind = HandleKind<Node>("Node", unique: true)
 public let moduleKind = HandleKind<Module>("Module")
 public let optimizerKind = HandleKind<Optimizer>("Optimizer")
+public let schedulerKind = HandleKind<Scheduler>("Scheduler")
 /// A tensor after `free()`.
 let freedKind = HandleKind<Tensor>("freed tensor")
 let groupKind = HandleKind<Optimizer.Group>("ParameterGroup")

@@ -24,12 +24,11 @@ public enum Library {
     try state.define(nodeKind, NodeMembers.members)
     try state.define(scopeKind, Autograd.scopeMembers)
     try state.define(hookKind, Hooks.members)
-    try state.define(optimizerKind, Optimizers.members)
-    try state.define(groupKind, Optimizers.groupMembers)
+    try state.define(schedulerKind, Schedulers.members)
 
     let initializers = OperationFunctions(Initializer.operations)
     let native = Modules.primitives.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
-      .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }
+      .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(Schedulers.primitives) { $1 }
     let nn = Modules.constructors.merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
@@ -61,6 +60,11 @@ public enum Library {
       return try state.run(source: Help.text(of: resource), chunkName: State.Configuration.internalPrefix + name, arguments: arguments)
     }
     let scripted = try run("modules", PackageResources.modules_lua)
+    guard case .function(let groupLists)? = try run("optim", PackageResources.optim_lua).first else {
+      throw LuaError("optim.lua returned no function")
+    }
+    try state.define(optimizerKind, Optimizers.members(groupLists: groupLists))
+    try state.define(groupKind, Optimizers.groupMembers(groupLists: groupLists))
     try run("autograd", PackageResources.autograd_lua)
     try run("prelude", PackageResources.prelude_lua)
     let helpers = try run("functional", PackageResources.functional_lua)

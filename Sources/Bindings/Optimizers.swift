@@ -73,20 +73,46 @@ enum Optimizers {
     return options
   }
 
-  private static func optionValue(_ slot: Slot, _ place: String) throws -> OptionValue {
+  static func optionValue(_ slot: Slot, _ place: String) throws -> OptionValue {
     if let flag = slot.boolean { return .boolean(flag) }
+    if slot.isInteger, let integer = slot.integer { return .integer(integer) }
     if let number = slot.number { return .number(number) }
+    if slot.type == .string, let text = slot.string { return .text(text) }
     if let tensor = slot.object(tensorKind), tensor.count == 1 { return .number(try tensor.item().real) }
-    if slot.type == .table, slot.rawLength == 2 {
-      var numbers: [Double] = []
-      try slot.forEachElement { _, element in if let number = element.number { numbers.append(number) } }
-      if numbers.count == 2 { return .pair(numbers[0], numbers[1]) }
+    if slot.type == .table {
+      // Several values, of which some may be nil.
+      var values: [Int: OptionValue] = [:]
+      try slot.forEachPair { key, value in
+        guard let position = key.integer, position >= 1, position <= 8 else {
+          throw ArgumentError("\(place): expected a value or a list of a few, got a table with the key \(Decoder.found(key))")
+        }
+        values[position] = try optionValue(value, place)
+      }
+      if let last = values.keys.max() {
+        let list = (1...last).map { values[$0] ?? .none }
+        if list.count == 2, let a = list[0].number, let b = list[1].number { return .pair(a, b) }
+        return .tuple(list)
+      }
     }
     if slot.isNil { return .none }
-    throw ArgumentError("\(place): expected a number, true or false, or a pair of numbers, got \(Decoder.found(slot))")
+    throw ArgumentError("\(place): expected a number, true or false, a name, or a few numbers, got \(Decoder.found(slot))")
   }
 
-  static var members: HandleMembers {
+  /// What a script sees of an option.
+  static func value(_ option: OptionValue) -> Value {
+    switch option {
+    case .number(let number): .number(number)
+    case .integer(let integer): .integer(integer)
+    case .boolean(let flag): .boolean(flag)
+    case .text(let text): .string(text)
+    case .pair(let a, let b): .list([.number(a), .number(b)])
+    case .tuple(let values): .record(values.enumerated().map { (key: .integer($0.offset + 1), value: value($0.element)) })
+    case .none: .nil
+    }
+  }
+
+  /// `lists` are made by Lua/optim.lua: they raise where an element is added, which would be lost.
+  static func members(groupLists: FunctionReference) -> HandleMembers {
     var members = HandleMembers()
     // What writes to tensors is `native`, so that errors about a value that was written to name the script's line.
     members.methods["step"] = native("step") { call in
@@ -95,8 +121,16 @@ enum Optimizers {
       if call.type(2) == .function {
         // A closure that recomputes the loss.
         guard case .function(let closure) = try call.value(2) else { return }
-        let results = try recording(call) { try closure.call() }
-        try optimizer.step()
+        let results = try optimizer.step {
+          try recording(call) { try closure.call() }
+        } value: { results in
+          guard let loss = results.first else { throw ArgumentError("step: the function returned no loss") }
+          if let tensor = loss.tensor { return try tensor.item().real }
+          guard case .number(let number) = loss else {
+            throw ArgumentError("step: the function must return the loss, got \(Decoder.found(loss))")
+          }
+          return number
+        }
         if let first = results.first { call.returns(first) }
         return
       }
@@ -125,22 +159,48 @@ enum Optimizers {
       let (parameters, options) = try group(call[2], "add_param_group")
       try optimizer.addGroup(parameters, options)
     }
+    members.methods["register_step_pre_hook"] = hook("register_step_pre_hook") { $0.addPreHook($1) }
+    members.methods["register_step_post_hook"] = hook("register_step_post_hook") { $0.addPostHook($1) }
+    members.methods["state_dict"] = NativeFunction("state_dict") { call in
+      guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf("state_dict", call) }
+      call.returns(OptimizerStates.value(try optimizer.stateDict()))
+    }
+    members.methods["load_state_dict"] = native("load_state_dict") { call in
+      guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf("load_state_dict", call) }
+      try optimizer.loadStateDict(try OptimizerStates.state(call[2], "\(optimizer.kind.name).load_state_dict"))
+    }
     members.getters["param_groups"] = NativeFunction("param_groups") { call in
       guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf("param_groups", call) }
-      call.returnsList(optimizer.groups.count)
-      for group in optimizer.groups { call.returns(group, groupKind) }
+      let groups = Value.list(optimizer.groups.map { .object($0, groupKind) })
+      for list in try groupLists.call([.string("groups"), groups]) { call.returns(list) }
+    }
+    members.getters["defaults"] = NativeFunction("defaults") { call in
+      guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf("defaults", call) }
+      call.returns(Value.record(optimizer.defaultOptions.map { (key: .string($0.name), value: value($0.value)) }))
     }
     members.metamethods["__tostring"] = NativeFunction("tostring") { call in
       guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf("tostring", call) }
       call.returns(optimizer.description)
     }
-    let names = Array(members.methods.keys) + ["param_groups"]
+    let names = Array(members.methods.keys) + ["param_groups", "defaults"]
     members.reading = NativeFunction("field") { call in
       let name = call.string(2) ?? Decoder.found(call[2])
       let hint = nearest(name, names).map { "; did you mean '\($0)'?" } ?? ""
       throw ArgumentError("an optimizer has no field '\(name)'\(hint); options are those of its groups, as in opt.param_groups[1].lr")
     }
     return members
+  }
+
+  /// A method that adds what runs around each step: it gets the optimizer.
+  private static func hook(
+    _ name: String, _ add: @escaping (Optimizer, @escaping Optimizer.StepHook) -> () -> Void
+  ) -> NativeFunction {
+    NativeFunction(name) { call in
+      guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf(name, call) }
+      let function = try ScriptFunction(keptBy: 1, name, call, 2)
+      call.returns(
+        HookHandle(add(optimizer) { optimizer in _ = try function.call([.object(optimizer, optimizerKind)]) }), hookKind)
+    }
   }
 
   /// Runs `body`, which calls a script, with recording switched on: a step may be taken under no_grad, its loss may not.
@@ -158,33 +218,28 @@ enum Optimizers {
     ArgumentError("\(name): expected an optimizer as self, got \(Decoder.found(call[1])); write opt:\(name)(…)")
   }
 
-  static var groupMembers: HandleMembers {
+  static func groupMembers(groupLists: FunctionReference) -> HandleMembers {
     var members = HandleMembers()
     members.reading = NativeFunction("option") { call in
       guard let group = call.object(1, groupKind), let name = call.string(2) else {
         throw ArgumentError("a parameter group is indexed by option names")
       }
       if name == "params" {
-        call.returnsList(group.parameters.count)
-        for parameter in group.parameters { call.returns(tensor: parameter) }
+        let list = Value.list(group.parameters.map { .object($0, tensorKind) })
+        for list in try groupLists.call([.string("params"), list]) { call.returns(list) }
         return
       }
-      guard let value = group[name] else { throw unknown(name, group) }
-      switch value {
-      case .number(let number): call.returns(number)
-      case .boolean(let flag): call.returns(flag)
-      case .pair(let a, let b):
-        call.returnsList(2)
-        call.returns(a)
-        call.returns(b)
-      case .none: call.returnsNil()
-      }
+      guard let found = group[name] else { throw unknown(name, group) }
+      call.returns(value(found))
     }
     members.writing = NativeFunction("option") { call in
       guard let group = call.object(1, groupKind), let name = call.string(2) else {
         throw ArgumentError("a parameter group is indexed by option names")
       }
-      guard group[name] != nil else { throw unknown(name, group) }
+      if name == "params" {
+        throw ArgumentError("a group's params cannot be assigned; opt:add_param_group{ params = … } adds parameters")
+      }
+      guard group[name] != nil || Optimizer.Group.scheduledNames.contains(name) else { throw unknown(name, group) }
       try group.set(name, optionValue(call[3], "option '\(name)'"))
     }
     return members

@@ -31,6 +31,18 @@ struct ScriptFunction {
     state = call.state
   }
 
+  /// The same for a function that the object of argument 1, a handle, keeps: one that refers to this handle alone does not
+  /// keep it.
+  init(keptBy handle: Int, _ name: String, _ call: borrowing Call, _ position: Int, what: String = "a function") throws {
+    guard call.type(position) == .function else {
+      throw ArgumentError("\(name): expected \(what), got \(Decoder.found(call[position]))")
+    }
+    let function = try AttachedFunction(call, function: position, to: handle)
+    self.name = name
+    self.function = { try function.call($0) }
+    state = call.state
+  }
+
   /// Calls it in the mode of whoever calls: in a backward run, recording only when a graph of gradients is made.
   func call(_ arguments: [Value]) throws -> [Value] {
     guard let state else { throw LuaError("\(name): the session of the function is closed") }

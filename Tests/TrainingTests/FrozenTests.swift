@@ -5,8 +5,10 @@ import Testing
 import Training
 
 @Suite struct FrozenTests {
+  /// The methods that step without a closure, and move parameters of any shape.
+  static let usual = OptimizerCatalogue.kinds.filter { !$0.wantsClosure && $0.name != "Muon" }
   static let settings: [(String, [String: OptionValue])] =
-    OptimizerCatalogue.kinds.map { ($0.name, $0.options.contains { $0.name == "weight_decay" } ? ["weight_decay": .number(0.1)] : [:]) }
+    usual.map { ($0.name, $0.options.contains { $0.name == "weight_decay" } ? ["weight_decay": .number(0.1)] : [:]) }
     + [
       ("SGD", ["momentum": .number(0.9), "weight_decay": .number(0.1)]),
       ("SGD", ["momentum": .number(0.9), "nesterov": .boolean(true)]),
@@ -54,8 +56,53 @@ import Training
   }
 }
 
+/// The same for the methods that are unlike the others.
+@Suite struct FrozenMatricesTests {
+  private func train(_ optimizer: Optimizer, _ a: Tensor, _ b: Tensor) throws {
+    try optimizer.step {
+      try optimizer.zeroGrad()
+      let loss = try ((a * b).sum() - 3.0).square()
+      try loss.backward()
+      return loss
+    }
+  }
+
+  @Test(arguments: ["Muon", "LBFGS"]) func bitsStay(_ name: String) throws {
+    func matrix() throws -> Tensor { try Tensor([1.5, -2, 0.25, 1], shape: [2, 2]).markParameter() }
+    let (frozen, trained) = (try matrix(), try matrix())
+    let optimizer = try optimizer(name, [frozen, trained], ["lr": .number(0.01)])
+    try train(optimizer, frozen, trained)
+    try frozen.setRequiresGrad(false)
+    let (before, other, version) = (bits(frozen), bits(trained), frozen.version)
+    for _ in 0..<3 { try train(optimizer, frozen, trained) }
+    #expect(bits(frozen) == before && frozen.version == version && bits(trained) != other)
+    try frozen.setRequiresGrad(true)
+    for _ in 0..<3 { try train(optimizer, frozen, trained) }
+    #expect(bits(frozen) != before)
+  }
+
+  /// A closure that fails leaves the parameters where they were.
+  @Test func aFailedSearch() throws {
+    struct Broken: Error {}
+    let p = try parameter([3, 4])
+    let optimizer = try optimizer("LBFGS", [p], ["line_search_fn": .text("strong_wolfe")])
+    var calls = 0
+    #expect(throws: Broken.self) {
+      try optimizer.step {
+        calls += 1
+        if calls == 2 { throw Broken() }
+        try optimizer.zeroGrad()
+        let loss = try p.square().sum()
+        try loss.backward()
+        return loss
+      }
+    }
+    #expect(calls == 2 && p.doubles == [3, 4])
+  }
+}
+
 @Suite struct StepTests {
-  @Test(arguments: OptimizerCatalogue.kinds.map(\.name)) func writes(_ name: String) throws {
+  @Test(arguments: FrozenTests.usual.map(\.name)) func writes(_ name: String) throws {
     let p = try parameter([1.5, -2])
     let optimizer = try optimizer(name, [p])
     let saved = try p * p  // keeps p for backward
@@ -66,7 +113,7 @@ import Training
   }
 
   /// Parameters and gradients whose elements lie apart give the same as packed ones.
-  @Test(arguments: OptimizerCatalogue.kinds.map(\.name)) func layouts(_ name: String) throws {
+  @Test(arguments: FrozenTests.usual.map(\.name)) func layouts(_ name: String) throws {
     let values = [1.5, -2, 0.25, 3, -1, 0.5]
     let gradient = [0.1, 0.2, -0.3, 0.4, -0.5, 0.6]
     let transposed = [0, 3, 1, 4, 2, 5]
@@ -123,7 +170,7 @@ import Training
   }
 
   @Test func empty() throws {
-    for kind in OptimizerCatalogue.kinds {
+    for kind in FrozenTests.usual {
       let p = try parameter([])
       let optimizer = try optimizer(kind.name, [p])
       try p.setGrad(Tensor([] as [Double]))

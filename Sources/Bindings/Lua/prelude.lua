@@ -142,6 +142,7 @@ end
 strict(mg, "moongrad")
 strict(nn, "nn")
 strict(optim, "optim")
+strict(optim.lr_scheduler, "optim.lr_scheduler")
 strict(F, "nn.functional")
 strict(nn.init, "nn.init")
 strict(mg.autograd, "autograd")

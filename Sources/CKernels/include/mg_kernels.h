@@ -240,6 +240,15 @@ void mg_adamax(mg_dtype dtype, int64_t n, void *p, const void *g, void *m, void 
 /// hold the momentum schedule; weight_decay is 0 where the decay is decoupled, and shrink 1 where it is not.
 void mg_nadam(mg_dtype dtype, int64_t n, void *p, const void *g, void *m, void *v, int64_t step, double gradient_rate,
               double mean_rate, double beta1, double beta2, double eps, double weight_decay, double shrink, bool maximize);
+/// RAdam: m, v as Adam's; p −= m/correction·lr, times trust·root/(√v + eps) where trust is not negative.
+void mg_radam(mg_dtype dtype, int64_t n, void *p, const void *g, void *m, void *v, double lr, double correction, double root,
+              double trust, double beta1, double beta2, double eps, double weight_decay, double shrink, bool maximize);
+/// ASGD: p = shrink·p − lr·g; mean moves towards p by weight.
+void mg_asgd(mg_dtype dtype, int64_t n, void *p, const void *g, void *mean, double lr, double weight_decay, double shrink,
+             double weight, bool maximize);
+/// Rprop: sizes grow by `longer` where g keeps its sign and shrink by `shorter` where it turns, which takes no step.
+void mg_rprop(mg_dtype dtype, int64_t n, void *p, const void *g, void *previous, void *size, double shorter, double longer,
+              double least, double most, bool maximize);
 
 // ---------------------------------------------------------------------------------------- the pool
 

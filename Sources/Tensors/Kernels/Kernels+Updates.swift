@@ -97,4 +97,35 @@ package struct UpdateTarget {
         $0.code, Int64(count), $0.e?.pointer, $0.a?.pointer, $0.b?.pointer, $0.c?.pointer, rate, rho, epsilon, decay, maximize)
     }
   }
+
+  /// `trust` is nil while steps go by the mean alone.
+  package func radam(
+    _ m: UnsafeMutableRawPointer, _ v: UnsafeMutableRawPointer, rate: Double, correction: Double, root: Double, trust: Double?,
+    betas: (Double, Double), epsilon: Double, decay: Double, shrink: Double, maximize: Bool
+  ) throws {
+    try launch(7, m, v, rate: rate) {
+      mg_radam(
+        $0.code, Int64(count), $0.e?.pointer, $0.a?.pointer, $0.b?.pointer, $0.c?.pointer, rate, correction, root, trust ?? -1, betas.0,
+        betas.1, epsilon, decay, shrink, maximize)
+    }
+  }
+
+  package func asgd(
+    _ mean: UnsafeMutableRawPointer, rate: Double, decay: Double, shrink: Double, weight: Double, maximize: Bool
+  ) throws {
+    try launch(8, mean, rate: rate) {
+      mg_asgd($0.code, Int64(count), $0.e?.pointer, $0.a?.pointer, $0.b?.pointer, rate, decay, shrink, weight, maximize)
+    }
+  }
+
+  package func rprop(
+    _ previous: UnsafeMutableRawPointer, _ sizes: UnsafeMutableRawPointer, factors: (Double, Double), sizes limits: (Double, Double),
+    maximize: Bool
+  ) throws {
+    try launch(9, previous, sizes, rate: factors.0) {
+      mg_rprop(
+        $0.code, Int64(count), $0.e?.pointer, $0.a?.pointer, $0.b?.pointer, $0.c?.pointer, factors.0, factors.1, limits.0, limits.1,
+        maximize)
+    }
+  }
 }

@@ -47,17 +47,43 @@ extension ModuleField {
 /// The value of an optimizer's option.
 public enum OptionValue: Equatable, Sendable {
   case number(Double)
+  /// A number that was given as a whole one.
+  case integer(Int)
   case boolean(Bool)
+  case text(String)
   case pair(Double, Double)
+  /// Several values, some of them none.
+  case tuple([OptionValue])
   case none
 
   /// As Python prints it.
   var text: String {
     switch self {
-    case .number(let number): pythonNumber(number)
+    case .number(let number): pythonFloat(number)
+    case .integer(let integer): String(integer)
     case .boolean(let flag): python(flag)
-    case .pair(let a, let b): "(\(pythonNumber(a)), \(pythonNumber(b)))"
+    case .text(let text): text
+    case .pair(let a, let b): "(\(pythonFloat(a)), \(pythonFloat(b)))"
+    case .tuple(let values): "(\(values.map(\.text).joined(separator: ", ")))"
     case .none: "None"
+    }
+  }
+
+  /// Nil where it is none.
+  public var number: Double? {
+    switch self {
+    case .number(let number): number
+    case .integer(let integer): Double(integer)
+    default: nil
+    }
+  }
+
+  /// The parts of a pair or tuple.
+  public var parts: [OptionValue]? {
+    switch self {
+    case .pair(let a, let b): [.number(a), .number(b)]
+    case .tuple(let values): values
+    default: nil
     }
   }
 }

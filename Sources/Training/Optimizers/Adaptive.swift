@@ -14,9 +14,9 @@ struct RMSprop: Method {
   }
 
   func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
-    let v = try group.moment(&slot.first, slot.parameter)
-    let buffer = momentum > 0 ? try group.moment(&slot.second, slot.parameter) : nil
-    let mean = centered ? try group.moment(&slot.third, slot.parameter) : nil
+    let v = try group.moment(&slot, 0)
+    let buffer = momentum > 0 ? try group.moment(&slot, 1) : nil
+    let mean = centered ? try group.moment(&slot, 2) : nil
     try target.rmsprop(
       v, mean: mean, buffer, rate: rate, alpha: alpha, epsilon: epsilon, decay: decay, momentum: momentum, maximize: maximize)
   }
@@ -27,7 +27,7 @@ struct RMSprop: Method {
       [
         .rate(1e-2), .epsilon(1e-8), .decay(0), .maximize, .capturable,
         Option("alpha", .number(0.99), "how much of the mean of squares is kept at each step"),
-        Option("momentum", .number(0), "how much of the past steps is kept"),
+        Option("momentum", .integer(0), "how much of the past steps is kept"),
         Option("centered", .boolean(false), "divide by the root of the variance instead"),
       ], state: ["square_avg", "momentum_buffer", "grad_avg"])
   ]
@@ -44,7 +44,7 @@ struct Adagrad: Method {
   }
 
   func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
-    let sum = try group.moment(&slot.first, slot.parameter, filledWith: start)
+    let sum = try group.moment(&slot, 0, filledWith: start)
     try target.adagrad(
       sum, rate: rate / (1 + Double(slot.steps - 1) * rateDecay), epsilon: epsilon, decay: decay, maximize: maximize)
   }
@@ -54,8 +54,8 @@ struct Adagrad: Method {
       "Adagrad", "Steps divided by the root of the sum of all squared gradients so far.", by: Adagrad.self,
       [
         .rate(1e-2), .epsilon(1e-10), .decay(0), .maximize, .fused,
-        Option("lr_decay", .number(0), "the learning rate is divided by 1 + lr_decay · steps"),
-        Option("initial_accumulator_value", .number(0), "what the sum of squares starts with"),
+        Option("lr_decay", .integer(0), "the learning rate is divided by 1 + lr_decay · steps"),
+        Option("initial_accumulator_value", .integer(0), "what the sum of squares starts with"),
       ], state: ["sum"])
   ]
 }
@@ -71,8 +71,8 @@ struct Adadelta: Method {
   }
 
   func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
-    let v = try group.moment(&slot.first, slot.parameter)
-    let deltas = try group.moment(&slot.second, slot.parameter)
+    let v = try group.moment(&slot, 0)
+    let deltas = try group.moment(&slot, 1)
     try target.adadelta(v, deltas, rate: rate, rho: rho, epsilon: epsilon, decay: decay, maximize: maximize)
   }
 

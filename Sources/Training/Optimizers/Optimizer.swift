@@ -14,6 +14,19 @@ public final class Optimizer {
   /// In the order in which they were added.
   @exclusivity(unchecked) public internal(set) var groups: [Group] = []
   let defaults: [OptionValue]
+  /// What a method remembers of all parameters together, where it remembers such a thing.
+  var memory: (any OptimizerMemory)?
+  /// Whether a step was taken since it was made; schedulers ask.
+  var hasStepped = false
+  var preHooks: [(key: Int, run: StepHook)] = []
+  var postHooks: [(key: Int, run: StepHook)] = []
+  var hooksSoFar = 0
+
+  /// What runs before or after each step.
+  public typealias StepHook = (Optimizer) throws -> Void
+
+  /// The options of groups that are given none.
+  public var defaultOptions: [(name: String, value: OptionValue)] { zip(kind.options, defaults).map { ($0.name, $1) } }
 
   /// An optimizer without parameters yet. Throws when an option is unknown.
   init(_ kind: OptimizerKind, _ options: [String: OptionValue]) throws {
@@ -26,7 +39,8 @@ public final class Optimizer {
   /// Throws for no parameters, one that is there already or was computed by an operation, and options that are unknown
   /// or impossible.
   public func addGroup(_ parameters: [Tensor], _ options: [String: OptionValue] = [:]) throws {
-    let values = try kind.values(options, over: defaults)
+    let extras = options.filter { Group.scheduledNames.contains($0.key) && kind.position(of: $0.key) == nil }
+    let values = try kind.values(options.filter { extras[$0.key] == nil }, over: defaults)
     guard !parameters.isEmpty else { throw TensorError(.argument, kind.name, "the list of parameters is empty") }
     var held = Set(groups.flatMap(\.parameters).map(ObjectIdentifier.init))
     for (position, parameter) in parameters.enumerated() {
@@ -43,19 +57,87 @@ public final class Optimizer {
           .dtype, kind.name, "parameter \(index: position) is a tensor of \(parameter.dtype); one of a float dtype is needed")
       }
     }
-    groups.append(try Group(kind, parameters, values))
+    if let checked = kind.checksParameters { try checked(parameters) }
+    if kind.wholeMethod != nil, !groups.isEmpty {
+      throw TensorError(.argument, kind.name, "there is one group of parameters, since a step moves all of them together")
+    }
+    groups.append(try Group(kind, parameters, values, extras))
   }
 
   // MARK: Steps
 
   /// Moves every parameter that requires grad and has a gradient. Outside the graph; counts as a write to each.
   public func step() throws {
+    guard kind.wholeMethod == nil else {
+      throw TensorError(
+        .argument, "\(kind.name).step", "a function that computes the loss is needed, since a step looks at it several times")
+    }
+    try hooked { try move() }
+  }
+
+  /// The same after running a closure that clears the gradients, computes a loss and its gradients, and returns the loss.
+  /// Some methods run it several times. Returns the first loss.
+  public func step<Loss>(_ closure: () throws -> Loss, value: (Loss) throws -> Double) throws -> Loss {
+    try hooked {
+      guard let method = kind.wholeMethod else {
+        let loss = try closure()
+        try move()
+        return loss
+      }
+      for group in groups { if let problem = group.problem { throw problem } }
+      var first: Loss?
+      try method.step(self) {
+        let loss = try closure()
+        if first == nil { first = loss }
+        return try value(loss)
+      }
+      return try first ?? closure()
+    }
+  }
+
+  /// The same for a closure that gives a tensor of one element.
+  @discardableResult
+  public func step(_ closure: () throws -> Tensor) throws -> Tensor { try step(closure) { try $0.item().real } }
+
+  @inline(__always)
+  private func hooked<Result>(_ body: () throws -> Result) throws -> Result {
+    for hook in preHooks { try hook.run(self) }
+    hasStepped = true
+    let result = try body()
+    for hook in postHooks { try hook.run(self) }
+    return result
+  }
+
+  /// Adds what runs before each step. The result takes it away again.
+  public func addPreHook(_ hook: @escaping StepHook) -> () -> Void { add(hook, to: \.preHooks) }
+
+  /// Adds what runs after each step. The result takes it away again.
+  public func addPostHook(_ hook: @escaping StepHook) -> () -> Void { add(hook, to: \.postHooks) }
+
+  private func add(
+    _ hook: @escaping StepHook, to list: ReferenceWritableKeyPath<Optimizer, [(key: Int, run: StepHook)]>
+  ) -> () -> Void {
+    hooksSoFar += 1
+    let key = hooksSoFar
+    self[keyPath: list].append((key, hook))
+    return { [weak self] in self?[keyPath: list].removeAll { $0.key == key } }
+  }
+
+  private func move() throws {
     for index in groups.indices {
       let group = groups[index]
       if let problem = group.problem { throw problem }
+      if let method = group.method as? any TensorMethod {
+        try group.forEachSlot { parameter, slot in
+          guard parameter.requiresGrad, let gradient = parameter.grad else { return try checkElements(slot) }
+          try check(parameter, gradient)
+          try withNoGrad { try method.update(parameter, gradient, &slot, of: group) }
+        }
+        continue
+      }
       let method = group.method
       try group.forEachSlot { parameter, slot in
-        guard parameter.requiresGrad, let gradient = parameter.grad else { return }
+        guard parameter.requiresGrad, let gradient = parameter.grad else { return try checkElements(slot) }
         if let target = UpdateTarget(parameter, gradient) {
           try Optimizer.update(target, &slot, method, group)
           parameter.bumpVersion()
@@ -69,23 +151,20 @@ public final class Optimizer {
   /// One parameter's update. One that fails (for want of memory) was none: the next is counted as it would have been.
   @inline(__always)
   private static func update(_ target: UpdateTarget, _ slot: inout Slot, _ method: any Method, _ group: Group) throws {
-    let isFirst = slot.first == nil
+    let isFirst = slot.moments.first.map { $0 == nil } ?? false
     slot.steps += 1
     do {
       try method.update(target, &slot, of: group)
     } catch {
       slot.steps -= 1
-      if isFirst { (slot.first, slot.second, slot.third) = (nil, nil, nil) }
+      if isFirst { slot.moments = ContiguousArray(repeating: nil, count: slot.moments.count) }
       throw error
     }
   }
 
   /// The same for tensors whose elements lie apart: packed copies are updated, and the result copied back.
   private func updateApart(_ parameter: Tensor, _ gradient: Tensor, _ slot: inout Slot, _ group: Group) throws {
-    guard gradient.shape == parameter.shape else {
-      throw TensorError(
-        .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) has a gradient of shape \(gradient.shape)")
-    }
+    try check(parameter, gradient)
     guard !parameter.layout.overlaps else {
       throw TensorError(
         .autograd, "\(kind.name).step",
@@ -94,6 +173,24 @@ public final class Optimizer {
     let (packed, copy) = (try parameter.packed(), try gradient.copied())
     try withExtendedLifetime((packed, copy)) { try Optimizer.update(UpdateTarget(packed, copy)!, &slot, group.method, group) }
     if packed === parameter { parameter.bumpVersion() } else { try parameter.assign(packed) }
+  }
+
+  private func check(_ parameter: Tensor, _ gradient: Tensor) throws {
+    guard gradient.shape == parameter.shape else {
+      throw TensorError(
+        .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) has a gradient of shape \(gradient.shape)")
+    }
+  }
+
+  /// A parameter that was released has no gradient; to pass over it would hide that.
+  @inline(__always)
+  private func checkElements(_ slot: Slot) throws {
+    guard slot.hadElements, slot.parameter.count == 0 else { return }
+    let parameters = groups.flatMap(\.slots)
+    let position = parameters.firstIndex { $0.parameter === slot.parameter } ?? 0
+    throw TensorError(
+      .argument, "\(kind.name).step",
+      "parameter \(index: position) has no elements any more (they were released by free()); make an optimizer without it")
   }
 
   /// Clears the gradients of all parameters, or fills them with zeros.
@@ -112,28 +209,33 @@ extension Optimizer {
     /// The parameters, with what is remembered of each.
     @exclusivity(unchecked) public internal(set) var slots: [Slot]
     private var values: [OptionValue]
+    /// What schedulers keep beside the options: rates to start from, limits of rates and momenta. By name.
+    private var extras: [String: OptionValue] = [:]
+    /// Whether the learning rate is a scheduler's, which may be below 0 by rounding: it is not checked again.
+    private var isRateScheduled = false
     /// Made from the values.
-    @exclusivity(unchecked) fileprivate var method: any Method
+    @exclusivity(unchecked) private(set) var method: any Method
     /// What was wrong with an option that was assigned; the next step throws it.
     @exclusivity(unchecked) fileprivate var problem: TensorError?
 
-    init(_ kind: OptimizerKind, _ parameters: [Tensor], _ values: [OptionValue]) throws {
+    init(_ kind: OptimizerKind, _ parameters: [Tensor], _ values: [OptionValue], _ extras: [String: OptionValue]) throws {
       self.kind = kind
       method = try kind.method(values)
-      slots = parameters.map { Slot($0) }
+      slots = parameters.map { Slot($0, kind) }
       self.values = values
+      self.extras = extras
     }
 
     /// The parameters in the order in which they were given.
     public var parameters: [Tensor] { slots.map(\.parameter) }
 
-    /// In alphabetical order, in which they print.
-    public var optionNames: [String] { kind.options.map(\.name) }
+    /// In alphabetical order, in which they print; with what schedulers keep.
+    public var optionNames: [String] { (kind.options.map(\.name) + extras.keys).sorted() }
 
     /// An option's value; nil when there is none of that name. Assigning a value that is not possible makes the next
     /// step throw; `set(_:_:)` throws at once.
     public subscript(option: String) -> OptionValue? {
-      get { kind.position(of: option).map { values[$0] } }
+      get { kind.position(of: option).map { values[$0] } ?? extras[option] }
       set {
         do { try set(option, newValue ?? .none) } catch { problem = error as? TensorError }
       }
@@ -141,9 +243,30 @@ extension Optimizer {
 
     /// Changes an option from the next step on. Throws for an unknown name and an impossible value.
     public func set(_ option: String, _ value: OptionValue) throws {
+      if kind.position(of: option) == nil, Group.scheduledNames.contains(option) {
+        guard value.number != nil else { throw TensorError(.argument, kind.name, "\(option) must be a number, got \(value.text)") }
+        extras[option] = value
+        return
+      }
       var changed = values
       changed[try kind.checkedPosition(of: option)] = value
-      try replace(changed)
+      try replace(changed, trustingRate: isRateScheduled && option != "lr")
+      if option == "lr" { isRateScheduled = false }
+    }
+
+    /// The names that schedulers keep numbers under.
+    public static let scheduledNames: Set = ["initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"]
+
+    /// What a scheduler sets. A rate is taken as it is.
+    func setScheduled(_ option: String, _ value: OptionValue) {
+      guard let position = kind.position(of: option) else {
+        extras[option] = value
+        return
+      }
+      if option == "lr" { isRateScheduled = true }
+      var changed = values
+      changed[position] = value
+      do { try replace(changed, trustingRate: isRateScheduled) } catch { problem = error as? TensorError }
     }
 
     /// Calls `body` with every parameter and its slot. The slots keep the parameters alive, so this does not count
@@ -157,18 +280,20 @@ extension Optimizer {
       }
     }
 
-    func replace(_ changed: [OptionValue]) throws {
-      method = try kind.method(changed)
+    func replace(_ changed: [OptionValue], trustingRate: Bool = false) throws {
+      method = try kind.method(changed, trustingRate: trustingRate)
       values = changed
       problem = nil
     }
 
-    /// The buffer of a parameter's moment: the one at hand, or a new one filled with `value`. Throws when the parameter
-    /// has changed its size since that was made.
+    func replace(extras: [String: OptionValue]) { self.extras = extras }
+
+    /// The buffer of a parameter's moment, by its place among the kind's: the one at hand, or a new one filled with `value`.
+    /// Throws when the parameter has changed its size since that was made.
     @inline(__always)
-    func moment(_ buffer: inout Tensor?, _ parameter: Tensor, filledWith value: Double = 0) throws -> UnsafeMutableRawPointer {
-      if let buffer, buffer.count == parameter.count { return buffer.data }
-      return try freshMoment(&buffer, parameter, value)
+    func moment(_ slot: inout Slot, _ place: Int, filledWith value: Double = 0) throws -> UnsafeMutableRawPointer {
+      if let buffer = slot.moments[place], buffer.count == slot.parameter.count { return buffer.data }
+      return try freshMoment(&slot.moments[place], slot.parameter, value)
     }
 
     private func freshMoment(_ buffer: inout Tensor?, _ parameter: Tensor, _ value: Double) throws -> UnsafeMutableRawPointer {
@@ -189,13 +314,19 @@ extension Optimizer {
     /// Updates so far, the one under way included.
     public internal(set) var steps = 0
     /// The moments, by the kind's `stateNames`; nil until the first update that needs them.
-    public internal(set) var first: Tensor?
-    public internal(set) var second: Tensor?
-    public internal(set) var third: Tensor?
-    /// A running number, where the method has one.
-    public internal(set) var number = 1.0
+    public internal(set) var moments: ContiguousArray<Tensor?>
+    /// Running numbers, by the kind's `numberNames`.
+    public internal(set) var numbers: [Double]
 
-    init(_ parameter: Tensor) { self.parameter = parameter }
+    /// Whether it had elements when it was taken in.
+    let hadElements: Bool
+
+    init(_ parameter: Tensor, _ kind: OptimizerKind) {
+      self.parameter = parameter
+      hadElements = parameter.count > 0
+      moments = ContiguousArray(repeating: nil, count: kind.stateNames.count)
+      numbers = kind.numbers.map(\.start)
+    }
   }
 }
 

@@ -10,26 +10,45 @@ public struct OptimizerKind: @unchecked Sendable {
   public let summary: String
   /// In alphabetical order, in which they print. The text says what the option does.
   public let options: [(name: String, default: OptionValue, text: String)]
-  /// PyTorch's names of the moments kept for each parameter, in the order of a slot's fields.
+  /// PyTorch's names of the moments kept for each parameter, in the order of a slot's.
   public let stateNames: [String]
   /// Whether the number of a parameter's updates is part of its state.
   let countsSteps: Bool
-  /// PyTorch's name of the running number kept for each parameter, if there is one.
-  public let numberName: String?
+  /// PyTorch's names of the running numbers kept for each parameter, and what they start with.
+  let numbers: [(name: String, start: Double)]
+  /// The shape of a moment for a parameter's; mostly the same.
+  let stateShape: @Sendable (_ name: String, _ parameter: Shape) -> Shape
+  /// An option that follows another one where it is not given.
+  let derived: Derived?
+  /// What a method demands of its parameters beyond what all do; nil where that is nothing.
+  let checksParameters: (@Sendable ([Tensor]) throws -> Void)?
   private let method: any Method.Type
+  /// The method, where a step moves all parameters together and computes the loss several times.
+  var wholeMethod: (any WholeMethod.Type)? { method as? any WholeMethod.Type }
+
+  /// Whether a step needs a closure, which it runs several times.
+  public var wantsClosure: Bool { wholeMethod != nil }
 
   init(
-    _ name: String, _ summary: String, by method: any Method.Type, _ options: [Option], state: [String], number: String? = nil,
-    countsSteps: Bool = true
+    _ name: String, _ summary: String, by method: any Method.Type, _ options: [Option],
+    shared: [Option] = [.differentiable, .foreach], state: [String], numbers: [(name: String, start: Double)] = [],
+    countsSteps: Bool = true, stateShape: @escaping @Sendable (String, Shape) -> Shape = { $1 },
+    derived: Derived? = nil, checksParameters: (@Sendable ([Tensor]) throws -> Void)? = nil
   ) {
+    self.derived = derived
     self.name = name
     self.summary = summary
-    self.options = (options + [.differentiable, .foreach]).sorted { $0.name < $1.name }.map { ($0.name, $0.standard, $0.text) }
+    self.options = (options + shared).sorted { $0.name < $1.name }.map { ($0.name, $0.standard, $0.text) }
     stateNames = state
-    numberName = number
+    self.numbers = numbers
     self.countsSteps = countsSteps
+    self.stateShape = stateShape
+    self.checksParameters = checksParameters
     self.method = method
   }
+
+  /// PyTorch's names of the running numbers kept for each parameter.
+  public var numberNames: [String] { numbers.map(\.name) }
 
   /// Makes an optimizer of groups of parameters with options of their own, and options for all of them.
   ///
@@ -42,7 +61,9 @@ public struct OptimizerKind: @unchecked Sendable {
   }
 
   /// The method with the options of a group. Throws when one is impossible.
-  func method(_ values: [OptionValue]) throws -> any Method { try method.init(Options(self, values)) }
+  func method(_ values: [OptionValue], trustingRate: Bool = false) throws -> any Method {
+    try method.init(Options(self, values, trustingRate: trustingRate))
+  }
 
   func position(of option: String) -> Int? { options.firstIndex { $0.name == option } }
 
@@ -58,8 +79,17 @@ public struct OptimizerKind: @unchecked Sendable {
   func values(_ given: [String: OptionValue], over base: [OptionValue]) throws -> [OptionValue] {
     var values = base
     for (option, value) in given.sorted(by: { $0.key < $1.key }) { values[try checkedPosition(of: option)] = value }
+    if let derived, let place = position(of: derived.option), let source = position(of: derived.source), values[place] == .none {
+      values[place] = derived.value(values[source])
+    }
     return values
   }
+}
+
+/// An option that follows another one where it is not given.
+struct Derived: Sendable {
+  let option, source: String
+  let value: @Sendable (OptionValue) -> OptionValue
 }
 
 /// An option that a method declares.
@@ -80,7 +110,7 @@ struct Option {
     Option("eps", .number(value), "added to divisors, so that none is 0")
   }
   static func decay(_ value: Double) -> Option {
-    Option("weight_decay", .number(value), "times the parameter, added to its gradient")
+    Option("weight_decay", value == 0 ? .integer(0) : .number(value), "times the parameter, added to its gradient")
   }
   static func decoupled(_ flag: Bool) -> Option {
     Option("decoupled_weight_decay", .boolean(flag), "let weight decay shrink the parameter instead of joining its gradient")

@@ -20,8 +20,8 @@ struct SGD: Method {
   }
 
   func update(_ target: UpdateTarget, _ slot: inout Optimizer.Slot, of group: Optimizer.Group) throws {
-    let first = slot.first == nil
-    let buffer = momentum == 0 ? nil : try group.moment(&slot.first, slot.parameter)
+    let first = slot.moments[0] == nil
+    let buffer = momentum == 0 ? nil : try group.moment(&slot, 0)
     try target.sgd(
       buffer, rate: rate, momentum: momentum, dampening: dampening, decay: decay, nesterov: nesterov, maximize: maximize, first: first)
   }
@@ -30,8 +30,8 @@ struct SGD: Method {
     OptimizerKind(
       "SGD", "Stochastic gradient descent, with momentum and Nesterov's variant.", by: SGD.self,
       [
-        .rate(1e-3), .decay(0), .maximize, .fused, Option("momentum", .number(0), "how much of the past gradients' mean is kept"),
-        Option("dampening", .number(0), "how much of the new gradient is left out of the mean"),
+        .rate(1e-3), .decay(0), .maximize, .fused, Option("momentum", .integer(0), "how much of the past gradients' mean is kept"),
+        Option("dampening", .integer(0), "how much of the new gradient is left out of the mean"),
         Option("nesterov", .boolean(false), "look ahead along the mean (Nesterov)"),
       ], state: ["momentum_buffer"], countsSteps: false)
   ]
