@@ -132,7 +132,7 @@ struct Decoder {
     if slot.keys.haveNames { return true }
     guard position < parameters.count else { return true }
     switch parameters[position].kind {
-    case .shape, .dimensions, .integers, .tensors, .tensor, .operand: return false
+    case .shape, .dimensions, .integers, .sizesOrName, .tensors, .tensor, .operand: return false
     default: return true
     }
   }
@@ -206,10 +206,11 @@ struct Decoder {
       if slot.type == .number { return .integer(try integer(slot, parameter, position)) }
       // max(x, other) and the like take a tensor in the dimension's place.
       if kind == .dimension, let tensor = object(slot) { return .tensor(tensor) }
-    case .dimensions, .shape, .integers:
+    case .dimensions, .shape, .integers, .sizesOrName:
+      if kind == .sizesOrName, slot.type == .string, let text = slot.string { return .string(text) }
       if slot.type == .number {
         let number = try integer(slot, parameter, position)
-        return kind == .integers ? .integer(number) : .integers([number])
+        return kind == .integers || kind == .sizesOrName ? .integer(number) : .integers([number])
       }
       if slot.type == .table {
         var list: [Int] = []
@@ -308,6 +309,7 @@ struct Decoder {
     case .order: "a number or a name"
     case .shape: "sizes (whole numbers or a list of them)"
     case .integers: "a whole number or a list of them"
+    case .sizesOrName: "a whole number, a list of them or a name"
     case .numbers: "a number, a list of numbers or a list of tensors"
     case .dtype: "a dtype such as \"float32\""
     }

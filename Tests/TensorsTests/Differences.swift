@@ -47,6 +47,8 @@ enum Differences {
     "addmv": .common, "addr": .common, "baddbmm": .common, "addbmm": .common, "logaddexp": .floating, "logaddexp2": .floating,
     "rsub": .common, "mvlgamma": .floating, "tanhshrink": .floating, "softmin": .floating, "pairwise_distance": .floating,
     "gradient": .floating,
+    // Of whole numbers PyTorch convolves all, and transposes int64 alone.
+    "conv_transpose1d": .common, "conv_transpose2d": .common, "conv_transpose3d": .common,
   ]
 
   /// Whether the dtypes are refused, although PyTorch takes them: float functions that it keeps in whole numbers, and arithmetic

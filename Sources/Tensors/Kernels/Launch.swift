@@ -9,7 +9,7 @@ package struct Launch: @unchecked Sendable {
     case unary, predicate, unaryWithNumbers, binary, compare, choose, convert, fill
     case reduce, anyOrAll, extremes, moments, logSumExp, norm, runningSum, runningProduct, softmax, softmaxGradient, sort
     case indexSelect, indexAdd, gather, scatter, scatterSum, positions
-    case product, addRow
+    case product, addRow, convolution
     case update
     /// One operation's own, see ``NamedKernel``.
     case named

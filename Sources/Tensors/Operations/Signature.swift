@@ -198,6 +198,28 @@ package enum Take {
     Taken(name, .integers, expecting: "a whole number or a list of them", asIntegers)
   }
 
+  /// A whole number, or one for each of several dimensions.
+  package static func sizes(_ name: String) -> Taken<[Int]> { integers(name) }
+
+  package static func sizes(_ name: String, default fallback: Int) -> Taken<[Int]> {
+    Taken(
+      name, .integers, default: "\(fallback)", expecting: "a whole number or a list of them", absent: { [fallback] }, asIntegers)
+  }
+
+  package static func optionalSizes(_ name: String) -> Taken<[Int]?> {
+    Taken(name, .integers, optional: true, expecting: "a whole number or a list of them", absent: { nil }) { asIntegers($0) }
+  }
+
+  /// The same, or the name of a rule that they follow.
+  package static func sizesOrName(_ name: String, default fallback: Int) -> Taken<SizesOrName> {
+    Taken(
+      name, .sizesOrName, default: "\(fallback)", expecting: "a whole number, a list of them or a name", absent: { .sizes([fallback]) }
+    ) {
+      if case .string(let text) = $0 { return .name(text) }
+      return asIntegers($0).map { .sizes($0) }
+    }
+  }
+
   /// One size of several parts, or the sizes of each.
   package static func sizeOrSizes(_ name: String) -> Taken<SizeOrSizes> {
     Taken(name, .integers, expecting: "a size or a list of them") {
@@ -303,6 +325,11 @@ package enum Numbers {
   case number(Double)
   case list([Double])
   case tensors([Tensor])
+}
+
+package enum SizesOrName {
+  case sizes([Int])
+  case name(String)
 }
 
 package enum SizeOrSizes {

@@ -132,6 +132,8 @@ public struct Parameter: Sendable {
     case shape
     /// Whole numbers that are not indices: repeats, shifts, split sizes.
     case integers
+    /// The same, or the name of a rule for them.
+    case sizesOrName
     /// A number, a list of numbers, or a list of tensors.
     case numbers
     case dtype

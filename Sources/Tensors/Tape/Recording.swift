@@ -170,7 +170,7 @@ extension Tensor {
   private static func node(
     _ operation: some Operation, _ inputs: [Tensor], _ others: [Tensor], own: [Tensor], output: Tensor?
   ) throws -> Node {
-    let node = OperationNode(operation, edges: Edges(inputs))
+    let node = OperationNode(operation, edges: operation.hasEmptyEdge ? Edges(inputs.map(\.edge) + [.none]) : Edges(inputs))
     var uses = Uses.nothing
     for number in 0..<Swift.min(inputs.count, 8) where node.edges.leads(number) { uses.formUnion(operation.uses(number)) }
     if uses != .nothing {
