@@ -612,7 +612,7 @@ enum Losses {
       forms: .functional,
       samples: [[.float(2, 3), .float([2, 3], 0...3)], [.float(2, 3), .float(2, 3), .text("sum"), .number(0.5)]]
         + weighted(.float(2, 3), .float([2, 3], 0...3), .positive(2, 3), after: [.number(0.5)]),
-      rejects: [[.float(2, 3), .float(2, 3), .text("sum"), .number(1), .positive(3)]], batching: .weightedLoss
+      rejects: [[.float(2, 3), .float(2, 3), .text("sum"), .number(1), .positive(3)]], batching: .loss
     ) { x, target, reduction, delta, weight in
       try .tensor(x.huberLoss(target, delta: delta, weight: weight, reduction: reduction))
     },
