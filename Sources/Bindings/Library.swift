@@ -12,7 +12,10 @@ public enum Library {
 
   /// Defines every kind of handle and registers the module. To be called once for a state, before scripts run, in the context
   /// that the state puts into force.
-  public static func install(in state: State) throws {
+  ///
+  /// Returns how objects of scripts' own classes are read.
+  @discardableResult
+  public static func install(in state: State) throws -> Instances {
     // Handles pace the collector; what tensors hold in all decides when it collects everything.
     state.readLiveBytes { Context.liveBytes }
     // Recorded operations remember the script's line.
@@ -27,7 +30,8 @@ public enum Library {
     try state.define(schedulerKind, Schedulers.members)
 
     let initializers = OperationFunctions(Initializer.operations)
-    let native = Modules.primitives.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
+    let modules = ModuleLibrary()
+    let native = Modules.primitives.merging(modules.primitives) { $1 }.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
       .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(Schedulers.primitives) { $1 }
     let nn = Modules.constructors.merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
@@ -60,6 +64,15 @@ public enum Library {
       return try state.run(source: Help.text(of: resource), chunkName: State.Configuration.internalPrefix + name, arguments: arguments)
     }
     let scripted = try run("modules", PackageResources.modules_lua)
+    guard scripted.count == 4, case .table(let methods) = scripted[0], case .function(let runHooked) = scripted[1],
+      case .table(let access) = scripted[2]
+    else { throw LuaError("modules.lua returned no methods") }
+    let reading = try functions(of: access)
+    guard let contents = reading["contents"], let className = reading["class_name"], let put = reading["put"], let extra = reading["extra"]
+    else { throw LuaError("modules.lua returned no way to read modules") }
+    let instances = Instances(list: contents, className: className, put: put, extra: extra)
+    modules.instances = instances
+    try run("containers", PackageResources.containers_lua, scripted[3])
     guard case .function(let groupLists)? = try run("optim", PackageResources.optim_lua).first else {
       throw LuaError("optim.lua returned no function")
     }
@@ -68,9 +81,6 @@ public enum Library {
     try run("autograd", PackageResources.autograd_lua)
     try run("prelude", PackageResources.prelude_lua)
     let helpers = try run("functional", PackageResources.functional_lua)
-    guard scripted.count == 2, case .table(let methods) = scripted[0], case .function(let runHooked) = scripted[1] else {
-      throw LuaError("modules.lua returned no methods")
-    }
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
     try run("gradcheck", PackageResources.gradcheck_lua, shared)
     guard let trees = try run("func", PackageResources.func_lua, shared).first else { throw LuaError("func.lua returned nothing") }
@@ -78,6 +88,7 @@ public enum Library {
       ("forward", PackageResources.forward_lua), ("vmap", PackageResources.vmap_lua), ("jacobians", PackageResources.jacobians_lua),
     ] { try run(name, part, shared, trees) }
     try state.define(moduleKind, Modules.members(try functions(of: methods), runHooked: runHooked))
+    return instances
   }
 
   private static func functions(of table: TableReference) throws -> [String: FunctionReference] {
@@ -112,16 +123,6 @@ public enum Library {
           throw ArgumentError("save_npy: argument 2: expected a path, got \(Decoder.found(call[2]))")
         }
         try NumPyFile.encoded(tensor).withUnsafeBytes { try OutputFile.write($0, to: path, "save_npy") }
-      },
-      // convert(tensor, dtype): changes a parameter's elements to a dtype, in the module's own tensor.
-      "convert": native("convert") { call in
-        guard let tensor = call.object(1, tensorKind), let name = call.string(2) else {
-          throw ArgumentError("to: expected a dtype such as \"float64\", got \(Decoder.found(call[2]))")
-        }
-        let dtype = try DType(named: name)
-        if tensor.dtype.isFloating, dtype != tensor.dtype {
-          throw ArgumentError("to: modules keep the dtype they were made with; pass { dtype = \"\(dtype)\" } when making one")
-        }
       },
     ]
   }

@@ -154,18 +154,6 @@ enum Modules {
       "written_at": NativeFunction("written_at") { call in
         if let line = call.object(1, tensorKind)?.lineOfLastWrite { call.returns(line) } else { call.returnsNil() }
       },
-      // own(module): names and tensors of its parameters, then of its buffers, in two lists {name, tensor, name, tensor, …}.
-      "own": NativeFunction("own") { call in
-        let module = try call.module("own")
-        for entries in [module.parameters, module.buffers] {
-          let present = entries.filter { $0.tensor != nil }
-          call.returnsList(present.count * 2)
-          for entry in present {
-            call.returns(entry.name)
-            call.returns(tensor: entry.tensor)
-          }
-        }
-      },
       // kind_of(value): "Tensor", "Parameter", "Module" or nil.
       "kind_of": NativeFunction("kind_of") { call in
         if let tensor = call.unmanaged(1, tensorKind) {
@@ -176,25 +164,6 @@ enum Modules {
           call.returns("Tensor")
         } else {
           call.returnsNil()
-        }
-      },
-      // set_tensor(module, name, tensor): puts any tensor, one with a history too, into the place of a parameter or buffer
-      // that is there, and returns the one that was. Its shape and whether it is a parameter are not checked.
-      "set_tensor": native("set_tensor") { call in
-        let module = try call.module("set_tensor")
-        guard let name = call.string(2), let tensor = call.anyTensor(3) else {
-          throw ArgumentError("set_tensor: expected a name and a tensor, got \(Decoder.found(call[2])) and \(Decoder.found(call[3]))")
-        }
-        if let entry = module.parameters.first(where: { $0.name == name }) {
-          try module.set(parameter: name, tensor)
-          call.returns(tensor: entry.tensor)
-        } else if let entry = module.buffers.first(where: { $0.name == name }),
-          let write = ModuleCatalogue.kind(named: module.kind)?.writers[name]
-        {
-          try write(module, .tensor(tensor))
-          call.returns(tensor: entry.tensor)
-        } else {
-          throw ArgumentError("set_tensor: \(module.kind) has no parameter or buffer '\(name)' that can be replaced")
         }
       },
       // identity(handle): a number that is equal for handles of one object.

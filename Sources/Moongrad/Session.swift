@@ -49,6 +49,8 @@ public final class Session {
     set { warningSink.handler = newValue }
   }
   private let warningSink: WarningSink
+  /// How modules of scripts are read.
+  let instances: Instances
   var scriptModules: [UnsafeRawPointer: WeakModule] = [:]
   /// A failure where nothing could be thrown; thrown by the next call that can.
   private var pendingError: (any Error)?
@@ -64,7 +66,7 @@ public final class Session {
     context.memoryLimit = configuration.memoryLimit.map { $0 - min($0 / 16, 8 << 20) }
     state = try State(settings, surroundings: State.Surroundings(enter: context.enter, leave: context.leave))
     interrupter = Interrupter(state)
-    try context.run { try Library.install(in: state) }
+    instances = try context.run { [state] in try Library.install(in: state) }
   }
 
   /// Asks a running script to stop; it ends with an error that `pcall` does not catch. From other threads, use the

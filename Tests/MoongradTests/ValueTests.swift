@@ -51,24 +51,44 @@ import Testing
     #expect(try session.evaluate("optionals { 1, nil, 3 }") == 3)
   }
 
-  /// Reading a field of a module in the script's hands runs the script, which may assign to the table being read.
+  /// A host's own conversion may run the script, which may assign to the table being read.
   @Test func tablesMayChangeWhileTheyAreRead() throws {
-    session.function("modules") { (modules: [String: Module]) in _ = modules }
+    struct Prying: LuaConvertible {
+      nonisolated(unsafe) static var change: (() throws -> Void)?
+      static var luaName: String { "Prying" }
+      static func decode(_ source: LuaSource) throws -> Prying {
+        try change?()
+        return Prying()
+      }
+      var luaValue: LuaValue { .nil }
+    }
+    Prying.change = { [session] in try session.run("change()") }
+    defer { Prying.change = nil }
+    session.function("pry") { (values: [String: Prying]) in _ = values }
     try session.run(
       """
       local given = {}
-      local module = setmetatable({}, { __index = function(_, name)
-        if name == "__name" then return "M" end
+      function change()
         for key in pairs(given) do given[key] = nil end
         for i = 1, 5000 do given["b" .. i] = true end
         for i = 1, 5000 do given["b" .. i] = nil end
         collectgarbage()
         for i = 1, 100 do given[i] = i end
-        return print
-      end })
-      for i = 1, 8 do given["a" .. i] = module end
-      local _, message = pcall(modules, given)
+      end
+      for i = 1, 8 do given["a" .. i] = true end
+      local _, message = pcall(pry, given)
       assert(message:find "the table changed while it was read", message)
+      """)
+  }
+
+  /// What only looks like a module is none, and no function of its metatable runs to find out.
+  @Test func modulesAreNoOthersTables() throws {
+    session.function("modules") { (modules: [String: Module]) in _ = modules }
+    try session.run(
+      """
+      local pretender = setmetatable({}, { __index = function() error "was asked" end })
+      local _, message = pcall(modules, { a = pretender })
+      assert(message:find "at %.a: expected Module, got table", message)
       """)
   }
 

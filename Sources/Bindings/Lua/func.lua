@@ -328,9 +328,8 @@ local function places_of(module)
     places[name] = { owner = owner, key = key, tensor = tensor, saved = saved }
     if saved then names[#names + 1] = name end
   end
-  local function visit(part, prefix, above)
-    -- A module inside of itself would have no end.
-    for _, outer in ipairs(above) do if outer == part then return end end
+  for _, entry in ipairs(native.named_modules(module, "", false)) do
+    local prefix, part = entry[1], entry[2]
     if is_script_module(part) then
       local buffers = rawget(part, "__buffers") or {}
       for key, value in next, part do
@@ -338,29 +337,24 @@ local function places_of(module)
         if kind == "Tensor" or kind == "Parameter" then
           -- Numbered children count from 0 in names.
           local name = math.type(key) == "integer" and tostring(key - 1) or tostring(key)
-          add(prefix, name, part, key, value, kind == "Parameter" or buffers[key] == true)
+          local saved = kind == "Parameter" or buffers[key] ~= nil
+          add(prefix, name, part, saved and name or key, value, saved)
         end
       end
     else
-      for _, list in ipairs { nn.Module.named_parameters(part), nn.Module.named_buffers(part) } do
-        for _, entry in ipairs(list) do add(prefix, entry[1], part, entry[1], entry[2], true) end
+      for _, list in ipairs { native.named_parameters(part, "", false, false), native.named_buffers(part, "", false, false) } do
+        for _, own in ipairs(list) do add(prefix, own[1], part, own[1], own[2], true) end
       end
     end
-    above[#above + 1] = part
-    for _, child in ipairs(nn.Module.named_children(part)) do
-      visit(child[2], prefix == "" and child[1] or prefix .. "." .. child[1], above)
-    end
-    above[#above] = nil
   end
-  visit(module, "", {})
   table.sort(names)
   return places, names
 end
 
--- Puts a tensor into a place and returns the one that was there. An instance's field exists, so that a plain write does
--- not change the order of its names.
+-- Puts a tensor into a place and returns the one that was there. A field exists, so that a plain write does not change the order
+-- of an instance's names.
 local function put(place, tensor)
-  if not is_script_module(place.owner) then return native.set_tensor(place.owner, place.key, tensor) end
+  if place.saved then return native.replace(place.owner, place.key, tensor) end
   local old = rawget(place.owner, place.key)
   rawset(place.owner, place.key, tensor)
   return old

@@ -1,16 +1,16 @@
--- Modules that scripts define, and everything that walks trees of modules.
+-- Modules that scripts define, and the methods of all modules.
 --
 -- A class made by nn.Module is a table of methods; its instances are plain tables, so that `self.hidden` costs one
 -- raw read. The order in which names were first assigned is kept aside: it is the order of parameters, printing and
--- checkpoints. Modules that Swift implements are handles; the functions here treat both alike.
+-- checkpoints. Modules that Swift implements are handles. The walks over trees of both are Swift's (ModuleWalks.swift), which
+-- reads instances through the functions in `access`; the methods here are thin.
 
 local native, mg, nn = ...
--- Scripts may give these names other values.
-local getmetatable, ipairs, pairs, rawget, rawset, select, setmetatable, tostring, type =
-  getmetatable, ipairs, pairs, rawget, rawset, select, setmetatable, tostring, type
+-- Scripts may give these names other values. `warn` is read when it is needed, since it may lead elsewhere.
+local getmetatable, ipairs, next, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type =
+  getmetatable, ipairs, next, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type
 local math, table = math, table
-local own, kind_of, identity, module_kind, nearest, raise =
-  native.own, native.kind_of, native.identity, native.module_kind, native.nearest, native.raise
+local kind_of, module_kind, nearest, raise = native.kind_of, native.module_kind, native.nearest, native.raise
 
 local order = setmetatable({}, { __mode = "k" })   -- instance → names in order of first assignment
 local known_names = setmetatable({}, { __mode = "k" })  -- instance → set of those names
@@ -47,6 +47,10 @@ end
 
 local function assign(self, key, value)
   local names, known = order[self], known_names[self]
+  -- A child or a parameter that hides a method would break the walks over it, and is no name for a checkpoint.
+  if (Module[key] ~= nil or key == "training") and (is_module(value) or kind_of(value)) then
+    raise(("%s: '%s' is a method of modules, so nothing can be kept under that name"):format(class_name(self), tostring(key)))
+  end
   if known[key] then                               -- named before, removed since: to the end, as in PyTorch
     for i = 1, #names do if names[i] == key then table.remove(names, i) break end end
   end
@@ -211,7 +215,7 @@ local function instance_metatable(class)
       if set then return run_hooks(self, set, class.forward, ...) end
       return class.forward(self, ...)
     end,
-    __tostring = function(self) return Module.__text(self) end,
+    __tostring = function(self) return native.text(self) end,
   }
 end
 
@@ -245,60 +249,83 @@ function Module.forward(self)
   raise(("%s has no forward: define  function %s:forward(x) … end"):format(class_name(self), class_name(self)))
 end
 
--- Own contents ---------------------------------------------------------------------------------------------------
+-- What Swift reads of instances ----------------------------------------------------------------------------------
 
--- The registered names and their values, in order; numbered children are named from 0, as in PyTorch's checkpoints.
-local function fields(module)
-  local names, i = order[module], 0
-  return function()
-    while true do
-      i = i + 1
-      local key = names[i]
-      if key == nil then return nil end
-      local value = rawget(module, key)
-      if value ~= nil then
-        return math.type(key) == "integer" and tostring(key - 1) or tostring(key), value
-      end
+-- Whether a plain table, or a list in it, holds modules, which no walk would find.
+local function holds_modules(value, depth)
+  if type(value) ~= "table" or getmetatable(value) ~= nil then return false end
+  for _, part in pairs(value) do
+    if is_module(part) or depth > 0 and holds_modules(part, depth - 1) then return true end
+  end
+  return false
+end
+
+local warned = setmetatable({}, { __mode = "k" })  -- class → set of names of such fields
+
+local function warn_of_table(class, name)
+  local names = warned[class] or {}
+  warned[class] = names
+  if names[name] then return end
+  names[name] = true
+  if type(warn) ~= "function" then return end
+  warn(("the field '%s' of %s is a plain table with modules in it: their parameters are not %s's, and no optimizer gets them; make it an nn.ModuleList or nn.ModuleDict")
+    :format(name, class.__name, class.__name))
+end
+
+local access = {}
+local placed = setmetatable({}, { __mode = "k" })  -- instance → names of parameters in whose places there is another tensor
+
+-- Names, values and roles of what an instance holds, in the order of registration; numbered children are named from 0, as in
+-- PyTorch's checkpoints.
+function access.contents(module)
+  local names, list, registered = order[module], {}, rawget(module, "__buffers")
+  for i = 1, #names do
+    local key = names[i]
+    local value = rawget(module, key)
+    local kind, role = kind_of(value), nil
+    if kind == "Parameter" then
+      role = "parameter"
+    elseif kind == "Tensor" then
+      role = registered and registered[key]
+      -- functional_call puts other tensors into the places of parameters.
+      if not role and placed[module] and placed[module][key] then role = "parameter" end
+    elseif is_module(value) then
+      role = "module"
+    elseif type(value) == "table" and holds_modules(value, 1) then
+      warn_of_table(class_of[module], tostring(key))
+    end
+    if role then
+      local n = #list
+      list[n + 1] = math.type(key) == "integer" and tostring(key - 1) or tostring(key)
+      list[n + 2], list[n + 3] = value, role
     end
   end
+  return list
 end
 
-local function own_tensors(module, visit, buffers)
-  if is_script_module(module) then
-    local registered = rawget(module, "__buffers")
-    for name, value in fields(module) do
-      local kind = kind_of(value)
-      if buffers then
-        if registered and registered[name] and kind then visit(name, value) end
-      elseif kind == "Parameter" then
-        visit(name, value)
-      end
-    end
-  else
-    local parameters, own_buffers = own(module)
-    local list = buffers and own_buffers or parameters
-    for i = 1, #list, 2 do visit(list[i], list[i + 1]) end
-  end
+function access.class_name(value)
+  local class = class_of[value]
+  return class and class.__name
 end
 
-local function children_of(module, visit)
-  if not is_script_module(module) then return end
-  for name, value in fields(module) do
-    if is_module(value) then visit(name, value) end
-  end
+-- A field by its name in checkpoints. It exists, so that a plain write does not change the order of the names.
+function access.put(module, name, value)
+  local key = name
+  if rawget(module, key) == nil and math.tointeger(name) then key = math.tointeger(name) + 1 end
+  local places = placed[module] or {}
+  placed[module] = places
+  places[key] = kind_of(value) == "Tensor" and not (rawget(module, "__buffers") or {})[key] or nil
+  rawset(module, key, value)
 end
 
-local function dotted(prefix, name) return prefix == "" and name or prefix .. "." .. name end
-
--- Every module of a tree, parents first, each once under its first name.
-local function walk(module, prefix, visit, seen)
-  seen = seen or {}
-  local id = is_script_module(module) and module or identity(module)
-  if seen[id] then return end
-  seen[id] = true
-  visit(prefix, module)
-  children_of(module, function(name, child) walk(child, dotted(prefix, name), visit, seen) end)
+function access.extra(module)
+  local text = module.extra_repr and module:extra_repr()
+  return type(text) == "string" and text or ""
 end
+
+function Module.extra_repr() return "" end
+
+-- Looking --------------------------------------------------------------------------------------------------------
 
 -- Lists that are also iterators: `for p in net:parameters()` and `#net:parameters()`.
 local function iterable(list)
@@ -318,57 +345,74 @@ local function iterable_pairs(list)
   end })
 end
 
-local function named_tensors(module, buffers, keep_duplicates)
-  local list, seen = {}, {}
-  walk(module, "", function(path, part)
-    own_tensors(part, function(name, tensor)
-      local id = identity(tensor)
-      if keep_duplicates or not seen[id] then
-        seen[id] = true
-        list[#list + 1] = { dotted(path, name), tensor }
-      end
-    end, buffers)
-  end)
-  return list
-end
-
 local function values(list)
-  local result = {}
-  for i, entry in ipairs(list) do result[i] = entry[2] end
-  return result
+  for i, entry in ipairs(list) do list[i] = entry[2] end
+  return iterable(list)
 end
 
-function Module.named_parameters(self) return iterable_pairs(named_tensors(self)) end
-function Module.parameters(self) return iterable(values(named_tensors(self))) end
-function Module.named_buffers(self) return iterable_pairs(named_tensors(self, true)) end
-function Module.buffers(self) return iterable(values(named_tensors(self, true))) end
-
-function Module.named_modules(self)
-  local list = {}
-  walk(self, "", function(path, module) list[#list + 1] = { path, module } end)
-  return iterable_pairs(list)
+-- Options by position or by name in a last table, for the functions of Swift, which take them by position.
+local function by_position(names, ...)
+  local last = select("#", ...) > 0 and select(-1, ...) or nil
+  if type(last) ~= "table" or getmetatable(last) ~= nil then return ... end
+  local given = table.pack(...)
+  given[given.n] = nil
+  for name, value in pairs(last) do
+    local place
+    for i, known in ipairs(names) do if known == name then place = i end end
+    if not place then
+      local hint = nearest(tostring(name), names)
+      raise(("unknown option '%s'%s (known: %s)"):format(tostring(name), hint and ("; did you mean '%s'?"):format(hint) or "",
+        table.concat(names, ", ")))
+    end
+    given[place] = value
+  end
+  return table.unpack(given, 1, #names)
 end
 
-function Module.modules(self) return iterable(values(Module.named_modules(self))) end
+local tensor_options, module_options = { "prefix", "recurse", "remove_duplicate" }, { "prefix", "remove_duplicate" }
 
-function Module.named_children(self)
-  local list = {}
-  children_of(self, function(name, child) list[#list + 1] = { name, child } end)
-  return iterable_pairs(list)
+function Module.named_parameters(self, ...) return iterable_pairs(native.named_parameters(self, by_position(tensor_options, ...))) end
+function Module.named_buffers(self, ...) return iterable_pairs(native.named_buffers(self, by_position(tensor_options, ...))) end
+function Module.named_modules(self, ...) return iterable_pairs(native.named_modules(self, by_position(module_options, ...))) end
+function Module.named_children(self) return iterable_pairs(native.named_children(self)) end
+
+function Module.parameters(self, ...) return values(native.named_parameters(self, "", by_position({ "recurse" }, ...))) end
+function Module.buffers(self, ...) return values(native.named_buffers(self, "", by_position({ "recurse" }, ...))) end
+function Module.modules(self) return values(native.named_modules(self)) end
+function Module.children(self) return values(native.named_children(self)) end
+
+function Module.get_submodule(self, path) return native.get_submodule(self, path) end
+function Module.get_parameter(self, path) return native.get_parameter(self, path) end
+function Module.get_buffer(self, path) return native.get_buffer(self, path) end
+
+-- Whether a module has something under a name of its own: a parameter that is there, a buffer, a child, a field.
+function Module.has(self, name)
+  if type(name) ~= "string" then raise("has: expected a name, got " .. type(name)) end
+  if is_script_module(self) then return rawget(self, name) ~= nil end
+  local ok, value = pcall(function() return self[name] end)
+  return ok and value ~= nil
 end
 
-function Module.children(self) return iterable(values(Module.named_children(self))) end
+-- Adding ---------------------------------------------------------------------------------------------------------
 
 -- Names can be added to instances of scripts' own classes; `what` is the caller.
 local function own_class(self, name, what)
+  if not is_module(self) then
+    raise(("%s: expected a module as self, got %s; methods are called with ':'"):format(what, type(self)))
+  end
   if not is_script_module(self) then
     raise(("%s: %s takes no more fields; define a class of your own with nn.Module"):format(what, class_name(self)))
   end
   if type(name) ~= "string" then raise(("%s: argument 1: expected a name, got %s"):format(what, type(name))) end
+  if name == "" or name:find(".", 1, true) then raise(("%s: a name must not be empty or have dots, got '%s'"):format(what, name)) end
 end
 
-function Module.register_buffer(self, name, tensor)
+function Module.register_buffer(self, name, tensor, persistent)
   own_class(self, name, "register_buffer")
+  if type(persistent) == "table" then persistent = persistent.persistent end
+  if persistent ~= nil and type(persistent) ~= "boolean" then
+    raise(("register_buffer: option 'persistent': expected true or false, got %s"):format(type(persistent)))
+  end
   if tensor ~= nil and not kind_of(tensor) then
     raise(("register_buffer: argument 2: expected a tensor, got %s"):format(type(tensor)))
   end
@@ -377,7 +421,7 @@ function Module.register_buffer(self, name, tensor)
     registered = {}
     rawset(self, "__buffers", registered)
   end
-  registered[name] = true
+  registered[name] = persistent == false and "passing" or "buffer"
   self[name] = tensor
 end
 
@@ -397,108 +441,95 @@ function Module.add_module(self, name, module)
   self[name] = module
 end
 
+Module.register_module = Module.add_module
+
 -- Doing something to all of it -----------------------------------------------------------------------------------
 
 function Module.train(self, mode)
-  if mode == nil then mode = true end
-  if type(mode) ~= "boolean" then raise("train: expected true or false, got " .. type(mode)) end
-  walk(self, "", function(_, module)
-    if is_script_module(module) then rawset(module, "training", mode) else module.training = mode end
-  end)
+  native.train(self, mode)
   return self
 end
 
-function Module.eval(self) return Module.train(self, false) end
-
-function Module.zero_grad(self, options)
-  for _, entry in ipairs(named_tensors(self)) do
-    local p = entry[2]
-    if type(options) == "table" and options.set_to_none == false then
-      if p.grad then p.grad:zero_() end
-    else
-      p.grad = nil
-    end
-  end
+function Module.eval(self)
+  native.train(self, false)
+  return self
 end
 
+function Module.zero_grad(self, ...) native.zero_grad(self, by_position({ "set_to_none" }, ...)) end
+
 function Module.requires_grad_(self, required)
-  for _, entry in ipairs(named_tensors(self)) do entry[2]:requires_grad_(required == nil or required) end
+  native.requires_grad_(self, required)
   return self
 end
 
 function Module.apply(self, visit)
+  if not is_module(self) then raise(("apply: expected a module as self, got %s; methods are called with ':'"):format(type(self))) end
   if type(visit) ~= "function" then raise("apply: expected a function, got " .. type(visit)) end
-  children_of(self, function(_, child) Module.apply(child, visit) end)
-  visit(self)
+  local above = {}
+  local function each(module)
+    local id = is_script_module(module) and module or native.identity(module)
+    if above[id] then return end
+    above[id] = true
+    for _, child in ipairs(native.named_children(module)) do each(child[2]) end
+    visit(module)
+    above[id] = nil
+  end
+  each(self)
   return self
 end
 
 function Module.to(self, dtype)
-  for _, buffers in ipairs { false, true } do
-    for _, entry in ipairs(named_tensors(self, buffers)) do
-      native.convert(entry[2], dtype)
-    end
-  end
+  if type(dtype) == "table" and dtype.dtype then dtype = dtype.dtype end
+  native.to(self, dtype)
   return self
 end
 
-function Module.float(self) return Module.to(self, "float32") end
-function Module.double(self) return Module.to(self, "float64") end
+for name, dtype in pairs { float = "float32", double = "float64", half = "float16", bfloat16 = "bfloat16" } do
+  Module[name] = function(self) return Module.to(self, dtype) end
+end
 
 -- State ----------------------------------------------------------------------------------------------------------
 
--- Names to tensors, in order under pairs().
-function Module.state_dict(self)
+-- Names to tensors, in order under pairs(); what a script adds comes after them.
+function Module.state_dict(self, ...)
   local names, state = {}, {}
-  walk(self, "", function(path, part)
-    for _, buffers in ipairs { false, true } do
-      own_tensors(part, function(name, tensor)
-        names[#names + 1] = dotted(path, name)
-        state[dotted(path, name)] = tensor:detach()
-      end, buffers)
-    end
-  end)
-  return setmetatable(state, { __pairs = function()
-    local i = 0
-    return function()
-      i = i + 1
-      while names[i] and state[names[i]] == nil do i = i + 1 end
-      return names[i], state[names[i]]
-    end
-  end })
+  for i, entry in ipairs(native.state_dict(self, by_position({ "prefix", "keep_vars" }, ...))) do
+    names[i], state[entry[1]] = entry[1], entry[2]
+  end
+  return setmetatable(state, {
+    __pairs = function()
+      local i, known, key = 0, {}, nil
+      return function()
+        while i < #names do
+          i = i + 1
+          known[names[i]] = true
+          if state[names[i]] ~= nil then return names[i], state[names[i]] end
+        end
+        repeat key = next(state, key) until key == nil or not known[key]
+        if key ~= nil then return key, state[key] end
+      end
+    end,
+    __tostring = function()
+      local lines = {}
+      for _, name in ipairs(names) do
+        if state[name] ~= nil then lines[#lines + 1] = ("  %s: %s %s"):format(name, state[name].dtype, tostring(state[name].shape)) end
+      end
+      return "state_dict {\n" .. table.concat(lines, "\n") .. "\n}"
+    end,
+  })
 end
 
-function Module.load_state_dict(self, state, options)
-  if type(state) ~= "table" then raise("load_state_dict: expected a table of tensors, got " .. type(state)) end
-  local strict = not (type(options) == "table" and options.strict == false)
-  local mine, missing_keys, unexpected_keys, problems = {}, {}, {}, {}
-  for name, tensor in pairs(Module.state_dict(self)) do
-    mine[name] = tensor
-    local source = state[name]
-    if source == nil then
-      missing_keys[#missing_keys + 1] = name
-    elseif not mg.is_tensor(source) then
-      problems[#problems + 1] = ("%s is no tensor but a %s"):format(name, type(source))
-    elseif table.concat(source.shape, ", ") ~= table.concat(tensor.shape, ", ") then
-      problems[#problems + 1] = ("%s has shape [%s] here and [%s] in the state"):format(
-        name, table.concat(tensor.shape, ", "), table.concat(source.shape, ", "))
-    end
-  end
-  for name in pairs(state) do
-    if mine[name] == nil then unexpected_keys[#unexpected_keys + 1] = tostring(name) end
-  end
-  table.sort(unexpected_keys)
-  if strict and #missing_keys > 0 then table.insert(problems, 1, "missing " .. table.concat(missing_keys, ", ")) end
-  if strict and #unexpected_keys > 0 then problems[#problems + 1] = "unexpected " .. table.concat(unexpected_keys, ", ") end
-  if #problems > 0 then
-    raise(("load_state_dict: %s does not fit: %s"):format(class_name(self), table.concat(problems, "; ")))
-  end
-  mg.no_grad(function()
-    for name, tensor in pairs(mine) do
-      if state[name] ~= nil then tensor:copy_(state[name]) end
-    end
-  end)
-  return { missing_keys = missing_keys, unexpected_keys = unexpected_keys }
+local incompatible = {
+  __tostring = function(keys)
+    if #keys.missing_keys + #keys.unexpected_keys == 0 then return "<All keys matched successfully>" end
+    return ("missing_keys: {%s}, unexpected_keys: {%s}"):format(table.concat(keys.missing_keys, ", "),
+      table.concat(keys.unexpected_keys, ", "))
+  end,
+}
+
+function Module.load_state_dict(self, state, ...)
+  local missing_keys, unexpected_keys = native.load_state_dict(self, state, by_position({ "strict", "assign" }, ...))
+  return setmetatable({ missing_keys = missing_keys, unexpected_keys = unexpected_keys }, incompatible)
 end
 
 -- Hooks ----------------------------------------------------------------------------------------------------------
@@ -514,6 +545,7 @@ local function set_hooks(module, set)
 end
 
 local function add_hook(self, where, what, body)
+  if not is_module(self) then raise(("%s: expected a module as self, got %s; methods are called with ':'"):format(what, type(self))) end
   if type(body) ~= "function" then raise(("%s: expected a function, got %s"):format(what, type(body))) end
   local set = hooks_of(self)
   if not set then
@@ -538,123 +570,35 @@ function Module.register_full_backward_pre_hook(self, body)
   return add_hook(self, "backward_pre", "register_full_backward_pre_hook", body)
 end
 
--- Printing: PyTorch's tree ---------------------------------------------------------------------------------------
-
-function Module.__text(self)
-  local lines = {}
-  local extra = class_of[self].extra_repr and class_of[self].extra_repr(self)
-  children_of(self, function(name, child)
-    lines[#lines + 1] = ("  (%s): %s"):format(name, tostring(child):gsub("\n", "\n  "))
-  end)
-  if #lines == 0 then return ("%s(%s)"):format(class_name(self), extra or "") end
-  if extra and extra ~= "" then table.insert(lines, 1, "  " .. extra) end
-  return ("%s(\n%s\n)"):format(class_name(self), table.concat(lines, "\n"))
-end
-
--- Containers -----------------------------------------------------------------------------------------------------
-
-local function checked_module(value, container, position)
-  if not is_module(value) then
-    raise(("%s: element %s is not a module but %s"):format(container, position, value == nil and "nil" or type(value)))
+-- What nn.is and the classes of Swift's modules go by.
+function nn.is(module, class)
+  if not is_module(module) then return false end
+  if type(class) == "string" then return class_name(module) == class end
+  local own = class_of[module]
+  while own do
+    if own == class then return true end
+    local meta = getmetatable(own)
+    own = meta and type(meta.__index) == "table" and meta.__index or nil
   end
-  return value
-end
-
--- The position that a whole number means: negative ones count from the end; one beyond the last is free. Raises for others.
-local function position_in(list, key)
-  local count = #list
-  local position = key < 0 and count + 1 + key or key
-  if key == 0 then raise(("%s: index 0 is out of range: indices start at 1 (and -1 is the last)"):format(class_name(list))) end
-  if position < 1 or position > count + 1 then
-    raise(("%s: index %d is out of range: there are %d elements"):format(class_name(list), key, count))
-  end
-  return position
-end
-
--- Lists of modules, or of what else `check` lets pass: instances answer negative indices, and `#`.
-local function container(name, check)
-  local class = new_class(name)
-  local meta = class.__instances
-  local index = meta.__index
-  meta.__index = function(self, key)
-    local number = type(key) == "number" and math.tointeger(key)
-    if not number then return index(self, key) end
-    return rawget(self, position_in(self, number))
-  end
-  -- Positive positions that are taken are plain writes, which do not come by here.
-  meta.__newindex = function(self, key, value)
-    local number = type(key) == "number" and math.tointeger(key)
-    if not number then return assign(self, key, value) end
-    local position = position_in(self, number)
-    if value ~= nil then check(value, name, position) end
-    if position <= #self then rawset(self, position, value) elseif value ~= nil then assign(self, position, value) end
-  end
-  nn[name] = class
-  return class
-end
-
-local Sequential = container("Sequential", checked_module)
-
-function Sequential:init(...)
-  local given = table.pack(...)
-  if given.n == 1 and type(given[1]) == "table" and not is_module(given[1]) then given = table.pack(table.unpack(given[1])) end
-  for i = 1, given.n do self[i] = checked_module(given[i], "Sequential", i) end
-end
-
-function Sequential:forward(x)
-  for i = 1, #self do x = self[i](x) end
-  return x
-end
-
-function Sequential:append(module)
-  self[#self + 1] = checked_module(module, "Sequential", #self + 1)
-  return self
-end
-
-local ModuleList = container("ModuleList", checked_module)
-
--- The table that a container is made of.
-local function listed(list, name)
-  if list ~= nil and (type(list) ~= "table" or is_module(list)) then
-    raise(("%s: expected a list, got %s"):format(name, is_module(list) and "a module" or type(list)))
-  end
-  return list or {}
-end
-
-function ModuleList:init(list)
-  for i, module in ipairs(listed(list, "ModuleList")) do self[i] = module end
-end
-
-function ModuleList:append(module)
-  self[#self + 1] = checked_module(module, "ModuleList", #self + 1)
-  return self
-end
-
-local ModuleDict = new_class "ModuleDict"
-nn.ModuleDict = ModuleDict
-
-function ModuleDict:init(entries)
-  local names = {}
-  for name in pairs(listed(entries, "ModuleDict")) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do self[name] = checked_module(entries[name], "ModuleDict", name) end
-end
-
-local ParameterList = container("ParameterList", function(value, _, position)
-  if kind_of(value) ~= "Parameter" then
-    raise(("ParameterList: element %d is not a parameter (nn.Parameter(t)) but %s"):format(position, type(value)))
-  end
-end)
-
-function ParameterList:init(list)
-  for i, parameter in ipairs(listed(list, "ParameterList")) do self[i] = parameter end
+  if type(class) == "table" and class == Module then return true end
+  -- Constructors of Swift's modules are functions.
+  return not class_of[module] and type(class) == "function" and rawget(nn, class_name(module)) == class
 end
 
 -- What handles of Swift's modules answer to.
 local scripted = {}
 for name, value in pairs(Module) do
-  if name ~= "forward" and name:sub(1, 2) ~= "__" then scripted[name] = value end
+  if name ~= "forward" and name ~= "extra_repr" and name:sub(1, 2) ~= "__" then scripted[name] = value end
 end
 -- Their call where they have hooks.
 local function run_handle(module, set, ...) return run_hooks(module, set, module.forward, ...) end
-return scripted, run_handle
+local function entries(module)
+  local list, names = {}, order[module]
+  for i = 1, #names do
+    local value = rawget(module, names[i])
+    if value ~= nil then list[#list + 1] = { names[i], value } end
+  end
+  return list
+end
+return scripted, run_handle, access,
+  { new_class = new_class, assign = assign, is_module = is_module, class_name = class_name, entries = entries }

@@ -42,8 +42,8 @@ public final class Tensor {
   @exclusivity(unchecked) package internal(set) var storage: Storage
   /// Where the elements lie in the storage.
   @exclusivity(unchecked) public internal(set) var layout: Layout
-  /// The type of the elements.
-  public let dtype: DType
+  /// The type of the elements. Only ``convert(to:)`` changes it.
+  @exclusivity(unchecked) public private(set) var dtype: DType
   @exclusivity(unchecked) package var flags: Flags = []
   /// Which of the node's outputs this is.
   @exclusivity(unchecked) package var outputIndex: Int32 = 0
@@ -222,6 +222,20 @@ public final class Tensor {
     storage = other.storage
     layout = other.layout
     base = nil
+  }
+
+  /// Gives this leaf, and its gradient, elements of another float dtype; whoever holds the object, as optimizers do, has them
+  /// too. A backward that needs the old ones raises. Throws for what is no leaf, and for dtypes that have no gradients.
+  public func convert(to dtype: DType) throws {
+    guard dtype != self.dtype else { return }
+    guard gradNode == nil, base == nil else {
+      throw TensorError(.autograd, "to", "only leaves can be converted in place, and no views")
+    }
+    guard dtype.isFloating else { throw TensorError(.dtype, "to", "parameters must be of float dtypes, not \(dtype)") }
+    let converted = try withNoGrad { try detach().to(dtype) }
+    noteReplacement()
+    (storage, layout, self.dtype) = (converted.storage, converted.layout, dtype)
+    if let gradient { self.gradient = try withNoGrad { try gradient.detach().to(dtype) } }
   }
 
   /// Releases the elements now rather than when the last reference goes; the tensor is empty afterwards, shape [0]; a

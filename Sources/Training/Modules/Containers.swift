@@ -44,6 +44,8 @@ public final class ModuleList: Module {
     modules.enumerated().map { (String($0.offset), $0.element) }
   }
 
+  public override var mergesEqualChildren: Bool { true }
+
   /// Number of modules.
   public var count: Int { modules.count }
   /// The module at a position from 0 to count − 1.

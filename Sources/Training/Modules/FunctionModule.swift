@@ -47,6 +47,11 @@ public class FunctionModule: Module {
     }
   }
 
+  public override final func set(buffer name: String, _ tensor: Tensor?) throws {
+    guard buffers.contains(where: { $0.name == name }) else { return try super.set(buffer: name, tensor) }
+    try set(name, .tensor(tensor))
+  }
+
   fileprivate func field(_ name: String) throws -> ModuleField { try settings.value(name) }
 
   fileprivate func set(_ name: String, _ value: ModuleField) throws {

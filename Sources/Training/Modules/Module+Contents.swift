@@ -1,47 +1,105 @@
-// Everything in a tree of modules, by name, and what is done to all of it.
+// Everything in a tree of modules, by name, and what is done to all of it. One walk serves modules of Swift's and of scripts'.
 
 import Tensors
 
+/// Tells modules apart: objects of Swift's may stand for one object of a script.
+public struct ModuleIdentity: Hashable {
+  private let address: UnsafeRawPointer
+  /// The address of what a module is or stands for.
+  public init(_ address: UnsafeRawPointer) { self.address = address }
+}
+
 extension Module {
-  /// This module and all below it, parents first, under dotted names; each object once, under its first name.
-  public final func namedModules(prefix: String = "") -> [(name: String, module: Module)] {
+  /// This module and all below it, parents first, under dotted names; each object once, under its first name, unless
+  /// `removesDuplicates` is false. A module that contains itself is not entered again.
+  public final func namedModules(prefix: String = "", removesDuplicates: Bool = true) -> [(name: String, module: Module)] {
     var result: [(name: String, module: Module)] = []
-    var seen = Set<ObjectIdentifier>()
-    collect(prefix, &result) { seen.insert(ObjectIdentifier($0)).inserted }
+    var seen = Set<ModuleIdentity>()
+    collect(prefix, &result, &seen, forgets: !removesDuplicates)
     return result
   }
 
   private func collect(
-    _ name: String, _ result: inout [(name: String, module: Module)], where isWanted: (Module) -> Bool
+    _ name: String, _ result: inout [(name: String, module: Module)], _ seen: inout Set<ModuleIdentity>, forgets: Bool
   ) {
-    guard isWanted(self) else { return }
+    guard seen.insert(identity).inserted else { return }
     result.append((name, self))
-    for child in children { child.module.collect(dotted(name, child.name), &result, where: isWanted) }
+    for child in children { child.module.collect(dotted(name, child.name), &result, &seen, forgets: forgets) }
+    if forgets { seen.remove(identity) }
   }
 
-  /// All parameters, in order; a tensor that has two names is listed once, under the first.
-  public final func namedParameters(prefix: String = "") -> [(name: String, tensor: Tensor)] {
-    distinct(\.parameters, prefix)
+  /// All parameters, in order; a tensor that has two names is listed once, under the first, unless `removesDuplicates` is
+  /// false. Without `recurse`, the module's own.
+  public final func namedParameters(
+    prefix: String = "", recurse: Bool = true, removesDuplicates: Bool = true
+  ) -> [(name: String, tensor: Tensor)] {
+    named(\.parameters, prefix, recurse, removesDuplicates)
   }
 
-  /// All buffers, in order, each object once.
-  public final func namedBuffers(prefix: String = "") -> [(name: String, tensor: Tensor)] {
-    distinct(\.buffers, prefix)
+  /// All buffers, in order, in the same way.
+  public final func namedBuffers(
+    prefix: String = "", recurse: Bool = true, removesDuplicates: Bool = true
+  ) -> [(name: String, tensor: Tensor)] {
+    named(\.buffers, prefix, recurse, removesDuplicates)
   }
 
-  private func distinct(
-    _ contents: KeyPath<Module, [(name: String, tensor: Tensor?)]>, _ prefix: String
+  private func named(
+    _ contents: KeyPath<Module, [(name: String, tensor: Tensor?)]>, _ prefix: String, _ recurse: Bool, _ removesDuplicates: Bool
   ) -> [(name: String, tensor: Tensor)] {
     var seen = Set<ObjectIdentifier>()
     var result: [(name: String, tensor: Tensor)] = []
-    for (path, module) in namedModules(prefix: prefix) {
+    let modules = recurse ? namedModules(prefix: prefix, removesDuplicates: removesDuplicates) : [(prefix, self)]
+    for (path, module) in modules {
       for (name, tensor) in module[keyPath: contents] {
-        guard let tensor, seen.insert(ObjectIdentifier(tensor)).inserted else { continue }
+        guard let tensor, seen.insert(ObjectIdentifier(tensor)).inserted || !removesDuplicates else { continue }
         result.append((dotted(path, name), tensor))
       }
     }
     return result
   }
+
+  // MARK: By path
+
+  /// The module under a dotted name, `encoder.layers.0`; this one for an empty name. Throws where there is none.
+  public final func submodule(_ path: String) throws -> Module {
+    var module = self
+    var passed = ""
+    for part in path.isEmpty ? [] : path.split(separator: ".", omittingEmptySubsequences: false).map(String.init) {
+      guard let child = module.children.first(where: { $0.name == part }) else {
+        let known = module.children.map(\.name).joined(separator: ", ")
+        throw TensorError(
+          .argument, "get_submodule",
+          "\(passed.isEmpty ? module.kind : "'\(passed)'") has no module '\(part)'\(known.isEmpty ? ", nor any other" : "; it has \(known)")"
+        )
+      }
+      module = child.module
+      passed = dotted(passed, part)
+    }
+    return module
+  }
+
+  /// The parameter under a dotted name, `hidden.weight`. Throws where there is none.
+  public final func parameter(_ path: String) throws -> Tensor { try tensor(path, "parameter", \.parameters) }
+
+  /// The buffer under a dotted name. Throws where there is none.
+  public final func buffer(_ path: String) throws -> Tensor { try tensor(path, "buffer", \.buffers) }
+
+  private func tensor(
+    _ path: String, _ what: String, _ contents: KeyPath<Module, [(name: String, tensor: Tensor?)]>
+  ) throws -> Tensor {
+    let end = path.lastIndex(of: ".")
+    let module = try submodule(end.map { String(path[..<$0]) } ?? "")
+    let name = end.map { String(path[path.index(after: $0)...]) } ?? path
+    let own = module[keyPath: contents]
+    guard let tensor = own.first(where: { $0.name == name })?.tensor else {
+      let known = own.filter { $0.tensor != nil }.map(\.name).joined(separator: ", ")
+      throw TensorError(
+        .argument, "get_\(what)", "\(module.kind) has no \(what) '\(name)'\(known.isEmpty ? ", nor any other" : "; it has \(known)")")
+    }
+    return tensor
+  }
+
+  // MARK: All of it
 
   /// Switches this module and all below it between training and evaluation.
   @discardableResult
@@ -49,6 +107,10 @@ extension Module {
     for (_, module) in namedModules() { module.isTraining = mode }
     return self
   }
+
+  /// Switches this module and all below it to evaluation.
+  @discardableResult
+  public final func eval() -> Self { train(false) }
 
   /// Clears the gradients of all parameters, or fills them with zeros.
   public final func zeroGrad(setToNone: Bool = true) throws {
@@ -62,12 +124,30 @@ extension Module {
     return self
   }
 
+  /// Converts parameters, their gradients, and buffers of float dtypes to another one. The tensors stay the same objects, so
+  /// that optimizers go on with them; what a graph has kept of the old elements is refused by its backward.
+  @discardableResult
+  public final func to(_ dtype: DType) throws -> Self {
+    guard dtype.isFloating else {
+      throw TensorError(.dtype, "to", "modules can be converted to float dtypes only, not to \(dtype)")
+    }
+    for (_, tensor) in namedParameters() + namedBuffers() where tensor.dtype.isFloating { try tensor.convert(to: dtype) }
+    return self
+  }
+
   /// Calls `body` with every module below this one, children before parents, and with this one last.
   @discardableResult
   public final func apply(_ body: (Module) throws -> Void) rethrows -> Self {
-    for child in children { try child.module.apply(body) }
-    try body(self)
+    var above = Set<ModuleIdentity>()
+    try apply(body, &above)
     return self
+  }
+
+  private func apply(_ body: (Module) throws -> Void, _ above: inout Set<ModuleIdentity>) rethrows {
+    guard above.insert(identity).inserted else { return }
+    for child in children { try child.module.apply(body, &above) }
+    try body(self)
+    above.remove(identity)
   }
 }
 

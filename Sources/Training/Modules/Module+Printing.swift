@@ -5,14 +5,20 @@ extension Module: CustomStringConvertible {
 
   /// The tree for readers who count dimensions from `base`. The keys of children stay names, as in checkpoints.
   public final func description(indexBase base: Int) -> String {
-    var children = children.map { (key: $0.name, text: $0.module.description(indexBase: base)) }
+    var above = Set<ModuleIdentity>()
+    return description(base, &above)
+  }
+
+  private func description(_ base: Int, _ above: inout Set<ModuleIdentity>) -> String {
+    guard above.insert(identity).inserted else { return "\(kind)(…)" }
+    defer { above.remove(identity) }
+    var children: [(key: String, text: String)] = []
+    for (name, module) in self.children { children.append((name, module.description(base, &above))) }
     if mergesEqualChildren { children = merged(children) }
     return Module.tree(kind, extraDescription(indexBase: base), children)
   }
 
-  /// Whether runs of children that print alike share a line, `(0-2): 3 x ReLU()`.
-  var mergesEqualChildren: Bool { self is ModuleList }
-
+  /// Runs of children that print alike share a line, `(0-2): 3 x ReLU()`.
   private func merged(_ children: [(key: String, text: String)]) -> [(key: String, text: String)] {
     var result: [(key: String, text: String)] = []
     var start = 0

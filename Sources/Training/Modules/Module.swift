@@ -15,7 +15,11 @@ open class Module {
   /// Which input holds labels or positions, as losses of classes and embeddings have one; negative when none does.
   public let positionInput: Int
   /// Whether dropout drops and statistics are collected; see `train(_:)`.
-  public final var isTraining = true
+  open var isTraining: Bool {
+    get { trains }
+    set { trains = newValue }
+  }
+  private final var trains = true
   /// Called with the inputs before `forward`, first to last.
   public final var forwardPreHooks: [ForwardPreHook] = [] { didSet { noteHooks() } }
   /// Called with the inputs and outputs after `forward`, first to last.
@@ -40,8 +44,12 @@ open class Module {
   open var parameters: [(name: String, tensor: Tensor?)] { [] }
   /// Its own tensors that are saved but not trained.
   open var buffers: [(name: String, tensor: Tensor?)] { [] }
+  /// The names of buffers that are not saved.
+  open var passingBuffers: Set<String> { [] }
   /// The modules in it, without theirs.
   open var children: [(name: String, module: Module)] { [] }
+  /// What tells it from others: two objects that stand for one module have one.
+  open var identity: ModuleIdentity { ModuleIdentity(Unmanaged.passUnretained(self).toOpaque()) }
 
   /// Puts another tensor in the place of the parameter of that name; the shape is not checked, as in PyTorch.
   ///
@@ -49,6 +57,12 @@ open class Module {
   open func set(parameter name: String, _ tensor: Tensor?) throws {
     let known = parameters.map(\.name).joined(separator: ", ")
     throw TensorError(.argument, kind, "there is no parameter \(name)\(known.isEmpty ? "" : "; there is \(known)")")
+  }
+
+  /// Puts another tensor in the place of the buffer of that name; nil where it may be absent. Throws as `set(parameter:_:)`.
+  open func set(buffer name: String, _ tensor: Tensor?) throws {
+    let known = buffers.map(\.name).joined(separator: ", ")
+    throw TensorError(.argument, kind, "there is no buffer \(name) that can be replaced\(known.isEmpty ? "" : "; there is \(known)")")
   }
 
   /// What `set(parameter:_:)` may store: a floating tensor, or nil where the parameter is optional.
@@ -134,6 +148,9 @@ open class Module {
   }
 
   // MARK: Printing
+
+  /// Whether runs of children that print alike share a line.
+  open var mergesEqualChildren: Bool { false }
 
   /// The options between the parentheses of the printed form, `in_features=3, out_features=2, bias=True`.
   public final var extraDescription: String { extraDescription(indexBase: 0) }

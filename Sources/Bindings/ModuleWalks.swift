@@ -1,0 +1,161 @@
+// What the methods of modules in Lua/modules.lua are made of: walks over the tree of modules, Swift's and scripts' alike, by name.
+
+import LuaRuntime
+import Tensors
+import Training
+
+/// A session's modules, once its library is loaded.
+final class ModuleLibrary {
+  var instances: Instances?
+
+  /// The module that a call's first argument is.
+  func receiver(_ call: borrowing Call, _ name: String) throws -> Module {
+    if let module = call.object(1, moduleKind) { return module }
+    if let module = try instances?.module(call[1]) { return module }
+    throw ArgumentError(
+      "\(name): expected a module as self, got \(Decoder.found(call[1])); methods are called with ':', as in net:\(name)()")
+  }
+
+  /// Those functions by name; each is given the module, whose method has that name.
+  var primitives: [String: NativeFunction] {
+    func walk(_ name: String, _ body: @escaping (inout Call, Module) throws -> Void) -> (String, NativeFunction) {
+      (name, native(name) { call in try body(&call, self.receiver(call, name)) })
+    }
+    return Dictionary(
+      uniqueKeysWithValues: [
+        // named_parameters(module, prefix, recurse, remove_duplicate): a list of {name, tensor}; named_buffers in the same way.
+        walk("named_parameters") { call, module in
+          returnPairs(
+            try ModuleLibrary.tensors(call, "named_parameters") { module.namedParameters(prefix: $0, recurse: $1, removesDuplicates: $2) },
+            &call)
+        },
+        walk("named_buffers") { call, module in
+          returnPairs(
+            try ModuleLibrary.tensors(call, "named_buffers") { module.namedBuffers(prefix: $0, recurse: $1, removesDuplicates: $2) }, &call)
+        },
+        // named_modules(module, prefix, remove_duplicate), named_children(module): lists of {name, module}.
+        walk("named_modules") { call, module in
+          let prefix = try ModuleLibrary.text(call, 2, "named_modules: prefix") ?? ""
+          let unique = try ModuleLibrary.flag(call, 3, "named_modules: remove_duplicate") ?? true
+          returnPairs(module.namedModules(prefix: prefix, removesDuplicates: unique), &call)
+        },
+        walk("named_children") { call, module in
+          var seen = Set<ModuleIdentity>()
+          returnPairs(module.children.filter { seen.insert($0.module.identity).inserted }, &call)
+        },
+        walk("get_submodule") { call, module in call.returns(module: try module.submodule(try ModuleLibrary.path(call, "get_submodule"))) },
+        walk("get_parameter") { call, module in call.returns(tensor: try module.parameter(try ModuleLibrary.path(call, "get_parameter"))) },
+        walk("get_buffer") { call, module in call.returns(tensor: try module.buffer(try ModuleLibrary.path(call, "get_buffer"))) },
+        walk("train") { call, module in module.train(try ModuleLibrary.flag(call, 2, "train") ?? true) },
+        walk("zero_grad") { call, module in try module.zeroGrad(setToNone: ModuleLibrary.flag(call, 2, "zero_grad") ?? true) },
+        walk("requires_grad_") { call, module in try module.requiresGrad(ModuleLibrary.flag(call, 2, "requires_grad_") ?? true) },
+        walk("to") { call, module in
+          if let tensor = call.object(2, tensorKind) {
+            try module.to(tensor.dtype)
+          } else if let name = call.string(2) {
+            // Where the elements are is no question here.
+            if name == "cpu" { return }
+            try module.to(DType(named: name))
+          } else {
+            throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
+          }
+        },
+        // state_dict(module, prefix, keep_vars): a list of {name, tensor}.
+        walk("state_dict") { call, module in
+          let prefix = try ModuleLibrary.text(call, 2, "state_dict: prefix") ?? ""
+          let keeps = try ModuleLibrary.flag(call, 3, "state_dict: keep_vars") ?? false
+          let path = prefix.hasSuffix(".") ? String(prefix.dropLast()) : prefix
+          returnPairs(module.stateDict(prefix: path, keepsVariables: keeps), &call)
+        },
+        // load_state_dict(module, state, strict, assign): the names that are missing, and those that are unexpected.
+        walk("load_state_dict") { call, module in try ModuleLibrary.load(&call, module) },
+        // text(module): its printed form.
+        walk("text") { call, module in call.returns(module.description(indexBase: 1)) },
+        // replace(module, name, tensor): puts any tensor, one with a history or of a batch too, into the place of a parameter or
+        // buffer of the module's own, and returns the one that was. Its shape is not checked.
+        walk("replace") { call, module in
+          guard let name = call.string(2), let tensor = call.anyTensor(3) else {
+            throw ArgumentError("replace: expected a name and a tensor, got \(Decoder.found(call[2])) and \(Decoder.found(call[3]))")
+          }
+          if let entry = module.parameters.first(where: { $0.name == name }) {
+            try module.set(parameter: name, tensor)
+            call.returns(tensor: entry.tensor)
+          } else {
+            let entry = module.buffers.first { $0.name == name }
+            try module.set(buffer: name, tensor)
+            call.returns(tensor: entry?.tensor)
+          }
+        },
+      ])
+  }
+
+  // MARK: Arguments
+
+  private static func flag(_ call: borrowing Call, _ position: Int, _ name: String) throws -> Bool? {
+    if call.isNil(position) { return nil }
+    if let flag = call.boolean(position) { return flag }
+    throw ArgumentError("\(name): expected true or false, got \(Decoder.found(call[position]))")
+  }
+
+  private static func text(_ call: borrowing Call, _ position: Int, _ name: String) throws -> String? {
+    if call.isNil(position) { return nil }
+    if let text = call.string(position) { return text }
+    throw ArgumentError("\(name): expected a string, got \(Decoder.found(call[position]))")
+  }
+
+  private static func path(_ call: borrowing Call, _ name: String) throws -> String {
+    guard call.type(2) == .string, let path = call.string(2) else {
+      throw ArgumentError("\(name): argument 1: expected a dotted name, as in \"hidden.weight\", got \(Decoder.found(call[2]))")
+    }
+    return path
+  }
+
+  private static func tensors(
+    _ call: borrowing Call, _ name: String, _ list: (String, Bool, Bool) -> [(name: String, tensor: Tensor)]
+  ) throws -> [(name: String, tensor: Tensor)] {
+    list(
+      try text(call, 2, "\(name): prefix") ?? "", try flag(call, 3, "\(name): recurse") ?? true,
+      try flag(call, 4, "\(name): remove_duplicate") ?? true)
+  }
+
+  private static func load(_ call: inout Call, _ module: Module) throws {
+    guard call.type(2) == .table else { throw ArgumentError("load_state_dict: expected a table of tensors, got \(Decoder.found(call[2]))") }
+    var state: [(name: String, tensor: Tensor)] = []
+    var others: [(name: String, found: String)] = []
+    try call[2].forEachPair(runsScripts: false) { key, value in
+      let name = key.string ?? Decoder.found(key)
+      if let tensor = value.object(tensorKind) {
+        state.append((name, tensor))
+      } else {
+        others.append((name, Decoder.found(value)))
+      }
+    }
+    state.sort { $0.name < $1.name }
+    others.sort { $0.name < $1.name }
+    let strict = try flag(call, 3, "load_state_dict: strict") ?? true
+    let assigns = try flag(call, 4, "load_state_dict: assign") ?? false
+    let (missing, unexpected) = try module.loadStateDict(state, others: others, strict: strict, assigns: assigns)
+    for names in [missing, unexpected] {
+      call.returnsList(names.count)
+      for name in names { call.returns(name) }
+    }
+  }
+}
+
+private func returnPairs(_ pairs: [(name: String, tensor: Tensor)], _ call: inout Call) {
+  call.returnsList(pairs.count)
+  for (name, tensor) in pairs {
+    call.returnsList(2)
+    call.returns(name)
+    call.returns(tensor: tensor)
+  }
+}
+
+private func returnPairs(_ pairs: [(name: String, module: Module)], _ call: inout Call) {
+  call.returnsList(pairs.count)
+  for (name, module) in pairs {
+    call.returnsList(2)
+    call.returns(name)
+    call.returns(module: module)
+  }
+}
