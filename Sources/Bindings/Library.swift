@@ -27,6 +27,7 @@ public enum Library {
     try state.define(schedulerKind, Schedulers.members)
 
     let initializers = OperationFunctions(Initializer.operations)
+    let utilities = OperationFunctions(GradientUtilities.operations)
     let native = Modules.primitives.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
       .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(Schedulers.primitives) { $1 }
     let nn = Modules.constructors.merging(["Parameter": Modules.parameter]) { $1 }
@@ -39,6 +40,7 @@ public enum Library {
           nn.mapValues(Value.native).merging([
             "functional": .record(operations.functional.mapValues(Value.native)),
             "init": .record(initializers.functions.mapValues(Value.native)),
+            "utils": .record(utilities.functions.mapValues(Value.native)),
           ]) { $1 })
       ),
       (.string("optim"), .record(Optimizers.constructors.mapValues(Value.native))),
@@ -72,6 +74,8 @@ public enum Library {
       throw LuaError("modules.lua returned no methods")
     }
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
+    try run("utils", PackageResources.utils_lua, shared)
+    try run("swa", PackageResources.swa_lua, shared)
     try run("gradcheck", PackageResources.gradcheck_lua, shared)
     guard let trees = try run("func", PackageResources.func_lua, shared).first else { throw LuaError("func.lua returned nothing") }
     for (name, part) in [

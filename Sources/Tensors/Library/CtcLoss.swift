@@ -23,7 +23,9 @@ private struct Alignment {
     for (row, length) in inputLengths.enumerated() where length < 0 || length > times {
       throw wrong("input_lengths must lie between 0 and \(times), got \(length) for row \(index: row)")
     }
-    guard blank >= 0, blank < classes else { throw TensorError(.index, "ctc_loss", "blank \(index: blank) is not one of the \(classes) classes") }
+    guard blank >= 0, blank < classes else {
+      throw TensorError(.index, "ctc_loss", "blank \(index: blank) is not one of the \(classes) classes")
+    }
     guard !targets.dtype.isFloating, targets.dtype != .bool else {
       throw TensorError(.dtype, "ctc_loss", "targets must be whole numbers (int64), got a tensor of \(targets.dtype)")
     }
@@ -35,7 +37,8 @@ private struct Alignment {
     }
     guard isPadded ? targets.shape[0] == rows : targets.rank == 1 && targets.count == targetLengths.reduce(0, &+) else {
       throw wrong(
-        "targets of shape \(targets.shape) do not fit: they have shape (batch, longest), or are \(targetLengths.reduce(0, &+)) labels one after another")
+        "targets of shape \(targets.shape) do not fit: they have shape (batch, longest), or are \(targetLengths.reduce(0, &+)) labels one after another"
+      )
     }
     (self.inputLengths, self.targetLengths, self.blank) = (inputLengths, targetLengths, blank)
     longest = targetLengths.max() ?? 0

@@ -40,7 +40,9 @@ extension Tensor {
     let shape = try Shape.broadcast(a.shape, b.shape, name)
     guard shape.rank == target.rank + 1, shape.rank <= 2, shape.rank == 1 || shape[0] == target.count else {
       throw TensorError(
-        .shape, name, "inputs of shapes \(a.shape) and \(b.shape) need a target of shape \(shape.removing([shape.rank - 1], keeping: false)), got \(target.shape)")
+        .shape, name,
+        "inputs of shapes \(a.shape) and \(b.shape) need a target of shape \(shape.removing([shape.rank - 1], keeping: false)), got \(target.shape)"
+      )
     }
     return try Formula.of([a, b, target.detach()], "MeanBackward0", ["self": .input(0)]) { inputs in
       let (a, b) = (inputs[0], inputs[1])
@@ -204,7 +206,8 @@ extension Tensor {
     let list = try Tensor.floating([self, target, variance])
     guard eps > 0 else { throw TensorError(.argument, name, "eps must be above 0, got \(eps)") }
     let isOneLess = rank > 0 && variance.shape == shape.removing([rank - 1], keeping: false)
-    guard variance.shape == shape || isOneLess || (variance.rank == rank && rank > 0 && variance.shape == shape.replacing(rank - 1, with: 1))
+    guard
+      variance.shape == shape || isOneLess || (variance.rank == rank && rank > 0 && variance.shape == shape.replacing(rank - 1, with: 1))
     else {
       throw TensorError(
         .shape, name, "var must have the input's shape \(shape), or that without its last dimension; got \(variance.shape)")
@@ -247,7 +250,10 @@ enum LossFormulas {
     TensorOperation(
       "hinge_embedding_loss", "input where the target is 1, margin − input from 0 up where it is −1.", Take.input, target,
       Take.number("margin", default: 1), Take.reduction, forms: .functional,
-      samples: [[.float(4), signs], [.float(4), signs, .number(2), .text("sum")], [.float(2, 4), .values([2, 4], [1, -1, 1, 1, -1, -1, 1, -1]), .absent, none]],
+      samples: [
+        [.float(4), signs], [.float(4), signs, .number(2), .text("sum")],
+        [.float(2, 4), .values([2, 4], [1, -1, 1, 1, -1, -1, 1, -1]), .absent, none],
+      ],
       rejects: [[.float(3), signs]], composed: true, batching: .loss
     ) { x, target, margin, reduction in .tensor(try x.hingeEmbeddingLoss(target, margin: margin, reduction: reduction)) },
     TensorOperation(
@@ -258,7 +264,8 @@ enum LossFormulas {
     ) { a, b, target, margin, reduction in .tensor(try Tensor.marginRankingLoss(a, b, target, margin: margin, reduction: reduction)) },
     TensorOperation(
       "soft_margin_loss", "ln(1 + exp(−target · input)).", Take.input, target, Take.reduction, forms: .functional,
-      samples: [[.float(4), signs], [.float(4), signs, .text("sum")], [.float(4), signs, none]], rejects: [[.float(3), signs]], composed: true,
+      samples: [[.float(4), signs], [.float(4), signs, .text("sum")], [.float(4), signs, none]], rejects: [[.float(3), signs]],
+      composed: true,
       batching: .loss
     ) { x, target, reduction in .tensor(try x.softMarginLoss(target, reduction: reduction)) },
     TensorOperation(
@@ -280,7 +287,8 @@ enum LossFormulas {
       "The margins between the labels of a row, which end at −1, and the classes that are none, from 0 up, by the number of classes.",
       Take.input, Take.labels("target"), Take.reduction, forms: .functional,
       samples: [
-        [.float(2, 4), .positions([2, 4], -1...3)], [.float(3), .positions([3], -1...1), .text("sum")], [.float(2, 4), .positions([2, 4], 0...3), none],
+        [.float(2, 4), .positions([2, 4], -1...3)], [.float(3), .positions([3], -1...1), .text("sum")],
+        [.float(2, 4), .positions([2, 4], 0...3), none],
       ], rejects: [[.float(2, 3), .positions([2, 3], 3...3)], [.float(2, 3), .positions([3], 0...2)]], composed: true
     ) { x, target, reduction in .tensor(try x.multilabelMarginLoss(target, reduction: reduction)) },
     TensorOperation(
@@ -299,7 +307,8 @@ enum LossFormulas {
         [.float(4, 3), .float([4, 3], -1...3), .float([4, 3], 0...2)],
         [.float(4, 3), .float([4, 3], -1...3), .float([4, 3], 0...2), .number(2.5), .number(1), .number(0.01), .flag(true), none],
         [.float(3), .float([3], -1...3), .float([3], 0...2), .absent, .absent, .absent, .absent, .text("sum")],
-      ], rejects: [[.float(4, 3), .float(3), .float(4, 3)], [.float(2, 2), .float(2, 2), .float(2, 2), .number(-1)]], composed: true, batching: .loss
+      ], rejects: [[.float(4, 3), .float(3), .float(4, 3)], [.float(2, 2), .float(2, 2), .float(2, 2), .number(-1)]], composed: true,
+      batching: .loss
     ) { anchor, positive, negative, margin, p, eps, swap, reduction in
       .tensor(try Tensor.tripletMarginLoss(anchor, positive, negative, margin: margin, p: p, eps: eps, swap: swap, reduction: reduction))
     },
