@@ -11,6 +11,7 @@ public enum Help {
     let operations = (Catalogue.operations + Construction.list).flatMap { [$0.name] + $0.aliases }
     let kinds =
       ModuleCatalogue.kinds.map { "nn." + $0.name } + OptimizerCatalogue.kinds.map { "optim." + $0.name }
+      + Initializer.operations.map { "nn.init." + $0.name } + GradientUtilities.operations.map { "nn.utils." + $0.name }
       + SchedulerCatalogue.kinds.map { "optim.lr_scheduler." + $0.name }
     return Set(operations + kinds + scripted.map(\.name)).sorted()
   }
@@ -27,6 +28,10 @@ public enum Help {
       !Set([$0.name] + $0.aliases).isDisjoint(with: [path, bare])
     }) {
       return text(operation)
+    }
+    for (place, list) in [("nn.init", Initializer.operations), ("nn.utils", GradientUtilities.operations)] {
+      guard let operation = list.first(where: { $0.name == bare }), path == bare || path == "\(place).\(bare)" else { continue }
+      return "mg.\(place).\(operation.name)(\(signature(operation.parameters)))\n\n\(operation.summary)\(details(operation.parameters))"
     }
     if let kind = ModuleCatalogue.kind(named: bare) {
       return """
@@ -50,6 +55,8 @@ public enum Help {
     let resources = [
       PackageResources.autograd_lua, PackageResources.prelude_lua, PackageResources.functional_lua, PackageResources.gradcheck_lua,
       PackageResources.func_lua, PackageResources.forward_lua, PackageResources.vmap_lua, PackageResources.jacobians_lua,
+      PackageResources.utils_lua, PackageResources.swa_lua, PackageResources.modules_lua,
+      PackageResources.containers_lua, PackageResources.copies_lua,
     ]
     for resource in resources {
       let source = Help.text(of: resource)

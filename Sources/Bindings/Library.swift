@@ -30,6 +30,7 @@ public enum Library {
     try state.define(schedulerKind, Schedulers.members)
 
     let initializers = OperationFunctions(Initializer.operations)
+    let utilities = OperationFunctions(GradientUtilities.operations)
     let modules = ModuleLibrary()
     let native = Modules.primitives.merging(modules.primitives) { $1 }.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
       .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(Schedulers.primitives) { $1 }
@@ -43,6 +44,7 @@ public enum Library {
           nn.mapValues(Value.native).merging([
             "functional": .record(operations.functional.mapValues(Value.native)),
             "init": .record(initializers.functions.mapValues(Value.native)),
+            "utils": .record(utilities.functions.mapValues(Value.native)),
           ]) { $1 })
       ),
       (.string("optim"), .record(Optimizers.constructors.mapValues(Value.native))),
@@ -73,6 +75,7 @@ public enum Library {
     let instances = Instances(list: contents, className: className, put: put, extra: extra)
     modules.instances = instances
     try run("containers", PackageResources.containers_lua, scripted[3])
+    try run("copies", PackageResources.copies_lua, scripted[3])
     guard case .function(let groupLists)? = try run("optim", PackageResources.optim_lua).first else {
       throw LuaError("optim.lua returned no function")
     }
@@ -82,6 +85,8 @@ public enum Library {
     try run("prelude", PackageResources.prelude_lua)
     let helpers = try run("functional", PackageResources.functional_lua)
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
+    try run("utils", PackageResources.utils_lua, shared)
+    try run("swa", PackageResources.swa_lua, shared)
     try run("gradcheck", PackageResources.gradcheck_lua, shared)
     guard let trees = try run("func", PackageResources.func_lua, shared).first else { throw LuaError("func.lua returned nothing") }
     for (name, part) in [

@@ -148,6 +148,8 @@ enum Modules {
     [
       // raise(message): an error at the line of the script that called into the library, however deep in it the mistake was
       // noticed; a fixed level would have to be right on every path.
+      // copy_module(module): one of the same class with copies of its tensors.
+      "copy_module": native("copy_module") { call in call.returns(try call.module("deepcopy").copied(), moduleKind) },
       "raise": NativeFunction("raise") { call in throw ArgumentError(call.string(1) ?? "?") },
       // watch_writes(tensor): from now on, written_at(tensor) is the script's line of the last write to its elements, or nil.
       "watch_writes": NativeFunction("watch_writes") { call in call.object(1, tensorKind)?.watchWrites() },

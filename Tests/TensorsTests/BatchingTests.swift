@@ -107,10 +107,13 @@ import Testing
   /// sizes that depend on values, and seldom used forms of others.
   private static let looped: Set = [
     "addbmm", "atleast_1d", "atleast_2d", "atleast_3d", "bincount", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod",
-    "chain_matmul", "column_stack", "combinations", "corrcoef", "cosine_similarity", "cov", "cross_entropy", "cumulative_trapezoid",
-    "diag_embed", "diagflat", "dist", "dsplit", "dstack", "fliplr", "flipud", "gradient", "histc", "hsplit", "hstack", "index_add",
-    "index_copy", "index_fill", "index_put", "index_reduce", "inner", "isin", "kron", "linalg.lstsq", "linalg.solve",
-    "linalg.solve_triangular", "masked_scatter", "masked_select", "matmul", "median", "meshgrid", "mm", "msort", "nanmedian", "nll_loss",
+    "chain_matmul", "column_stack", "combinations", "corrcoef", "cosine_embedding_loss", "cosine_similarity", "cov", "cross_entropy",
+    "ctc_loss", "cumulative_trapezoid",
+    "diag_embed", "diagflat", "dist", "dsplit", "dstack", "fliplr", "flipud", "gaussian_nll_loss", "gradient", "histc", "hsplit", "hstack",
+    "index_add",
+    "index_copy", "index_fill", "index_put", "index_reduce", "inner", "isin", "kl_div", "kron", "linalg.lstsq", "linalg.solve",
+    "linalg.solve_triangular", "masked_scatter", "masked_select", "matmul", "median", "meshgrid", "mm", "msort", "multi_margin_loss",
+    "multilabel_margin_loss", "nanmedian", "nll_loss",
     "nonzero", "one_hot", "pdist", "prelu", "put", "quantile", "renorm", "searchsorted", "take_along_dim", "tensordot", "trapezoid",
     "unfold", "unique", "unique_consecutive", "unravel_index", "vander", "vecdot", "vsplit", "vstack",
   ]

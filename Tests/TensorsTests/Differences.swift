@@ -40,7 +40,9 @@ enum Differences {
     "sub": .common, "addcmul": .common, "addmm": .common, "addcdiv": .floating, "lerp": .floating, "isclose": .always(.bool),
     // So do losses.
     "huber_loss": .floating, "smooth_l1_loss": .floating, "binary_cross_entropy": .floating,
-    "binary_cross_entropy_with_logits": .floating,
+    "binary_cross_entropy_with_logits": .floating, "kl_div": .floating, "hinge_embedding_loss": .floating,
+    "margin_ranking_loss": .floating, "multilabel_soft_margin_loss": .floating, "poisson_nll_loss": .floating,
+    "gaussian_nll_loss": .floating, "soft_margin_loss": .floating, "triplet_margin_loss": .floating,
     // Bools are ordered and count.
     "argmax": .always(.int64), "argmin": .always(.int64), "topk": .common, "kthvalue": .common, "median": .common, "nanmedian": .common,
     "trace": .always(.int64),

@@ -18,6 +18,7 @@ import Training
         switch value {
         case .number(let number): ", \(number)"
         case .text(let text): ", \(text)"
+        case .integer(let integer): ", \(integer)"
         default: ""
         }
       }

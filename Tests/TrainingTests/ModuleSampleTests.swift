@@ -66,7 +66,8 @@ private let nodesDiffer: Set = [
     var roots: [Tensor] = []
     for (output, expected) in zip(outputs, expected.outputs) {
       expectClose(output.doubles, expected.values, 2e-6, "output of \(name)")
-      if !nodesDiffer.contains(name) { #expect(output.gradNode?.name == expected.node, "\(name)") }
+      let isComposed = try module.asOperation(inputs)?.0.isComposed ?? false
+      if !nodesDiffer.contains(name), !isComposed { #expect(output.gradNode?.name == expected.node, "\(name)") }
       if output.requiresGrad { roots.append(output) }
     }
     let seeds = try roots.map { root in
@@ -102,7 +103,7 @@ private let nodesDiffer: Set = [
     if inputs.count == 1 {
       #expect(message { _ = try module(inputs[0], inputs[0]) } == "\(module.kind): takes 1 tensor, got 2")
     } else {
-      #expect(message { _ = try module(inputs[0]) } == "\(module.kind): takes 2 tensors, got 1")
+      #expect(message { _ = try module(inputs[0]) } == "\(module.kind): takes \(inputs.count) tensors, got 1")
     }
   }
 }

@@ -592,6 +592,12 @@ for name, value in pairs(Module) do
 end
 -- Their call where they have hooks.
 local function run_handle(module, set, ...) return run_hooks(module, set, module.forward, ...) end
+-- Makes a plain table an instance of the class that another is one of, with the same names; nothing where that is none.
+local function register(copy, instance)
+  if not is_script_module(instance) then return end
+  class_of[copy], order[copy], known_names[copy] = class_of[instance], { table.unpack(order[instance]) }, {}
+  for name in pairs(known_names[instance]) do known_names[copy][name] = true end
+end
 local function entries(module)
   local list, names = {}, order[module]
   for i = 1, #names do
@@ -601,4 +607,5 @@ local function entries(module)
   return list
 end
 return scripted, run_handle, access,
-  { new_class = new_class, assign = assign, is_module = is_module, class_name = class_name, entries = entries }
+  { new_class = new_class, assign = assign, is_module = is_module, class_name = class_name, entries = entries,
+    register = register }

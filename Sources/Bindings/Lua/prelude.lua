@@ -127,8 +127,8 @@ end
 -- What makes the lists of sizes is loaded by their first use, which must not be a script's.
 assert(mg.zeros(0).shape)
 
--- To be filled by functional.lua and func.lua.
-mg.autograd.functional, mg.func = {}, {}
+-- To be filled by functional.lua, func.lua, utils.lua and swa.lua.
+mg.autograd.functional, mg.func, nn.utils.rnn, optim.swa_utils = {}, {}, {}, {}
 
 -- A name that does not exist is an error that names the nearest one.
 local function strict(library, name)
@@ -145,6 +145,9 @@ strict(optim, "optim")
 strict(optim.lr_scheduler, "optim.lr_scheduler")
 strict(F, "nn.functional")
 strict(nn.init, "nn.init")
+strict(nn.utils, "nn.utils")
+strict(nn.utils.rnn, "nn.utils.rnn")
+strict(optim.swa_utils, "optim.swa_utils")
 strict(mg.autograd, "autograd")
 strict(mg.autograd.functional, "autograd.functional")
 strict(mg.func, "func")

@@ -8,6 +8,7 @@ package enum Catalogue {
     + Activations.list + Reductions.list + Sorting.list
     + Products.list
     + Einsum.list + Convolutions.list + Views.list + Shaping.list + Joining.list + Indexing.list + Conversion.list + Losses.list
+    + Losses.classes + LossFormulas.list + CtcLoss.list
     + Gamma.list + Thresholds.list + Scattering.list + Facts.list
 
   fileprivate static let byName = Dictionary(uniqueKeysWithValues: operations.map { ($0.name, $0) })

@@ -142,6 +142,45 @@ public enum Initializer {
     return try normal(tensor, std: kaimingDeviation(tensor, negativeSlope, fan, nonlinearity, "kaiming_normal_"))
   }
 
+  /// The identity as the weight (out, in, …) of a convolution, as far as there are channels: 1 in the middle of each filter of
+  /// its own channel, else 0. Each group has one of its own.
+  @discardableResult
+  public static func dirac(_ tensor: Tensor, groups: Int = 1) throws -> Tensor {
+    let sizes = tensor.shape.array
+    guard (3...5).contains(tensor.rank) else {
+      throw TensorError(.shape, "dirac_", "3, 4 or 5 dimensions are needed, got shape \(tensor.shape)")
+    }
+    guard groups > 0, sizes[0] % groups == 0 else {
+      throw TensorError(.argument, "dirac_", "the first size, \(sizes[0]), must be a multiple of groups, got \(groups)")
+    }
+    guard tensor.count > 0 else { return tensor }
+    let (each, field) = (sizes[0] / groups, sizes.dropFirst(2))
+    let middle = field.reduce(0) { $0 * $1 + $1 / 2 }
+    let filter = field.reduce(1, *)
+    var elements = [Double](repeating: 0, count: tensor.count)
+    for group in 0..<groups {
+      for channel in 0..<min(each, sizes[1]) { elements[((group * each + channel) * sizes[1] + channel) * filter + middle] = 1 }
+    }
+    return try withNoGrad { try tensor.copy(from: Tensor(elements, shape: tensor.shape, dtype: tensor.dtype)) }
+  }
+
+  /// Normal, with a part of each column of a matrix 0; which elements are, is drawn (Martens, 2010).
+  @discardableResult
+  public static func sparse(_ tensor: Tensor, sparsity: Double, std: Double = 0.01) throws -> Tensor {
+    guard tensor.rank == 2 else { throw TensorError(.shape, "sparse_", "a matrix is needed, got shape \(tensor.shape)") }
+    guard sparsity >= 0, sparsity <= 1 else {
+      throw TensorError(.argument, "sparse_", "sparsity must lie between 0 and 1, got \(pythonNumber(sparsity))")
+    }
+    let (rows, columns) = (tensor.shape[0], tensor.shape[1])
+    let zeros = Int((sparsity * Double(rows)).rounded(.up))
+    try normal(tensor, std: std)
+    var kept = [Double](repeating: 1, count: rows * columns)
+    for column in 0..<columns {
+      for row in try Tensor.randperm(rows).doubles.prefix(zeros) { kept[Int(row) * columns + column] = 0 }
+    }
+    return try withNoGrad { try tensor.copy(from: tensor * Tensor(kept, shape: tensor.shape, dtype: tensor.dtype)) }
+  }
+
   private static func kaimingDeviation(
     _ tensor: Tensor, _ slope: Double, _ fan: Fan, _ nonlinearity: String, _ operation: String
   ) throws -> Double {

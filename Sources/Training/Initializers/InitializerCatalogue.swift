@@ -66,6 +66,18 @@ extension Initializer {
       samples: [[.float(3, 3)], [.float(2, 5), .number(2)], [.float(5, 2)], [.float(4, 2, 3)]], rejects: [[.float(2)]]
     ) { .tensor(try orthogonal($0, gain: $1)) },
     TensorOperation(
+      "dirac_", "The identity as a convolution's weight: 1 in the middle of each filter of its own channel, else 0.", tensor,
+      Take.integer("groups", default: 1), forms: .function,
+      samples: [[.float(3, 2, 3)], [.float(4, 2, 2, 3), .integer(2)], [.float(2, 3, 1, 2, 3)]],
+      rejects: [[.float(2, 3)], [.float(3, 2, 3), .integer(2)]]
+    ) { .tensor(try dirac($0, groups: $1)) },
+    TensorOperation(
+      "sparse_", "Normal, with a part of each column 0, which are drawn.", tensor, Take.number("sparsity"),
+      Take.number("std", default: 0.01), forms: .function,
+      samples: [[.float(6, 4), .number(0.5)], [.float(5, 3), .number(0.1), .number(2)]],
+      rejects: [[.float(3), .number(0.5)], [.float(3, 3), .number(2)]]
+    ) { .tensor(try sparse($0, sparsity: $1, std: $2)) },
+    TensorOperation(
       "calculate_gain", "The factor by which weights before a nonlinearity are larger, so that the variance stays.",
       Take.text("nonlinearity"), Take.optionalScalar("param"), forms: .function
     ) { .number(.real(try gain($0, $1?.real))) },

@@ -27,6 +27,11 @@ public class FunctionModule: Module {
     return try function(a, b)
   }
 
+  public override final func forward(_ inputs: [Tensor]) throws -> [Tensor] {
+    guard case .several(let function) = function, inputs.count == self.inputs.count else { return try super.forward(inputs) }
+    return [try function(inputs)]
+  }
+
   package override final func asOperation(_ inputs: [Tensor]) throws -> (TensorOperation, Arguments)? {
     guard let operation = row.operation else { return nil }
     return (operation, Arguments(operation.name, try arguments(of: operation, inputs)))
@@ -67,6 +72,7 @@ struct FunctionRow: @unchecked Sendable {
   enum Function {
     case one((Tensor) throws -> Tensor)
     case two((Tensor, Tensor) throws -> Tensor)
+    case several(([Tensor]) throws -> Tensor)
   }
 
   let name: String

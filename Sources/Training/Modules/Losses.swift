@@ -6,7 +6,7 @@ import Tensors
 public final class Loss: FunctionModule {
   /// The loss of that name, with its default options but for the reduction.
   public convenience init(named name: String, reduction: Reduction = .mean) throws {
-    let row = try Loss.table.row(named: name, "Loss")
+    let row = try (Loss.table + Loss.operations).row(named: name, "Loss")
     try self.init(row, Arguments(name, row.parameters.map { $0.name == "reduction" ? .string(reduction.rawValue) : .absent }))
   }
 
@@ -115,5 +115,32 @@ extension Loss {
     },
   ]
 
-  static let kinds = table.map { $0.kind(Loss.self) }
+  /// Losses that are an operation word for word: options, text and samples are the operation's.
+  private static func row(_ name: String, of operation: String, inputs count: Int = 2) -> FunctionRow {
+    let operation = TensorOperation.named(operation)!
+    let options = Array(operation.parameters.dropFirst(count))
+    return FunctionRow(
+      name: name, summary: operation.summary, function: operation.name, parameters: options,
+      inputs: Array(operation.parameters.prefix(count)),
+      samples: operation.samples.map { ModuleSample(Sample(Array($0.values.dropFirst(count))), Sample(Array($0.values.prefix(count)))) }
+    ) { settings in
+      if name != "KLDivLoss" { _ = try settings.reduction(options.firstIndex { $0.name == "reduction" }!) }
+      let arguments = try options.map { try settings.value($0.name).asArgument }
+      func loss(_ inputs: [Tensor]) throws -> Tensor {
+        try operation.run(Arguments(name, inputs.map(Argument.tensor) + arguments)).tensors[0]
+      }
+      return count == 2 ? .two { try loss([$0, $1]) } : .several(loss)
+    }
+  }
+
+  private static let operations: [FunctionRow] = [
+    row("KLDivLoss", of: "kl_div"), row("CosineEmbeddingLoss", of: "cosine_embedding_loss", inputs: 3),
+    row("HingeEmbeddingLoss", of: "hinge_embedding_loss"), row("MarginRankingLoss", of: "margin_ranking_loss", inputs: 3),
+    row("SoftMarginLoss", of: "soft_margin_loss"), row("MultiMarginLoss", of: "multi_margin_loss"),
+    row("MultiLabelMarginLoss", of: "multilabel_margin_loss"), row("MultiLabelSoftMarginLoss", of: "multilabel_soft_margin_loss"),
+    row("TripletMarginLoss", of: "triplet_margin_loss", inputs: 3), row("PoissonNLLLoss", of: "poisson_nll_loss"),
+    row("GaussianNLLLoss", of: "gaussian_nll_loss", inputs: 3),
+  ]
+
+  static let kinds = (table + operations).map { $0.kind(Loss.self) }
 }

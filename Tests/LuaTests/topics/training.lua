@@ -10,7 +10,7 @@ local function words(line)
   return list
 end
 
-for _, name in ipairs { "regression", "freezing", "digits" } do
+for _, name in ipairs { "regression", "freezing", "digits", "averages" } do
   check.case(name, function()
     local expected = {}
     for _, line in ipairs(check.lines(fixtures .. name .. ".txt")) do

@@ -1,0 +1,56 @@
+-- mg.deepcopy.
+
+local native, mg, nn, shared = ...
+-- Scripts may give these names other values.
+local getmetatable, ipairs, next, rawset, setmetatable, type = getmetatable, ipairs, next, rawset, setmetatable, type
+local kind_of, identity, raise = native.kind_of, native.identity, native.raise
+
+-- A copy of a module and all that is in it, of a tensor, or of a table of such. What stands in it twice, such as a tied
+-- parameter, stands twice in the copy. Hooks stay behind.
+local function copied(value, seen)
+  local kind = kind_of(value)
+  if kind == "Tensor" or kind == "Parameter" then
+    local id = identity(value)
+    if not seen[id] then
+      if not value.is_leaf then raise "deepcopy: a tensor that was computed by an operation cannot be copied with its history; detach() it first" end
+      local copy = value:detach():clone()
+      if kind == "Parameter" then copy = nn.Parameter(copy, { requires_grad = value.requires_grad })
+      elseif value.requires_grad then copy:requires_grad_() end
+      if value.grad then copy.grad = value.grad:detach():clone() end
+      seen[id] = copy
+    end
+    return seen[id]
+  end
+  if kind == "Module" then
+    local id = identity(value)
+    if seen[id] then return seen[id] end
+    local copy = native.copy_module(value)
+    seen[id] = copy
+    local news = native.named_parameters(copy, "", false, false)
+    for i, entry in ipairs(native.named_parameters(value, "", false, false)) do
+      local old = identity(entry[2])
+      if seen[old] then copy[entry[1]] = seen[old] else seen[old] = news[i][2] end
+    end
+    return copy
+  end
+  if type(value) == "userdata" then raise "deepcopy: modules, tensors and tables of them can be copied, not a userdata" end
+  if type(value) ~= "table" then return value end
+  if seen[value] then return seen[value] end
+  local copy = {}
+  seen[value] = copy
+  shared.register(copy, value)
+  for key, part in next, value do rawset(copy, key, copied(part, seen)) end
+  return setmetatable(copy, getmetatable(value))
+end
+
+--[=[ mg.deepcopy(value)
+
+A copy of a module and all that is in it, of a tensor, or of a table of such: later changes of one leave the other alone. What
+stands in it twice, such as a tied parameter, stands twice in the copy. Hooks of modules stay behind.
+
+Example:
+  local net = mg.nn.Sequential(mg.nn.Linear(2, 3), mg.nn.ReLU())
+  local twin = mg.deepcopy(net)
+  print(twin[1].weight:equal(net[1].weight), twin[1].weight == net[1].weight)     -- true false
+]=]
+function mg.deepcopy(value) return copied(value, {}) end
