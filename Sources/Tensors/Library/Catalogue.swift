@@ -7,7 +7,8 @@ package enum Catalogue {
     + Predicate.list.map(\.operation) + Special.list + Statistics.list + Rearranging.list + Contractions.list + Linalg.list + Selection.list
     + Activations.list + Reductions.list + Sorting.list
     + Products.list
-    + Einsum.list + Convolutions.list + Views.list + Shaping.list + Joining.list + Indexing.list + Conversion.list + Losses.list
+    + Einsum.list + Convolutions.list + Poolings.list + Normalisations.list + Views.list + Shaping.list + Joining.list + Indexing.list
+    + Conversion.list + Losses.list
     + Gamma.list + Thresholds.list + Scattering.list + Facts.list
 
   fileprivate static let byName = Dictionary(uniqueKeysWithValues: operations.map { ($0.name, $0) })
