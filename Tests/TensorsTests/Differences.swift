@@ -51,6 +51,8 @@ enum Differences {
     "gradient": .floating,
     // Of whole numbers PyTorch convolves all, and transposes int64 alone.
     "conv_transpose1d": .common, "conv_transpose2d": .common, "conv_transpose3d": .common,
+    // It finds maxima of whole numbers over two dimensions and three, and puts none back.
+    "max_pool1d": .common, "max_unpool1d": .common, "max_unpool2d": .common, "max_unpool3d": .common,
   ]
 
   /// Whether the dtypes are refused, although PyTorch takes them: float functions that it keeps in whole numbers, and arithmetic
@@ -63,6 +65,9 @@ enum Differences {
     case "index_fill": example.text.contains("[] in") && example.dtypes.count == 2 && example.dtypes[0].isWhole(below: example.dtypes[1])
     // PyTorch computes in the first one's dtype.
     case "linalg.solve_triangular": example.dtypes.count == 2 && example.dtypes[0].isFloating && example.dtypes[1] != example.dtypes[0]
+    // Means and norms of int64, of which PyTorch makes whole numbers.
+    case "avg_pool1d", "avg_pool2d", "avg_pool3d", "local_response_norm": example.dtypes == [.int64]
+    case "lp_pool1d", "lp_pool2d", "lp_pool3d": example.dtypes == [.int64] || example.dtypes == [.bool]
     case "index_add", "scatter_add": example.dtypes == [.bool]
     default: false
     }
@@ -78,6 +83,9 @@ enum Differences {
 
   /// Those that refuse halves, of which PyTorch makes NaN, or the determinant of an empty matrix only.
   static let refusesHalves: Set = ["linalg.matrix_exp", "linalg.det"]
+
+  /// Those that take halves, which PyTorch refuses.
+  static let computesHalves: Set = ["avg_pool3d", "lp_pool3d", "local_response_norm"]
 
   // MARK: Infinities and NaN
 

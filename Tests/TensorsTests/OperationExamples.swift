@@ -52,13 +52,14 @@ struct Example {
 
   /// Which of the float inputs PyTorch refuses to differentiate by, although we do not.
   var constants: Set<Int> {
-    guard operation.name.hasSuffix("_loss") || operation.name.contains("cross_entropy") else { return [] }
+    let isLoss = operation.name.hasSuffix("_loss") || operation.name.contains("cross_entropy")
+    let names = isLoss ? ["weight", "pos_weight"] : ["running_mean", "running_var"]
     var found: Set<Int> = []
     var floats = 0
     for (value, parameter) in zip(sample.values, operation.parameters) {
       switch value {
       case .float, .values:
-        if ["weight", "pos_weight"].contains(parameter.name) { found.insert(floats) }
+        if names.contains(parameter.name) { found.insert(floats) }
         floats += 1
       default: break
       }

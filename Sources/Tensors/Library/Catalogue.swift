@@ -2,14 +2,41 @@
 
 /// All operations, family by family.
 package enum Catalogue {
-  package static let operations: [TensorOperation] =
-    Unary.list.map(\.operation) + Binary.operations + Binary.list.map(\.operation) + [Power.operation] + Comparison.list.map(\.operation)
-    + Predicate.list.map(\.operation) + Special.list + Statistics.list + Rearranging.list + Contractions.list + Linalg.list + Selection.list
-    + Activations.list + Reductions.list + Sorting.list
-    + Products.list
-    + Einsum.list + Convolutions.list + Views.list + Shaping.list + Joining.list + Indexing.list + Conversion.list + Losses.list
-    + Losses.classes + LossFormulas.list + CtcLoss.list
-    + Gamma.list + Thresholds.list + Scattering.list + Facts.list
+  // One family a line. A sum of so many lists would take the compiler seconds.
+  package static let operations: [TensorOperation] = [
+    elementwise,
+    Special.list,
+    Statistics.list,
+    Rearranging.list,
+    Contractions.list,
+    Linalg.list,
+    Selection.list,
+    Activations.list,
+    Reductions.list,
+    Sorting.list,
+    Products.list,
+    Einsum.list,
+    Convolutions.list,
+    Poolings.list,
+    Normalisations.list,
+    Views.list,
+    Shaping.list,
+    Joining.list,
+    Indexing.list,
+    Conversion.list,
+    Losses.list,
+    Losses.classes,
+    LossFormulas.list,
+    CtcLoss.list,
+    Gamma.list,
+    Thresholds.list,
+    Scattering.list,
+    Facts.list,
+  ].flatMap { $0 }
+
+  private static let elementwise: [TensorOperation] =
+    Unary.list.map(\.operation) + Binary.operations + Binary.list.map(\.operation) + [Power.operation]
+    + Comparison.list.map(\.operation) + Predicate.list.map(\.operation)
 
   fileprivate static let byName = Dictionary(uniqueKeysWithValues: operations.map { ($0.name, $0) })
 }

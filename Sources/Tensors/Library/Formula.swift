@@ -29,7 +29,11 @@ struct Formula: Operation {
 
   func uses(_ number: Int) -> Uses { Uses(rawValue: 1 << UInt16(count) - 1) }
 
-  func gradient(_ c: inout Backward) throws {
+  func gradient(_ c: inout Backward) throws { try Formula.gradient(&c, count, formula) }
+
+  /// Puts into the pass the gradients of the first `count` inputs of a node, which it has kept: those of a formula that computes what
+  /// the node did. For operations too that have a kernel for the usual case.
+  static func gradient(_ c: inout Backward, _ count: Int, _ formula: ([Tensor]) throws -> Tensor) throws {
     var inputs: [Tensor] = []
     var places: [Int] = []
     for number in 0..<count {

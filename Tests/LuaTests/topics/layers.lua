@@ -1,0 +1,58 @@
+-- What layers are made of: convolutions, pooling, normalisation and their kin. That values and derivatives are PyTorch's is tested
+-- over all samples elsewhere; here is what scripts see besides: arguments in their forms, positions from 1, statistics in place.
+
+local mg = require "moongrad"
+local check = dofile((arg[0]:match "^.*/" or "./") .. "../check.lua")
+local F = mg.nn.functional
+
+local x = mg.arange(24):float():reshape(2, 3, 4):sin()
+
+check.case("running statistics move in place, while training alone", function()
+  local mean, var = mg.zeros(3), mg.ones(3)
+  F.batch_norm(x, mean, var, { training = true })
+  check.close(mean, { 0.04270472377538681, -0.039857082068920135, 0.00939993280917406 })
+  check.close(var, { 0.9280640482902527, 0.933210551738739, 0.9660507440567017 })
+  F.batch_norm(x, mean, var, { training = true, momentum = 0.5 })
+  check.close(mean, { 0.23487597703933716, -0.21921394765377045, 0.05169963091611862 })
+  check.close(var, { 0.6043522953987122, 0.632658064365387, 0.8132791519165039 })
+  local before = mean:clone()
+  F.batch_norm(x, mean, var)
+  check.is_true(mean:equal(before))
+  local columns, spread = mg.zeros(3), mg.ones(3)
+  F.batch_norm(x[{ {}, {}, 1 }], columns, spread, nil, nil, true)
+  check.close(columns, { -0.026828646659851074, -0.05223529413342476, 0.09511516988277435 })
+  check.close(spread, { 0.9143955111503601, 0.9109933376312256, 0.900291919708252 })
+  local own, variances = mg.zeros(3), mg.ones(3)
+  F.instance_norm(x, own, variances)
+  check.close(own, { 0.04270472377538681, -0.039857082068920135, 0.00939993280917406 })
+  check.close(variances, { 0.9324601888656616, 0.9381989240646362, 0.9748185873031616 })
+end)
+
+check.case("positions count from 1, and a NaN is the largest", function()
+  local values, at = F.max_pool1d(mg.tensor { { 1, 3, 2, 5 } } * 1.0, 2, { return_indices = true })
+  check.elements(values, { { 3, 5 } })
+  check.elements(at, { { 2, 4 } })
+  check.elements(F.max_unpool1d(values, at, 2), { { 0, 3, 0, 5 } })
+  local image = mg.tensor { { { 1, 0 / 0, 3 }, { 4, 5, 6 }, { 9, 8, -7 } } }
+  local most, places = F.max_pool2d(image, 2, 1, { return_indices = true })
+  check.elements(places, { { { 2, 2 }, { 7, 8 } } })
+  check.is_true(most:isnan():tolist()[1][1][1] and most:isnan():tolist()[1][1][2])
+  check.elements(most[{ 1, 2 }], { 9, 8 })
+end)
+
+check.case("numbers, lists and names", function()
+  local image, weight = mg.ones(1, 1, 5, 5), mg.ones(1, 1, 3, 3)
+  check.equal(F.conv2d(image, weight, nil, 2, { 1, 0 }).shape, { 1, 1, 3, 2 })
+  check.equal(mg.conv2d(image, weight, { padding = "same" }).shape, { 1, 1, 5, 5 })
+  check.equal(mg.conv2d(image, weight, { padding = "valid", stride = 2 }).shape, { 1, 1, 2, 2 })
+  check.equal(mg.conv_transpose2d(image, weight, { stride = 2, output_padding = { 1, 0 } }).shape, { 1, 1, 12, 11 })
+  check.equal(F.adaptive_avg_pool2d(image, 2, 3).shape, { 1, 1, 2, 3 })
+  check.equal(F.layer_norm(image, 5).shape, { 1, 1, 5, 5 })
+end)
+
+check.case("whole numbers convolve exactly", function()
+  local row = mg.arange(6):reshape(1, 1, 6)
+  check.elements(mg.conv1d(row, mg.tensor { { { 1, -2, 1 } } }, mg.tensor { 7 }), { { { 7, 7, 7, 7 } } })
+end)
+
+return check.done()
