@@ -48,7 +48,7 @@ enum Modules {
   /// Calls a module with the arguments from `first` on.
   private static func run(_ module: Module, _ call: inout Call, first: Int) throws {
     if BatchLevels.areInForce { return try runBatched(module, &call, first: first) }
-    if call.count == first, let x = call.unmanaged(first, tensorKind) {
+    if call.count == first, !module.hasSeveralOutputs, let x = call.unmanaged(first, tensorKind) {
       if module.positionInput == 0 { return call.returns(tensor: try module(positions(x.takeUnretainedValue(), module))) }
       return call.returns(tensor: try x._withUnsafeGuaranteedRef { try module($0) })
     }
@@ -66,7 +66,7 @@ enum Modules {
       }
       inputs.append(position - first == module.positionInput ? try positions(tensor, module) : tensor)
     }
-    for output in try module(inputs) { call.returns(tensor: output) }
+    try call.returns(module.output(inputs))
   }
 
   /// The same of tensors of a batch, or with parameters of one.

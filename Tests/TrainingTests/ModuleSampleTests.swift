@@ -59,14 +59,16 @@ private let nodesDiffer: Set = [
       expectClose(parameter.doubles, values, 1e-6, "parameter of \(name)")
     }
 
+    // Sums over windows and batches have the rounding of their terms, also where those nearly cancel.
+    let isLayer = module is Layer
     let floats = inputs.filter(\.dtype.isFloating)
     let leaves = module is Loss ? Array(floats.prefix(1)) : floats
     for leaf in leaves { try leaf.setRequiresGrad(true) }
     let outputs = try module(inputs)
     var roots: [Tensor] = []
     for (output, expected) in zip(outputs, expected.outputs) {
-      expectClose(output.doubles, expected.values, 2e-6, "output of \(name)")
-      let isComposed = try module.asOperation(inputs)?.0.isComposed ?? false
+      expectClose(output.doubles, expected.values, 2e-6, ofLargest: isLayer ? 0.5 : 0, "output of \(name)")
+      let isComposed = try isLayer || module.asOperation(inputs)?.0.isComposed ?? false
       if !nodesDiffer.contains(name), !isComposed { #expect(output.gradNode?.name == expected.node, "\(name)") }
       if output.requiresGrad { roots.append(output) }
     }
@@ -77,7 +79,7 @@ private let nodesDiffer: Set = [
     #expect(gradients.count == expected.gradients.count)
     for (gradient, expected) in zip(gradients, expected.gradients) {
       #expect((gradient == nil) == (expected == nil), "\(name)")
-      if let gradient, let expected { expectClose(gradient.doubles, expected, 4e-6, "gradient of \(name)") }
+      if let gradient, let expected { expectClose(gradient.doubles, expected, 4e-6, ofLargest: isLayer ? 0.5 : 0, "gradient of \(name)") }
     }
   }
 
@@ -136,6 +138,7 @@ private let nodesDiffer: Set = [
       case .number(.integer(let whole)): "\(whole)"
       case .number(let number): "{\"number\":\(number.real)}"
       case .integer(let integer): "\(integer)"
+      case .integers(let list): "\(list)"
       case .boolean(let flag): "\(flag)"
       case .string(let string): "\"\(string)\""
       default: "null"

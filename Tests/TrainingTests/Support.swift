@@ -14,12 +14,13 @@ func lines(of path: String) throws -> [String] {
 
 /// Tests that `found` is within `tolerance` of `expected`, relative to its size and absolutely near 0.
 func expectClose(
-  _ found: [Double], _ expected: [Double], _ tolerance: Double, _ what: String,
+  _ found: [Double], _ expected: [Double], _ tolerance: Double, ofLargest share: Double = 0, _ what: String,
   location: SourceLocation = #_sourceLocation
 ) {
   #expect(found.count == expected.count, "\(what)", sourceLocation: location)
+  let least = max(1e-3, share * (expected.filter(\.isFinite).map(\.magnitude).max() ?? 0))
   for (index, (a, b)) in zip(found, expected).enumerated() {
-    let same = a == b || (a.isNaN && b.isNaN) || b.isFinite && (a - b).magnitude <= tolerance * max(b.magnitude, 1e-3)
+    let same = a == b || (a.isNaN && b.isNaN) || b.isFinite && (a - b).magnitude <= tolerance * max(b.magnitude, least)
     if !same {
       Issue.record("\(what), element \(index): \(a), expected \(b)", sourceLocation: location)
       return

@@ -30,13 +30,14 @@ extension ModuleField {
   }
 
   /// As Python prints it, for readers who count from `base`.
-  func text(indexBase base: Int) -> String {
+  /// `isBare` leaves out the quotes of strings.
+  func text(indexBase base: Int, isBare: Bool = false) -> String {
     switch self {
     case .number(let number): pythonFloat(number)
     case .integer(let integer): String(integer)
     case .index(let index): String(shifted(index, base))
     case .boolean(let flag): python(flag)
-    case .string(let text): "'\(text)'"
+    case .string(let text): isBare ? text : "'\(text)'"
     case .tensor(let tensor): tensor.map { "a tensor of shape \($0.shape)" } ?? "None"
     case .shape(let sizes): "(\(sizes.map(String.init).joined(separator: ", "))\(sizes.count == 1 ? "," : ""))"
     case .none: "None"

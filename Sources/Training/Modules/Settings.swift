@@ -22,6 +22,8 @@ struct Settings {
   private static func given(_ arguments: Arguments, _ position: Int, _ parameter: Parameter) throws -> ModuleField {
     switch parameter.kind {
     case .number:
+      // None, for options that may have no value.
+      if case .boolean(false) = arguments.value(position) { return .none }
       if case .integer(let whole) = try arguments.number(position) { return .integer(Int(whole)) }
       return .number(try arguments.number(position).real)
     case .integer: return .integer(try arguments.integer(position))
@@ -29,6 +31,11 @@ struct Settings {
     case .boolean: return .boolean(try arguments.boolean(position))
     case .string: return .string(try arguments.string(position, default: ""))
     case .tensor: return .tensor(try arguments.tensor(position))
+    case .integers, .shape, .sizesOrName:
+      if case .string(let name) = arguments.value(position) { return .string(name) }
+      if case .integer(let size) = arguments.value(position) { return .integer(size) }
+      return .shape(try arguments.integers(position))
+    case .dtype: return try arguments.dtype(position).map { .string($0.description) } ?? .none
     default: throw TensorError(.argument, arguments.operation, "the option \(parameter.name) is of a kind that no module keeps")
     }
   }
@@ -41,7 +48,70 @@ struct Settings {
     case .dimension, .index: return Int(text).map { .index($0) } ?? .none
     case .boolean: return .boolean(text == "true")
     case .string: return .string(String(text.dropFirst().dropLast()))
+    case .integers, .sizesOrName: return Int(text).map { .integer($0) } ?? .none
+    case .shape, .dtype: return .none
     default: return .tensor(nil)
+    }
+  }
+
+  /// The value that an option has where it is absent, for sizes of so many dimensions.
+  func usual(_ parameter: Parameter, _ rank: Int) throws -> ModuleField {
+    let declared = Settings.declared(parameter)
+    guard rank > 0, parameter.kind == .integers || parameter.kind == .sizesOrName, case .integer(let size) = declared else {
+      return declared
+    }
+    return .shape(Array(repeating: size, count: rank))
+  }
+
+  /// Makes options that are sizes ones of each of so many dimensions.
+  mutating func repeatSizes(_ rank: Int) throws {
+    for (position, parameter) in parameters.enumerated() where parameter.kind == .integers || parameter.kind == .sizesOrName {
+      switch values[position] {
+      case .integer(let size): values[position] = .shape(Array(repeating: size, count: rank))
+      case .shape(let sizes) where sizes.count == 1: values[position] = .shape(Array(repeating: sizes[0], count: rank))
+      case .shape(let sizes):
+        guard sizes.count == rank else {
+          throw TensorError(
+            .argument, kind, "\(parameter.name) has \(sizes.count) sizes, but there are \(rank) dimensions: a number or \(rank) are needed")
+        }
+      default: break
+      }
+    }
+  }
+
+  /// Puts a value in the place of one, of whatever kind.
+  mutating func replace(_ name: String, _ value: ModuleField) throws { values[try position(name)] = value }
+
+  // MARK: By name
+
+  func integer(_ name: String) throws -> Int {
+    switch try value(name) {
+    case .integer(let integer), .index(let integer): return integer
+    case .number(let number) where number == number.rounded(): return Int(number)
+    default: throw TensorError(.argument, kind, "\(name) is not a whole number")
+    }
+  }
+
+  /// A whole number from a least one on.
+  func integer(_ name: String, atLeast least: Int) throws -> Int {
+    let number = try integer(name)
+    guard number >= least else { throw TensorError(.argument, kind, "\(name) must be \(least) or more, got \(number)") }
+    return number
+  }
+
+  func flag(_ name: String) throws -> Bool { if case .boolean(true) = try value(name) { true } else { false } }
+  func sizes(_ name: String) throws -> [Int] {
+    switch try value(name) {
+    case .shape(let sizes): sizes
+    case .integer(let size): [size]
+    default: []
+    }
+  }
+  func real(_ name: String) throws -> Double? {
+    switch try value(name) {
+    case .number(let number): number
+    case .integer(let integer): Double(integer)
+    default: nil
     }
   }
 
