@@ -19,6 +19,7 @@ def variables(n):
     w = torch.randn(64, 64) + torch.eye(64) * 8
     p = w.mm(w.t())
     t = torch.randn(10)
+    o, f = torch.randn(max(n // 10000, 1), 16, 25, 25), torch.randn(16, 16, 3, 3)
     a, b = torch.randn(256, 256), torch.randn(256, 256)
     v.update(
         x=x, y=y, z=torch.rand(n) + 0.5, d=x.double(), e=y.double(), k=torch.randint(0, 1000, (n,)), l=torch.randint(1, 100, (n,)),
@@ -26,7 +27,8 @@ def variables(n):
         ri=torch.randint(0, 100, (count, 100)), rr=torch.randint(0, count, (count,)), g=x.clone().requires_grad_(),
         h=r.clone().requires_grad_(), q=torch.randn(side, side), a=a, b=b, c=torch.randn(64, 32, 32), ad=a.double(), bd=b.double(),
         ak=torch.randint(0, 100, (128, 128)), bk=torch.randint(0, 100, (128, 128)), w=w, p=p, p2=p[:32, :32].contiguous(), t=t,
-        u=t.clone().requires_grad_())
+        u=t.clone().requires_grad_(), o=o, f=f, p3=o.clone().requires_grad_(), f3=f.clone().requires_grad_(),
+        lw=torch.randn(100).requires_grad_())
     return v
 
 
@@ -57,7 +59,8 @@ def main():
         name, expression = line.rstrip("\n").split("\t")
         function = eval("lambda: " + expression, v)
         print(f"{name}\t{timed(function, budget):.9g}", flush=True)
-        v["g"].grad = v["h"].grad = None
+        for leaf in "g", "h", "p3", "f3", "lw":
+            v[leaf].grad = None
 
 
 main()

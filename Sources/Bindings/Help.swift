@@ -75,7 +75,9 @@ public enum Help {
   private static func text(_ operation: TensorOperation) -> String {
     var forms: [String] = []
     let plain = operation.namesByPlace.plain.first
-    if operation.forms.contains(.function) { forms.append("mg.\(operation.name)(\(signature(operation.parameters)))") }
+    if operation.forms.contains(.function) {
+      forms.append("\(operation.name.hasPrefix("functional.") ? "mg.nn." : "mg.")\(operation.name)(\(signature(operation.parameters)))")
+    }
     if operation.forms.contains(.functional) { forms.append("F.\(operation.name)(\(signature(operation.parameters)))") }
     let rest = signature(Array(operation.parameters.dropFirst()))
     if let plain, operation.forms.contains(.method) { forms.append("x:\(plain)(\(rest))") }

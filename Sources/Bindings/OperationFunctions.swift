@@ -20,6 +20,11 @@ struct OperationFunctions {
         for name in names { functions[name] = function }
         for name in tabled {
           let parts = name.split(separator: ".").map(String.init)
+          // Of functions of F that a method has the name of.
+          if parts[0] == "functional" {
+            functional[parts[1]] = function
+            continue
+          }
           tables[parts[0], default: [:]][parts[1]] = function
         }
       }

@@ -106,16 +106,17 @@ import Testing
   /// Operations of which some call is made for each element, for want of a rule: those without any, those whose results have
   /// sizes that depend on values, and seldom used forms of others.
   private static let looped: Set = [
-    "addbmm", "atleast_1d", "atleast_2d", "atleast_3d", "bincount", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod",
-    "chain_matmul", "column_stack", "combinations", "corrcoef", "cosine_embedding_loss", "cosine_similarity", "cov", "cross_entropy",
-    "ctc_loss", "cumulative_trapezoid",
-    "diag_embed", "diagflat", "dist", "dsplit", "dstack", "fliplr", "flipud", "gaussian_nll_loss", "gradient", "histc", "hsplit", "hstack",
-    "index_add",
-    "index_copy", "index_fill", "index_put", "index_reduce", "inner", "isin", "kl_div", "kron", "linalg.lstsq", "linalg.solve",
-    "linalg.solve_triangular", "masked_scatter", "masked_select", "matmul", "median", "meshgrid", "mm", "msort", "multi_margin_loss",
-    "multilabel_margin_loss", "nanmedian", "nll_loss",
-    "nonzero", "one_hot", "pdist", "prelu", "put", "quantile", "renorm", "searchsorted", "take_along_dim", "tensordot", "trapezoid",
-    "unfold", "unique", "unique_consecutive", "unravel_index", "vander", "vecdot", "vsplit", "vstack",
+    "addbmm", "alpha_dropout", "atleast_1d", "atleast_2d", "atleast_3d", "batch_norm", "bilinear", "bincount", "block_diag",
+    "broadcast_tensors", "bucketize", "cartesian_prod", "chain_matmul", "column_stack", "combinations", "corrcoef",
+    "cosine_embedding_loss", "cosine_similarity", "cov", "cross_entropy", "ctc_loss", "cumulative_trapezoid", "diag_embed",
+    "diagflat", "dist", "dropout", "dropout1d", "dropout2d", "dropout3d", "dsplit", "dstack", "feature_alpha_dropout", "fliplr",
+    "flipud", "fold", "gaussian_nll_loss", "gradient", "group_norm", "histc", "hsplit", "hstack", "index_add", "index_copy",
+    "index_fill", "index_put", "index_reduce", "inner", "instance_norm", "isin", "kl_div", "kron", "layer_norm", "linalg.lstsq",
+    "linalg.solve", "linalg.solve_triangular", "masked_scatter", "masked_select", "matmul", "max_unpool1d", "max_unpool2d",
+    "max_unpool3d", "median", "meshgrid", "mm", "msort", "multi_margin_loss", "multilabel_margin_loss", "nanmedian", "nll_loss",
+    "nonzero", "one_hot", "pad", "pdist", "prelu", "put", "quantile", "renorm", "rms_norm", "rrelu",
+    "scaled_dot_product_attention", "searchsorted", "take_along_dim", "tensordot", "trapezoid", "unfold", "unique",
+    "unique_consecutive", "unravel_index", "vander", "vecdot", "vsplit", "vstack",
   ]
 
   /// The rule gives what the loop gives, with every choice of the tensors that have the batch, in one level and in two.

@@ -53,6 +53,8 @@ enum Differences {
     "conv_transpose1d": .common, "conv_transpose2d": .common, "conv_transpose3d": .common,
     // It finds maxima of whole numbers over two dimensions and three, and puts none back.
     "max_pool1d": .common, "max_unpool1d": .common, "max_unpool2d": .common, "max_unpool3d": .common,
+    // What only moves elements, or adds them up.
+    "functional.unfold": .common, "fold": .common, "interpolate": .common,
   ]
 
   /// Whether the dtypes are refused, although PyTorch takes them: float functions that it keeps in whole numbers, and arithmetic
@@ -67,6 +69,9 @@ enum Differences {
     case "linalg.solve_triangular": example.dtypes.count == 2 && example.dtypes[0].isFloating && example.dtypes[1] != example.dtypes[0]
     // Means and norms of int64, of which PyTorch makes whole numbers.
     case "avg_pool1d", "avg_pool2d", "avg_pool3d", "local_response_norm": example.dtypes == [.int64]
+    // Sums of bools, and means that are rounded.
+    case "functional.unfold", "fold": example.dtypes == [.bool]
+    case "interpolate": example.dtypes == [.uint8] && example.text.contains("bilinear")
     case "lp_pool1d", "lp_pool2d", "lp_pool3d": example.dtypes == [.int64] || example.dtypes == [.bool]
     case "index_add", "scatter_add": example.dtypes == [.bool]
     default: false
@@ -85,7 +90,7 @@ enum Differences {
   static let refusesHalves: Set = ["linalg.matrix_exp", "linalg.det"]
 
   /// Those that take halves, which PyTorch refuses.
-  static let computesHalves: Set = ["avg_pool3d", "lp_pool3d", "local_response_norm"]
+  static let computesHalves: Set = ["avg_pool3d", "interpolate", "lp_pool3d", "local_response_norm"]
 
   // MARK: Infinities and NaN
 

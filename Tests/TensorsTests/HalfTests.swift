@@ -9,15 +9,16 @@ import Testing
   /// one of the result. By what differs: an operation's results, or its gradients, of which PyTorch computes some in one step.
   private static let cancelling: (outputs: Set<String>, gradients: Set<String>) = (
     [
-      "adaptive_avg_pool3d", "addbmm", "addcdiv", "baddbmm", "batch_norm", "conv_transpose1d", "conv_transpose2d",
-      "conv_transpose3d", "index_put", "index_reduce", "instance_norm", "lerp", "logit", "nll_loss", "poisson_nll_loss", "put",
-      "tanhshrink", "trapezoid",
+      "adaptive_avg_pool3d", "addbmm", "addcdiv", "baddbmm", "batch_norm", "bilinear", "conv_transpose1d", "conv_transpose2d",
+      "conv_transpose3d", "fold", "index_put", "index_reduce", "instance_norm", "interpolate", "lerp", "logit", "nll_loss",
+      "poisson_nll_loss", "put", "tanhshrink", "trapezoid",
     ],
     [
-      "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d", "atan2", "avg_pool2d", "batch_norm",
+      "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d", "atan2", "avg_pool2d", "batch_norm", "bilinear",
       "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "cosine_embedding_loss", "einsum",
-      "gaussian_nll_loss", "gradient", "group_norm", "hypot", "igamma", "igammac", "instance_norm", "layer_norm", "logaddexp",
-      "logaddexp2", "mish", "normalize", "poisson_nll_loss", "renorm", "rms_norm", "sinc", "softmax", "std_mean", "tanhshrink",
+      "functional.unfold", "gaussian_nll_loss", "gradient", "group_norm", "hypot", "igamma", "igammac", "instance_norm",
+      "layer_norm", "logaddexp", "logaddexp2", "mish", "normalize", "pad", "poisson_nll_loss", "renorm", "rms_norm",
+      "scaled_dot_product_attention", "sinc", "softmax", "std_mean", "tanhshrink",
     ]
   )
 

@@ -8,7 +8,8 @@ local binary, python = os.getenv "MOONGRAD_BINARY", os.getenv "MOONGRAD_TORCH_PY
 if python == "" then python = nil end
 
 -- name, ours, theirs. x y z are vectors of n floats, d e doubles, k l int64, m a mask, i positions; r s are rows of 100 of n
--- elements, ri positions in rows, rr positions of rows, rm a mask; g h require grad (h is of rows); q is a square matrix of about
+-- elements, o images (-, 16, 25, 25) of about n elements, p3 those that require grad, f and f3 windows of 3 × 3 for them, lw weights
+-- of rows; ri positions in rows, rr positions of rows, rm a mask; g h require grad (h is of rows); q is a square matrix of about
 -- n elements.
 local rows = {
   { "add", "x + y", "x + y" }, { "mul", "x * y", "x * y" }, { "div", "x / y", "x / y" }, { "add a row", "r + r[1]", "r + r[0]" },
@@ -55,6 +56,18 @@ local rows = {
   { "softmax, backward", "(h:softmax(2) * r):sum():backward()", "(h.softmax(1) * r).sum().backward()" },
   { "mse_loss, backward", "F.mse_loss(g, x):backward()", "F.mse_loss(g, x).backward()" },
   { "gather, backward", "h:gather(2, ri):sum():backward()", "h.gather(1, ri).sum().backward()" },
+  { "conv2d", "F.conv2d(o, f, nil, 1, 1)", "F.conv2d(o, f, None, 1, 1)" },
+  { "conv2d, backward", "F.conv2d(p3, f3, nil, 1, 1):sum():backward()", "F.conv2d(p3, f3, None, 1, 1).sum().backward()" },
+  { "max_pool2d", "F.max_pool2d(o, 2)", "F.max_pool2d(o, 2)" },
+  { "max_pool2d, backward", "F.max_pool2d(p3, 2):sum():backward()", "F.max_pool2d(p3, 2).sum().backward()" },
+  { "avg_pool2d", "F.avg_pool2d(o, 2)", "F.avg_pool2d(o, 2)" },
+  { "avg_pool2d, backward", "F.avg_pool2d(p3, 2):sum():backward()", "F.avg_pool2d(p3, 2).sum().backward()" },
+  { "batch_norm", "F.batch_norm(o, nil, nil, nil, nil, true)", "F.batch_norm(o, None, None, None, None, True)" },
+  { "batch_norm, backward", "(F.batch_norm(p3, nil, nil, nil, nil, true) * o):sum():backward()",
+    "(F.batch_norm(p3, None, None, None, None, True) * o).sum().backward()" },
+  { "layer_norm", "F.layer_norm(r, 100, lw, lw)", "F.layer_norm(r, (100,), lw, lw)" },
+  { "layer_norm, backward", "(F.layer_norm(h, 100, lw, lw) * r):sum():backward()", "(F.layer_norm(h, (100,), lw, lw) * r).sum().backward()" },
+  { "interpolate bilinear", "F.interpolate(o, nil, 2, 'bilinear')", "F.interpolate(o, None, 2, 'bilinear')" },
   { "mean of rows, backward", "h:mean(2):sum():backward()", "h.mean(1).sum().backward()" },
 }
 -- The same without a size of their own.
@@ -83,6 +96,9 @@ local function variables(n)
   v.ri, v.rr = mg.randint(1, 101, { count, 100 }), mg.randint(1, count + 1, { count })
   v.g, v.h = v.x:clone():requires_grad_(), v.r:clone():requires_grad_()
   v.q = mg.randn(side, side)
+  v.o, v.f = mg.randn(math.max(n // 10000, 1), 16, 25, 25), mg.randn(16, 16, 3, 3)
+  v.p3, v.f3 = v.o:clone():requires_grad_(), v.f:clone():requires_grad_()
+  v.lw = mg.randn(100):requires_grad_()
   v.a, v.b, v.c = mg.randn(256, 256), mg.randn(256, 256), mg.randn(64, 32, 32)
   v.ad, v.bd = v.a:double(), v.b:double()
   v.ak, v.bk = mg.randint(0, 100, { 128, 128 }), mg.randint(0, 100, { 128, 128 })
@@ -121,7 +137,7 @@ if arg[1] == "--run" then
     local f = assert(load("local " .. "_ = " .. row[2], row[1], "t", v))
     if row[2]:find "backward" or row[2]:find "_%(" then f = assert(load(row[2], row[1], "t", v)) end
     io.write(("%s\t%.9g\n"):format(row[1], timed(f, v.mg.clock, budget)))
-    v.g.grad, v.h.grad = nil, nil
+    for _, leaf in ipairs { v.g, v.h, v.p3, v.f3, v.lw } do leaf.grad = nil end
   end
   return
 end

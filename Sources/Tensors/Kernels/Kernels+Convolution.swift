@@ -13,6 +13,9 @@ struct ConvolutionOperands {
 }
 
 extension Kernels {
+  /// Up to so many multiplications and additions a product is made sooner than oneDNN is called.
+  private static let tiny = 20_000
+
   /// Computes one of a convolution's three tensors of the others. Whole numbers take no bias.
   static func convolution(_ role: ConvolutionRole, _ dtype: DType, _ sizes: ConvolutionSizes, _ given: ConvolutionOperands) throws {
     let windows = sizes.windows
@@ -31,7 +34,7 @@ extension Kernels {
       try launch(call) { call in
         guard let image = call.a?.pointer, let weight = call.b?.pointer, let output = call.d?.pointer else { return }
         let operands = ConvolutionOperands(image: image, weight: weight, output: output, bias: call.c?.pointer)
-        if call.dtype == .float32, try SharedConvolution.run(role, sizes, operands) { return }
+        if call.dtype == .float32, sizes.operations > tiny, try SharedConvolution.run(role, sizes, operands) { return }
         try ColumnConvolution(sizes: sizes, dtype: call.dtype, operands: operands).run(role)
       }
     }

@@ -16,6 +16,29 @@ extension BatchingRule {
     return try output.mapTensors { try $0.reshape(lead + $0.shape.array.dropFirst()) }
   }
 
+  /// The first tensor alone has the batch, and may have any number of leading dimensions.
+  static let leading = BatchingRule.rewritten { call in
+    try checkFirst(call)
+    return try call.run([.tensor(call.full(0))] + call.arguments.values.dropFirst())
+  }
+
+  /// The first tensor alone has the batch, and its own first dimension counts samples, of which there are more then.
+  static let moreSamples = BatchingRule.rewritten { call in
+    try checkFirst(call)
+    let x = try call.full(0)
+    guard x.rank > call.depth else { throw BatchedCall.Unruly() }
+    let lead = Array(x.shape.array.prefix(call.depth + 1))
+    let flat = try x.reshape([lead.reduce(1, *)] + x.shape.array.dropFirst(call.depth + 1))
+    let output = try call.run([.tensor(flat)] + call.arguments.values.dropFirst())
+    return try output.mapTensors { try $0.reshape(lead + $0.shape.array.dropFirst()) }
+  }
+
+  private static func checkFirst(_ call: BatchedCall) throws {
+    guard try call.isBatched(0), call.arguments.tensors.dropFirst().allSatisfy({ $0.batch.isEmpty }) else {
+      throw BatchedCall.Unruly()
+    }
+  }
+
   /// Convolutions: where weights differ over the batch, its elements are groups of channels.
   static func convolution(_ spatial: Int) -> BatchingRule {
     .rewritten { call in

@@ -512,7 +512,7 @@ enum Normalisations {
       rejects: [
         [.float(2, 4, 3), .integer(3)], [.float(4), .integer(2)], [.float(2, 4, 3), .integer(2), .float(2)], [.float(2, 4), .integer(0)],
       ],
-      composed: true
+      composed: true, batching: .moreSamples
     ) { x, groups, weight, bias, eps in .tensor(try x.groupNorm(groups, weight, bias, eps: eps, "group_norm")) },
     TensorOperation(
       "layer_norm",
@@ -526,7 +526,7 @@ enum Normalisations {
       rejects: [
         [.float(3, 5), .list([3])], [.float(3, 5), .list([5]), .float(3)], [.integers([3, 5], 0...9), .list([5])], [.float(3), .list([])],
       ],
-      composed: true
+      composed: true, batching: .leading
     ) { x, sizes, weight, bias, eps in
       .tensor(try x.rowNorm(sizes, weight, bias, eps: eps, isCentred: true, "layer_norm"))
     },
@@ -535,7 +535,7 @@ enum Normalisations {
       Take.input, Take.shape("normalized_shape"), weight, Take.optionalScalar("eps"), forms: .function,
       samples: [
         [.float(3, 5), .list([5]), .float(5)], [.float(2, 3, 4), .list([3, 4])], [.float(2, 4), .list([4]), .float(4), .number(0.1)],
-      ], rejects: [[.float(3, 5), .list([3])], [.float(3, 5), .list([5]), .float(3)]], composed: true
+      ], rejects: [[.float(3, 5), .list([3])], [.float(3, 5), .list([5]), .float(3)]], composed: true, batching: .leading
     ) { x, sizes, weight, eps in
       .tensor(try x.rowNorm(sizes, weight, nil, eps: eps?.real ?? x.dtype.distanceFromOne, isCentred: false, "rms_norm"))
     },
@@ -544,7 +544,7 @@ enum Normalisations {
       Take.integer("size"), Take.number("alpha", default: 1e-4), Take.number("beta", default: 0.75), Take.number("k", default: 1),
       forms: .functional,
       samples: [[.float(2, 5, 3), .integer(3)], [.float(1, 4, 2, 2), .integer(2), .number(0.5), .number(0.5), .number(2)]],
-      rejects: [[.float(2, 5), .integer(3)], [.float(2, 5, 3), .integer(0)]], composed: true
+      rejects: [[.float(2, 5), .integer(3)], [.float(2, 5, 3), .integer(0)]], composed: true, batching: .moreSamples
     ) { x, size, alpha, beta, k in .tensor(try x.localResponseNorm(size, alpha: alpha, beta: beta, k: k)) },
   ]
 }

@@ -35,6 +35,41 @@ extension Tensor {
     y.storage.version = 0
     return try y.recorded(ConstantPadding(pad: sizes, value: value), self)
   }
+
+  /// Room filled by the elements themselves: mirrored at the ends, the last ones repeated, or those from the other end.
+  func padded(_ sizes: [Int], mode: String) throws -> Tensor {
+    guard ["reflect", "replicate", "circular"].contains(mode) else {
+      throw TensorError(.argument, "pad", "mode must be \"constant\", \"reflect\", \"replicate\" or \"circular\", got \"\(mode)\"")
+    }
+    let count = sizes.count / 2
+    guard sizes.count % 2 == 0, (1...3).contains(count), rank == count + 1 || rank == count + 2 else {
+      throw TensorError(
+        .argument, "pad",
+        "padding of mode \"\(mode)\" must be 2, 4 or 6 sizes for the last dimensions of an input with channels, and maybe a batch, in front; got \(sizes.count) for shape \(shape)"
+      )
+    }
+    var x = self
+    for dimension in 0..<count {
+      let (before, after, axis) = (sizes[2 * dimension], sizes[2 * dimension + 1], rank - 1 - dimension)
+      let size = shape[axis]
+      let most = mode == "reflect" ? size - 1 : mode == "circular" ? size : size == 0 ? 0 : 1 << 40
+      guard before <= most, after <= most, before >= -size, after >= -size, size + before + after >= (mode == "circular" ? 0 : 1) else {
+        throw TensorError(
+          .argument, "pad", "dimension \(index: axis) of size \(size) cannot be padded by \(before) and \(after) in mode \"\(mode)\"")
+      }
+      if before == 0, after == 0 { continue }
+      _ = try Shape(x.shape.replacing(axis, with: size + before + after).array, operation: "pad")
+      let positions = (-before..<size + after).map { place in
+        switch mode {
+        case "reflect": place < 0 ? -place : place >= size ? 2 * (size - 1) - place : place
+        case "replicate": Swift.min(Swift.max(place, 0), size - 1)
+        default: (place + size) % size
+        }
+      }
+      x = try x.indexSelect(axis, Tensor(positions))
+    }
+    return x === self ? try clone() : x
+  }
 }
 
 /// Room filled with one value.
@@ -46,4 +81,29 @@ private struct ConstantPadding: Operation {
   var nodeName: String { "ConstantPadNdBackward0" }
   func gradient(_ c: inout Backward) throws { c[0] = try c.g.padded(pad.map { -$0 }, .integer(0)) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].padded(pad, value)] }
+}
+
+enum Paddings {
+  static let list: [TensorOperation] = [
+    TensorOperation(
+      "pad",
+      "Room around the last dimensions: before and after those of the last, then of the one before it …, filled with value; or, by mode, with elements \"reflect\"ed, \"replicate\"d or taken from the other end (\"circular\"). Negative sizes cut off.",
+      Take.input, Take.shape("pad"), Take.text("mode", default: "constant"), Take.optionalScalar("value"), forms: .functional,
+      samples: [
+        [.float(2, 3), .list([1, 2])], [.float(2, 3), .list([1, -1, 0, 2]), .text("constant"), .number(0.5)],
+        [.float(3), .list([-2, 0])], [.float(2, 3, 4), .list([2, 3]), .text("reflect")],
+        [.float(2, 3, 4), .list([1, 2, 2, 1]), .text("reflect")], [.float(1, 2, 3, 2), .list([3, 1, 0, 2]), .text("replicate")],
+        [.float(1, 2, 3, 2), .list([1, 2, 3, 1]), .text("circular")], [.float(1, 2, 3, 2), .list([1, 1, 1, 0, 0, 1]), .text("replicate")],
+      ],
+      rejects: [
+        [.float(2, 3), .list([1])], [.float(2, 3), .list([1, 1, 1, 1, 1, 1])], [.float(2, 3), .list([-2, -2])],
+        [.float(2, 3, 4), .list([4, 0]), .text("reflect")], [.float(2, 3, 4), .list([5, 0]), .text("circular")],
+        [.float(2, 3, 4), .list([1, 1]), .text("mirror")], [.float(3), .list([1, 1]), .text("reflect")],
+      ], composed: true
+    ) { x, sizes, mode, value in
+      if mode == "constant" { return .tensor(try x.padded(sizes, value ?? .integer(0))) }
+      if value != nil { throw TensorError(.argument, "pad", "a value is for mode \"constant\", not \"\(mode)\"") }
+      return .tensor(try x.padded(sizes, mode: mode))
+    }
+  ]
 }

@@ -270,7 +270,7 @@ enum Poolings {
       name,
       "The largest element of each window over (\(Tensor.dimensionNames(rank))); windows are a kernel_size apart, unless stride says otherwise. With return_indices, also where in its channel each was.",
       Take.input, Take.sizes("kernel_size"), stride, padding, Take.sizes("dilation", default: 1), ceilMode, returnsIndices,
-      forms: .function, samples: samples, rejects: rejects, composed: true
+      forms: .function, samples: samples, rejects: rejects, composed: true, batching: .samples(rank)
     ) { x, kernel, stride, padding, dilation, ceilMode, returnsIndices in
       let options = PoolingOptions(kernel: kernel, stride: stride, padding: padding, dilation: dilation, ceilMode: ceilMode)
       return try found(x.maxPool(options, rank: rank, name), returnsIndices)
@@ -281,7 +281,8 @@ enum Poolings {
     let name = "adaptive_max_pool\(rank)d"
     return TensorOperation(
       name, "The largest elements of output_size windows that cover (\(Tensor.dimensionNames(rank))).", Take.input,
-      Take.sizes("output_size"), returnsIndices, forms: .functional, samples: samples, rejects: rejects, composed: true
+      Take.sizes("output_size"), returnsIndices, forms: .functional, samples: samples, rejects: rejects, composed: true,
+      batching: .samples(rank)
     ) { x, sizes, returnsIndices in try found(x.adaptiveMaxPool(sizes, rank: rank, name), returnsIndices) }
   }
 
@@ -293,7 +294,7 @@ enum Poolings {
     if rank == 1 {
       return TensorOperation(
         name, summary, Take.input, Take.sizes("kernel_size"), stride, padding, ceilMode, counts, forms: .function, samples: samples,
-        rejects: rejects, composed: true
+        rejects: rejects, composed: true, batching: .samples(rank)
       ) { x, kernel, stride, padding, ceilMode, counts in
         let options = PoolingOptions(kernel: kernel, stride: stride, padding: padding, ceilMode: ceilMode)
         return .tensor(try x.meanPool(options, countsPadding: counts, divisor: nil, rank: 1, name))
@@ -301,7 +302,7 @@ enum Poolings {
     }
     return TensorOperation(
       name, summary, Take.input, Take.sizes("kernel_size"), stride, padding, ceilMode, counts, Take.optionalInteger("divisor_override"),
-      forms: .functional, samples: samples, rejects: rejects, composed: true
+      forms: .functional, samples: samples, rejects: rejects, composed: true, batching: .samples(rank)
     ) { x, kernel, stride, padding, ceilMode, counts, divisor in
       let options = PoolingOptions(kernel: kernel, stride: stride, padding: padding, ceilMode: ceilMode)
       return .tensor(try x.meanPool(options, countsPadding: counts, divisor: divisor, rank: rank, name))
@@ -312,7 +313,7 @@ enum Poolings {
     let name = "adaptive_avg_pool\(rank)d"
     return TensorOperation(
       name, "The means of output_size windows that cover (\(Tensor.dimensionNames(rank))).", Take.input, Take.sizes("output_size"),
-      forms: .functional, samples: samples, rejects: rejects, composed: true
+      forms: .functional, samples: samples, rejects: rejects, composed: true, batching: .samples(rank)
     ) { x, sizes in .tensor(try x.adaptiveMeanPool(sizes, rank: rank, name)) }
   }
 
@@ -320,7 +321,8 @@ enum Poolings {
     let name = "lp_pool\(rank)d"
     return TensorOperation(
       name, "The norm_type-th root of the sum of the powers of each window's elements.", Take.input, Take.number("norm_type"),
-      Take.sizes("kernel_size"), stride, ceilMode, forms: .functional, samples: samples, rejects: rejects, composed: true
+      Take.sizes("kernel_size"), stride, ceilMode, forms: .functional, samples: samples, rejects: rejects, composed: true,
+      batching: .samples(rank)
     ) { x, p, kernel, stride, ceilMode in
       .tensor(try x.normPool(p, PoolingOptions(kernel: kernel, stride: stride, ceilMode: ceilMode), rank: rank, name))
     }
