@@ -9,16 +9,18 @@ enum OptimizerStates {
 
   static func value(_ state: Optimizer.State) -> Value {
     let parameters = state.parameters.map { entry in
-      (
-        key: Value.integer(entry.position + 1),
-        value: Value.record(entry.values.map { (key: .string($0.name), value: value($0.value)) })
-      )
+      (key: Value.integer(entry.position + 1), value: remembered(entry.values))
     }
     let groups = state.groups.map { group in
       let options = group.options.map { (key: Value.string($0.name), value: Optimizers.value($0.value)) }
       return Value.record(options + [(key: .string("params"), value: .list(group.positions.map { .integer($0 + 1) }))])
     }
     return .record(["state": .record(parameters), "param_groups": .list(groups)])
+  }
+
+  /// What is remembered of one parameter.
+  static func remembered(_ values: [(name: String, value: Optimizer.StateValue)]) -> Value {
+    .record(values.map { (key: .string($0.name), value: value($0.value)) })
   }
 
   private static func value(_ value: Optimizer.StateValue) -> Value {

@@ -174,6 +174,16 @@ enum Optimizers {
       let groups = Value.list(optimizer.groups.map { .object($0, groupKind) })
       for list in try groupLists.call([.string("groups"), groups]) { call.returns(list) }
     }
+    members.getters["state"] = NativeFunction("state") { call in
+      guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf("state", call) }
+      let lookup = NativeFunction("state") { call in
+        guard let parameter = call.object(1, tensorKind) else {
+          throw ArgumentError("opt.state is indexed by parameters, got \(Decoder.found(call[1]))")
+        }
+        call.returns(OptimizerStates.remembered(optimizer.state(of: parameter)))
+      }
+      for table in try groupLists.call([.string("state"), .native(lookup)]) { call.returns(table) }
+    }
     members.getters["defaults"] = NativeFunction("defaults") { call in
       guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf("defaults", call) }
       call.returns(Value.record(optimizer.defaultOptions.map { (key: .string($0.name), value: value($0.value)) }))
@@ -182,7 +192,7 @@ enum Optimizers {
       guard let optimizer = call.object(1, optimizerKind) else { throw wrongSelf("tostring", call) }
       call.returns(optimizer.description)
     }
-    let names = Array(members.methods.keys) + ["param_groups", "defaults"]
+    let names = Array(members.methods.keys) + ["param_groups", "defaults", "state"]
     members.reading = NativeFunction("field") { call in
       let name = call.string(2) ?? Decoder.found(call[2])
       let hint = nearest(name, names).map { "; did you mean '\($0)'?" } ?? ""

@@ -14,8 +14,14 @@ for _, name in ipairs(native.scheduler_names()) do
   end
 end
 
--- The lists are copies: what is put into one would be lost, so that it raises.
+-- The lists are copies: what is put into one would be lost, so that it raises. opt.state is read by a function.
 local function lists(kind, list)
+  if kind == "state" then
+    return setmetatable({}, {
+      __index = function(_, parameter) return list(parameter) end,
+      __newindex = function() raise "opt.state shows what is remembered of each parameter; opt:load_state_dict(state) changes it" end,
+    })
+  end
   if kind == "params" then
     return setmetatable(list, { __newindex = function()
       raise("a group's list of params is a copy; opt:add_param_group{ params = … } adds parameters")

@@ -111,7 +111,7 @@ extension Alignment {
     start[0] = 0
     if length > 1 { start[1] = 0 }
     var a = try emitted.narrow(0, 0, 1).squeeze([0] as Axes) + Tensor(start, shape: [1, length], dtype: dtype)
-    for time in 1..<max(times, 1) where inputLengths.contains(where: { $0 > time }) {
+    for time in 1..<max(inputLengths.max() ?? 0, 1) {
       let ways = try Joining.stack([a, moved(a, by: 1), moved(a, by: 2) + skip], 0)
       let next = try ways.logsumexp([0]) + emitted.narrow(0, time, 1).squeeze([0] as Axes)
       let goesOn = inputLengths.map { $0 > time }

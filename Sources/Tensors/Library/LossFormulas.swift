@@ -140,9 +140,12 @@ extension Tensor {
       let x = try inputs[0].reshape([rows, classes])
       let labels = try inputs[1].to(.int64).reshape([rows, classes])
       // 1 for the labels before the first −1.
-      let counts = try Comparison.eq(Comparison.lt(labels, .integer(0)).to(.int64).cumsum(1), .integer(0)).to(x.dtype)
-      let places = try labels.clamp(.integer(0), nil)
+      let present = try Comparison.eq(Comparison.lt(labels, .integer(0)).to(.int64).cumsum(1), .integer(0)).to(x.dtype)
+      let most = rows == 0 ? 0 : Int(try present.sum([1]).max().item().real)
+      let counts = try present.narrow(1, 0, most)
+      let places = try labels.clamp(.integer(0), nil).narrow(1, 0, most)
       let isLabel = try Tensor.zeros([rows, classes], dtype: x.dtype).scatterAdd(1, places, counts).clamp(nil, .real(1))
+      // For each label of a row, all classes.
       let each = try (1 - x.gather(1, places).unsqueeze(2) + x.unsqueeze(1)).clamp(.real(0), nil)
       let losses = try (each * counts.unsqueeze(2) * (1 - isLabel).unsqueeze(1)).sum([1, 2]) / Double(classes)
       return try reduction == .none ? losses.reshape(inputs[0].rank == 1 ? [] : [rows]) : losses.reduced(reduction)

@@ -6,7 +6,17 @@ extension Module {
   /// A module of the same class, made with the options that its fields tell, with copies of the tensors. Hooks stay behind.
   ///
   /// Throws for classes that are not the library's, and where the copy would hold other tensors.
-  package func copied() throws -> Module {
+  public final func copied() throws -> Module {
+    if let list = self as? Sequential {
+      let copy = Sequential(named: try list.children.map { ($0.name, try $0.module.copied()) })
+      copy.isTraining = isTraining
+      return copy
+    }
+    if let list = self as? ModuleList {
+      let copy = ModuleList(try list.children.map { try $0.module.copied() })
+      copy.isTraining = isTraining
+      return copy
+    }
     guard let kind = ModuleCatalogue.kind(of: self) else {
       throw TensorError(.argument, "deepcopy", "a module of the class \(kind), which is the host's own, cannot be copied")
     }

@@ -146,7 +146,10 @@ public final class Scheduler {
   /// The same for a kind that watches a number: a loss, which should fall.
   public func step(metric: Double, epoch: Int? = nil) throws {
     guard let advance = kind.advance, kind.takesMetric else { throw error("step takes no metric") }
-    if let epoch { lastEpoch = epoch - 1 }
+    if let epoch {
+      guard epoch >= 0, epoch <= 1 << 53 else { throw error("step: an epoch must be a whole number that is not negative, got \(epoch)") }
+      lastEpoch = epoch - 1
+    }
     try advance(self, metric)
   }
 

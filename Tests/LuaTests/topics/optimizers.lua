@@ -253,6 +253,22 @@ check.case("states by PyTorch's names", function()
     "Adam.load_state_dict: state[1].exp_avg: expected a tensor or a number, got \"x\"", opt)
 end)
 
+check.case("what is remembered of a parameter", function()
+  local w, v = leaf{ 1.0 }, leaf{ 1.0 }
+  local opt = optim.Adam({ w, v }, { lr = 1 })
+  check.equal(next(opt.state[w]), nil)
+  w.grad = mg.ones(1)
+  opt:step()
+  check.equal(opt.state[w].step, 1)
+  check.close(opt.state[w].exp_avg, mg.tensor{ 0.1 })
+  check.equal(next(opt.state[v]), nil)
+  -- The tensors are the optimizer's own.
+  opt.state[w].exp_avg:zero_()
+  check.elements(opt.state[w].exp_avg, { 0 })
+  check.rejects("x.state[1] = {}", "opt.state shows what is remembered of each parameter; opt:load_state_dict(state) changes it", opt)
+  check.rejects("local _ = x.state[1]", "opt.state is indexed by parameters, got 1", opt)
+end)
+
 check.case("a released parameter is not passed over", function()
   local w, v = leaf{ 1.0 }, leaf{ 1.0 }
   local opt = optim.Adam({ w, v }, { lr = 1 })
