@@ -414,3 +414,30 @@ bool mg_binary_has(mg_binary_op op, mg_dtype dtype) {
     default: return false;
   }
 }
+
+typedef struct {
+  mg_dtype dtype;
+  void *y;
+  const void *x;
+  double factor;
+} addition;
+
+#define ADD_SCALED(tag, T)                                                                                  \
+  MG_CLONES static void add_scaled_##tag(int64_t n, const T *x, T factor, T *y) {                           \
+    MG_VECTORIZE                                                                                            \
+    for (int64_t i = 0; i < n; i++) y[i] += x[i] * factor;                                                  \
+  }
+MG_FLOATS(ADD_SCALED)
+
+static void add_scaled(void *context, int64_t begin, int64_t end) {
+  const addition *a = context;
+  if (a->dtype == MG_F32) add_scaled_f32(end - begin, (const float *)a->x + begin, (float)a->factor, (float *)a->y + begin);
+  else add_scaled_f64(end - begin, (const double *)a->x + begin, a->factor, (double *)a->y + begin);
+}
+
+/// y += number 0 · x, rounded as a product and a sum: operands y and x, floats.
+MG_KERNEL(add_scaled) {
+  addition a = {.dtype = call->dtype, .y = call->operand[0], .x = call->operand[1], .factor = call->number[0]};
+  if (call->count[0] < 2 * MG_GRAIN) add_scaled(&a, 0, call->count[0]);
+  else mg_share(call->count[0], MG_GRAIN, add_scaled, &a);
+}

@@ -117,7 +117,10 @@ typedef struct {
   int64_t height;
 } mover;
 
-enum { TILE = 32 };  // rows and columns of a tile
+enum {
+  TILE = 32,         // rows and columns of a tile
+  PIECE = MG_GRAIN,  // elements of a long row that are moved at once
+};
 
 static void move_tiles(const mover *m, int64_t group, const char *x, char *y) {
   int32_t last = m->rank;  // the innermost dimension, along which y is adjacent
@@ -150,11 +153,22 @@ static void move_rows(void *context, int64_t begin, int64_t end) {
   }
 }
 
-/// One long row, in pieces.
+/// Long rows, in pieces: the first piece of each, then the second of each, since the rows may be copies of one.
 static void move_pieces(void *context, int64_t begin, int64_t end) {
   const mover *m = context;
-  m->row(end - begin, m->x + begin * m->xs[0] * (int64_t)m->from, m->xs[0], m->y + begin * m->ys[0] * (int64_t)m->to,
-         m->ys[0]);
+  int32_t last = m->rank;
+  int64_t rows = 1;
+  for (int32_t d = 0; d < last; d++) rows *= m->size[d];
+  for (int64_t task = begin; task < end; task++) {
+    int64_t rest = task % rows, first = task / rows * PIECE, xo = first * m->xs[last], yo = first * m->ys[last];
+    for (int32_t d = last - 1; d >= 0; d--) {
+      int64_t i = rest % m->size[d];
+      rest /= m->size[d];
+      xo += i * m->xs[d];
+      yo += i * m->ys[d];
+    }
+    m->row(mg_min64(PIECE, m->size[last] - first), m->x + xo * (int64_t)m->from, m->xs[last], m->y + yo * (int64_t)m->to, m->ys[last]);
+  }
 }
 
 static int64_t magnitude(int64_t v) { return v < 0 ? -v : v; }
@@ -214,7 +228,7 @@ void mg_convert_nd(mg_dtype from, mg_dtype to, const mg_loop *loop, const void *
   int64_t tasks = 1;
   for (int32_t d = 0; d < last; d++) tasks *= m.size[d];
   if (total < 2 * MG_GRAIN) move_rows(&m, 0, tasks);
-  else if (last == 0) mg_share(m.size[0], MG_GRAIN, move_pieces, &m);
+  else if (!m.transposed && m.size[last] > PIECE) mg_share(tasks * ((m.size[last] + PIECE - 1) / PIECE), 1, move_pieces, &m);
   else mg_share(tasks, MG_GRAIN / mg_max64(total / tasks, 1) + 1, move_rows, &m);
 }
 

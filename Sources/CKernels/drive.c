@@ -8,6 +8,7 @@
 enum {
   CHUNK = 512,   // elements packed at once
   ROW = 64,      // the shortest row worth a kernel call of its own
+  LONG_ROW = 256,  // the same where what is repeated by row could be packed once for many rows
   TILE_ROWS = 16,
   TILE_COLUMNS = 64,
 };
@@ -282,7 +283,9 @@ void mg_drive(const mg_job *job, const mg_loop *loop, void *y, const void *const
     bool adjacent, transposed, possible = row_scalars(job, loop, &scalars, &adjacent, &transposed);
     int32_t last = loop->rank - 1;
     body = chunks;
-    if (possible && adjacent && loop->size[last] >= ROW) {
+    bool repeats = true;
+    for (int32_t k = 0; k < job->inputs; k++) repeats = repeats && (c.kind[k] != STRIDED || repeats_by_row(loop, k + 1));
+    if (possible && adjacent && loop->size[last] >= (repeats ? LONG_ROW : ROW)) {
       body = rows;
       c.scalars = scalars;
     } else if (possible && transposed && loop->size[last] >= 16 && loop->size[last - 1] >= 8) {

@@ -240,15 +240,16 @@ bool mg_index_select(size_t element, int64_t outer, int64_t n, int64_t inner, in
   return !s.failed;
 }
 
-// Adds rows of `width` elements, the first of which is x, at the positions of a block that begins with y; rows of both are
-// `inner` apart.
+// Adds rows of `width` elements, the first of which is x, at the positions of a block that begins with y, but for positions outside
+// of from ..< to; rows of both are `inner` apart.
 #define INDEX_ADD(tag, T, U)                                                                                  \
-  MG_CLONES static bool index_add_##tag(const selection *s, const T *x, T *y, int64_t width, int64_t *at) {   \
+  MG_CLONES static bool index_add_##tag(const selection *s, const T *x, T *y, int64_t width, int64_t *at, int64_t from, int64_t to) { \
     for (int64_t j = 0; j < s->count; j++, x += s->inner) {                                                   \
       uint64_t p = from_zero(s->index[j], s->n);                                                              \
       if (p >= (uint64_t)s->n) return false;                                                                  \
       T *row = y + (int64_t)p * s->inner;                                                                     \
       if (at) at[j] = (int64_t)p;                                                                             \
+      if (p - (uint64_t)from >= (uint64_t)(to - from)) continue;                                              \
       MG_VECTORIZE                                                                                            \
       for (int64_t i = 0; i < width; i++) row[i] = (T)((U)row[i] + (U)x[i]);                                  \
     }                                                                                                         \
@@ -260,15 +261,15 @@ INDEX_ADD(i64, int64_t, uint64_t)
 INDEX_ADD(i32, int32_t, uint32_t)
 INDEX_ADD(u8, uint8_t, uint32_t)
 
-/// Adds columns begin ..< end of all blocks.
-static void add_columns(selection *s, int64_t first, int64_t blocks, int64_t begin, int64_t end) {
+/// Adds columns begin ..< end of blocks, at positions from ..< to.
+static void add_columns(selection *s, int64_t first, int64_t blocks, int64_t begin, int64_t end, int64_t from, int64_t to) {
   for (int64_t o = first; o < first + blocks; o++) {
     const char *x = s->x + (size_t)(o * s->count * s->inner + begin) * s->size;
     char *y = s->y + (size_t)(o * s->n * s->inner + begin) * s->size;
-    int64_t *at = o == 0 && begin == 0 ? s->at : NULL;
+    int64_t *at = o == 0 && begin == 0 && from == 0 ? s->at : NULL;
     bool fits = true;
     switch (s->dtype) {
-#define CASE(tag, T) case MG_TAG_##tag: fits = index_add_##tag(s, (const T *)x, (T *)y, end - begin, at); break;
+#define CASE(tag, T) case MG_TAG_##tag: fits = index_add_##tag(s, (const T *)x, (T *)y, end - begin, at, from, to); break;
       MG_NUMBERS(CASE)
 #undef CASE
       default: break;
@@ -282,12 +283,17 @@ static void add_columns(selection *s, int64_t first, int64_t blocks, int64_t beg
 
 static void add_blocks(void *context, int64_t begin, int64_t end) {
   selection *s = context;
-  add_columns(s, begin, end - begin, 0, s->inner);
+  add_columns(s, begin, end - begin, 0, s->inner, 0, s->n);
+}
+
+static void add_positions(void *context, int64_t begin, int64_t end) {
+  selection *s = context;
+  add_columns(s, 0, s->outer, 0, s->inner, begin, end);
 }
 
 static void add_stripes(void *context, int64_t begin, int64_t end) {
   selection *s = context;
-  add_columns(s, 0, s->outer, begin, end);
+  add_columns(s, 0, s->outer, begin, end, 0, s->n);
 }
 
 bool mg_index_add(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index, int64_t *at,
@@ -304,11 +310,13 @@ bool mg_index_add(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, int64
     mg_loop loop = {.rank = 2, .size = {outer, count}, .stride = {{0, 1}, {n, 0}, {count, 1}}};
     return mg_scatter_add(dtype, &loop, n, 1, index, at, x, y);
   }
-  // Threads add to blocks or columns of their own, so that sums do not depend on their number. Short rows stay whole: each part
-  // of one would miss the cache again.
+  // Threads add to blocks, positions or columns of their own, so that sums do not depend on their number. Short rows stay whole:
+  // each part of one would miss the cache again. Where positions are divided, each thread passes over those of the others.
   int64_t stripe = mg_max64(64 / (int64_t)s.size, MG_GRAIN / mg_max64(outer * count, 1));
   bool are_short = inner < 1024 && outer == 1;
-  if (outer * count * inner < 2 * MG_GRAIN || are_short) add_columns(&s, 0, outer, 0, inner);
+  if (outer * count * inner < 2 * MG_GRAIN) add_columns(&s, 0, outer, 0, inner, 0, n);
+  else if (are_short && inner >= 16) mg_share(n, n / 4 + 1, add_positions, &s);
+  else if (are_short) add_columns(&s, 0, outer, 0, inner, 0, n);
   else if (outer >= inner / stripe) mg_share(outer, MG_GRAIN / mg_max64(count * inner, 1) + 1, add_blocks, &s);
   else mg_share(inner, stripe, add_stripes, &s);
   return !s.failed;

@@ -124,9 +124,12 @@ extension Expected.Values {
       case .dtype(let dtype): #"{"dtype":"\#(dtype)"}"#
       }
     }
-    let names = example.operation.parameters.map { "\"\($0.name)\"" }.joined(separator: ",")
+    func list(_ words: [String]) -> String { words.map { "\"\($0)\"" }.joined(separator: ",") }
+    let (parameters, forms) = (example.operation.parameters, example.operation.forms)
+    let called = [("mg", TensorOperation.Forms.function), ("F", .functional), ("method", .method)].filter { forms.contains($0.1) }
     return
-      #"{"op":"\#(example.operation.name)","key":"\#(example.text)","args":[\#(values.joined(separator: ","))],"names":[\#(names)],"reject":\#(reject)}"#
-      + "\n"
+      #"{"op":"\#(example.operation.name)","key":"\#(example.text)","args":[\#(values.joined(separator: ","))],"#
+      + #""names":[\#(list(parameters.map(\.name)))],"kinds":[\#(list(parameters.map { "\($0.kind)" }))],"#
+      + #""named":[\#(list(parameters.filter(\.isNamedOnly).map(\.name)))],"forms":[\#(list(called.map(\.0)))],"reject":\#(reject)}"# + "\n"
   }
 }

@@ -34,12 +34,12 @@ struct Matrices {
 
 /// The routines, each over a batch. What they write to is packed, and nobody else's.
 enum Lapack {
-  private static let lu = NamedKernel("lapack_lu")
-  private static let solve = NamedKernel("lapack_solve")
-  private static let triangular = NamedKernel("lapack_triangular")
-  private static let cholesky = NamedKernel("lapack_cholesky")
+  private static let lu = NamedKernel("factors_lu")
+  private static let solve = NamedKernel("factors_solve")
+  private static let triangular = NamedKernel("factors_triangular")
+  private static let cholesky = NamedKernel("factors_cholesky")
   private static let eigen = NamedKernel("lapack_eigen")
-  private static let qr = NamedKernel("lapack_qr")
+  private static let qr = NamedKernel("factors_qr")
   private static let svd = NamedKernel("lapack_svd")
 
   /// What a routine said of a matrix: its number in the batch, and LAPACK's `info`.

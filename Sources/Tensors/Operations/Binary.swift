@@ -183,9 +183,18 @@ public final class Binary: Row {
     guard kernel == MG_ADD || kernel == MG_SUB, a.dtype == b.dtype, a.dtype.isFloating, a.shape == b.shape, a.storage !== b.storage,
       !b.requiresGrad || !GradMode.isEnabled, try a.writesDirectly(name)
     else { return false }
-    try inPlace(a, withNoGrad { try Binary.mul(b, alpha) })
+    guard a.isContiguous, b.isContiguous, !a.dtype.isOnlyStored else {
+      try inPlace(a, withNoGrad { try Binary.mul(b, alpha) })
+      return true
+    }
+    try Binary.addScaled(
+      a.dtype, .update(a.data, a.dtype, a.count), .read(b.data, b.dtype, b.count),
+      numbers: (kernel == MG_ADD ? alpha.real : -alpha.real, 0, 0, 0))
+    a.bumpVersion()
     return true
   }
+
+  private static let addScaled = NamedKernel("add_scaled")
 
   private var rejects: [Sample] {
     [[.float(2, 3), .float(2)]]
