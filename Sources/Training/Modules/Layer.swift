@@ -28,6 +28,8 @@ open class Layer: Module {
     case input(Int)
     case slot(Int)
     case constant(Argument)
+    /// Whether it trains.
+    case training
   }
 
   /// A layer of a row, with the options that its parameters name. Throws for impossible ones.
@@ -45,8 +47,10 @@ open class Layer: Module {
     var input = -1
     return row.operation.parameters.map { parameter in
       let name = row.renamed[parameter.name] ?? parameter.name
+      if let value = row.constants[parameter.name] { return .constant(value) }
       if let place = slots.firstIndex(where: { $0.name == name }) { return .slot(place) }
       if let value = try? settings.value(name) { return .constant(value.asArgument) }
+      if name == "training" { return .training }
       switch parameter.kind {
       case .tensor, .operand, .indices:
         input += 1
@@ -62,6 +66,7 @@ open class Layer: Module {
       case .input(let place): place < inputs.count ? .tensor(inputs[place]) : .absent
       case .slot(let place): slots[place].tensor.map { .tensor($0) } ?? .absent
       case .constant(let argument): argument
+      case .training: .boolean(isTraining)
       }
     }
   }
@@ -71,8 +76,11 @@ open class Layer: Module {
   open override func forward(_ inputs: [Tensor]) throws -> [Tensor] {
     guard inputs.count == self.inputs.count else { return try super.forward(inputs) }
     if let compute = row.compute, !row.isPlain(settings) { return try compute(self, inputs) }
+    if worksInPlace { return [try inputs[0].writing(row.operation.name) { try run(arguments([$0])).tensors[0] }] }
     return try run(arguments(inputs)).tensors
   }
+
+  private var worksInPlace: Bool { row.hasInPlace && ((try? settings.flag("inplace")) ?? false) }
 
   package override func output(_ inputs: [Tensor]) throws -> Output {
     guard hasSeveralOutputs, inputs.count == self.inputs.count else { return try super.output(inputs) }
@@ -144,6 +152,10 @@ public struct LayerRow: @unchecked Sendable {
   let operation: TensorOperation
   /// Options under other names than the operation's arguments have: the option by the argument.
   let renamed: [String: String]
+  /// Arguments of the operation that are the row's own.
+  let constants: [String: Argument]
+  /// Whether one of the options is to write the result into the input.
+  let hasInPlace: Bool
   /// Parameters that cannot be absent.
   let required: Set<String>
   /// How many dimensions options of sizes are for, which a single number is repeated for; 0 leaves them as they are given.
@@ -166,11 +178,14 @@ public struct LayerRow: @unchecked Sendable {
     /// With its name unless it has its default, or another value.
     case unlessDefault(String)
     case unless(String, String)
+    /// With its name and in quotes.
+    case quoted(String)
   }
 
   init(
     _ name: String, _ summary: String, _ parameters: [Parameter] = [], inputs: [Parameter] = [.input], by operation: String,
-    renamed: [String: String] = [:], required: Set<String> = ["weight"], rank: Int = 0, prints: [Printed], samples: [ModuleSample],
+    renamed: [String: String] = [:], constants: [String: Argument] = [:], required: Set<String> = ["weight"], rank: Int = 0,
+    prints: [Printed], samples: [ModuleSample],
     complete: @escaping (inout Settings) throws -> Void = { _ in },
     isPlain: @escaping (Settings) -> Bool = { _ in false }, compute: ((Layer, [Tensor]) throws -> [Tensor])? = nil,
     state: @escaping (Settings, DType?) throws -> [Layer.Slot] = { _, _ in [] }
@@ -182,6 +197,8 @@ public struct LayerRow: @unchecked Sendable {
     self.inputs = inputs
     self.operation = operation
     self.renamed = renamed
+    self.constants = constants
+    hasInPlace = parameters.contains { $0.name == "inplace" }
     self.required = required
     self.rank = rank
     self.prints = prints
@@ -207,6 +224,7 @@ public struct LayerRow: @unchecked Sendable {
       switch printed {
       case .value(let name): return value(name)
       case .named(let name): return "\(name)=\(value(name))"
+      case .quoted(let name): return "\(name)='\(value(name))'"
       case .unlessDefault(let name):
         let usual = options.first { $0.name == name }.flatMap { try? settings.usual($0, rank).text(indexBase: base, isBare: true) }
         return value(name) == usual ? nil : "\(name)=\(value(name))"

@@ -27,7 +27,10 @@ extension Module {
       if parameter.kind == .boolean, let own = parameters.first(where: { $0.name == parameter.name }) {
         return .boolean(own.tensor != nil)
       }
-      return try kind.fields.first { $0.name == parameter.name }?.read(self).asArgument ?? .absent
+      guard let field = try kind.fields.first(where: { $0.name == parameter.name })?.read(self) else { return .absent }
+      // No value, where there usually is one.
+      if case .none = field, !parameter.defaultText.isEmpty { return .boolean(false) }
+      return field.asArgument
     }
     let copy = try withoutDrawing { try kind.make(Arguments(kind.name, arguments)) }
     guard copy.parameters.map(\.name) == parameters.map(\.name), copy.buffers.map(\.name) == buffers.map(\.name) else {

@@ -9,6 +9,19 @@ extension Normalisation {
   private static func eps(_ text: String) -> Parameter { Parameter("eps", .number, default: text) }
   private static func flag(_ name: String, _ text: String) -> Parameter { Parameter(name, .boolean, default: text) }
 
+  private static let bias = Parameter("bias", .boolean, default: "true", namedOnly: true)
+
+  /// Without weights there is no bias either.
+  private static func biasFollows(_ name: String) -> (inout Settings) throws -> Void {
+    { settings in if try !settings.flag(name) { try settings.replace("bias", .boolean(false)) } }
+  }
+
+  /// The same, of a shape that may be given as one size.
+  private static func rows(_ settings: inout Settings) throws {
+    if case .integer(let size) = try settings.value("normalized_shape") { try settings.replace("normalized_shape", .shape([size])) }
+    if settings.parameters.contains(where: { $0.name == "bias" }) { try biasFollows("elementwise_affine")(&settings) }
+  }
+
   private static func affine(_ settings: Settings, _ name: String, _ shape: [Int], _ dtype: DType?, hasBias: Bool = true) throws
     -> [Layer.Slot]
   {
@@ -29,14 +42,14 @@ extension Normalisation {
       name, summary,
       [
         Parameter("num_features", .integer), eps("1e-05"), Parameter("momentum", .number, default: "0.1"),
-        flag("affine", isAffine ? "true" : "false"), flag("track_running_stats", tracks ? "true" : "false"), .dtype,
+        flag("affine", isAffine ? "true" : "false"), flag("track_running_stats", tracks ? "true" : "false"), .dtype, bias,
       ],
       by: operation, required: [],
-      prints: [.value("num_features"), .named("eps"), .named("momentum"), .named("affine"), .named("track_running_stats")],
-      samples: samples, compute: { layer, inputs in try [normalised(layer, inputs[0], ranks, operation)] },
+      prints: [.value("num_features"), .named("eps"), .named("momentum"), .named("affine"), .named("bias"), .named("track_running_stats")],
+      samples: samples, complete: biasFollows("affine"), compute: { layer, inputs in try [normalised(layer, inputs[0], ranks, operation)] },
       state: { settings, dtype in
         let count = try settings.integer("num_features", atLeast: 1)
-        var slots = try affine(settings, "affine", [count], dtype)
+        var slots = try affine(settings, "affine", [count], dtype, hasBias: settings.flag("bias"))
         let tracks = try settings.flag("track_running_stats")
         let dtype = dtype ?? DType.defaultFloating
         slots += [
@@ -102,7 +115,7 @@ extension Normalisation {
       ]),
     batch(
       2, 4...4,
-      [ModuleSample([.integer(2)], [.float(2, 2, 3, 3)]), ModuleSample([.integer(2), .number(1e-3), .flag(false)], [.float(2, 2, 3, 3)])]),
+      [ModuleSample([.integer(2)], [.float(2, 2, 3, 3)]), ModuleSample([.integer(2), .number(1e-3), .number(0.3)], [.float(2, 2, 3, 3)])]),
     batch(3, 5...5, [ModuleSample([.integer(2)], [.float(2, 2, 2, 3, 2)])]),
     instance(
       1,
@@ -116,12 +129,13 @@ extension Normalisation {
     LayerRow(
       "LayerNorm", "The last dimensions, of the sizes normalized_shape, brought to mean 0 and variance 1; times weight plus bias.",
       [Parameter("normalized_shape", .shape), eps("1e-05"), flag("elementwise_affine", "true"), flag("bias", "true"), .dtype],
-      by: "layer_norm", required: [], prints: [.value("normalized_shape"), .named("eps"), .named("elementwise_affine")],
+      by: "layer_norm", required: [],
+      prints: [.value("normalized_shape"), .named("eps"), .named("elementwise_affine"), .named("bias")],
       samples: [
         ModuleSample([.integer(5)], [.float(3, 5)]), ModuleSample([.list([3, 4]), .number(0.01)], [.float(2, 3, 4)]),
         ModuleSample([.integer(4), .number(1e-5), .flag(false)], [.float(2, 4)]),
         ModuleSample([.integer(4), .number(1e-5), .flag(true), .flag(false)], [.float(2, 4)]),
-      ],
+      ], complete: rows,
       state: { settings, dtype in
         try affine(settings, "elementwise_affine", settings.sizes("normalized_shape"), dtype, hasBias: settings.flag("bias"))
       }
@@ -132,25 +146,26 @@ extension Normalisation {
       by: "rms_norm", required: [], prints: [.value("normalized_shape"), .named("eps"), .named("elementwise_affine")],
       samples: [
         ModuleSample([.integer(5)], [.float(3, 5)]), ModuleSample([.list([3, 4]), .number(0.01), .flag(false)], [.float(2, 3, 4)]),
-      ],
+      ], complete: rows,
       state: { settings, dtype in
         Array(try affine(settings, "elementwise_affine", settings.sizes("normalized_shape"), dtype, hasBias: false).prefix(1))
       }
     ),
     LayerRow(
       "GroupNorm", "Each of num_groups groups of channels of each image brought to mean 0 and variance 1; times weight plus bias.",
-      [Parameter("num_groups", .integer), Parameter("num_channels", .integer), eps("1e-05"), flag("affine", "true"), .dtype],
-      by: "group_norm", required: [], prints: [.value("num_groups"), .value("num_channels"), .named("eps"), .named("affine")],
+      [Parameter("num_groups", .integer), Parameter("num_channels", .integer), eps("1e-05"), flag("affine", "true"), .dtype, bias],
+      by: "group_norm", required: [],
+      prints: [.value("num_groups"), .value("num_channels"), .named("eps"), .named("affine"), .named("bias")],
       samples: [
         ModuleSample([.integer(2), .integer(4)], [.float(2, 4, 3)]),
         ModuleSample([.integer(3), .integer(3), .number(0.1), .flag(false)], [.float(2, 3, 2, 2)]),
-      ],
+      ], complete: biasFollows("affine"),
       state: { settings, dtype in
         let (groups, count) = (try settings.integer("num_groups", atLeast: 1), try settings.integer("num_channels", atLeast: 1))
         guard count % groups == 0 else {
           throw TensorError(.argument, "GroupNorm", "num_channels = \(count) must be divisible by num_groups = \(groups)")
         }
-        return try affine(settings, "affine", [count], dtype)
+        return try affine(settings, "affine", [count], dtype, hasBias: settings.flag("bias"))
       }
     ),
     LayerRow(

@@ -31,6 +31,11 @@ struct Settings {
     case .boolean: return .boolean(try arguments.boolean(position))
     case .string: return .string(try arguments.string(position, default: ""))
     case .tensor: return .tensor(try arguments.tensor(position))
+    case .numbers:
+      guard case .number(let number) = arguments.value(position) else {
+        throw TensorError(.argument, arguments.operation, "\(parameter.name) must be a number")
+      }
+      return .number(number.real)
     case .integers, .shape, .sizesOrName:
       if case .string(let name) = arguments.value(position) { return .string(name) }
       if case .integer(let size) = arguments.value(position) { return .integer(size) }
@@ -46,10 +51,10 @@ struct Settings {
     case .number: return Double(text).map { .number($0) } ?? .none
     case .integer: return Int(text).map { .integer($0) } ?? .none
     case .dimension, .index: return Int(text).map { .index($0) } ?? .none
-    case .boolean: return .boolean(text == "true")
+    case .boolean: return text.isEmpty ? .none : .boolean(text == "true")
     case .string: return .string(String(text.dropFirst().dropLast()))
     case .integers, .sizesOrName: return Int(text).map { .integer($0) } ?? .none
-    case .shape, .dtype: return .none
+    case .shape, .dtype, .numbers: return .none
     default: return .tensor(nil)
     }
   }
