@@ -52,7 +52,9 @@ enum Modules {
       if module.positionInput == 0 { return call.returns(tensor: try module(positions(x.takeUnretainedValue(), module))) }
       return call.returns(tensor: try x._withUnsafeGuaranteedRef { try module($0) })
     }
-    if call.count == first + 1, let a = call.unmanaged(first, tensorKind), let b = call.unmanaged(first + 1, tensorKind) {
+    if call.count == first + 1, !module.hasSeveralOutputs, let a = call.unmanaged(first, tensorKind),
+      let b = call.unmanaged(first + 1, tensorKind)
+    {
       if module.positionInput == 1 {
         let labels = try positions(b.takeUnretainedValue(), module)
         return call.returns(tensor: try a._withUnsafeGuaranteedRef { try module($0, labels) })

@@ -101,7 +101,8 @@ private let nodesDiffer: Set = [
   func inputCount(_ example: ModuleExample) throws {
     let (module, inputs) = try example.sample.instance(of: example.kind)
     #expect(message { _ = try module([]) }.hasPrefix("\(module.kind): takes "))
-    #expect(message { _ = try module(inputs + inputs + inputs) }.hasPrefix("\(module.kind): takes "))
+    #expect(message { _ = try module(inputs + inputs + inputs + inputs) }.hasPrefix("\(module.kind): takes "))
+    if module.inputs.contains(where: \.isOptional) { return }
     if inputs.count == 1 {
       #expect(message { _ = try module(inputs[0], inputs[0]) } == "\(module.kind): takes 1 tensor, got 2")
     } else {

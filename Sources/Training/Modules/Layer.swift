@@ -74,20 +74,23 @@ open class Layer: Module {
   // MARK: Computing
 
   open override func forward(_ inputs: [Tensor]) throws -> [Tensor] {
-    guard inputs.count == self.inputs.count else { return try super.forward(inputs) }
+    guard takes(inputs.count) else { return try super.forward(inputs) }
     if let compute = row.compute, !row.isPlain(settings) { return try compute(self, inputs) }
     if worksInPlace { return [try inputs[0].writing(row.operation.name) { try run(arguments([$0])).tensors[0] }] }
     return try run(arguments(inputs)).tensors
   }
 
+  /// Whether so many inputs will do: those that can be left out come last.
+  private func takes(_ count: Int) -> Bool { count <= inputs.count && count >= inputs.count { !$0.isOptional } }
+
   private var worksInPlace: Bool { row.hasInPlace && ((try? settings.flag("inplace")) ?? false) }
 
   package override func output(_ inputs: [Tensor]) throws -> Output {
-    guard hasSeveralOutputs, inputs.count == self.inputs.count else { return try super.output(inputs) }
+    guard row.compute == nil, hasSeveralOutputs, inputs.count == self.inputs.count else { return try super.output(inputs) }
     return try run(arguments(inputs))
   }
 
-  package override var hasSeveralOutputs: Bool { (try? settings.flag("return_indices")) ?? false }
+  package override var hasSeveralOutputs: Bool { row.hasSeveralOutputs || (try? settings.flag("return_indices")) ?? false }
 
   open override func forward(_ x: Tensor) throws -> Tensor { try forward([x])[0] }
   open override func forward(_ a: Tensor, _ b: Tensor) throws -> Tensor { try forward([a, b])[0] }
@@ -133,6 +136,14 @@ open class Layer: Module {
     slots[place].tensor = tensor
   }
 
+  /// The argument that an option was made of.
+  final func option(_ parameter: Parameter) throws -> Argument {
+    let value = try settings.value(parameter.name)
+    // No value, where there usually is one.
+    if case .none = value, !parameter.defaultText.isEmpty { return .boolean(false) }
+    return value.asArgument
+  }
+
   open override func extraDescription(indexBase base: Int) -> String { row.text(settings, base) }
 
   fileprivate func set(_ name: String, _ value: ModuleField) throws {
@@ -158,6 +169,7 @@ public struct LayerRow: @unchecked Sendable {
   let hasInPlace: Bool
   /// Parameters that cannot be absent.
   let required: Set<String>
+  let hasSeveralOutputs: Bool
   /// How many dimensions options of sizes are for, which a single number is repeated for; 0 leaves them as they are given.
   let rank: Int
   let samples: [ModuleSample]
@@ -184,7 +196,8 @@ public struct LayerRow: @unchecked Sendable {
 
   init(
     _ name: String, _ summary: String, _ parameters: [Parameter] = [], inputs: [Parameter] = [.input], by operation: String,
-    renamed: [String: String] = [:], constants: [String: Argument] = [:], required: Set<String> = ["weight"], rank: Int = 0,
+    renamed: [String: String] = [:], constants: [String: Argument] = [:], required: Set<String> = ["weight"],
+    hasSeveralOutputs: Bool = false, rank: Int = 0,
     prints: [Printed], samples: [ModuleSample],
     complete: @escaping (inout Settings) throws -> Void = { _ in },
     isPlain: @escaping (Settings) -> Bool = { _ in false }, compute: ((Layer, [Tensor]) throws -> [Tensor])? = nil,
@@ -200,6 +213,7 @@ public struct LayerRow: @unchecked Sendable {
     self.constants = constants
     hasInPlace = parameters.contains { $0.name == "inplace" }
     self.required = required
+    self.hasSeveralOutputs = hasSeveralOutputs
     self.rank = rank
     self.prints = prints
     self.samples = samples

@@ -24,12 +24,11 @@ extension Module {
       if parameter.kind == .dtype {
         return parameters.compactMap(\.tensor).first.map { .dtype($0.dtype) } ?? .absent
       }
+      if let layer = self as? Layer { return try layer.option(parameter) }
       if parameter.kind == .boolean, let own = parameters.first(where: { $0.name == parameter.name }) {
         return .boolean(own.tensor != nil)
       }
       guard let field = try kind.fields.first(where: { $0.name == parameter.name })?.read(self) else { return .absent }
-      // No value, where there usually is one.
-      if case .none = field, !parameter.defaultText.isEmpty { return .boolean(false) }
       return field.asArgument
     }
     let copy = try withoutDrawing { try kind.make(Arguments(kind.name, arguments)) }

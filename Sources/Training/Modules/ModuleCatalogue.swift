@@ -7,7 +7,7 @@ public enum ModuleCatalogue {
   /// Family by family.
   public static let kinds: [ModuleKind] =
     Linear.kinds + Flatten.kinds + Embedding.kinds + Dropout.kinds + Activation.kinds + Loss.kinds + Convolution.kinds
-    + Pooling.kinds + Normalisation.kinds + Rearrangement.kinds + ElementLayer.kinds
+    + Pooling.kinds + Normalisation.kinds + Rearrangement.kinds + ElementLayer.kinds + Recurrent.kinds
 
   /// The module's class; nil for a class of the host's own, whatever its name.
   public static func kind(of module: Module) -> ModuleKind? {
