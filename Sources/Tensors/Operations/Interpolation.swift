@@ -56,6 +56,7 @@ extension Tensor {
     for dimension in 1..<rank where shape[dimension] == 0 {
       throw TensorError(.shape, name, "only the batch may be empty, got shape \(shape)")
     }
+    for dimension in 0..<count { try AxisWeights.check(from: shape[dimension + 2], to: target[dimension], taps: 4, name) }
     if mode == "area" { return try adaptiveMeanPool(target, rank: count, name) }
     _ = try Shape([shape[0], shape[1]] + target, operation: name)
     if !dtype.isFloating {

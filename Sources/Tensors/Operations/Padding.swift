@@ -52,7 +52,7 @@ extension Tensor {
     for dimension in 0..<count {
       let (before, after, axis) = (sizes[2 * dimension], sizes[2 * dimension + 1], rank - 1 - dimension)
       let size = shape[axis]
-      let most = mode == "reflect" ? size - 1 : mode == "circular" ? size : size == 0 ? 0 : 1 << 40
+      let most = mode == "reflect" ? size - 1 : mode == "circular" ? size : size == 0 ? 0 : 1 << 27
       guard before <= most, after <= most, before >= -size, after >= -size, size + before + after >= (mode == "circular" ? 0 : 1) else {
         throw TensorError(
           .argument, "pad", "dimension \(index: axis) of size \(size) cannot be padded by \(before) and \(after) in mode \"\(mode)\"")

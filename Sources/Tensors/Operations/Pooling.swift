@@ -98,6 +98,7 @@ extension Tensor {
     try checkChannels(rank, operation)
     guard dtype != .bool else { throw TensorError(.dtype, operation, "not defined for tensors of bool") }
     let windows = try options.windows(shape, rank, operation)
+    for dimension in 0..<rank { try AxisWeights.check(from: windows.input[dimension], to: windows.output[dimension], taps: 1, operation) }
     return try largest(
       Covering(
         places: windows.output, spans: (0..<rank).map { windows.spans($0) }, steps: windows.dilation,
@@ -109,6 +110,9 @@ extension Tensor {
     try checkChannels(rank, operation)
     try requireFloating(operation)
     let sizes = try sizes.spread(rank, "output_size", operation, least: 0)
+    for dimension in 0..<rank {
+      try AxisWeights.check(from: shape[self.rank - rank + dimension], to: sizes[dimension], taps: 1, operation)
+    }
     let spans = (0..<rank).map { dimension in
       let size = shape[self.rank - rank + dimension]
       var spans = Spans()
@@ -191,6 +195,11 @@ extension Tensor {
     try requireFloating(operation)
     if let divisor, divisor == 0 { throw TensorError(.argument, operation, "divisor_override must not be 0") }
     let windows = try options.windows(shape, rank, operation)
+    for dimension in 0..<rank {
+      try AxisWeights.check(
+        from: windows.input[dimension], to: windows.output[dimension],
+        taps: Swift.min(windows.kernel[dimension], windows.input[dimension]), operation)
+    }
     let maps = (0..<rank).map { dimension in
       let size = windows.input[dimension]
       return AxisWeights(self.rank - rank + dimension, from: size, to: windows.output[dimension]) { place in
@@ -211,6 +220,10 @@ extension Tensor {
     try checkChannels(rank, operation)
     try requireFloating(operation)
     let sizes = try sizes.spread(rank, "output_size", operation, least: 0)
+    for dimension in 0..<rank {
+      let size = shape[self.rank - rank + dimension]
+      try AxisWeights.check(from: size, to: sizes[dimension], taps: size / Swift.max(sizes[dimension], 1) + 1, operation)
+    }
     let maps = (0..<rank).map { dimension in
       let axis = self.rank - rank + dimension
       return AxisWeights(axis, from: shape[axis], to: sizes[dimension]) { [size = shape[axis]] place in

@@ -26,6 +26,15 @@ struct AxisWeights: Sendable {
     }
   }
 
+  /// Refuses what would need lists of more places, or of more elements for them, than are worth making.
+  static func check(from: Int, to: Int, taps: Int, _ operation: String) throws {
+    let most = 1 << 27
+    guard from <= most, to <= most, Double(to) * Double(taps) <= 2 * Double(most) else {
+      throw TensorError(
+        .memory, operation, "a dimension of \(from) elements and \(to) places of \(taps) each is larger than can be computed with")
+    }
+  }
+
   private init(axis: Int, from: Int, to: Int) { (self.axis, self.from, self.to) = (axis, from, to) }
 
   /// What elements give to places, as places that take.

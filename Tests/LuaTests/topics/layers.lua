@@ -55,4 +55,27 @@ check.case("whole numbers convolve exactly", function()
   check.elements(mg.conv1d(row, mg.tensor { { { 1, -2, 1 } } }, mg.tensor { 7 }), { { { 7, 7, 7, 7 } } })
 end)
 
+check.case("dropping draws by the seed, and what is kept is scaled", function()
+  mg.manual_seed(0)
+  local y = F.dropout(mg.ones(1000), 0.25)
+  local kept = y:gt(0):sum():item()
+  check.is_true(kept > 700 and kept < 800)
+  check.close(y:max(), 1 / 0.75)
+  mg.manual_seed(0)
+  check.is_true(F.dropout(mg.ones(1000), 0.25):equal(y))
+  local channels = F.dropout2d(mg.ones(8, 16, 3, 3), 0.5)
+  local sums = channels:sum({ 3, 4 })
+  check.is_true((sums:eq(0) + sums:eq(18)):all():item())
+end)
+
+check.case("sizes beyond all measure are refused, not tried", function()
+  local image = mg.ones(1, 1, 5, 5)
+  local huge = 2 ^ 30 | 0
+  for _, call in ipairs {
+    function() return F.adaptive_avg_pool2d(image, huge) end, function() return F.adaptive_max_pool2d(image, huge) end,
+    function() return F.pad(image, { huge, 0, 0, 0 }, "replicate") end, function() return F.interpolate(image, huge) end,
+    function() return mg.conv2d(image, image, nil, huge * huge) end, function() return F.fold(mg.ones(1, 1, 1), huge, 1) end,
+  } do check.is_true(not pcall(call)) end
+end)
+
 return check.done()
