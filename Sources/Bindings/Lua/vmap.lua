@@ -36,8 +36,8 @@ operation that has no rule for batches is called for each element, and a warning
 Arguments:
   f: a function that returns a tensor, several, or a table of them
 Options:
-  in_dims = 1: the arguments' dimension of the batch: one for all, or a list with one for each argument; false for an
-    argument that all calls share, and a table for a table of tensors
+  in_dims = 1: the arguments' dimension of the batch: one for all, or a list with one for each argument; false or nil
+    for an argument that all calls share, and a table for a table of tensors
   out_dims = 1: the results' dimension of the batch: one for all, or a list with one for each result
   randomness = "error": whether f may draw random numbers: "different" ones in each call, the "same" in all, or not
   chunk_size: how many elements to take at once, where all of them need too much memory; f is then called once for each chunk
@@ -63,7 +63,8 @@ function mg.func.vmap(f, ...)
     for n = 1, arguments.n do
       local dims = in_dims
       if type(in_dims) == "table" then dims = in_dims[n] end
-      if dims == nil then raise("%s: in_dims has no entry for argument %d", what, n) end
+      -- As in PyTorch's None, nil is what all calls share.
+      if dims == nil then dims = false end
       batched(what, arguments[n], dims, ("argument %d"):format(n), function(x, dim, name)
         if dim == false then return end
         if #x.shape == 0 then raise("%s: %s has no dimension to go over; say in_dims = false for it", what, name) end
@@ -87,7 +88,7 @@ function mg.func.vmap(f, ...)
       local given = { n = arguments.n }
       for n = 1, arguments.n do
         local dims = in_dims
-        if type(in_dims) == "table" then dims = in_dims[n] end
+        if type(in_dims) == "table" then dims = in_dims[n] or false end
         given[n] = batched(what, arguments[n], dims, "", function(x, dim)
           if dim == false then return x end
           return native.enter_batch(count < size and x:narrow(dim, from, count) or x, dim)
@@ -117,4 +118,48 @@ function mg.func.vmap(f, ...)
     for r, list in ipairs(results) do values[r] = grown(forms[r], list) end
     return table.unpack(values, 1, #results)
   end
+end
+
+--[=[ mg.func.stack_module_state(models)
+
+The parameters and buffers of several models of one architecture, each stacked along a new first dimension, for vmap over an
+ensemble: the k-th entries are those of the k-th model.
+
+Arguments:
+  models: a list of modules
+
+Returns a table of parameters, which require grad, and one of buffers, by name.
+
+Example:
+  local models = { mg.nn.Linear(2, 1), mg.nn.Linear(2, 1) }
+  local parameters, buffers = mg.func.stack_module_state(models)
+  local function run(p, b, x) return mg.func.functional_call(models[1], { p, b }, x) end
+  print(mg.func.vmap(run, { in_dims = { 1, 1, false } })(parameters, buffers, mg.ones(3, 2)).shape)     -- {2, 3, 1}
+]=]
+function mg.func.stack_module_state(models)
+  local what = "stack_module_state"
+  if type(models) ~= "table" or #models == 0 then raise("%s: expected a list of modules, got %s", what, found(models)) end
+  local results = {}
+  for kind, list in ipairs { "named_parameters", "named_buffers" } do
+    local columns, names = {}, 0
+    for k, model in ipairs(models) do
+      local count = 0
+      for _, entry in ipairs(native[list](model)) do
+        local name, tensor = entry[1], entry[2]
+        count = count + 1
+        columns[name] = columns[name] or {}
+        if #columns[name] ~= k - 1 then raise("%s: model %d has '%s', which those before it have not", what, k, name) end
+        columns[name][k] = tensor:detach()
+      end
+      if k == 1 then names = count end
+      if count ~= names then raise("%s: model %d has %d tensors where the first has %d", what, k, count, names) end
+    end
+    local stacked = {}
+    for name, column in pairs(columns) do
+      stacked[name] = mg.stack(column)
+      if kind == 1 then stacked[name]:requires_grad_() end
+    end
+    results[kind] = stacked
+  end
+  return results[1], results[2]
 end

@@ -168,6 +168,16 @@ check.case("gradients of each sample of a model, and ensembles", function()
     for name, t in pairs(params) do p[name] = t * k end
     near(outputs[k], func.functional_call(net, p, x))
   end
+  -- The states of several models, stacked.
+  local models = {}
+  for k = 1, 3 do models[k] = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)):eval() end
+  local stacked, buffers = func.stack_module_state(models)
+  local ensemble = vmap(function(p, b, a) return func.functional_call(models[1], { p, b }, a) end, { in_dims = { 1, 1, nil } })
+  local each_output = ensemble(stacked, buffers, x)
+  for k = 1, 3 do near(each_output[k], models[k](x)) end
+  check.is_true(stacked["0.weight"].requires_grad and stacked["0.weight"].is_leaf)
+  mentions(message_of(func.stack_module_state, { nn.Linear(1, 1), nn.ReLU() }), "model 2")
+  mentions(message_of(func.stack_module_state, {}), "list of modules")
   -- The model is as it was.
   for name, p in net:named_parameters() do check.is_true(p:detach():equal(params[name])) end
   -- Modules of scripts.
