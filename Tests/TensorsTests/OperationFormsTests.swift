@@ -4,6 +4,15 @@ import Tensors
 import Testing
 
 @Suite struct OperationFormsTests {
+  /// A name means one operation: an alias that another one has too would hide it in Lua.
+  @Test func namesAreOnce() {
+    var owners: [String: [String]] = [:]
+    for operation in Catalogue.operations {
+      for name in [operation.name] + operation.aliases { owners[name, default: []].append(operation.name) }
+    }
+    #expect(owners.filter { $0.value.count > 1 }.isEmpty)
+  }
+
   /// Strides and offsets of the inputs change neither values nor gradients.
   @Test(arguments: Catalogue.operations) func layouts(_ operation: TensorOperation) throws {
     for example in operation.examples {

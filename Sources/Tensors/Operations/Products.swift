@@ -409,7 +409,7 @@ enum Products {
     ) { x, vec in try .tensor(x.mv(vec)) },
     TensorOperation(
       "dot", "The inner product of two vectors.", Take.input, Take.tensor("tensor"),
-      aliases: ["inner"], samples: [[.float(4), .float(4)]], rejects: [[.float(4), .float(3)]], batching: .product(1, 1)
+      samples: [[.float(4), .float(4)]], rejects: [[.float(4), .float(3)]], batching: .product(1, 1)
     ) { x, tensor in try .tensor(x.dot(tensor)) },
     TensorOperation(
       "outer", "The outer product of two vectors.", Take.input, Take.tensor("vec2"),

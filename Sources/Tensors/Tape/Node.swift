@@ -59,8 +59,8 @@ public class Node {
     site = Site.current
   }
 
-  /// A node that takes another's place in the order and in messages. Nodes that stand for one must form a chain: they share
-  /// its number, so that nothing else would tell which of two comes first.
+  /// A node that takes another's place in the order and in messages. Nodes that stand for one share its number: which of two comes
+  /// first is told by their edges.
   init(replacing node: Node, edges: Edges) {
     self.edges = edges
     sequence = node.sequence

@@ -134,6 +134,19 @@ check.case("second derivatives, looked at or not", function()
   end
 end)
 
+check.case("gradients of gradients that meet at a node within, which waits for those before it", function()
+  local function second(loss, logits)
+    local g = mg.autograd.grad(loss, { logits }, { create_graph = true })
+    return mg.autograd.grad((g * g):sum(), { logits })
+  end
+  for _, f in ipairs { mg.tanh, mg.exp, mg.square, function(x) return x end } do
+    local logits, loss = labels()
+    local other = logits:detach():requires_grad_()
+    local composed = -F.log_softmax(other, 2):gather(2, mg.tensor{ { 1 }, { 3 }, { 2 }, { 3 } }):mean()
+    check.close(second(f(loss), logits), second(f(composed), other), 1e-6)
+  end
+end)
+
 check.case("an input that was written to is noticed through the nodes within", function()
   for _, looks in ipairs { false, true } do
     local x, w, _, y = linear()
