@@ -72,7 +72,7 @@ package enum Batching {
     if case .shared = operation.batching { return try operation.run(element(of: arguments, [:])) }
     if let output = try ruled(operation, arguments, levels) { return output }
     if case .loop = operation.batching { warn(operation.name) }
-    return try loop(operation, arguments, levels)
+    return try loopDrawing(operation, arguments, levels)
   }
 
   /// By the operation's rule; nil where it has none for the call.
@@ -195,12 +195,7 @@ package enum Batching {
     _ operation: TensorOperation, elementwise: Bool, _ arguments: Arguments, _ own: [BatchLevel]
   ) throws -> Output {
     let open = BatchLevels.open
-    guard !open.contains(where: { $0.randomness == .error }) else {
-      throw TensorError(
-        .argument, operation.name,
-        "a function over a batch draws random numbers; say vmap(f, { randomness = \"different\" }) for other ones in each call, or \"same\""
-      )
-    }
+    guard !open.contains(where: { $0.randomness == .error }) else { throw drawing(operation) }
     let isSame = open.contains { $0.randomness == .same }
     let levels = open.filter { level in level.randomness == .different || own.contains { $0.number == level.number } }
     if levels.isEmpty { return try operation.run(arguments) }
@@ -231,6 +226,21 @@ package enum Batching {
       }
     }
     return try eachDrawing(operation, arguments, levels, isSame)
+  }
+
+  private static func drawing(_ operation: TensorOperation) -> TensorError {
+    TensorError(
+      .argument, operation.name,
+      "a function over a batch draws random numbers; say vmap(f, { randomness = \"different\" }) for other ones in each call, or \"same\"")
+  }
+
+  /// A loop of an operation that may draw random numbers with some of its arguments, as dropping elements does while training.
+  private static func loopDrawing(_ operation: TensorOperation, _ arguments: Arguments, _ levels: [BatchLevel]) throws -> Output {
+    let open = BatchLevels.open
+    let before = Generator.current.currentState
+    let output = try eachDrawing(operation, arguments, levels, open.contains { $0.randomness == .same })
+    guard Generator.current.currentState == before || !open.contains(where: { $0.randomness == .error }) else { throw drawing(operation) }
+    return output
   }
 
   private static func eachDrawing(

@@ -17,7 +17,7 @@ extension Module {
     warn(kind)
     let before = Generator.current.currentState
     return try Batching.loop(levels, kind) { positions in
-      try replacingParameters {
+      try replacingTensors {
         try Batching.element(of: $0, positions)
       } in: {
         let outputs = try drawing(as: randomness, from: before) { try forward(inputs.map { try Batching.element(of: $0, positions) }) }
@@ -26,18 +26,20 @@ extension Module {
     }.tensors
   }
 
-  /// Runs `body` with parameters of batches replaced, in the modules within too.
-  private func replacingParameters<R>(_ replacement: (Tensor) throws -> Tensor, in body: () throws -> R) throws -> R {
-    var replaced: [(Module, String, Tensor)] = []
-    defer { for (module, name, tensor) in replaced { try? module.set(parameter: name, tensor) } }
+  /// Runs `body` with parameters and buffers of batches replaced, in the modules within too.
+  private func replacingTensors<R>(_ replacement: (Tensor) throws -> Tensor, in body: () throws -> R) throws -> R {
+    var restoring: [() -> Void] = []
+    defer { for restore in restoring { restore() } }
     for (_, module) in namedModules() {
       for (name, tensor) in module.parameters {
         guard let tensor, !tensor.batch.isEmpty else { continue }
         try module.set(parameter: name, replacement(tensor))
-        replaced.append((module, name, tensor))
+        restoring.append { try? module.set(parameter: name, tensor) }
       }
-      guard module.buffers.allSatisfy({ $0.tensor?.batch.isEmpty ?? true }) else {
-        throw TensorError(.argument, module.kind, "buffers that differ over a batch are not supported")
+      for (name, tensor) in module.buffers {
+        guard let tensor, !tensor.batch.isEmpty else { continue }
+        try module.set(buffer: name, replacement(tensor))
+        restoring.append { try? module.set(buffer: name, tensor) }
       }
     }
     return try body()

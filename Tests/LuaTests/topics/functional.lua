@@ -595,7 +595,7 @@ check.case("each function has a text, whose example runs", function()
   for name in pairs(AF) do names[#names + 1] = "functional." .. name end
   for i, name in ipairs(names) do names[i] = "autograd." .. name end
   for name in pairs(func) do names[#names + 1] = "func." .. name end
-  check.equal(#names, 19)
+  check.equal(#names, 20)
   for _, name in ipairs(names) do
     local text = help(name)
     check.equal(text:match "^mg%.([%w_.]+)%(", name)

@@ -120,6 +120,7 @@ check.case("random numbers", function()
     function() return mg.randn(2) end, function(a) return mg.rand_like(a) end, function(a) return a:bernoulli() end,
     function() return mg.randint(1, 100, { 4 }) end, function(a) return nn.Dropout(0.5)(a) end, function() return mg.randperm(9) end,
     function(a) return a:clone():uniform_() end,
+    function(a) return F.dropout(a, 0.5) end, function(a) return F.rrelu(-a, { training = true }) end,
   } do
     mentions(message_of(vmap(draw), x / 2), "randomness")
     local same = vmap(draw, { randomness = "same" })(x / 2)
@@ -127,6 +128,7 @@ check.case("random numbers", function()
     local different = vmap(draw, { randomness = "different" })(x / 2)
     check.is_true(not (different[1]:equal(different[2]) and different[2]:equal(different[3])))
   end
+  near(vmap(function(a) return F.dropout(a, { p = 0.5, training = false }) end)(x), x)
   -- Those of a whole batch are drawn at once, as PyTorch's.
   mg.manual_seed(3)
   local batch = vmap(function() return mg.randn(20) end, { randomness = "different" })(x)
