@@ -4,8 +4,8 @@
 
 local native, _, nn, shared = ...
 -- Scripts may give these names other values.
-local ipairs, next, pairs, rawget, rawlen, rawset, select, tostring, type =
-  ipairs, next, pairs, rawget, rawlen, rawset, select, tostring, type
+local ipairs, next, pairs, rawget, rawlen, rawset, tostring, type =
+  ipairs, next, pairs, rawget, rawlen, rawset, tostring, type
 local math, table = math, table
 local kind_of, nearest, raise = native.kind_of, native.nearest, native.raise
 local new_class, assign, is_module, class_name = shared.new_class, shared.assign, shared.is_module, shared.class_name
@@ -192,13 +192,14 @@ function Sequential:init(...)
   end
 end
 
-function Sequential:forward(x, ...)
-  if select("#", ...) > 0 then raise(("Sequential: takes 1 value, got %d"):format(1 + select("#", ...))) end
-  local names = names_of(self)
+-- Every step of training comes by here: no varargs, and no metamethod for the length.
+function Sequential:forward(x, more)
+  if more ~= nil then raise("Sequential: takes 1 value, got several") end
+  local names = rawget(self, "__names")
   if names then
     for i = 1, #names do x = self[names[i]](x) end
   else
-    for i = 1, #self do x = self[i](x) end
+    for i = 1, rawlen(self) do x = self[i](x) end
   end
   return x
 end

@@ -332,7 +332,7 @@ enum Rearranging {
     TensorOperation(
       "take", "Elements by their places in row-major order.", Take.input, index,
       samples: [[.float(2, 3), .positions([2, 2], 0...5)]], rejects: [[.float(2), .positions([1], 2...2)]], composed: true,
-      batching: .taking
+      batching: .takenPlaces
     ) { x, index in .tensor(try x.take(index)) },
     TensorOperation(
       "take_along_dim", "Elements by an index tensor along a dimension, where the others broadcast.", Take.input, Take.indices("indices"),

@@ -145,7 +145,7 @@ extension BatchingRule {
   }
 
   /// Elements of all, at positions among them.
-  static let taking = BatchingRule.rewritten { call in
+  static let takenPlaces = BatchingRule.rewritten { call in
     let index = try call.full(1)
     let flat = try call.full(0).reshape(call.sizes + [-1])
     return .tensor(try flat.gather(call.depth, index.reshape(call.sizes + [-1])).reshape(index.shape.array))

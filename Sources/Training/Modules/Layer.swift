@@ -39,7 +39,12 @@ open class Layer: Module {
     slots = try row.state(settings, arguments.dtype(of: row.parameters))
     plan = []
     super.init(kind: row.name, inputs: row.inputs)
-    plan = self.planned()
+    prepare()
+  }
+
+  private func prepare() {
+    plan = planned()
+    hasSeveralOutputs = row.hasSeveralOutputs || (try? settings.flag("return_indices")) ?? false
   }
 
   /// Options by name win over the tensors, which win over the inputs that are left.
@@ -89,8 +94,6 @@ open class Layer: Module {
     guard row.compute == nil, hasSeveralOutputs, inputs.count == self.inputs.count else { return try super.output(inputs) }
     return try run(arguments(inputs))
   }
-
-  package override var hasSeveralOutputs: Bool { row.hasSeveralOutputs || (try? settings.flag("return_indices")) ?? false }
 
   open override func forward(_ x: Tensor) throws -> Tensor { try forward([x])[0] }
   open override func forward(_ a: Tensor, _ b: Tensor) throws -> Tensor { try forward([a, b])[0] }
@@ -150,7 +153,7 @@ open class Layer: Module {
     var changed = settings
     try changed.set(name, value)
     settings = try row.filled(changed)
-    plan = planned()
+    prepare()
   }
 }
 

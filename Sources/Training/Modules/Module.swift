@@ -95,7 +95,8 @@ open class Module {
 
   /// What `forward` gives, with the results that are positions told apart where there are several.
   package func output(_ inputs: [Tensor]) throws -> Output { .several(try self(inputs).map { .tensor($0) }) }
-  package var hasSeveralOutputs: Bool { false }
+  /// Stored, since every call asks.
+  @exclusivity(unchecked) package final var hasSeveralOutputs = false
 
   /// The operation that `forward` is, with the inputs and what the module has for arguments; nil where it is not just one. By
   /// its rule the module is applied to batches (see Module+Batching.swift).

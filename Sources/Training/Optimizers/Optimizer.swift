@@ -17,9 +17,9 @@ public final class Optimizer {
   /// What a method remembers of all parameters together, where it remembers such a thing.
   var memory: (any OptimizerMemory)?
   /// Whether a step was taken since it was made; schedulers ask.
-  var hasStepped = false
-  var preHooks: [(key: Int, run: StepHook)] = []
-  var postHooks: [(key: Int, run: StepHook)] = []
+  @exclusivity(unchecked) var hasStepped = false
+  @exclusivity(unchecked) var preHooks: [(key: Int, run: StepHook)] = []
+  @exclusivity(unchecked) var postHooks: [(key: Int, run: StepHook)] = []
   var hooksSoFar = 0
 
   /// What runs before or after each step.
@@ -127,7 +127,7 @@ public final class Optimizer {
     for index in groups.indices {
       let group = groups[index]
       if let problem = group.problem { throw problem }
-      if let method = group.method as? any TensorMethod {
+      if kind.usesTensors, let method = group.method as? any TensorMethod {
         try group.forEachSlot { parameter, slot in
           guard parameter.requiresGrad, let gradient = parameter.grad else { return try checkElements(slot) }
           try check(parameter, gradient)

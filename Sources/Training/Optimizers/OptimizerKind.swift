@@ -24,7 +24,9 @@ public struct OptimizerKind: @unchecked Sendable {
   let checksParameters: (@Sendable ([Tensor]) throws -> Void)?
   private let method: any Method.Type
   /// The method, where a step moves all parameters together and computes the loss several times.
-  var wholeMethod: (any WholeMethod.Type)? { method as? any WholeMethod.Type }
+  let wholeMethod: (any WholeMethod.Type)?
+  /// Whether the method updates by operations on tensors (see TensorMethod). Both are asked at every step, where a cast would be slow.
+  let usesTensors: Bool
 
   /// Whether a step needs a closure, which it runs several times.
   public var wantsClosure: Bool { wholeMethod != nil }
@@ -45,6 +47,8 @@ public struct OptimizerKind: @unchecked Sendable {
     self.stateShape = stateShape
     self.checksParameters = checksParameters
     self.method = method
+    wholeMethod = method as? any WholeMethod.Type
+    usesTensors = method is any TensorMethod.Type
   }
 
   /// PyTorch's names of the running numbers kept for each parameter.
