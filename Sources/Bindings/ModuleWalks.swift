@@ -19,7 +19,14 @@ final class ModuleLibrary {
   /// Those functions by name; each is given the module, whose method has that name.
   var primitives: [String: NativeFunction] {
     func walk(_ name: String, _ body: @escaping (inout Call, Module) throws -> Void) -> (String, NativeFunction) {
-      (name, native(name) { call in try body(&call, self.receiver(call, name)) })
+      (
+        name,
+        native(name) { call in
+          let module = try self.receiver(call, name)
+          try body(&call, module)
+          guard !module.nestsTooDeep else { throw ArgumentError("\(name): modules are nested more than \(Module.deepest) deep") }
+        }
+      )
     }
     return Dictionary(
       uniqueKeysWithValues: [

@@ -58,6 +58,7 @@ extension BatchingRule {
   static let diagonal = BatchingRule.rewritten { call in
     let (x, rank) = (try call.full(0), try call.rank(0))
     let offset: Int = if case .integer(let offset) = call.arguments.value(1) { offset } else { 0 }
+    guard offset.magnitude < 1 << 48 else { throw BatchedCall.Unruly() }
     switch rank {
     case 1:
       let size = x.shape[x.rank - 1] + abs(offset)

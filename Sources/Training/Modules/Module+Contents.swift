@@ -10,22 +10,36 @@ public struct ModuleIdentity: Hashable {
 }
 
 extension Module {
+  /// Modules nested deeper than this are not entered.
+  public static let deepest = 1000
+
   /// This module and all below it, parents first, under dotted names; each object once, under its first name, unless
-  /// `removesDuplicates` is false. A module that contains itself is not entered again.
+  /// `removesDuplicates` is false. A module that contains itself is not entered again, nor one below ``deepest`` levels.
   public final func namedModules(prefix: String = "", removesDuplicates: Bool = true) -> [(name: String, module: Module)] {
     var result: [(name: String, module: Module)] = []
     var seen = Set<ModuleIdentity>()
-    collect(prefix, &result, &seen, forgets: !removesDuplicates)
+    // Without recursion: a script can nest modules deeper than a stack reaches.
+    var path: [(module: Module, name: String, children: [(name: String, module: Module)], next: Int)] = []
+    nestsTooDeep = false
+    func enter(_ module: Module, _ name: String) {
+      // Names grow with the depth, so that those of a long chain would fill any memory.
+      guard path.count < Module.deepest else { return nestsTooDeep = true }
+      guard seen.insert(module.identity).inserted else { return }
+      result.append((name, module))
+      path.append((module, name, module.children, 0))
+    }
+    enter(self, prefix)
+    while let top = path.last {
+      if top.next < top.children.count {
+        path[path.count - 1].next += 1
+        let child = top.children[top.next]
+        enter(child.module, dotted(top.name, child.name))
+      } else {
+        if !removesDuplicates { seen.remove(top.module.identity) }
+        path.removeLast()
+      }
+    }
     return result
-  }
-
-  private func collect(
-    _ name: String, _ result: inout [(name: String, module: Module)], _ seen: inout Set<ModuleIdentity>, forgets: Bool
-  ) {
-    guard seen.insert(identity).inserted else { return }
-    result.append((name, self))
-    for child in children { child.module.collect(dotted(name, child.name), &result, &seen, forgets: forgets) }
-    if forgets { seen.remove(identity) }
   }
 
   /// All parameters, in order; a tensor that has two names is listed once, under the first, unless `removesDuplicates` is

@@ -10,7 +10,8 @@ extension Module: CustomStringConvertible {
   }
 
   private func description(_ base: Int, _ above: inout Set<ModuleIdentity>) -> String {
-    guard above.insert(identity).inserted else { return "\(kind)(…)" }
+    // Of modules within themselves, and deeper than anybody reads or a stack reaches, the names alone.
+    guard above.count < 100, above.insert(identity).inserted else { return "\(kind)(…)" }
     defer { above.remove(identity) }
     var children: [(key: String, text: String)] = []
     for (name, module) in self.children { children.append((name, module.description(base, &above))) }

@@ -26,6 +26,8 @@ open class Module {
   public final var forwardHooks: [ForwardHook] = [] { didSet { noteHooks() } }
   // Unchecked here and in what modules compute with: every call reads it.
   @exclusivity(unchecked) private final var hasHooks = false
+  /// Whether the last walk over it ended above modules that it did not enter.
+  package final var nestsTooDeep = false
   /// Whatever a layer above ties to the module.
   @exclusivity(unchecked) public final var attachment: AnyObject?
   /// Ids of hooks are not used again.

@@ -197,7 +197,9 @@ extension Recurrent {
           .unless("bidirectional", "False"),
         ], samples: samples,
       complete: { settings in
-        _ = try settings.integer("num_layers", atLeast: 1)
+        guard try settings.integer("num_layers", atLeast: 1) <= 10_000 else {
+          throw TensorError(.argument, settings.kind, "num_layers can be 10000 at most")
+        }
         try checkActivation(settings)
         guard let p = try settings.real("dropout"), p >= 0, p <= 1 else {
           throw TensorError(.argument, settings.kind, "dropout must be a probability between 0 and 1")

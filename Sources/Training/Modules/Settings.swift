@@ -92,7 +92,9 @@ struct Settings {
   func integer(_ name: String) throws -> Int {
     switch try value(name) {
     case .integer(let integer), .index(let integer): return integer
-    case .number(let number) where number == number.rounded(): return Int(number)
+    case .number(let number):
+      guard let whole = Int(exactly: number) else { fallthrough }
+      return whole
     default: throw TensorError(.argument, kind, "\(name) is not a whole number")
     }
   }
@@ -100,7 +102,9 @@ struct Settings {
   /// A whole number from a least one on.
   func integer(_ name: String, atLeast least: Int) throws -> Int {
     let number = try integer(name)
-    guard number >= least else { throw TensorError(.argument, kind, "\(name) must be \(least) or more, got \(number)") }
+    guard number >= least, number < 1 << 48 else {
+      throw TensorError(.argument, kind, "\(name) must be \(least) or more\(number < least ? "" : ", and can be no size"), got \(number)")
+    }
     return number
   }
 

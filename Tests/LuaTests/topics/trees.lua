@@ -228,6 +228,21 @@ check.case("what would go wrong without a word is said", function()
   check.equal(names(pairs(odd:state_dict())), "")
   check.equal(tostring(odd), "Odd(\n  (me): Odd(…)\n)")
   odd:apply(function() end):train():eval():zero_grad()
+  -- Nested deeper than a stack reaches.
+  local Link = nn.Module "Link"
+  local chain = Link()
+  for _ = 1, 20000 do
+    local outer = Link()
+    outer.c = chain
+    chain = outer
+  end
+  mentions(message_of(chain.parameters, chain), "more than 1000 deep")
+  check.is_true(#tostring(chain) < 1e5)
+  -- Sizes that are none.
+  for _, make in ipairs { function() return nn.LSTM(1, 1 << 62) end, function() return nn.LSTM(1, 2, { num_layers = 1 << 62 }) end } do
+    mentions(message_of(make), "LSTM")
+  end
+  check.is_true(message_of(mg.func.vmap(function(a) return a:diag(math.mininteger) end), mg.ones(2, 3)) ~= nil)
   -- Methods without their module.
   for _, name in ipairs { "parameters", "named_parameters", "children", "named_modules", "state_dict", "train", "eval", "zero_grad", "apply",
     "register_buffer", "register_forward_hook", "to", "double", "get_parameter", "requires_grad_" } do
