@@ -59,7 +59,7 @@ package enum Take {
   package static func tensor(_ name: String) -> Taken<Tensor> { Taken(name, .tensor, expecting: "a tensor", asTensor) }
 
   package static func optionalTensor(_ name: String) -> Taken<Tensor?> {
-    Taken(name, .tensor, optional: true, expecting: "a tensor", absent: { nil }) { try asTensor($0) }
+    Taken(name, .tensor, optional: true, expecting: "a tensor", absent: { nil }) { try asTensor($0).map { .some($0) } }
   }
 
   package static func operand(_ name: String) -> Taken<Operand> {
@@ -67,7 +67,7 @@ package enum Take {
   }
 
   package static func optionalOperand(_ name: String) -> Taken<Operand?> {
-    Taken(name, .operand, optional: true, expecting: "a tensor or a number", absent: { nil }, asOperand)
+    Taken(name, .operand, optional: true, expecting: "a tensor or a number", absent: { nil }) { asOperand($0).map { .some($0) } }
   }
 
   private static func asOperand(_ argument: Argument) -> Operand? {
@@ -112,7 +112,7 @@ package enum Take {
   }
 
   package static func optionalScalar(_ name: String) -> Taken<Scalar?> {
-    Taken(name, .number, optional: true, expecting: "a number", absent: { nil }) { asScalar($0) }
+    Taken(name, .number, optional: true, expecting: "a number", absent: { nil }) { asScalar($0).map { .some($0) } }
   }
 
   package static func number(_ name: String) -> Taken<Double> { Taken(name, .number, expecting: "a number") { asScalar($0)?.real } }
@@ -131,7 +131,7 @@ package enum Take {
   }
 
   package static func optionalInteger(_ name: String) -> Taken<Int?> {
-    Taken(name, .integer, optional: true, expecting: "a whole number", absent: { nil }) { asInteger($0) }
+    Taken(name, .integer, optional: true, expecting: "a whole number", absent: { nil }) { asInteger($0).map { .some($0) } }
   }
 
   // MARK: Dimensions and positions, whose defaults are shown from 1
@@ -147,7 +147,7 @@ package enum Take {
   }
 
   package static func optionalDimension(_ name: String) -> Taken<Int?> {
-    Taken(name, .dimension, optional: true, expecting: "a dimension", absent: { nil }) { asInteger($0) }
+    Taken(name, .dimension, optional: true, expecting: "a dimension", absent: { nil }) { asInteger($0).map { .some($0) } }
   }
 
   /// A dimension, or a tensor to compare with; nil for all elements.
@@ -185,13 +185,15 @@ package enum Take {
   }
 
   package static func optionalDimensions(_ name: String) -> Taken<[Int]?> {
-    Taken(name, .dimensions, optional: true, expecting: "a dimension or a list of them", absent: { nil }) { asIntegers($0) }
+    Taken(name, .dimensions, optional: true, expecting: "a dimension or a list of them", absent: { nil }) {
+      asIntegers($0).map { .some($0) }
+    }
   }
 
   package static func shape(_ name: String) -> Taken<[Int]> { Taken(name, .shape, expecting: "sizes", asIntegers) }
 
   package static func optionalShape(_ name: String) -> Taken<[Int]?> {
-    Taken(name, .shape, optional: true, expecting: "sizes", absent: { nil }) { asIntegers($0) }
+    Taken(name, .shape, optional: true, expecting: "sizes", absent: { nil }) { asIntegers($0).map { .some($0) } }
   }
 
   package static func integers(_ name: String) -> Taken<[Int]> {
@@ -207,7 +209,9 @@ package enum Take {
   }
 
   package static func optionalSizes(_ name: String) -> Taken<[Int]?> {
-    Taken(name, .integers, optional: true, expecting: "a whole number or a list of them", absent: { nil }) { asIntegers($0) }
+    Taken(name, .integers, optional: true, expecting: "a whole number or a list of them", absent: { nil }) {
+      asIntegers($0).map { .some($0) }
+    }
   }
 
   /// The same, or the name of a rule that they follow.
@@ -238,7 +242,7 @@ package enum Take {
       case .integers(let list): .list(list.map(Double.init))
       case .tensor(let list) where list.rank == 1: .list(list.doubles)
       case .tensors(let list): .tensors(list)
-      default: asScalar($0).map { .number($0.real) }
+      default: asScalar($0).map { .some(.number($0.real)) }
       }
     }
   }

@@ -78,7 +78,11 @@ package enum Batching {
   /// By the operation's rule; nil where it has none for the call.
   package static func ruled(_ operation: TensorOperation, _ arguments: Arguments, _ levels: [BatchLevel]) throws -> Output? {
     do {
-      return try marked(BatchedCall(operation, arguments, levels).run(by: operation.batching), levels, arguments)
+      let output = try BatchedCall(operation, arguments, levels).run(by: operation.batching)
+      // What has not the batch in front is none of it.
+      let sizes = levels.map(\.size)
+      guard output.tensors.allSatisfy({ $0.shape.array.starts(with: sizes) }) else { return nil }
+      return try marked(output, levels, arguments)
     } catch is BatchedCall.Unruly {
       return nil
     } catch let error as TensorError where [.shape, .index, .argument, .dtype].contains(error.kind) {

@@ -84,6 +84,8 @@ mistakes("kinds of arguments", {
   { "nn.Linear(3, 2)(nil)", "Linear: argument 1: expected a tensor, got nil" },
   { "nn.Linear(3, 2).weight = 3", "Linear: the parameter 'weight' can be set to a parameter (nn.Parameter(t)), got 3" },
   { "nn.MSELoss{ reduction = 'foo' }", "MSELoss: reduction must be \"mean\", \"sum\" or \"none\", got \"foo\"" },
+  { "x:argmin(x)", "argmin: argument 2 (dim) is not a dimension" },
+  { "mg.func.vmap(function(a) return a:argmax(x) end)(x)", "argmax: argument 2 (dim) is not a dimension" },
   { "nn.Sequential(1)", "Sequential: element 1 is not a module but a number" },
   { "nn.Module()", "nn.Module: expected a name for the class, as in  local Net = nn.Module \"Net\"" },
   { "nn.ModuleList(3)", "ModuleList: expected a list, got a number" },
