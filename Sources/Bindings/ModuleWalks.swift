@@ -149,20 +149,19 @@ final class ModuleLibrary {
   }
 }
 
-private func returnPairs(_ pairs: [(name: String, tensor: Tensor)], _ call: inout Call) {
+private func returnPairs<Content>(_ pairs: [(name: String, Content)], _ call: inout Call, _ content: (inout Call, Content) -> Void) {
   call.returnsList(pairs.count)
-  for (name, tensor) in pairs {
+  for (name, value) in pairs {
     call.returnsList(2)
     call.returns(name)
-    call.returns(tensor: tensor)
+    content(&call, value)
   }
 }
 
+private func returnPairs(_ pairs: [(name: String, tensor: Tensor)], _ call: inout Call) {
+  returnPairs(pairs.map { ($0.name, $0.tensor) }, &call) { $0.returns(tensor: $1) }
+}
+
 private func returnPairs(_ pairs: [(name: String, module: Module)], _ call: inout Call) {
-  call.returnsList(pairs.count)
-  for (name, module) in pairs {
-    call.returnsList(2)
-    call.returns(name)
-    call.returns(module: module)
-  }
+  returnPairs(pairs.map { ($0.name, $0.module) }, &call) { $0.returns(module: $1) }
 }

@@ -80,8 +80,10 @@ struct FunctionRow: @unchecked Sendable {
   let parameters: [Parameter]
   let inputs: [Parameter]
   let samples: [ModuleSample]
-  /// The operation that it is.
-  let operation: TensorOperation?
+  /// The operation's name, where it is not the module's but for capitals and underscores.
+  private let function: String?
+  /// The operation that it is. Looked up by whoever asks: the tables are made whenever a session opens.
+  var operation: TensorOperation? { FunctionRow.operations[function.map(FunctionRow.plain) ?? FunctionRow.plain(name)] }
   /// Throws for impossible options.
   let make: (Settings) throws -> Function
 
@@ -90,15 +92,17 @@ struct FunctionRow: @unchecked Sendable {
     name: String, summary: String, function: String? = nil, parameters: [Parameter], inputs: [Parameter], samples: [ModuleSample],
     make: @escaping (Settings) throws -> Function
   ) {
-    func plain(_ name: String) -> String { name.lowercased().filter { $0 != "_" } }
     self.name = name
+    self.function = function
     self.summary = summary
     self.parameters = parameters
     self.inputs = inputs
     self.samples = samples
     self.make = make
-    operation = Catalogue.operations.first { $0.name == function ?? "" } ?? Catalogue.operations.first { plain($0.name) == plain(name) }
   }
+
+  private static func plain(_ name: String) -> String { name.lowercased().filter { $0 != "_" } }
+  private static let operations = Dictionary(Catalogue.operations.map { (plain($0.name), $0) }, uniquingKeysWith: { first, _ in first })
 
   /// The class of modules that the row is, of the family `family`.
   func kind<Family: FunctionModule>(_ family: Family.Type) -> ModuleKind {
