@@ -12,6 +12,10 @@ struct Decoder {
   let isMethod: Bool
   /// Whether it may give tensors of a batch, for whom runs operations on them.
   let takesBatches: Bool
+  /// How many arguments come before the first that it reads, which are not counted for users: the module that is called.
+  private let skips: Int
+  /// Who knows modules of scripts' own classes, where some parameter is one.
+  private let modules: ModuleLibrary?
   private let names: [String: Int]
   private let lastIsGreedy: Bool
   /// How many can be given by position, how many must, and whether a list of them may stand as separate arguments.
@@ -20,7 +24,10 @@ struct Decoder {
   /// Where a list of tensors is expected, whose elements may stand as separate arguments; 0 for nowhere.
   private let tensorsAt: Int
 
-  init(_ name: String, _ parameters: [Parameter], isMethod: Bool, takesBatches: Bool = false) {
+  init(_ name: String, _ parameters: [Parameter], isMethod: Bool, takesBatches: Bool = false, skips: Int = 0, modules: ModuleLibrary? = nil)
+  {
+    self.skips = skips
+    self.modules = modules
     self.takesBatches = takesBatches
     self.name = name
     self.parameters = parameters
@@ -58,11 +65,11 @@ struct Decoder {
     var values = [Argument](repeating: .absent, count: parameters.count)
     var count = call.count
     var options: Slot?
-    if count > 0, takesOptions(call[count], position: count - 1) {
+    if count > skips, takesOptions(call[count], position: count - 1 - skips) {
       options = call[count]
       count -= 1
     }
-    var argument = 1
+    var argument = 1 + skips
     for (position, parameter) in parameters.enumerated() where argument <= count && !parameter.isNamedOnly {
       let slot = call[argument]
       let isLast = position == parameters.count - 1 || parameters[(position + 1)...].allSatisfy(\.isNamedOnly)
@@ -97,7 +104,7 @@ struct Decoder {
       if case .absent = values[position], !parameter.isOptional {
         if isMethod, position == 0 { throw wrongSelf("nothing") }
         throw ArgumentError(
-          "\(name): argument \(shown(position + 1)) (\(parameter.name)) is missing; expected \(Decoder.expectation(parameter)): \(signature)"
+          "\(name): argument \(shown(position + 1 + skips)) (\(parameter.name)) is missing; expected \(Decoder.expectation(parameter)): \(signature)"
         )
       }
     }
@@ -116,7 +123,7 @@ struct Decoder {
   }
 
   /// The user's count of arguments: without `self`.
-  private func shown(_ position: Int) -> Int { isMethod ? position - 1 : position }
+  private func shown(_ position: Int) -> Int { position - skips - (isMethod ? 1 : 0) }
 
   var signature: String {
     let list = parameters.dropFirst(isMethod ? 1 : 0).map { parameter in
@@ -151,7 +158,7 @@ struct Decoder {
       } else {
         throw ArgumentError("\(name): '\(option)' is given twice, by position and as an option")
       }
-      values[position] = try value(slot, position, position + 1, named: true)
+      values[position] = try value(slot, position, position + 1 + skips, named: true)
     }
   }
 
@@ -248,6 +255,9 @@ struct Decoder {
       if let text = slot.string { return .string(text) }
     case .dtype:
       if let text = slot.string { return .dtype(try DType(named: text)) }
+    case .module:
+      if let module = try modules?.instances?.module(slot) ?? slot.object(moduleKind) { return .object(module) }
+      if slot.type == .string, !parameters[parameter].defaultText.isEmpty, let text = slot.string { return .string(text) }
     }
     if isMethod, position == 1, !named {
       if slot.object(freedKind) != nil { throw ArgumentError("\(name): the tensor's elements were released by free()") }
@@ -312,6 +322,7 @@ struct Decoder {
     case .sizesOrName: "a whole number, a list of them or a name"
     case .numbers: "a number, a list of numbers or a list of tensors"
     case .dtype: "a dtype such as \"float32\""
+    case .module: parameter.defaultText.isEmpty ? "a module" : "a module or a name"
     }
   }
 

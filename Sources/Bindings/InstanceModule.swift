@@ -88,6 +88,14 @@ open class InstanceModule: Module {
     return text
   }
 
+  open override func ownCopy() throws -> Module? {
+    guard let copy = instances.copy else { return nil }
+    return try entering {
+      guard case .table(let table)? = try copy.call([.table(table)]).first, let address = try table.read({ $0.address }) else { return nil }
+      return child(kind, table, address)
+    }
+  }
+
   // MARK: Computing
 
   /// Modules of scripts take what their `forward` takes.
@@ -132,6 +140,8 @@ public final class Instances {
   private let writer: FunctionReference
   /// extra(object): what it prints beside its children.
   let extra: FunctionReference
+  /// deepcopy(object), once there is one.
+  var copy: FunctionReference?
 
   init(list: FunctionReference, className: FunctionReference, put: FunctionReference, extra: FunctionReference) {
     self.list = list

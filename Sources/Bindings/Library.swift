@@ -34,7 +34,7 @@ public enum Library {
     let modules = ModuleLibrary()
     let native = Modules.primitives.merging(modules.primitives) { $1 }.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
       .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(Schedulers.primitives) { $1 }
-    let nn = Modules.constructors.merging(["Parameter": Modules.parameter]) { $1 }
+    let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
     fields += [
@@ -76,6 +76,7 @@ public enum Library {
     modules.instances = instances
     try run("containers", PackageResources.containers_lua, scripted[3])
     try run("copies", PackageResources.copies_lua, scripted[3])
+    if case .function(let copy) = try mg.get("deepcopy") { instances.copy = copy }
     guard case .function(let groupLists)? = try run("optim", PackageResources.optim_lua).first else {
       throw LuaError("optim.lua returned no function")
     }
@@ -92,7 +93,7 @@ public enum Library {
     for (name, part) in [
       ("forward", PackageResources.forward_lua), ("vmap", PackageResources.vmap_lua), ("jacobians", PackageResources.jacobians_lua),
     ] { try run(name, part, shared, trees) }
-    try state.define(moduleKind, Modules.members(try functions(of: methods), runHooked: runHooked))
+    try state.define(moduleKind, Modules.members(try functions(of: methods), runHooked: runHooked, modules))
     return instances
   }
 

@@ -7,10 +7,10 @@ import Training
 
 enum Modules {
   /// `nn.X` for every class in the catalogue.
-  static var constructors: [String: NativeFunction] {
+  static func constructors(_ library: ModuleLibrary) -> [String: NativeFunction] {
     Dictionary(
       uniqueKeysWithValues: ModuleCatalogue.kinds.map { kind in
-        let decoder = Decoder(kind.name, kind.parameters, isMethod: false)
+        let decoder = Decoder(kind.name, kind.parameters, isMethod: false, modules: library)
         return (
           kind.name,
           native(kind.name) { call in call.returns(try kind.make(try decoder.decode(call)), moduleKind) }
@@ -19,7 +19,7 @@ enum Modules {
   }
 
   /// What a handle shows; `scripted` are the methods written in Lua, and `runHooked` calls a module that has hooks.
-  static func members(_ scripted: [String: FunctionReference], runHooked: FunctionReference) -> HandleMembers {
+  static func members(_ scripted: [String: FunctionReference], runHooked: FunctionReference, _ library: ModuleLibrary) -> HandleMembers {
     var members = HandleMembers()
     members.scripted = scripted
     members.metamethods["__call"] = native("call") { call in
@@ -27,13 +27,18 @@ enum Modules {
       guard let module = call.object(1, moduleKind) else {
         throw ArgumentError("call: expected a module, got \(Decoder.found(call[1]))")
       }
-      guard let hooks = module.attachment as? ScriptHooks else { return try run(module, &call, first: 2) }
+      guard let hooks = module.attachment as? ScriptHooks else { return try run(module, &call) }
       let arguments = try stride(from: 2, through: call.count, by: 1).map { try call.value($0) }
       for result in try runHooked.call([try call.value(1), .table(hooks.table)] + arguments) { call.returns(result) }
     }
-    members.methods["forward"] = native("forward") { call in try run(try call.module("forward"), &call, first: 2) }
+    members.methods["forward"] = native("forward") { call in try run(try call.module("forward"), &call) }
     members.metamethods["__tostring"] = NativeFunction("tostring") { call in
       call.returns(try call.module("tostring").description(indexBase: 1))
+    }
+    members.metamethods["__len"] = native("length") { call in
+      let module = try call.module("length")
+      guard module is ModuleList || module is Sequential else { throw ArgumentError("\(module.kind) is no list and has no length") }
+      call.returns(module.children.count)
     }
     members.getters["training"] = NativeFunction("training") { call in call.returns(try call.module("training").isTraining) }
     members.setters["training"] = NativeFunction("training") { call in
@@ -41,19 +46,23 @@ enum Modules {
       try call.module("training").isTraining = flag
     }
     members.reading = native("field") { call in try read(&call, Array(scripted.keys)) }
-    members.writing = native("field") { call in try write(&call) }
+    members.writing = native("field") { call in try write(&call, library) }
     return members
   }
 
-  /// Calls a module with the arguments from `first` on.
-  private static func run(_ module: Module, _ call: inout Call, first: Int) throws {
-    if BatchLevels.areInForce { return try runBatched(module, &call, first: first) }
-    if call.count == first, !module.hasSeveralOutputs, let x = call.unmanaged(first, tensorKind) {
+  /// Calls a module, the first argument, with the others.
+  private static func run(_ module: Module, _ call: inout Call) throws {
+    if BatchLevels.areInForce { return try runBatched(module, &call) }
+    if module.takesOptions {
+      for output in try module(arguments(module, call)) { call.returns(tensor: output) }
+      return
+    }
+    if call.count == 2, !module.hasSeveralOutputs, let x = call.unmanaged(2, tensorKind) {
       if module.positionInput == 0 { return call.returns(tensor: try module(positions(x.takeUnretainedValue(), module))) }
       return call.returns(tensor: try x._withUnsafeGuaranteedRef { try module($0) })
     }
-    if call.count == first + 1, !module.hasSeveralOutputs, let a = call.unmanaged(first, tensorKind),
-      let b = call.unmanaged(first + 1, tensorKind)
+    if call.count == 3, !module.hasSeveralOutputs, let a = call.unmanaged(2, tensorKind),
+      let b = call.unmanaged(3, tensorKind)
     {
       if module.positionInput == 1 {
         let labels = try positions(b.takeUnretainedValue(), module)
@@ -62,25 +71,42 @@ enum Modules {
       return call.returns(tensor: try a._withUnsafeGuaranteedRef { a in try b._withUnsafeGuaranteedRef { try module(a, $0) } })
     }
     var inputs: [Tensor] = []
-    for position in stride(from: first, through: call.count, by: 1) {
+    for position in stride(from: 2, through: call.count, by: 1) {
       guard let tensor = call.object(position, tensorKind) else {
-        throw ArgumentError("\(module.kind): argument \(position - first + 1): expected a tensor, got \(Decoder.found(call[position]))")
+        throw ArgumentError("\(module.kind): argument \(position - 1): expected a tensor, got \(Decoder.found(call[position]))")
       }
-      inputs.append(position - first == module.positionInput ? try positions(tensor, module) : tensor)
+      inputs.append(position - 2 == module.positionInput ? try positions(tensor, module) : tensor)
     }
     try call.returns(module.output(inputs))
   }
 
-  /// The same of tensors of a batch, or with parameters of one.
-  private static func runBatched(_ module: Module, _ call: inout Call, first: Int) throws {
-    var inputs: [Tensor] = []
-    for position in stride(from: first, through: call.count, by: 1) {
-      guard let tensor = call.anyTensor(position) else {
-        throw ArgumentError("\(module.kind): argument \(position - first + 1): expected a tensor, got \(Decoder.found(call[position]))")
-      }
-      inputs.append(position - first == module.positionInput ? try positions(tensor, module) : tensor)
+  /// The arguments of a module that takes more than tensors.
+  private static func arguments(_ module: Module, _ call: borrowing Call) throws -> Arguments {
+    let reader: CallReader
+    if let made = module.reader as? CallReader {
+      reader = made
+    } else {
+      reader = CallReader(module)
+      module.reader = reader
     }
+    return try (BatchLevels.areInForce ? reader.inBatches : reader.plain).decode(call)
+  }
+
+  /// The same of tensors of a batch, or with parameters of one.
+  private static func runBatched(_ module: Module, _ call: inout Call) throws {
     let state = call.state
+    if module.takesOptions {
+      let arguments = try arguments(module, call)
+      for output in try module(batch: arguments, warn: { Batches.warn($0, state) }) { call.returns(tensor: output) }
+      return
+    }
+    var inputs: [Tensor] = []
+    for position in stride(from: 2, through: call.count, by: 1) {
+      guard let tensor = call.anyTensor(position) else {
+        throw ArgumentError("\(module.kind): argument \(position - 1): expected a tensor, got \(Decoder.found(call[position]))")
+      }
+      inputs.append(position - 2 == module.positionInput ? try positions(tensor, module) : tensor)
+    }
     for output in try module(batch: inputs, warn: { Batches.warn($0, state) }) { call.returns(tensor: output) }
   }
 
@@ -92,10 +118,33 @@ enum Modules {
     return try zeroBasedPositions(tensor, areLabels ? "class labels" : "entries", module.kind)
   }
 
+  /// The position from 0 that a number means in a list of so many; nil for one more, which ends loops.
+  private static func position(_ call: borrowing Call, _ module: Module, _ count: Int) throws -> Int? {
+    guard module is ModuleList || module is Sequential, let number = call.integer(2) else {
+      throw ArgumentError("\(module.kind) cannot be indexed by \(Decoder.found(call[2]))")
+    }
+    guard number != 0 else { throw ArgumentError("\(module.kind): index 0 is out of range: indices start at 1 (and -1 is the last)") }
+    if number == count + 1 { return nil }
+    guard number.magnitude <= count else {
+      throw ArgumentError("\(module.kind): index \(number) is out of range: there \(count == 1 ? "is 1 element" : "are \(count) elements")")
+    }
+    return number > 0 ? number - 1 : number + count
+  }
+
   private static func read(_ call: inout Call, _ methods: [String]) throws {
     let module = try call.module("field")
+    if call.type(2) == .number {
+      let children = module.children
+      if let position = try position(call, module, children.count) {
+        call.returns(module: children[position].module)
+      } else {
+        call.returnsNil()
+      }
+      return
+    }
     guard let name = call.string(2) else { throw ArgumentError("\(module.kind) cannot be indexed by \(Decoder.found(call[2]))") }
     for entry in module.parameters + module.buffers where entry.name == name { return call.returns(tensor: entry.tensor) }
+    if let child = module.children.first(where: { $0.name == name }) { return call.returns(module: child.module) }
     let fields = ModuleCatalogue.kind(of: module)?.fields ?? []
     if let field = fields.first(where: { $0.name == name }) {
       switch try field.read(module) {
@@ -106,16 +155,25 @@ enum Modules {
       case .string(let value): return call.returns(value)
       case .tensor(let value): return call.returns(tensor: value)
       case .shape(let value): return call.returns(sizes: value)
+      case .module(let value): return call.returns(module: value)
       case .none: return call.returnsNil()
       }
     }
-    let known = module.parameters.map(\.name) + module.buffers.map(\.name) + fields.map(\.name) + methods + ["training"]
+    let known =
+      module.parameters.map(\.name) + module.buffers.map(\.name) + module.children.map(\.name) + fields.map(\.name) + methods + ["training"]
     let hint = nearest(name, known).map { "; did you mean '\($0)'?" } ?? ""
     throw ArgumentError("field '\(name)' of \(module.kind) does not exist\(hint)")
   }
 
-  private static func write(_ call: inout Call) throws {
+  private static func write(_ call: inout Call, _ library: ModuleLibrary) throws {
     let module = try call.module("field")
+    if call.type(2) == .number {
+      let children = module.children
+      guard let position = try position(call, module, children.count) else {
+        throw ArgumentError("\(module.kind): index \(children.count + 1) is out of range: modules of a layer are replaced, none is added")
+      }
+      return try replace(children[position].name, of: module, call, library)
+    }
     guard let name = call.string(2) else { throw ArgumentError("\(module.kind) cannot be indexed by \(Decoder.found(call[2]))") }
     if module.parameters.contains(where: { $0.name == name }) {
       if call.isNil(3) { return try module.set(parameter: name, nil) }
@@ -125,6 +183,7 @@ enum Modules {
       }
       return try module.set(parameter: name, tensor)
     }
+    if module.children.contains(where: { $0.name == name }) { return try replace(name, of: module, call, library) }
     guard let writer = ModuleCatalogue.kind(of: module)?.writers[name] else {
       throw ArgumentError("field '\(name)' of \(module.kind) cannot be assigned; classes of your own (nn.Module) take any field")
     }
@@ -143,6 +202,13 @@ enum Modules {
       throw ArgumentError("\(module.kind): field '\(name)' cannot be \(Decoder.found(call[3]))")
     }
     try writer(module, value)
+  }
+
+  private static func replace(_ name: String, of module: Module, _ call: borrowing Call, _ library: ModuleLibrary) throws {
+    guard let child = try library.instances?.module(call[3]) else {
+      throw ArgumentError("\(module.kind): expected a module in the place of '\(name)', got \(Decoder.found(call[3]))")
+    }
+    try module.set(child: name, child)
   }
 
   /// What the chunks in Lua/ are built on.
@@ -218,6 +284,17 @@ enum Modules {
       try parameter.markParameter(requiresGrad: arguments.boolean(1, default: true))
       call.returns(tensor: parameter)
     }
+  }
+}
+
+/// How the calls of a module are read that takes more than tensors.
+private final class CallReader {
+  let plain, inBatches: Decoder
+
+  init(_ module: Module) {
+    // The module itself comes first.
+    plain = Decoder(module.kind, module.inputs, isMethod: false, skips: 1)
+    inBatches = Decoder(module.kind, module.inputs, isMethod: false, takesBatches: true, skips: 1)
   }
 }
 

@@ -122,6 +122,7 @@ extension Expected.Values {
       case .boolean(let flag): "\(flag)"
       case .string(let string): "\"\(string)\""
       case .dtype(let dtype): #"{"dtype":"\#(dtype)"}"#
+      case .object: #""an object""#
       }
     }
     func list(_ words: [String]) -> String { words.map { "\"\($0)\"" }.joined(separator: ",") }

@@ -8,7 +8,7 @@ import Training
   /// Each class of the library has copies of its own tensors that compute the same.
   @Test(arguments: ModuleExample.all) func copies(_ example: ModuleExample) throws {
     manualSeed(0)
-    let (module, inputs) = try example.sample.instance(of: example.kind)
+    let (module, call) = try example.sample.instance(of: example.kind)
     module.train(false)
     let next = try Tensor.rand([1]).doubles
     manualSeed(0)
@@ -20,7 +20,7 @@ import Training
       #expect(own.name == theirs.name && own.tensor !== theirs.tensor && bits(own.tensor) == bits(theirs.tensor))
       #expect(own.tensor.isParameter && own.tensor.requiresGrad == theirs.tensor.requiresGrad)
     }
-    let (found, expected) = (try copy(inputs), try module(inputs))
+    let (found, expected) = (try copy(call), try module(call))
     #expect(zip(found, expected).allSatisfy { bits($0) == bits($1) })
   }
 

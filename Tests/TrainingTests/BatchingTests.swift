@@ -18,7 +18,7 @@ import Training
     let kind = try #require(ModuleCatalogue.kind(named: name))
     for sample in kind.samples {
       for hasParameters in [false, true] {
-        let (module, inputs) = try sample.instance(of: kind, dtype: .float64)
+        let (module, call) = try sample.instance(of: kind, dtype: .float64)
         module.train(false)
         try module.to(.float64)
         let own = module.parameters
@@ -30,7 +30,7 @@ import Training
           GradMode.bits = bits
           Batching.close(level)
         }
-        let values = try inputs.map { try batch($0, level, scaled: true) }
+        let values = try call.mapped { try batch($0, level, scaled: true) }
         var many: [String: Tensor] = [:]
         if hasParameters {
           for case (let name, let tensor?) in own { many[name] = try batch(tensor, level, scaled: true) }
@@ -39,10 +39,10 @@ import Training
         var warned = false
         let found = try module(batch: values) { _ in warned = true }
         // By what rule its operation goes is the business of that.
-        if try module.asOperation(inputs) == nil { #expect(warned) }
+        if try module.asOperation(call.tensors) == nil { #expect(warned) }
         for place in 0..<3 {
           for (name, tensor) in many { try module.set(parameter: name, tensor.select(0, place)) }
-          let expected = try module(values.map { try $0.select(0, place) })
+          let expected = try module(values.mapped { try $0.select(0, place) })
           #expect(expected.count == found.count)
           for (a, b) in zip(found, expected) {
             let part = try a.select(0, place)

@@ -50,7 +50,7 @@ private let nodesDiffer: Set = [
     let name = example.testDescription
     let expected = try #require(ExpectedModule.all[name], "no fixture for \(name): see scripts/fixtures/modules.py")
     manualSeed(0)
-    let (module, inputs) = try example.sample.instance(of: example.kind)
+    let (module, call) = try example.sample.instance(of: example.kind)
     #expect(module.kind == example.kind.name)
     #expect(module.description == expected.text)
     let parameters = module.namedParameters().map(\.tensor)
@@ -61,14 +61,14 @@ private let nodesDiffer: Set = [
 
     // Sums over windows and batches have the rounding of their terms, also where those nearly cancel.
     let isLayer = module is Layer
-    let floats = inputs.filter(\.dtype.isFloating)
+    let floats = call.tensors.filter(\.dtype.isFloating)
     let leaves = module is Loss ? Array(floats.prefix(1)) : floats
     for leaf in leaves { try leaf.setRequiresGrad(true) }
-    let outputs = try module(inputs)
+    let outputs = try module(call)
     var roots: [Tensor] = []
     for (output, expected) in zip(outputs, expected.outputs) {
       expectClose(output.doubles, expected.values, 2e-6, ofLargest: isLayer ? 0.5 : 0, "output of \(name)")
-      let isComposed = try isLayer || module.asOperation(inputs)?.0.isComposed ?? false
+      let isComposed = try isLayer || module.asOperation(call.tensors)?.0.isComposed ?? false
       if !nodesDiffer.contains(name), !isComposed { #expect(output.gradNode?.name == expected.node, "\(name)") }
       if output.requiresGrad { roots.append(output) }
     }
@@ -99,7 +99,9 @@ private let nodesDiffer: Set = [
   /// Wrong numbers of inputs are refused by the class's name.
   @Test(arguments: ModuleCatalogue.kinds.map { ModuleExample(kind: $0, sample: $0.samples[0]) })
   func inputCount(_ example: ModuleExample) throws {
-    let (module, inputs) = try example.sample.instance(of: example.kind)
+    let (module, call) = try example.sample.instance(of: example.kind)
+    if module.takesOptions { return }
+    let inputs = call.tensors
     #expect(message { _ = try module([]) }.hasPrefix("\(module.kind): takes "))
     #expect(message { _ = try module(inputs + inputs + inputs + inputs) }.hasPrefix("\(module.kind): takes "))
     if module.inputs.contains(where: \.isOptional) { return }
@@ -133,7 +135,7 @@ private let nodesDiffer: Set = [
       let flag = tensor.dtype.isFloating ? "" : ",\"requires_grad\":false"
       return "{\"tensor\":{\"shape\":\(tensor.shape),\"dtype\":\"\(tensor.dtype)\",\"data\":[\(data.joined(separator: ","))]\(flag)}}"
     }
-    let values = arguments.map { argument in
+    func value(_ argument: Argument) -> String {
       switch argument {
       case .tensor(let tensor): text(tensor).replacing("]}}", with: "],\"requires_grad\":false}}")
       case .number(.integer(let whole)): "\(whole)"
@@ -145,10 +147,16 @@ private let nodesDiffer: Set = [
       default: "null"
       }
     }
+    let values = zip(example.sample.arguments.values, arguments).map { sample, argument -> String in
+      guard case .made(let name, let own) = sample else { return value(argument) }
+      let inner = try? own.isEmpty ? [] : ModuleSample(Sample(own), []).decoded(for: ModuleCatalogue.kind(named: name)!).0
+      let names = ModuleCatalogue.kind(named: name)!.parameters.map { "\"\($0.name)\"" }.joined(separator: ",")
+      return "{\"made\":\"\(name)\",\"names\":[\(names)],\"args\":[\((inner ?? []).map(value).joined(separator: ","))]}"
+    }
     let names = example.kind.parameters.map { "\"\($0.name)\"" }.joined(separator: ",")
     return """
       {"module":"\(example.kind.name)","key":"\(example.testDescription)","names":[\(names)],\
-      "args":[\(values.joined(separator: ","))],"inputs":[\(inputs.map(text).joined(separator: ","))]}
+      "args":[\(values.joined(separator: ","))],"inputs":[\(inputs.map { if case .tensor(let tensor) = $0 { text(tensor) } else { value($0) } }.joined(separator: ","))]}
       """
   }
 }

@@ -2,6 +2,7 @@
 
 local native, mg, nn, shared = ...
 -- Scripts may give these names other values.
+local match = string.match
 local getmetatable, ipairs, next, rawset, setmetatable, type = getmetatable, ipairs, next, rawset, setmetatable, type
 local kind_of, identity, raise = native.kind_of, native.identity, native.raise
 
@@ -26,10 +27,15 @@ local function copied(value, seen)
     if seen[id] then return seen[id] end
     local copy = native.copy_module(value)
     seen[id] = copy
-    local news = native.named_parameters(copy, "", false, false)
-    for i, entry in ipairs(native.named_parameters(value, "", false, false)) do
+    local news = native.named_parameters(copy, "", true, false)
+    for i, entry in ipairs(native.named_parameters(value, "", true, false)) do
       local old = identity(entry[2])
-      if seen[old] then copy[entry[1]] = seen[old] else seen[old] = news[i][2] end
+      if seen[old] == nil then
+        seen[old] = news[i][2]
+      elseif seen[old] ~= news[i][2] then
+        local path, name = match(entry[1], "^(.-)%.?([^.]+)$")
+        native.get_submodule(copy, path)[name] = seen[old]
+      end
     end
     return copy
   end

@@ -85,6 +85,23 @@ loss_class("CTCLoss", { { "blank", 1 }, { "reduction", "mean" }, { "zero_infinit
       { blank = self.blank, reduction = self.reduction, zero_infinity = self.zero_infinity })
   end)
 
+-- Masks ----------------------------------------------------------------------------------------------------------
+
+--[=[ mg.nn.generate_square_subsequent_mask(size, { dtype })
+
+A mask (size, size) to be added to attention's scores: -inf above the diagonal, so that each place sees itself and what is before
+it, and 0 elsewhere. The same by is_causal = true, without a mask.
+
+Example:
+  print(mg.nn.generate_square_subsequent_mask(3))
+]=]
+function nn.generate_square_subsequent_mask(size, ...)
+  local what = "generate_square_subsequent_mask"
+  local set = options(what, { { "dtype", mg.get_default_dtype() } }, ...)
+  if math.type(size) ~= "integer" or size < 0 then raise("%s: argument 1: expected a size, got %s", what, found(size)) end
+  return mg.full({ size, size }, -math.huge, { dtype = set.dtype }):triu(1)
+end
+
 -- Sequences ------------------------------------------------------------------------------------------------------
 
 local rnn = nn.utils.rnn

@@ -35,6 +35,7 @@ extension Sample.Value {
     case .flag(let flag): return .boolean(flag)
     case .text(let text): return .string(text)
     case .absent: return .absent
+    case .made: throw TensorError(.argument, "sample", "\(text) is made by the layer above")
     }
   }
 
@@ -77,6 +78,7 @@ extension Sample.Value {
     case .list(let list): "\(list)"
     case .flag(let flag): "\(flag)"
     case .text(let text): text
+    case .made(let name, let values): "\(name)(\(values.map(\.text).joined(separator: ", ")))"
     case .absent: "absent"
     }
   }

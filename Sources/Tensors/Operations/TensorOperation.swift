@@ -137,6 +137,8 @@ public struct Parameter: Sendable {
     /// A number, a list of numbers, or a list of tensors.
     case numbers
     case dtype
+    /// An object of a layer above, which knows its class: a module that others are made of.
+    case module
   }
 
   /// `dim`: the name that messages and help show, and under which it is given by name.
@@ -178,6 +180,7 @@ public enum Argument {
   case boolean(Bool)
   case string(String)
   case dtype(DType)
+  case object(AnyObject)
 }
 
 /// The arguments of one call, in the order of the parameters. Positions count from 0; reading one as what it is not throws.
@@ -357,6 +360,8 @@ public struct Sample: Sendable, ExpressibleByArrayLiteral {
     case list([Int])
     case flag(Bool)
     case text(String)
+    /// An object of a class of a layer above, made with those arguments.
+    case made(String, [Value])
     case absent
 
     /// A float tensor of those sizes with values from −2 to 2, and one with values from 0.2 to 3.

@@ -12,6 +12,7 @@ public enum ModuleField {
   case string(String)
   case tensor(Tensor?)
   case shape([Int])
+  case module(Module)
   case none
 }
 
@@ -25,6 +26,7 @@ extension ModuleField {
     case .string(let text): .string(text)
     case .tensor(let tensor?): .tensor(tensor)
     case .shape(let sizes): .integers(sizes)
+    case .module(let module): .object(module)
     case .tensor(nil), .none: .absent
     }
   }
@@ -40,6 +42,7 @@ extension ModuleField {
     case .string(let text): isBare ? text : "'\(text)'"
     case .tensor(let tensor): tensor.map { "a tensor of shape \($0.shape)" } ?? "None"
     case .shape(let sizes): "(\(sizes.map(String.init).joined(separator: ", "))\(sizes.count == 1 ? "," : ""))"
+    case .module(let module): module.description(indexBase: base)
     case .none: "None"
     }
   }

@@ -20,6 +20,11 @@ public final class Sequential: Module {
 
   public override var children: [(name: String, module: Module)] { modules }
 
+  public override func set(child name: String, _ module: Module) throws {
+    guard let place = modules.firstIndex(where: { $0.name == name }) else { return try super.set(child: name, module) }
+    modules[place].module = module
+  }
+
   /// Adds a module at the end.
   public func append(_ module: Module) { modules.append((String(modules.count), module)) }
 
@@ -42,6 +47,11 @@ public final class ModuleList: Module {
 
   public override var children: [(name: String, module: Module)] {
     modules.enumerated().map { (String($0.offset), $0.element) }
+  }
+
+  public override func set(child name: String, _ module: Module) throws {
+    guard let place = Int(name), modules.indices.contains(place) else { return try super.set(child: name, module) }
+    modules[place] = module
   }
 
   public override var mergesEqualChildren: Bool { true }

@@ -53,7 +53,7 @@ extension Convolution {
       ],
       by: "conv\(rank)d", rank: rank, prints: prints + printsEnd, samples: samples,
       complete: { settings in
-        let mode = try settings.value("padding_mode").text(indexBase: 0, isBare: true)
+        let mode = try settings.text("padding_mode")
         guard ["zeros", "reflect", "replicate", "circular"].contains(mode) else {
           throw TensorError(
             .argument, settings.kind, "padding_mode must be \"zeros\", \"reflect\", \"replicate\" or \"circular\", got \"\(mode)\"")

@@ -1,9 +1,9 @@
-// Layers: options, parameters and buffers by name, and the operation whose arguments they are. A row of a table states what one
-// of them is, once; its constructor, fields, text and samples are walks over the row.
+// Layers: options, parameters, buffers and modules by name, and the operation whose arguments they are or the formula that uses
+// them. A row of a table states what one of them is, once; its constructor, fields, text and samples are walks over the row.
 
 import Tensors
 
-/// A module that one operation computes, of the inputs and of what the module has under the names of its arguments.
+/// A module that one operation computes, of the inputs and of what the module has under the names of its arguments; or a formula.
 open class Layer: Module {
   /// A parameter or a buffer by its name; nil where an option left it out.
   public struct Slot {
@@ -21,6 +21,7 @@ open class Layer: Module {
   let row: LayerRow
   private(set) final var settings: Settings
   private final var slots: [Slot]
+  private final var members: [(name: String, module: Module)]
   private final var plan: [Source]
 
   /// Where an argument of the operation comes from.
@@ -36,7 +37,10 @@ open class Layer: Module {
   public required init(_ row: LayerRow, _ arguments: Arguments) throws {
     self.row = row
     settings = try row.filled(Settings(arguments, row.parameters))
-    slots = try row.state(settings, arguments.dtype(of: row.parameters))
+    let dtype = try arguments.dtype(of: row.parameters)
+    // In PyTorch's order, which is that of the random numbers of initial values.
+    members = try row.members(settings, dtype)
+    slots = try row.state(settings, dtype)
     plan = []
     super.init(kind: row.name, inputs: row.inputs)
     prepare()
@@ -49,8 +53,9 @@ open class Layer: Module {
 
   /// Options by name win over the tensors, which win over the inputs that are left.
   private func planned() -> [Source] {
+    guard let operation = row.operation else { return [] }
     var input = -1
-    return row.operation.parameters.map { parameter in
+    return operation.parameters.map { parameter in
       let name = row.renamed[parameter.name] ?? parameter.name
       if let value = row.constants[parameter.name] { return .constant(value) }
       if let place = slots.firstIndex(where: { $0.name == name }) { return .slot(place) }
@@ -81,8 +86,16 @@ open class Layer: Module {
   open override func forward(_ inputs: [Tensor]) throws -> [Tensor] {
     guard takes(inputs.count) else { return try super.forward(inputs) }
     if let compute = row.compute, !row.isPlain(settings) { return try compute(self, inputs) }
-    if worksInPlace { return [try inputs[0].writing(row.operation.name) { try run(arguments([$0])).tensors[0] }] }
+    if takesOptions { return try forward(Arguments(kind, inputs.map { .tensor($0) })) }
+    if worksInPlace, let operation = row.operation {
+      return [try inputs[0].writing(operation.name) { try run(arguments([$0])).tensors[0] }]
+    }
     return try run(arguments(inputs)).tensors
+  }
+
+  open override func forward(_ arguments: Arguments) throws -> [Tensor] {
+    guard let call = row.call else { return try super.forward(arguments) }
+    return try call(self, arguments)
   }
 
   /// Whether so many inputs will do: those that can be left out come last.
@@ -100,21 +113,22 @@ open class Layer: Module {
 
   /// Runs the operation; what it refuses is this layer's to say.
   func run(_ arguments: [Argument]) throws -> Output {
+    guard let operation = row.operation else { preconditionFailure("\(kind) is not an operation") }
     do {
-      return try row.operation.run(Arguments(row.operation.name, arguments))
-    } catch let error as TensorError where error.operation == row.operation.name {
+      return try operation.run(Arguments(operation.name, arguments))
+    } catch let error as TensorError where error.operation == operation.name {
       throw TensorError(error.kind, kind, error.facts)
     }
   }
 
   /// The operation's arguments with others in the places of some, by name.
   func arguments(_ inputs: [Tensor], replacing replaced: [String: Argument]) -> [Argument] {
-    zip(row.operation.parameters, arguments(inputs)).map { replaced[$0.name] ?? $1 }
+    zip(row.operation?.parameters ?? [], arguments(inputs)).map { replaced[$0.name] ?? $1 }
   }
 
   package override func asOperation(_ inputs: [Tensor]) throws -> (TensorOperation, Arguments)? {
-    guard row.compute == nil || row.isPlain(settings), inputs.count == self.inputs.count else { return nil }
-    return (row.operation, Arguments(kind, arguments(inputs)))
+    guard let operation = row.operation, row.compute == nil || row.isPlain(settings), inputs.count == self.inputs.count else { return nil }
+    return (operation, Arguments(kind, arguments(inputs)))
   }
 
   // MARK: Contents
@@ -123,6 +137,23 @@ open class Layer: Module {
   open override var buffers: [(name: String, tensor: Tensor?)] {
     slots.filter { !$0.isParameter && $0.tensor != nil }.map { ($0.name, $0.tensor) }
   }
+
+  open override var children: [(name: String, module: Module)] { members }
+
+  open override func set(child name: String, _ module: Module) throws {
+    guard let place = members.firstIndex(where: { $0.name == name }) else { return try super.set(child: name, module) }
+    members[place].module = module
+  }
+
+  /// A module of those that the row named, which may have been replaced since.
+  final func member(_ name: String) throws -> Module {
+    guard let member = members.first(where: { $0.name == name }) else {
+      throw TensorError(.argument, kind, "the module \(name) is absent")
+    }
+    return member.module
+  }
+
+  final func hasMember(_ name: String) -> Bool { members.contains { $0.name == name } }
 
   /// A tensor by its name.
   final func tensor(_ name: String) -> Tensor? { slots.first { $0.name == name }?.tensor }
@@ -163,7 +194,8 @@ public struct LayerRow: @unchecked Sendable {
   let summary: String
   let parameters: [Parameter]
   let inputs: [Parameter]
-  let operation: TensorOperation
+  /// Absent for formulas of several.
+  let operation: TensorOperation?
   /// Options under other names than the operation's arguments have: the option by the argument.
   let renamed: [String: String]
   /// Arguments of the operation that are the row's own.
@@ -184,6 +216,10 @@ public struct LayerRow: @unchecked Sendable {
   /// What is computed, where it is more than the operation, and whether with such options it is not.
   let compute: ((Layer, [Tensor]) throws -> [Tensor])?
   let isPlain: (Settings) -> Bool
+  /// The same where calls take more than tensors.
+  let call: ((Layer, Arguments) throws -> [Tensor])?
+  /// The modules that it is made of, by name.
+  let members: (Settings, DType?) throws -> [(name: String, module: Module)]
 
   /// An option in the text.
   enum Printed {
@@ -198,20 +234,23 @@ public struct LayerRow: @unchecked Sendable {
   }
 
   init(
-    _ name: String, _ summary: String, _ parameters: [Parameter] = [], inputs: [Parameter] = [.input], by operation: String,
+    _ name: String, _ summary: String, _ parameters: [Parameter] = [], inputs: [Parameter] = [.input], by operation: String? = nil,
     renamed: [String: String] = [:], constants: [String: Argument] = [:], required: Set<String> = ["weight"],
     hasSeveralOutputs: Bool = false, rank: Int = 0,
     prints: [Printed], samples: [ModuleSample],
     complete: @escaping (inout Settings) throws -> Void = { _ in },
     isPlain: @escaping (Settings) -> Bool = { _ in false }, compute: ((Layer, [Tensor]) throws -> [Tensor])? = nil,
+    call: ((Layer, Arguments) throws -> [Tensor])? = nil,
+    members: @escaping (Settings, DType?) throws -> [(name: String, module: Module)] = { _, _ in [] },
     state: @escaping (Settings, DType?) throws -> [Layer.Slot] = { _, _ in [] }
   ) {
-    guard let operation = TensorOperation.named(operation) else { preconditionFailure("\(name): there is no operation \(operation)") }
+    let computing = operation.flatMap { TensorOperation.named($0) }
+    guard operation == nil || computing != nil else { preconditionFailure("\(name): there is no operation \(operation ?? "")") }
     self.name = name
     self.summary = summary
     self.parameters = parameters
     self.inputs = inputs
-    self.operation = operation
+    self.operation = computing
     self.renamed = renamed
     self.constants = constants
     hasInPlace = parameters.contains { $0.name == "inplace" }
@@ -223,6 +262,8 @@ public struct LayerRow: @unchecked Sendable {
     self.complete = complete
     self.compute = compute
     self.isPlain = isPlain
+    self.call = call
+    self.members = members
     self.state = state
   }
 
@@ -252,7 +293,7 @@ public struct LayerRow: @unchecked Sendable {
 
   /// The class of modules that the row is, of the family `family`.
   func kind<Family: Layer>(_ family: Family.Type) -> ModuleKind {
-    let shown = parameters.filter { $0.kind != .dtype && $0.name != "bias" }
+    let shown = parameters.filter { $0.kind != .dtype && $0.kind != .module && $0.name != "bias" }
     return ModuleKind(
       name, summary, of: family, parameters,
       fields: shown.map { parameter in (parameter.name, { try $0.settings.value(parameter.name) }) },

@@ -12,8 +12,15 @@ public final class Linear: Module {
   /// `(out)`, or absent.
   @exclusivity(unchecked) public private(set) var bias: Tensor?
 
+  /// The name that the class has at the end of MultiheadAttention, as PyTorch prints it.
+  static let projection = "NonDynamicallyQuantizableLinear"
+
   /// Initial values are PyTorch's: the weight, then the bias, uniform between ±1/√in.
-  public init(_ inFeatures: Int, _ outFeatures: Int, bias: Bool = true, dtype: DType? = nil) throws {
+  public convenience init(_ inFeatures: Int, _ outFeatures: Int, bias: Bool = true, dtype: DType? = nil) throws {
+    try self.init(inFeatures, outFeatures, bias: bias, dtype: dtype, kind: "Linear")
+  }
+
+  init(_ inFeatures: Int, _ outFeatures: Int, bias: Bool, dtype: DType?, kind: String) throws {
     let dtype = dtype ?? DType.defaultFloating
     self.inFeatures = inFeatures
     self.outFeatures = outFeatures
@@ -24,7 +31,7 @@ public final class Linear: Module {
       self.bias = try Tensor.zeros([outFeatures], dtype: dtype).uniform(from: -bound, to: bound).markParameter()
     }
     try weight.markParameter()
-    super.init(kind: "Linear")
+    super.init(kind: kind)
   }
 
   public override var parameters: [(name: String, tensor: Tensor?)] { [("weight", weight), ("bias", bias)] }
@@ -73,9 +80,9 @@ public final class Identity: Module {
 }
 
 extension Linear {
-  static let kinds = [
+  private static func kind(_ name: String, _ summary: String) -> ModuleKind {
     ModuleKind(
-      "Linear", "y = x · weightᵀ + bias, from (…, in_features) to (…, out_features).", of: Linear.self,
+      name, summary, of: Linear.self,
       [
         .init("in_features", .integer), .init("out_features", .integer), .init("bias", .boolean, default: "true"), .dtype,
       ],
@@ -86,7 +93,14 @@ extension Linear {
         ModuleSample([.integer(3), .integer(2)], [.float(5, 3)]), ModuleSample([.integer(3), .integer(2), .flag(false)], [.float(3)]),
         ModuleSample([.integer(3), .integer(2)], [.float(2, 4, 3)]),
       ]
-    ) { try Linear(try $0.integer(0), try $0.integer(1), bias: try $0.boolean(2, default: true), dtype: try $0.dtype(3)) },
+    ) {
+      try Linear(try $0.integer(0), try $0.integer(1), bias: try $0.boolean(2, default: true), dtype: try $0.dtype(3), kind: name)
+    }
+  }
+
+  static let kinds = [
+    kind("Linear", "y = x · weightᵀ + bias, from (…, in_features) to (…, out_features)."),
+    kind(projection, "Linear, under the name that the one at the end of MultiheadAttention has."),
     ModuleKind("Identity", "Returns its input.", of: Identity.self, samples: [ModuleSample([], [.float(2, 3)])]) { _ in Identity() },
   ]
 }

@@ -7,20 +7,28 @@ extension Module {
   /// The module's outputs for tensors of batches, in a level that is open (see Batching). `warn` is told the class of a module
   /// that is called for each element.
   package final func callAsFunction(batch inputs: [Tensor], warn: (String) -> Void) throws -> [Tensor] {
+    try self(batch: Arguments(kind, inputs.map { .tensor($0) }), warn: warn)
+  }
+
+  /// The same for arguments that need not all be tensors.
+  package final func callAsFunction(batch arguments: Arguments, warn: (String) -> Void) throws -> [Tensor] {
+    let inputs = arguments.tensors
     if let container = self as? Sequential { return try container.forward(batch: inputs, warn: warn) }
-    if let (operation, arguments) = try asOperation(inputs) { return try Batching.run(operation, arguments, warn: warn).tensors }
+    if let (operation, filled) = try asOperation(inputs) { return try Batching.run(operation, filled, warn: warn).tensors }
     let numbers = Set(
       (inputs + namedModules().flatMap { ($0.module.parameters + $0.module.buffers).compactMap(\.tensor) }).flatMap(\.batch))
     let levels = BatchLevels.open.filter { numbers.contains($0.number) }
     let randomness = levels.last?.randomness ?? BatchLevels.open.last?.randomness ?? .error
-    if levels.isEmpty { return try drawing(as: randomness, from: nil) { try forward(inputs) } }
+    if levels.isEmpty { return try drawing(as: randomness, from: nil) { try forward(arguments) } }
     warn(kind)
     let before = Generator.current.currentState
     return try Batching.loop(levels, kind) { positions in
       try replacingTensors {
         try Batching.element(of: $0, positions)
       } in: {
-        let outputs = try drawing(as: randomness, from: before) { try forward(inputs.map { try Batching.element(of: $0, positions) }) }
+        let outputs = try drawing(as: randomness, from: before) {
+          try forward(arguments.mapped { try Batching.element(of: $0, positions) })
+        }
         return .several(outputs.map { .tensor($0) })
       }
     }.tensors

@@ -7,6 +7,7 @@ extension Module {
   ///
   /// Throws for classes that are not the library's, and where the copy would hold other tensors.
   public final func copied() throws -> Module {
+    if let copy = try ownCopy() { return copy }
     if let list = self as? Sequential {
       let copy = Sequential(named: try list.children.map { ($0.name, try $0.module.copied()) })
       copy.isTraining = isTraining
@@ -35,6 +36,7 @@ extension Module {
     guard copy.parameters.map(\.name) == parameters.map(\.name), copy.buffers.map(\.name) == buffers.map(\.name) else {
       throw TensorError(.argument, "deepcopy", "\(kind.name) does not tell all of the options that it was made with")
     }
+    for (name, child) in children { try copy.set(child: name, child.copied()) }
     for (name, tensor) in parameters {
       guard let tensor else {
         try copy.set(parameter: name, nil)

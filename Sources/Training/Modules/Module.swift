@@ -10,8 +10,12 @@ import Tensors
 open class Module {
   /// The class name that printing and errors show, `Linear`.
   public let kind: String
-  /// The tensors that `forward` takes, with their kinds: what holds labels or positions counts from 0 here.
+  /// What `forward` takes, with the kinds: what holds labels or positions counts from 0 here. Most modules take tensors only.
   public let inputs: [Parameter]
+  /// Whether it takes more than tensors, or positions in several places, so that calls are read by the names and kinds of `inputs`.
+  package let takesOptions: Bool
+  /// How a layer above reads its calls, made once.
+  package final var reader: AnyObject?
   /// Which input holds labels or positions, as losses of classes and embeddings have one; negative when none does.
   public let positionInput: Int
   /// Whether dropout drops and statistics are collected; see `train(_:)`.
@@ -38,6 +42,8 @@ open class Module {
     self.kind = kind
     self.inputs = inputs
     positionInput = inputs.firstIndex { $0.kind == .labels || $0.kind == .indices } ?? -1
+    takesOptions =
+      inputs.contains { ![.tensor, .labels, .indices].contains($0.kind) } || inputs.count { $0.kind == .labels || $0.kind == .indices } > 1
   }
 
   // MARK: Contents
@@ -67,6 +73,12 @@ open class Module {
     throw TensorError(.argument, kind, "there is no buffer \(name) that can be replaced\(known.isEmpty ? "" : "; there is \(known)")")
   }
 
+  /// Puts another module in the place of the one of that name. Throws where there is none, or where it cannot be replaced.
+  open func set(child name: String, _ module: Module) throws {
+    let known = children.map(\.name).joined(separator: ", ")
+    throw TensorError(.argument, kind, "there is no module \(name) that can be replaced\(known.isEmpty ? "" : "; there is \(known)")")
+  }
+
   /// What `set(parameter:_:)` may store: a floating tensor, or nil where the parameter is optional.
   public final func checked(parameter name: String, _ tensor: Tensor?) throws -> Tensor? {
     if let tensor, !tensor.dtype.isFloating {
@@ -82,6 +94,9 @@ open class Module {
     }
     return tensor
   }
+
+  /// A copy by a class's own means, where those of the library's classes will not do.
+  open func ownCopy() throws -> Module? { nil }
 
   // MARK: Computing
 
@@ -110,6 +125,9 @@ open class Module {
   /// The computation of modules with two inputs and one output: losses take a prediction and a target.
   open func forward(_ a: Tensor, _ b: Tensor) throws -> Tensor { throw wrongCount(2) }
 
+  /// The computation of modules that take more than tensors: arguments in the order of `inputs`, those missing at the end absent.
+  open func forward(_ arguments: Arguments) throws -> [Tensor] { try forward(arguments.tensors) }
+
   private func wrongCount(_ found: Int) -> TensorError {
     func tensors(_ count: Int) -> String { count == 1 ? "1 tensor" : "\(count) tensors" }
     return TensorError(.argument, kind, "takes \(tensors(inputs.count)), got \(found)")
@@ -133,6 +151,23 @@ open class Module {
   public final func callAsFunction(_ inputs: [Tensor]) throws -> [Tensor] {
     if hasHooks { return try runHooked(inputs) }
     return try forward(inputs)
+  }
+
+  /// The same for arguments that are not all tensors. Hooks see the tensors.
+  public final func callAsFunction(_ arguments: Arguments) throws -> [Tensor] {
+    guard hasHooks else { return try forward(arguments) }
+    var arguments = arguments
+    for hook in forwardPreHooks {
+      guard let tensors = try hook.body(self, arguments.tensors) else { continue }
+      guard tensors.count == arguments.tensors.count else {
+        throw TensorError(.argument, kind, "a hook made \(arguments.tensors.count) tensors \(tensors.count)")
+      }
+      var next = tensors.makeIterator()
+      arguments = arguments.mapped { next.next() ?? $0 }
+    }
+    var outputs = try forward(arguments)
+    for hook in forwardHooks { outputs = try hook.body(self, arguments.tensors, outputs) ?? outputs }
+    return outputs
   }
 
   private func runHooked(_ inputs: [Tensor]) throws -> [Tensor] {

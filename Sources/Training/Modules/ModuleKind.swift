@@ -57,24 +57,28 @@ public struct ModuleSample: Sendable {
   /// The inputs of the module made with them.
   public let inputs: Sample
 
-  init(_ arguments: Sample, _ inputs: Sample) {
+  package init(_ arguments: Sample, _ inputs: Sample) {
     self.arguments = arguments
     self.inputs = inputs
   }
 
-  /// A module made with the sample's arguments, and its inputs, float tensors in `dtype`.
-  package func instance(of kind: ModuleKind, dtype: DType = .float32) throws -> (Module, [Tensor]) {
+  /// A module made with the sample's arguments, and what its call takes, float tensors in `dtype`.
+  package func instance(of kind: ModuleKind, dtype: DType = .float32) throws -> (module: Module, call: Arguments) {
     let (arguments, inputs) = try decoded(for: kind, dtype: dtype)
-    return (try kind.make(Arguments(kind.name, arguments)), inputs)
+    return (try kind.make(Arguments(kind.name, arguments)), Arguments(kind.name, inputs))
   }
 
-  /// The constructor's arguments and the inputs; the same at every call.
-  package func decoded(for kind: ModuleKind, dtype: DType = .float32) throws -> ([Argument], [Tensor]) {
+  /// The constructor's arguments and the inputs; the same at every call but for the initial values of modules among them.
+  package func decoded(for kind: ModuleKind, dtype: DType = .float32) throws -> ([Argument], [Argument]) {
     // Arguments and inputs are made together, so that no values repeat among them.
     let parameters = kind.parameters.prefix(arguments.values.count)
     let kinds = parameters.map(\.kind) + inputs.values.map { _ in .tensor }
-    let values = try Sample(arguments.values + inputs.values).arguments(of: kinds, dtype: dtype)
-    let tensors = values.dropFirst(parameters.count).compactMap { if case .tensor(let tensor) = $0 { tensor } else { nil } }
-    return (Array(values.prefix(parameters.count)), tensors)
+    let given = arguments.values + inputs.values
+    var values = try Sample(given.map { if case .made = $0 { .absent } else { $0 } }).arguments(of: kinds, dtype: dtype)
+    for (position, value) in given.enumerated() {
+      guard case .made(let name, let own) = value, let inner = ModuleCatalogue.kind(named: name) else { continue }
+      values[position] = .object(try ModuleSample(Sample(own), []).instance(of: inner, dtype: dtype).module)
+    }
+    return (Array(values.prefix(parameters.count)), Array(values.dropFirst(parameters.count)))
   }
 }

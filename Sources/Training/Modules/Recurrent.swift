@@ -132,7 +132,7 @@ extension Recurrent {
 
   private static func activation(_ settings: Settings, _ kind: Kind) throws -> (Tensor) throws -> Tensor {
     guard kind == .plain else { return { $0 } }
-    return try settings.value("nonlinearity").text(indexBase: 0, isBare: true) == "relu" ? { try $0.relu() } : { try $0.tanh() }
+    return try settings.text("nonlinearity") == "relu" ? { try $0.relu() } : { try $0.tanh() }
   }
 
   private static func weights(_ layer: Layer, suffix: String) throws -> Weights {
@@ -175,7 +175,7 @@ extension Recurrent {
 
   private static func checkActivation(_ settings: Settings) throws {
     guard settings.parameters.contains(where: { $0.name == "nonlinearity" }) else { return }
-    let name = try settings.value("nonlinearity").text(indexBase: 0, isBare: true)
+    let name = try settings.text("nonlinearity")
     guard name == "tanh" || name == "relu" else {
       throw TensorError(.argument, settings.kind, "nonlinearity must be \"tanh\" or \"relu\", got \"\(name)\"")
     }
@@ -190,7 +190,7 @@ extension Recurrent {
         + [
           flag("bias", "true"), flag("batch_first", "false"), Parameter("dropout", .number, default: "0.0"), flag("bidirectional", "false"),
         ] + (kind.hasCell ? [Parameter("proj_size", .integer, default: "0")] : []) + [.dtype],
-      inputs: states(kind), by: "linear", required: [], hasSeveralOutputs: true,
+      inputs: states(kind), required: [], hasSeveralOutputs: true,
       prints: [.value("input_size"), .value("hidden_size")] + (kind.hasCell ? [.unless("proj_size", "0")] : [])
         + [
           .unless("num_layers", "1"), .unless("bias", "True"), .unless("batch_first", "False"), .unless("dropout", "0.0"),

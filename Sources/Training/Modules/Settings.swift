@@ -41,6 +41,13 @@ struct Settings {
       if case .integer(let size) = arguments.value(position) { return .integer(size) }
       return .shape(try arguments.integers(position))
     case .dtype: return try arguments.dtype(position).map { .string($0.description) } ?? .none
+    case .module:
+      // An activation may be told by its name.
+      if case .string(let name) = arguments.value(position) { return .string(name) }
+      guard case .object(let object) = arguments.value(position), let module = object as? Module else {
+        throw TensorError(.argument, arguments.operation, "\(parameter.name) must be a module")
+      }
+      return .module(module)
     default: throw TensorError(.argument, arguments.operation, "the option \(parameter.name) is of a kind that no module keeps")
     }
   }
@@ -54,6 +61,7 @@ struct Settings {
     case .boolean: return text.isEmpty ? .none : .boolean(text == "true")
     case .string: return .string(String(text.dropFirst().dropLast()))
     case .integers, .sizesOrName: return Int(text).map { .integer($0) } ?? .none
+    case .module: return text.isEmpty ? .none : .string(String(text.dropFirst().dropLast()))
     case .shape, .dtype, .numbers: return .none
     default: return .tensor(nil)
     }
@@ -108,6 +116,8 @@ struct Settings {
     return number
   }
 
+  func module(_ name: String) throws -> Module? { if case .module(let module) = try value(name) { module } else { nil } }
+  func text(_ name: String) throws -> String { if case .string(let text) = try value(name) { text } else { "" } }
   func flag(_ name: String) throws -> Bool { if case .boolean(true) = try value(name) { true } else { false } }
   func sizes(_ name: String) throws -> [Int] {
     switch try value(name) {
