@@ -109,7 +109,7 @@ import Testing
     "addbmm", "alpha_dropout", "atleast_1d", "atleast_2d", "atleast_3d", "batch_norm", "bilinear", "bincount", "block_diag",
     "broadcast_tensors", "bucketize", "cartesian_prod", "chain_matmul", "column_stack", "combinations", "corrcoef",
     "cosine_embedding_loss", "cosine_similarity", "cov", "cross_entropy", "ctc_loss", "cumulative_trapezoid", "diag_embed",
-    "diagflat", "dist", "dropout", "dropout1d", "dropout2d", "dropout3d", "dsplit", "dstack", "feature_alpha_dropout", "fliplr",
+    "diagflat", "dist", "dropout", "dropout1d", "dropout2d", "dropout3d", "dsplit", "dstack", "embedding", "embedding_bag", "feature_alpha_dropout", "fliplr",
     "flipud", "fold", "gaussian_nll_loss", "gradient", "group_norm", "histc", "hsplit", "hstack", "index_add", "index_copy",
     "index_fill", "index_put", "index_reduce", "inner", "instance_norm", "isin", "kl_div", "kron", "layer_norm", "linalg.lstsq",
     "linalg.solve", "linalg.solve_triangular", "masked_scatter", "masked_select", "matmul", "max_unpool1d", "max_unpool2d",

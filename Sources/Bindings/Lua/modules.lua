@@ -582,7 +582,7 @@ function nn.is(module, class)
   end
   if type(class) == "table" and class == Module then return true end
   -- Constructors of Swift's modules are functions.
-  return not class_of[module] and type(class) == "function" and rawget(nn, class_name(module)) == class
+  return not class_of[module] and class ~= nil and rawget(nn, class_name(module)) == class
 end
 
 -- What handles of Swift's modules answer to.

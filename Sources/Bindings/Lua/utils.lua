@@ -87,20 +87,78 @@ loss_class("CTCLoss", { { "blank", 1 }, { "reduction", "mean" }, { "zero_infinit
 
 -- Masks ----------------------------------------------------------------------------------------------------------
 
---[=[ mg.nn.generate_square_subsequent_mask(size, { dtype })
+--[=[ mg.nn.Transformer.generate_square_subsequent_mask(size, { dtype })
 
 A mask (size, size) to be added to attention's scores: -inf above the diagonal, so that each place sees itself and what is before
 it, and 0 elsewhere. The same by is_causal = true, without a mask.
 
 Example:
-  print(mg.nn.generate_square_subsequent_mask(3))
+  print(mg.nn.Transformer.generate_square_subsequent_mask(3))
 ]=]
-function nn.generate_square_subsequent_mask(size, ...)
+local function generate_square_subsequent_mask(size, ...)
   local what = "generate_square_subsequent_mask"
   local set = options(what, { { "dtype", mg.get_default_dtype() } }, ...)
   if math.type(size) ~= "integer" or size < 0 then raise("%s: argument 1: expected a size, got %s", what, found(size)) end
   return mg.full({ size, size }, -math.huge, { dtype = set.dtype }):triu(1)
 end
+
+-- Classes with functions of their own ------------------------------------------------------------------------------
+
+-- Makes a constructor a table that is called like it and has functions too.
+local function with_functions(name, functions)
+  local make = nn[name]
+  nn[name] = setmetatable(functions, {
+    __call = function(_, ...) return make(...) end,
+    __tostring = function() return "class " .. name end,
+  })
+end
+
+with_functions("Transformer", { generate_square_subsequent_mask = generate_square_subsequent_mask })
+
+-- A table of vectors that holds the ones given, and does not train unless freeze = false.
+local function from_pretrained(name, known)
+  return function(embeddings, ...)
+    local what = name .. ".from_pretrained"
+    local set = options(what, known, ...)
+    if not is_tensor(embeddings) or embeddings:dim() ~= 2 then
+      raise("%s: argument 1: expected vectors, a tensor (entries, width), got %s", what, found(embeddings))
+    end
+    local layer_options = { dtype = embeddings.dtype }
+    for _, option in ipairs(known) do
+      if option[1] ~= "freeze" then layer_options[option[1]] = set[option[1]] end
+    end
+    local layer = nn[name](embeddings:size(1), embeddings:size(2), layer_options)
+    layer.weight = nn.Parameter(embeddings, { requires_grad = not set.freeze })
+    return layer
+  end
+end
+
+--[=[ mg.nn.Embedding.from_pretrained(embeddings, { freeze = true, padding_idx, max_norm, norm_type = 2, scale_grad_by_freq = false })
+
+An Embedding whose vectors are the rows of a tensor (entries, width), of which it makes no copy.
+
+Options:
+  freeze = true: whether the vectors stay as they are
+  padding_idx, max_norm, norm_type, scale_grad_by_freq: as for mg.nn.Embedding; the row of padding_idx keeps its values
+
+Example:
+  local table = mg.nn.Embedding.from_pretrained(mg.tensor{ { 1, 2 }, { 3, 4 } })
+  print(table(mg.tensor{ 2 }), table.weight.requires_grad)               -- tensor([[3., 4.]])  false
+]=]
+with_functions("Embedding", { from_pretrained = from_pretrained("Embedding",
+  { { "freeze", true }, { "padding_idx" }, { "max_norm" }, { "norm_type", 2.0 }, { "scale_grad_by_freq", false } }) })
+
+--[=[ mg.nn.EmbeddingBag.from_pretrained(embeddings, { freeze = true, max_norm, norm_type = 2, scale_grad_by_freq = false, mode = "mean", include_last_offset = false, padding_idx })
+
+An EmbeddingBag whose vectors are the rows of a tensor (entries, width), of which it makes no copy.
+
+Example:
+  local bag = mg.nn.EmbeddingBag.from_pretrained(mg.tensor{ { 1, 2 }, { 3, 4 } }, { mode = "sum" })
+  print(bag(mg.tensor{ { 1, 2 } }))                                      -- tensor([[4., 6.]])
+]=]
+with_functions("EmbeddingBag", { from_pretrained = from_pretrained("EmbeddingBag",
+  { { "freeze", true }, { "max_norm" }, { "norm_type", 2.0 }, { "scale_grad_by_freq", false }, { "mode", "mean" },
+    { "include_last_offset", false }, { "padding_idx" } }) })
 
 -- Sequences ------------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ package enum Catalogue {
     CtcLoss.list,
     Gamma.list,
     Thresholds.list,
+    Lookups.list,
     Scattering.list,
     Facts.list,
   ].flatMap { $0 }

@@ -82,6 +82,10 @@ package enum Take {
     Taken(name, .tensors, expecting: "a list of tensors") { if case .tensors(let list) = $0 { list } else { nil } }
   }
 
+  package static func optionalIndices(_ name: String) -> Taken<Tensor?> {
+    Taken(name, .indices, optional: true, expecting: "a tensor of positions", absent: { nil }) { try asTensor($0).map { .some($0) } }
+  }
+
   /// Positions along a dimension.
   package static func indices(_ name: String) -> Taken<Tensor> { Taken(name, .indices, expecting: "a tensor of positions", asTensor) }
 
@@ -159,6 +163,10 @@ package enum Take {
       default: nil
       }
     }
+  }
+
+  package static func optionalIndex(_ name: String) -> Taken<Int?> {
+    Taken(name, .index, optional: true, expecting: "a position", absent: { nil }) { asInteger($0).map { .some($0) } }
   }
 
   package static func index(_ name: String) -> Taken<Int> { Taken(name, .index, expecting: "a position", asInteger) }

@@ -1,98 +1,98 @@
-// A table of vectors, looked up by whole numbers.
+// Tables of vectors, looked up by whole numbers one by one or a bag at a time.
 
 import Tensors
 
-/// Row `i` of a weight `(entries, width)` for each number `i`: from any shape of whole numbers to that shape and `width`.
-public final class Embedding: Module {
-  /// Number of vectors.
-  public let entries: Int
-  /// Number of elements of each.
-  public let width: Int
-  /// The entry that starts as zeros and never gets a gradient, counted from 0.
-  public let padding: Int?
+/// Row `i` of a weight `(entries, width)` for each number `i`, from any shape of whole numbers to that shape and `width`; or the sum,
+/// mean or maximum of the rows that each bag names.
+public final class Embedding: Layer {
+  /// A table of so many vectors. Initial values are standard normal, as PyTorch draws them; the entry `padding`, which may be negative,
+  /// counting from the end, starts as zeros and gets no gradient.
+  public convenience init(_ entries: Int, _ width: Int, padding: Int? = nil, maxNorm: Double? = nil, dtype: DType? = nil) throws {
+    try self.init(
+      Embedding.table[0],
+      Arguments(
+        "Embedding",
+        [
+          .integer(entries), .integer(width), padding.map { .integer($0) } ?? .absent, maxNorm.map { .number(.real($0)) } ?? .absent, .absent,
+          .absent, .absent, dtype.map { .dtype($0) } ?? .absent,
+        ]))
+  }
+
   /// `(entries, width)`.
-  public private(set) var weight: Tensor
+  public var weight: Tensor { tensor("weight")! }
+}
 
-  /// Initial values are standard normal, as PyTorch draws them. `padding` may be negative, counting from the end.
-  public init(_ entries: Int, _ width: Int, padding: Int? = nil, dtype: DType? = nil) throws {
-    let shape = try Shape([entries, width], operation: "Embedding")
-    if let padding, padding < -entries || padding >= entries {
-      throw TensorError(.index, "Embedding", "padding_idx \(index: padding) is not one of the \(entries) entries")
+extension Embedding {
+  private static func flag(_ name: String) -> Parameter { Parameter(name, .boolean, default: "false") }
+  private static let (entries, width) = (Parameter("num_embeddings", .integer), Parameter("embedding_dim", .integer))
+  private static let padding = Parameter("padding_idx", .index, optional: true)
+  private static let norms = [Parameter("max_norm", .number, optional: true), Parameter("norm_type", .number, default: "2.0")]
+
+  /// padding_idx counted from the beginning.
+  private static func complete(_ settings: inout Settings) throws {
+    let count = try settings.integer("num_embeddings", atLeast: 0)
+    if try settings.flag("sparse") {
+      throw TensorError(.argument, settings.kind, "there are no sparse gradients; leave sparse out")
     }
-    self.entries = entries
-    self.width = width
-    self.padding = padding.map { $0 < 0 ? $0 + entries : $0 }
-    weight = try Tensor.zeros(shape, dtype: dtype ?? DType.defaultFloating).normal()
-    if let row = self.padding { try weight.select(0, row).fill(.integer(0)) }
-    try weight.markParameter()
-    super.init(kind: "Embedding", inputs: [Parameter("input", .indices)])
+    guard case .index(let padding) = try settings.value("padding_idx") else { return }
+    guard padding >= -count, padding < count else {
+      throw TensorError(.index, settings.kind, "padding_idx \(index: padding) is not one of the \(count) entries")
+    }
+    try settings.replace("padding_idx", .index(padding < 0 ? padding + count : padding))
   }
 
-  public override var parameters: [(name: String, tensor: Tensor?)] { [("weight", weight)] }
-
-  public override func set(parameter name: String, _ tensor: Tensor?) throws {
-    if name == "weight" { weight = try checked(required: name, tensor) } else { try super.set(parameter: name, tensor) }
+  private static func weight(_ settings: Settings, _ dtype: DType?) throws -> [Layer.Slot] {
+    let shape = try Shape([settings.integer("num_embeddings"), settings.integer("embedding_dim", atLeast: 0)], operation: settings.kind)
+    let weight = try Tensor.zeros(shape, dtype: dtype ?? DType.defaultFloating).normal()
+    if case .index(let padding) = try settings.value("padding_idx") { try weight.select(0, padding).fill(.integer(0)) }
+    return [try .parameter("weight", weight)]
   }
 
-  public override func forward(_ x: Tensor) throws -> Tensor {
-    guard x.dtype == .int64 || x.dtype == .int32 else {
-      throw TensorError(.dtype, kind, "the entries to look up must be whole numbers (int64 or int32), got a tensor of \(x.dtype)")
-    }
-    guard weight.rank == 2 else {
-      throw TensorError(.shape, kind, "the weight must be a matrix (entries, width), got shape \(weight.shape)")
-    }
-    let (rows, width) = (weight.shape[0], weight.shape[1])
-    let flat = try x.to(.int64).reshape([-1])
-    guard try flat.liesWithin(rows) else {
-      let entry = (0..<flat.count).lazy.map { Int(flat.element($0).integer) }.first { $0 < 0 || $0 >= rows } ?? 0
-      throw TensorError(.index, kind, "entry \(index: entry) is not one of the \(rows) entries of the table")
-    }
-    let found = try withNoGrad { try weight.indexSelect(0, flat).reshape(x.shape.array + [width]) }
-    return try found.recorded(Lookup(entries: rows, paddingIdx: padding, size: found.shape), weight, other: flat)
-  }
-
-  /// Rows of a table; the entry `paddingIdx` gets no gradient.
-  private struct Lookup: Operation {
-    let entries: Int
-    let paddingIdx: Int?
-    let size: Shape
-
-    var nodeName: String { "EmbeddingBackward0" }
-    var slotNames: KeyValuePairs<String, KeptSlot> { ["indices": .input(1)] }
-    func uses(_ number: Int) -> Uses { .b }
-
-    func gradient(_ c: inout Backward) throws {
-      let indices = try c.b
-      let width = size[size.rank - 1]
-      var gradient = try c.g.reshape([-1, width])
-      if let paddingIdx { gradient = try gradient.maskedFill(indices.eq(Double(paddingIdx)).unsqueeze(1), .integer(0)) }
-      c[0] = try Tensor.zeros([entries, width], dtype: gradient.dtype).indexAdd(0, indices, gradient)
-    }
-
-    func apply(_ inputs: [Tensor]) throws -> [Tensor] {
-      let found = try withNoGrad { try inputs[0].indexSelect(0, inputs[1]).reshape(size) }
-      return [try found.recorded(self, inputs[0], other: inputs[1])]
-    }
-  }
-
-  public override func extraDescription(indexBase base: Int) -> String {
-    "\(entries), \(width)" + (padding.map { ", padding_idx=\(shifted($0, base))" } ?? "")
-  }
-
-  static let kinds = [
-    ModuleKind(
-      "Embedding", "A table of num_embeddings vectors of size embedding_dim, looked up by whole numbers.", of: Embedding.self,
-      [
-        .init("num_embeddings", .integer), .init("embedding_dim", .integer), .init("padding_idx", .index, optional: true), .dtype,
-      ],
-      fields: [
-        ("num_embeddings", { .integer($0.entries) }), ("embedding_dim", { .integer($0.width) }),
-        ("padding_idx", { $0.padding.map { .index($0) } ?? .none }),
+  private static let table: [LayerRow] = [
+    LayerRow(
+      "Embedding",
+      "A table of num_embeddings vectors of size embedding_dim, looked up by whole numbers. The entry padding_idx starts as zeros and gets no gradient; rows that are looked up are scaled down to max_norm first.",
+      [entries, width, padding] + norms + [flag("scale_grad_by_freq"), flag("sparse"), .dtype],
+      inputs: [Parameter("input", .indices)], by: "embedding",
+      prints: [
+        .value("num_embeddings"), .value("embedding_dim"), .unless("padding_idx", "None"), .unless("max_norm", "None"),
+        .unlessDefault("norm_type"), .unlessDefault("scale_grad_by_freq"),
       ],
       samples: [
         ModuleSample([.integer(5), .integer(3)], [.positions([4], 0...4)]),
         ModuleSample([.integer(5), .integer(3), .integer(1)], [.positions([2, 3], 0...4)]),
-      ]
-    ) { try Embedding(try $0.integer(0), try $0.integer(1), padding: try $0.optionalInteger(2), dtype: try $0.dtype(3)) }
+        ModuleSample([.integer(5), .integer(3), .absent, .number(0.75), .number(1), .flag(true)], [.positions([2, 3], 0...4)]),
+      ], complete: complete, state: weight),
+    LayerRow(
+      "EmbeddingBag",
+      "The mean, sum or max of the vectors that each bag names: from (bags, entries of each), or from a vector of entries and the positions at which bags begin, to (bags, embedding_dim).",
+      [entries, width] + norms + [
+        flag("scale_grad_by_freq"), Parameter("mode", .string, default: "\"mean\""), flag("sparse"), flag("include_last_offset"), padding, .dtype,
+      ],
+      inputs: [
+        Parameter("input", .indices), Parameter("offsets", .indices, optional: true), Parameter("per_sample_weights", .tensor, optional: true),
+      ],
+      by: "embedding_bag",
+      prints: [
+        .value("num_embeddings"), .value("embedding_dim"), .unless("max_norm", "None"), .unlessDefault("norm_type"),
+        .unlessDefault("scale_grad_by_freq"), .quoted("mode"), .unless("padding_idx", "None"),
+      ],
+      samples: [
+        ModuleSample([.integer(5), .integer(3)], [.positions([2, 4], 0...4)]),
+        ModuleSample(
+          [.integer(5), .integer(3), .absent, .number(2), .flag(false), .text("sum")],
+          [.positions([6], 0...4), .positions([1], 0...0), .float(6)]),
+        ModuleSample(
+          [.integer(5), .integer(2), .number(0.5), .number(2), .flag(false), .text("max"), .flag(false), .flag(false), .integer(2)],
+          [.positions([3, 4], 0...4)]),
+      ], complete: complete,
+      call: { layer, arguments in
+        try layer.run(
+          layer.arguments(
+            arguments.tensors, replacing: zip(["input", "offsets", "per_sample_weights"], 0...).reduce(into: [:]) { $0[$1.0] = arguments.value($1.1) }))
+          .tensors
+      }, state: weight),
   ]
+
+  static let kinds = table.map { $0.kind(Embedding.self) }
 }

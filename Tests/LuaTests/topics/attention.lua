@@ -93,7 +93,7 @@ check.case("a mask for later places", function()
   local model = nn.Transformer { d_model = 8, nhead = 2, num_encoder_layers = 1, num_decoder_layers = 1, dim_feedforward = 16, dropout = 0 }
   local source, target = mg.randn(3, 2, 8), mg.randn(4, 2, 8)
   local y = model(source, target, { tgt_is_causal = true })
-  check.close(model(source, target, { tgt_mask = nn.generate_square_subsequent_mask(4) }), y)
+  check.close(model(source, target, { tgt_mask = nn.Transformer.generate_square_subsequent_mask(4) }), y)
   local changed = target:clone()
   changed[4] = changed[4] + 1
   check.close(model(source, changed, { tgt_is_causal = true })[{ { 1, 3 } }], y[{ { 1, 3 } }], 1e-5)
