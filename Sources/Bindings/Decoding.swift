@@ -3,6 +3,7 @@
 
 import LuaRuntime
 import Tensors
+import Training
 
 /// Reads the arguments of one function by its list of parameters.
 struct Decoder {
@@ -96,7 +97,7 @@ struct Decoder {
     }
     guard argument > count else {
       throw ArgumentError(
-        "\(name): \(shown(count)) argument\(shown(count) == 1 ? "" : "s") given, but it takes at most \(shown(parameters.count { !$0.isNamedOnly })): \(signature)"
+        "\(name): \(shown(count)) argument\(shown(count) == 1 ? "" : "s") given, but it takes at most \(positional - (isMethod ? 1 : 0)): \(signature)"
       )
     }
     if let options { try read(options, into: &values) }
@@ -136,6 +137,8 @@ struct Decoder {
   /// Whether a last argument is the option table: it has string keys, or nothing at all where no list fits.
   private func takesOptions(_ slot: Slot, position: Int) -> Bool {
     guard slot.type == .table, slot.rawLength == 0 else { return false }
+    // A packed sequence has named fields too.
+    if position < parameters.count, parameters[position].kind == .sequence { return false }
     if slot.keys.haveNames { return true }
     guard position < parameters.count else { return true }
     switch parameters[position].kind {
@@ -255,6 +258,9 @@ struct Decoder {
       if let text = slot.string { return .string(text) }
     case .dtype:
       if let text = slot.string { return .dtype(try DType(named: text)) }
+    case .sequence:
+      if let tensor = object(slot) { return .tensor(tensor) }
+      if slot.type == .table, let sequence = try PackedSequence(slot, name) { return .object(sequence) }
     case .module:
       if let module = try modules?.instances?.module(slot) ?? slot.object(moduleKind) { return .object(module) }
       if slot.type == .string, !parameters[parameter].defaultText.isEmpty, let text = slot.string { return .string(text) }
@@ -322,6 +328,7 @@ struct Decoder {
     case .sizesOrName: "a whole number, a list of them or a name"
     case .numbers: "a number, a list of numbers or a list of tensors"
     case .dtype: "a dtype such as \"float32\""
+    case .sequence: "a tensor or a packed sequence"
     case .module: parameter.defaultText.isEmpty ? "a module" : "a module or a name"
     }
   }
@@ -365,6 +372,20 @@ struct Decoder {
     case .function: "a function"
     default: "a userdata"
     }
+  }
+}
+
+extension PackedSequence {
+  /// Of the table that `nn.utils.rnn` makes; nil where the table is none.
+  fileprivate convenience init?(_ table: Slot, _ name: String) throws {
+    var fields: [String: Tensor] = [:]
+    try table.forEachPair(runsScripts: false) { key, value in
+      if let name = key.string, let tensor = value.object(tensorKind) { fields[name] = tensor }
+    }
+    guard let data = fields["data"], let sizes = fields["batch_sizes"], sizes.dtype == .int64, sizes.rank == 1 else { return nil }
+    func positions(_ name: String) throws -> Tensor? { try fields[name].map { try zeroBasedPositions($0, "indices", name) } }
+    try self.init(
+      data: data, sizes: sizes.scalars.map { Int($0.real) }, sorted: positions("sorted_indices"), unsorted: positions("unsorted_indices"))
   }
 }
 

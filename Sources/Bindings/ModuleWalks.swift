@@ -7,6 +7,8 @@ import Training
 /// A session's modules, once its library is loaded.
 final class ModuleLibrary {
   var instances: Instances?
+  /// repack(packed, data): a packed sequence of the same lengths.
+  var repack: FunctionReference?
 
   /// The module that a call's first argument is.
   func receiver(_ call: borrowing Call, _ name: String) throws -> Module {

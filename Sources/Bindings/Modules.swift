@@ -27,11 +27,11 @@ enum Modules {
       guard let module = call.object(1, moduleKind) else {
         throw ArgumentError("call: expected a module, got \(Decoder.found(call[1]))")
       }
-      guard let hooks = module.attachment as? ScriptHooks else { return try run(module, &call) }
+      guard let hooks = module.attachment as? ScriptHooks else { return try run(module, &call, library) }
       let arguments = try stride(from: 2, through: call.count, by: 1).map { try call.value($0) }
       for result in try runHooked.call([try call.value(1), .table(hooks.table)] + arguments) { call.returns(result) }
     }
-    members.methods["forward"] = native("forward") { call in try run(try call.module("forward"), &call) }
+    members.methods["forward"] = native("forward") { call in try run(try call.module("forward"), &call, library) }
     members.metamethods["__tostring"] = NativeFunction("tostring") { call in
       call.returns(try call.module("tostring").description(indexBase: 1))
     }
@@ -51,10 +51,18 @@ enum Modules {
   }
 
   /// Calls a module, the first argument, with the others.
-  private static func run(_ module: Module, _ call: inout Call) throws {
+  private static func run(_ module: Module, _ call: inout Call, _ library: ModuleLibrary) throws {
     if BatchLevels.areInForce { return try runBatched(module, &call) }
     if module.takesOptions {
-      for output in try module(arguments(module, call)) { call.returns(tensor: output) }
+      let arguments = try arguments(module, call)
+      let outputs = try module(arguments)
+      // What was packed comes back packed.
+      if arguments.object(0) is PackedSequence, let repack = library.repack {
+        call.returns(try repack.call([try call.value(2), .object(outputs[0], tensorKind)]).first ?? .nil)
+        for output in outputs.dropFirst() { call.returns(tensor: output) }
+        return
+      }
+      for output in outputs { call.returns(tensor: output) }
       return
     }
     if call.count == 2, !module.hasSeveralOutputs, let x = call.unmanaged(2, tensorKind) {

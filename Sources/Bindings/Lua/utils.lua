@@ -377,3 +377,9 @@ function rnn.unpack_sequence(packed)
   local padded, lengths = rnn.pad_packed_sequence(packed, { batch_first = true })
   return rnn.unpad_sequence(padded, lengths, { batch_first = true })
 end
+
+-- The same lengths and order with other data: what a recurrent layer makes of a packed sequence.
+return function(packed, data)
+  return setmetatable({ data = data, batch_sizes = packed.batch_sizes, sorted_indices = packed.sorted_indices,
+    unsorted_indices = packed.unsorted_indices }, Packed)
+end

@@ -104,7 +104,9 @@ extension Tensor {
   @discardableResult
   private static func call(_ name: String, _ arguments: [Argument]) throws -> Tensor {
     let isInPlace = name.hasSuffix("_")
-    guard let operation = TensorOperation.named(isInPlace ? String(name.dropLast()) : name) else { preconditionFailure("there is no \(name)") }
+    guard let operation = TensorOperation.named(isInPlace ? String(name.dropLast()) : name) else {
+      preconditionFailure("there is no \(name)")
+    }
     let given = Arguments(name, arguments)
     return try isInPlace ? operation.runInPlace(given) : operation.run(given).tensors[0]
   }
@@ -132,7 +134,8 @@ extension Tensor {
     }
     guard (indices.rank == 1) == (offsets != nil) else {
       throw TensorError(
-        .argument, name, offsets == nil ? "a vector of entries needs offsets, the positions at which bags begin" : "a matrix of entries has no offsets")
+        .argument, name,
+        offsets == nil ? "a vector of entries needs offsets, the positions at which bags begin" : "a matrix of entries has no offsets")
     }
     let (count, width) = (indices.count, shape.rank == 2 ? shape[1] : 0)
     let bagOf: [Int], bags: Int

@@ -139,6 +139,8 @@ public struct Parameter: Sendable {
     case dtype
     /// An object of a layer above, which knows its class: a module that others are made of.
     case module
+    /// A tensor, or such an object that stands for sequences of several lengths.
+    case sequence
   }
 
   /// `dim`: the name that messages and help show, and under which it is given by name.
@@ -218,6 +220,9 @@ public struct Arguments {
 
   /// The same, or nil when it is absent.
   public func optionalTensor(_ position: Int) throws -> Tensor? { isAbsent(position) ? nil : try tensor(position) }
+
+  /// An object of a layer above; nil where there is something else.
+  package func object(_ position: Int) -> AnyObject? { if case .object(let object) = value(position) { object } else { nil } }
 
   /// A list of tensors.
   public func tensors(_ position: Int) throws -> [Tensor] {

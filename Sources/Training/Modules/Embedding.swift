@@ -13,7 +13,8 @@ public final class Embedding: Layer {
       Arguments(
         "Embedding",
         [
-          .integer(entries), .integer(width), padding.map { .integer($0) } ?? .absent, maxNorm.map { .number(.real($0)) } ?? .absent, .absent,
+          .integer(entries), .integer(width), padding.map { .integer($0) } ?? .absent, maxNorm.map { .number(.real($0)) } ?? .absent,
+          .absent,
           .absent, .absent, dtype.map { .dtype($0) } ?? .absent,
         ]))
   }
@@ -67,10 +68,12 @@ extension Embedding {
       "EmbeddingBag",
       "The mean, sum or max of the vectors that each bag names: from (bags, entries of each), or from a vector of entries and the positions at which bags begin, to (bags, embedding_dim).",
       [entries, width] + norms + [
-        flag("scale_grad_by_freq"), Parameter("mode", .string, default: "\"mean\""), flag("sparse"), flag("include_last_offset"), padding, .dtype,
+        flag("scale_grad_by_freq"), Parameter("mode", .string, default: "\"mean\""), flag("sparse"), flag("include_last_offset"), padding,
+        .dtype,
       ],
       inputs: [
-        Parameter("input", .indices), Parameter("offsets", .indices, optional: true), Parameter("per_sample_weights", .tensor, optional: true),
+        Parameter("input", .indices), Parameter("offsets", .indices, optional: true),
+        Parameter("per_sample_weights", .tensor, optional: true),
       ],
       by: "embedding_bag",
       prints: [
@@ -89,8 +92,10 @@ extension Embedding {
       call: { layer, arguments in
         try layer.run(
           layer.arguments(
-            arguments.tensors, replacing: zip(["input", "offsets", "per_sample_weights"], 0...).reduce(into: [:]) { $0[$1.0] = arguments.value($1.1) }))
-          .tensors
+            arguments.tensors,
+            replacing: zip(["input", "offsets", "per_sample_weights"], 0...).reduce(into: [:]) { $0[$1.0] = arguments.value($1.1) })
+        )
+        .tensors
       }, state: weight),
   ]
 

@@ -5,6 +5,32 @@ import Tensors
 /// RNN, LSTM or GRU over sequences, or one step of them.
 public final class Recurrent: Layer {}
 
+/// Sequences of several lengths without padding: the first elements of all, then the second ones of those that have one, and so on.
+/// The longest come first.
+public final class PackedSequence {
+  /// `(elements of all, …)`.
+  public let data: Tensor
+  /// How many sequences reach each step, which never rises.
+  public let sizes: [Int]
+  /// Where each sequence of the sorted batch stood, and where each stands now; nil where they were in order.
+  public let sorted, unsorted: Tensor?
+
+  /// Throws where the sizes rise, or do not add up to the elements.
+  public init(data: Tensor, sizes: [Int], sorted: Tensor? = nil, unsorted: Tensor? = nil) throws {
+    func wrong(_ facts: TensorError.Facts) -> TensorError { TensorError(.shape, "PackedSequence", facts) }
+    guard let batch = sizes.first, sizes.allSatisfy({ $0 > 0 }), zip(sizes, sizes.dropFirst()).allSatisfy(>=) else {
+      throw wrong("batch_sizes must be positive and must not rise")
+    }
+    guard data.rank > 0, data.shape[0] == sizes.reduce(0, &+) else {
+      throw wrong("batch_sizes add up to \(sizes.reduce(0, &+)), but data has shape \(data.shape)")
+    }
+    for order in [sorted, unsorted] {
+      guard order.map({ $0.rank == 1 && $0.count == batch }) ?? true else { throw wrong("indices must be \(batch) positions") }
+    }
+    (self.data, self.sizes, self.sorted, self.unsorted) = (data, sizes, sorted, unsorted)
+  }
+}
+
 extension Recurrent {
   private enum Kind {
     case plain, lstm, gru
@@ -34,65 +60,131 @@ extension Recurrent {
     _ kind: Kind, _ gx: Tensor, _ h: Tensor, _ c: Tensor?, _ weights: Weights, _ activation: (Tensor) throws -> Tensor
   ) throws -> (h: Tensor, c: Tensor?) {
     let gh = try h.linear(weights.hidden, weights.hiddenBias)
-    let size = weights.hidden.shape[0] / kind.gates
-    func gate(_ g: Tensor, _ number: Int) throws -> Tensor { try g.narrow(-1, number * size, size) }
+    // By one node: each gate's own would fill all gates' gradient with zeros.
+    func gates(_ g: Tensor) throws -> [Tensor] { try g.chunk(kind.gates, -1) }
     switch kind {
     case .plain: return (try activation(gx + gh), nil)
     case .lstm:
-      let g = try gx + gh
-      let (i, f, o) = (try gate(g, 0).sigmoid(), try gate(g, 1).sigmoid(), try gate(g, 3).sigmoid())
+      let g = try gates(gx + gh)
       guard let c else { preconditionFailure("an LSTM has a cell") }
-      let next = try f * c + i * gate(g, 2).tanh()
-      let output = try o * next.tanh()
+      let next = try g[1].sigmoid() * c + g[0].sigmoid() * g[2].tanh()
+      let output = try g[3].sigmoid() * next.tanh()
       return (try weights.projection.map { try output.linear($0, nil) } ?? output, next)
     case .gru:
-      let (r, z) = (try (gate(gx, 0) + gate(gh, 0)).sigmoid(), try (gate(gx, 1) + gate(gh, 1)).sigmoid())
-      let n = try (gate(gx, 2) + r * gate(gh, 2)).tanh()
+      let (x, y) = (try gates(gx), try gates(gh))
+      let (r, z) = (try (x[0] + y[0]).sigmoid(), try (x[1] + y[1]).sigmoid())
+      let n = try (x[2] + r * y[2]).tanh()
       return (try n + z * (h - n), nil)
     }
   }
 
   // MARK: Sequences
 
-  private static func sequences(_ layer: Layer, _ inputs: [Tensor], _ kind: Kind) throws -> [Tensor] {
+  /// How sequences lie in a tensor: all equally long, `(length, batch, …)`; or, packed, the first elements of all of them, then the
+  /// second ones of those that have one, and so on.
+  private struct Sequences {
+    let batch: Int
+    /// How many sequences reach each step; nil where all do.
+    let sizes: [Int]?
+
+    func apart(_ x: Tensor) throws -> [Tensor] { try sizes.map { try x.split($0, 0) } ?? x.unbind(0) }
+    func together(_ steps: [Tensor]) throws -> Tensor { sizes == nil ? try call("stack", [.tensors(steps)]) : try cat(steps, 0) }
+    func count(_ step: Int) -> Int { sizes?[step] ?? batch }
+  }
+
+  /// The state of all sequences while some end, or, backwards, while some begin.
+  private struct State {
+    private var rows: Tensor
+    private let first: Tensor
+    private var ended: [Tensor] = []
+
+    /// `first` are the states before all steps, of which so many sequences are there at the first.
+    init(_ first: Tensor, count: Int) throws {
+      self.first = first
+      rows = count == first.shape[0] ? first : try first.narrow(0, 0, count)
+    }
+
+    /// The state of the first `count` sequences, before a step that so many reach.
+    mutating func reaching(_ count: Int) throws -> Tensor {
+      let present = rows.shape[0]
+      if count < present {
+        ended.append(try rows.narrow(0, count, present - count))
+        rows = try rows.narrow(0, 0, count)
+      } else if count > present {
+        rows = try cat([rows, first.narrow(0, present, count - present)], 0)
+      }
+      return rows
+    }
+
+    mutating func become(_ next: Tensor) { rows = next }
+
+    /// That of all sequences after their last steps.
+    var last: Tensor { get throws { ended.isEmpty ? rows : try cat([rows] + ended.reversed(), 0) } }
+  }
+
+  /// One layer in one direction, over all steps: the outputs of each, and the states at the end.
+  private static func run(
+    _ kind: Kind, _ x: Tensor, _ sequences: Sequences, _ h0: Tensor, _ c0: Tensor?, _ weights: Weights, isReverse: Bool,
+    _ activation: (Tensor) throws -> Tensor
+  ) throws -> (outputs: Tensor, h: Tensor, c: Tensor?) {
+    let gx = try sequences.apart(x.linear(weights.input, weights.inputBias))
+    let order = isReverse ? Array((0..<gx.count).reversed()) : Array(0..<gx.count)
+    var h = try State(h0, count: sequences.count(order[0]))
+    var c = try c0.map { try State($0, count: sequences.count(order[0])) }
+    var outputs = [Tensor?](repeating: nil, count: gx.count)
+    for t in order {
+      let count = sequences.count(t)
+      let next = try step(kind, gx[t], h.reaching(count), c?.reaching(count), weights, activation)
+      h.become(next.h)
+      if let cell = next.c { c?.become(cell) }
+      outputs[t] = next.h
+    }
+    return (try sequences.together(outputs.map { $0! }), try h.last, try c?.last)
+  }
+
+  private static func sequences(_ layer: Layer, _ arguments: Arguments, _ kind: Kind) throws -> [Tensor] {
     let settings = layer.settings
-    let isAlone = inputs[0].rank == 2
-    guard isAlone || inputs[0].rank == 3 else {
+    let packed = arguments.object(0) as? PackedSequence
+    let input = try packed?.data ?? arguments.tensor(0)
+    let isAlone = packed == nil && input.rank == 2
+    guard packed != nil ? input.rank == 2 : isAlone || input.rank == 3 else {
       throw TensorError(
         .shape, layer.kind,
-        "an input (length, batch, input_size), or (length, input_size) without a batch, is expected, got shape \(inputs[0].shape)")
+        packed != nil
+          ? "packed sequences have data (elements, input_size), got shape \(input.shape)"
+          : "an input (length, batch, input_size), or (length, input_size) without a batch, is expected, got shape \(input.shape)")
     }
     let features = try settings.integer("input_size")
-    guard inputs[0].shape[inputs[0].rank - 1] == features else {
+    guard input.shape[input.rank - 1] == features else {
       throw TensorError(
-        .shape, layer.kind, "an input of shape \(inputs[0].shape) does not fit: its last size must be input_size = \(features)")
+        .shape, layer.kind, "an input of shape \(input.shape) does not fit: its last size must be input_size = \(features)")
     }
-    let batchFirst = try settings.flag("batch_first") && !isAlone
-    var x = isAlone ? try inputs[0].unsqueeze(1) : batchFirst ? try inputs[0].transpose(0, 1) : inputs[0]
-    let (length, batch) = (x.shape[0], x.shape[1])
-    guard length > 0 else { throw TensorError(.shape, layer.kind, "the sequence is empty: an input of shape \(inputs[0].shape)") }
+    let batchFirst = try settings.flag("batch_first") && !isAlone && packed == nil
+    var x = isAlone ? try input.unsqueeze(1) : batchFirst ? try input.transpose(0, 1) : input
+    let sequences = packed.map { Sequences(batch: $0.sizes[0], sizes: $0.sizes) } ?? Sequences(batch: x.shape[1], sizes: nil)
+    guard x.shape[0] > 0 else { throw TensorError(.shape, layer.kind, "the sequence is empty: an input of shape \(input.shape)") }
     let layers = try settings.integer("num_layers")
     let directions = try settings.flag("bidirectional") ? 2 : 1
     let hidden = try settings.integer("hidden_size")
     let projected = kind.hasCell ? try settings.integer("proj_size") : 0
     let sizes = [projected > 0 ? projected : hidden, hidden]
-    func initial(_ number: Int) throws -> Tensor {
-      let shape = [layers * directions, batch, sizes[number]]
-      guard inputs.count > number + 1 else { return try Tensor.zeros(Shape(shape, operation: layer.kind), dtype: x.dtype) }
-      let given = isAlone && inputs[number + 1].rank == 2 ? try inputs[number + 1].unsqueeze(1) : inputs[number + 1]
-      guard given.shape.array == shape else {
-        let expected = isAlone ? [shape[0], shape[2]] : shape
-        throw TensorError(
-          .shape, layer.kind,
-          "an initial \(number == 0 ? "hidden state" : "cell") of shape \(expected) is expected, got \(inputs[number + 1].shape)")
-      }
-      return given
-    }
-    guard inputs.count == 1 || inputs.count == (kind.hasCell ? 3 : 2) else {
+    let given = [try arguments.optionalTensor(1), kind.hasCell ? try arguments.optionalTensor(2) : nil]
+    guard !kind.hasCell || (given[0] == nil) == (given[1] == nil) else {
       throw TensorError(.argument, layer.kind, "a hidden state and a cell are given together, or neither")
     }
-    let h0 = try initial(0)
-    let c0 = try kind.hasCell ? initial(1) : nil
+    func initial(_ number: Int) throws -> Tensor {
+      let shape = [layers * directions, sequences.batch, sizes[number]]
+      guard let state = given[number] else { return try Tensor.zeros(Shape(shape, operation: layer.kind), dtype: x.dtype) }
+      let spread = isAlone && state.rank == 2 ? try state.unsqueeze(1) : state
+      guard spread.shape.array == shape else {
+        let expected = isAlone ? [shape[0], shape[2]] : shape
+        throw TensorError(
+          .shape, layer.kind, "an initial \(number == 0 ? "hidden state" : "cell") of shape \(expected) is expected, got \(state.shape)")
+      }
+      return try packed?.sorted.map { try spread.indexSelect(1, $0) } ?? spread
+    }
+    let h0 = try initial(0).unbind(0)
+    let c0 = try kind.hasCell ? initial(1).unbind(0) : nil
     let activation = try activation(settings, kind)
     let dropout = try settings.real("dropout") ?? 0
     var (lastH, lastC): ([Tensor], [Tensor]) = ([], [])
@@ -100,35 +192,30 @@ extension Recurrent {
       var outputs: [Tensor] = []
       for direction in 0..<directions {
         let weights = try weights(layer, suffix: "_l\(number)\(direction == 1 ? "_reverse" : "")")
-        let gx = try x.linear(weights.input, weights.inputBias)
         let place = number * directions + direction
-        var (h, c) = (try h0.select(0, place), try c0?.select(0, place))
-        var steps = [Tensor?](repeating: nil, count: length)
-        for t in direction == 0 ? Array(0..<length) : (0..<length).reversed() {
-          (h, c) = try step(kind, gx.select(0, t), h, c, weights, activation)
-          steps[t] = h
-        }
-        outputs.append(try stack(steps.map { $0! }))
-        lastH.append(h)
-        if let c { lastC.append(c) }
+        let done = try run(kind, x, sequences, h0[place], c0?[place], weights, isReverse: direction == 1, activation)
+        outputs.append(done.outputs)
+        lastH.append(done.h)
+        if let c = done.c { lastC.append(c) }
       }
-      x = outputs.count == 1 ? outputs[0] : try join(outputs)
-      if dropout > 0, layer.isTraining, number < layers - 1, let drop = TensorOperation.named("dropout") {
-        x = try drop.run(Arguments(layer.kind, [.tensor(x), .number(.real(dropout)), .boolean(true)])).tensors[0]
+      x = outputs.count == 1 ? outputs[0] : try cat(outputs, -1)
+      if dropout > 0, layer.isTraining, number < layers - 1 {
+        x = try call("dropout", [.tensor(x), .number(.real(dropout)), .boolean(true)])
       }
     }
-    var results = [isAlone ? try x.squeeze([1]) : batchFirst ? try x.transpose(0, 1) : x]
-    results.append(try stack(lastH))
-    if kind.hasCell { results.append(try stack(lastC)) }
-    return isAlone ? [results[0]] + (try results.dropFirst().map { try $0.squeeze([1]) }) : results
+    func final(_ states: [Tensor]) throws -> Tensor {
+      let all = try call("stack", [.tensors(states)])
+      return isAlone ? try all.squeeze([1]) : try packed?.unsorted.map { try all.indexSelect(1, $0) } ?? all
+    }
+    return [isAlone ? try x.squeeze([1]) : batchFirst ? try x.transpose(0, 1) : x, try final(lastH)]
+      + (kind.hasCell ? [try final(lastC)] : [])
   }
 
   private static func call(_ name: String, _ arguments: [Argument]) throws -> Tensor {
     guard let operation = TensorOperation.named(name) else { preconditionFailure("there is no \(name)") }
     return try operation.run(Arguments(name, arguments)).tensors[0]
   }
-  private static func stack(_ list: [Tensor]) throws -> Tensor { try call("stack", [.tensors(list)]) }
-  private static func join(_ list: [Tensor]) throws -> Tensor { try call("cat", [.tensors(list), .integer(-1)]) }
+  private static func cat(_ list: [Tensor], _ dimension: Int) throws -> Tensor { try call("cat", [.tensors(list), .integer(dimension)]) }
 
   private static func activation(_ settings: Settings, _ kind: Kind) throws -> (Tensor) throws -> Tensor {
     guard kind == .plain else { return { $0 } }
@@ -190,7 +277,7 @@ extension Recurrent {
         + [
           flag("bias", "true"), flag("batch_first", "false"), Parameter("dropout", .number, default: "0.0"), flag("bidirectional", "false"),
         ] + (kind.hasCell ? [Parameter("proj_size", .integer, default: "0")] : []) + [.dtype],
-      inputs: states(kind), required: [], hasSeveralOutputs: true,
+      inputs: [Parameter("input", .sequence)] + states(kind).dropFirst(), required: [], hasSeveralOutputs: true,
       prints: [.value("input_size"), .value("hidden_size")] + (kind.hasCell ? [.unless("proj_size", "0")] : [])
         + [
           .unless("num_layers", "1"), .unless("bias", "True"), .unless("batch_first", "False"), .unless("dropout", "0.0"),
@@ -205,7 +292,7 @@ extension Recurrent {
           throw TensorError(.argument, settings.kind, "dropout must be a probability between 0 and 1")
         }
       },
-      compute: { layer, inputs in try sequences(layer, inputs, kind) },
+      call: { layer, arguments in try sequences(layer, arguments, kind) },
       state: { settings, dtype in
         let directions = try settings.flag("bidirectional") ? 2 : 1
         let hidden = try settings.integer("hidden_size", atLeast: 1)
@@ -227,7 +314,7 @@ extension Recurrent {
   private static func cell(_ name: String, _ kind: Kind, _ summary: String) -> LayerRow {
     LayerRow(
       name, summary + " From (batch, input_size) and states (batch, hidden_size), with or without the batch.",
-      sizes + [flag("bias", "true")] + (kind == .plain ? [nonlinearity] : []) + [.dtype], inputs: states(kind), by: "linear",
+      sizes + [flag("bias", "true")] + (kind == .plain ? [nonlinearity] : []) + [.dtype], inputs: states(kind),
       required: [], hasSeveralOutputs: kind.hasCell,
       prints: [.value("input_size"), .value("hidden_size"), .unless("bias", "True")]
         + (kind == .plain ? [.unless("nonlinearity", "tanh")] : []),

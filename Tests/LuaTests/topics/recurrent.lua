@@ -1,0 +1,59 @@
+-- Recurrent layers over sequences of several lengths: a packed batch gives what each sequence alone gives.
+local check = dofile((arg[0]:match "^.*/" or "./") .. "../check.lua")
+local mg = require "moongrad"
+local nn, rnn = mg.nn, mg.nn.utils.rnn
+
+local lengths = { 2, 4, 1 }
+local sequences = {}
+for i, length in ipairs(lengths) do sequences[i] = mg.randn(length, 3) end
+
+for _, name in ipairs { "RNN", "LSTM", "GRU" } do
+  for _, settings in ipairs { {}, { num_layers = 2 }, { bidirectional = true }, { num_layers = 2, bidirectional = true } } do
+    check.case(("%s, %d layers, %s"):format(name, settings.num_layers or 1, settings.bidirectional and "both ways" or "one way"), function()
+      local layer = nn[name](3, 2, settings)
+      local depth = (settings.num_layers or 1) * (settings.bidirectional and 2 or 1)
+      local states = { mg.randn(depth, 3, 2), name == "LSTM" and mg.randn(depth, 3, 2) or nil }
+      local packed = rnn.pack_sequence(sequences, { enforce_sorted = false })
+      local results = table.pack(layer(packed, table.unpack(states)))
+      check.equal(results[1].batch_sizes:tolist(), { 3, 2, 1, 1 })
+      local padded, found = rnn.pad_packed_sequence(results[1], { batch_first = true })
+      check.equal(found:tolist(), lengths)
+      local loss = padded:sum() + results[2]:pow(2):sum()
+      layer:zero_grad()
+      loss:backward()
+      local gradients = {}
+      for i, p in ipairs(layer:parameters()) do gradients[i] = p.grad:clone() end
+      layer:zero_grad()
+      for i, length in ipairs(lengths) do
+        local own = {}
+        for k, state in ipairs(states) do own[k] = state[{ {}, i }] end
+        local alone = table.pack(layer(sequences[i], table.unpack(own)))
+        check.close(padded[{ i, { 1, length } }], alone[1], 1e-5)
+        for part = 2, alone.n do check.close(results[part][{ {}, i }], alone[part], 1e-5) end
+        (alone[1]:sum() + alone[2]:pow(2):sum()):backward()
+      end
+      for i, p in ipairs(layer:parameters()) do check.close(p.grad, gradients[i], 1e-5) end
+    end)
+  end
+end
+
+check.case("mistakes", function()
+  local layer = nn.GRU(3, 2)
+  check.raises("GRU: an input of shape [2, 4] does not fit: its last size must be input_size = 3", layer, mg.randn(2, 4))
+  check.raises("GRU: an initial hidden state of shape [1, 5, 2] is expected, got [1, 4, 2]", layer, mg.randn(2, 5, 3), mg.zeros(1, 4, 2))
+  check.raises("GRU: argument 1 (input): expected a tensor or a packed sequence, got a table", layer, { data = 5 })
+  check.raises("LSTM: a hidden state and a cell are given together, or neither", nn.LSTM(3, 2), mg.randn(2, 5, 3), mg.zeros(1, 5, 2))
+  local packed = rnn.pack_sequence { mg.randn(2, 3), mg.randn(1, 3) }
+  packed.batch_sizes = mg.tensor { 1, 2 }
+  check.raises("PackedSequence: batch_sizes must be positive and must not rise", layer, packed)
+  packed.batch_sizes = mg.tensor { 2, 2 }
+  check.raises("PackedSequence: batch_sizes add up to 4, but data has shape [3, 3]", layer, packed)
+end)
+
+check.case("gradients of gradients", function()
+  local layer = nn.LSTM(2, 2):double()
+  local x = mg.randn(3, 1, 2, { dtype = "float64", requires_grad = true })
+  check.is_true(mg.autograd.gradgradcheck(function(y) return (layer(y)) end, { x }))
+end)
+
+return check.done()
