@@ -55,7 +55,7 @@ public enum Help {
     let resources = [
       PackageResources.autograd_lua, PackageResources.prelude_lua, PackageResources.functional_lua, PackageResources.gradcheck_lua,
       PackageResources.func_lua, PackageResources.forward_lua, PackageResources.vmap_lua, PackageResources.jacobians_lua,
-      PackageResources.utils_lua, PackageResources.swa_lua, PackageResources.modules_lua,
+      PackageResources.utils_lua, PackageResources.parametrize_lua, PackageResources.swa_lua, PackageResources.modules_lua,
       PackageResources.containers_lua, PackageResources.copies_lua,
     ]
     for resource in resources {

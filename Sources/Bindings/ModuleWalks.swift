@@ -50,7 +50,24 @@ final class ModuleLibrary {
         },
         walk("named_children") { call, module in
           var seen = Set<ModuleIdentity>()
-          returnPairs(module.children.filter { seen.insert($0.module.identity).inserted }, &call)
+          returnPairs(module.ownChildren.filter { seen.insert($0.module.identity).inserted }, &call)
+        },
+        // parametrizations(originals, step): what computes a parameter, for modules that keep it themselves.
+        (
+          "parametrizations",
+          native("parametrizations") { call in
+            guard let step = try self.instances?.module(call[2]) else {
+              throw ArgumentError("parametrize: expected a module, got \(Decoder.found(call[2]))")
+            }
+            call.returns(module: try ParametrizationList(ModuleLibrary.list(call[1]), by: [step]))
+          }
+        ),
+        // append_parametrization(list, step)
+        walk("append_parametrization") { call, module in
+          guard let list = module as? ParametrizationList, let step = try self.instances?.module(call[2]) else {
+            throw ArgumentError("parametrize: expected a module, got \(Decoder.found(call[2]))")
+          }
+          list.append(step)
         },
         walk("get_submodule") { call, module in call.returns(module: try module.submodule(try ModuleLibrary.path(call, "get_submodule"))) },
         walk("get_parameter") { call, module in call.returns(tensor: try module.parameter(try ModuleLibrary.path(call, "get_parameter"))) },
@@ -78,6 +95,23 @@ final class ModuleLibrary {
         },
         // load_state_dict(module, state, strict, assign): the names that are missing, and those that are unexpected.
         walk("load_state_dict") { call, module in try ModuleLibrary.load(&call, module) },
+        // parametrize(module, name, originals, step): the parameter is computed by the step from now on, of the originals, or, where it
+        // is computed already, by the step too.
+        walk("parametrize") { call, module in
+          guard let name = call.string(2), let step = try self.instances?.module(call[4]) else {
+            throw ArgumentError("parametrize: expected a name and a module, got \(Decoder.found(call[2])) and \(Decoder.found(call[4]))")
+          }
+          if let list = module.parametrization(of: name) { return list.append(step) }
+          try module.parametrize(name, by: try ParametrizationList(ModuleLibrary.list(call[3]), by: [step]))
+        },
+        walk("remove_parametrization") { call, module in
+          try module.removeParametrization(
+            of: call.string(2) ?? "", leavesComputed: ModuleLibrary.flag(call, 3, "remove_parametrizations") ?? true)
+        },
+        // parametrization(module, name): what computes it, or nil.
+        walk("parametrization") { call, module in
+          if let list = module.parametrization(of: call.string(2) ?? "") { call.returns(module: list) } else { call.returnsNil() }
+        },
         // text(module): its printed form.
         walk("text") { call, module in call.returns(module.description(indexBase: 1)) },
         // replace(module, name, tensor): puts any tensor, one with a history or of a batch too, into the place of a parameter or
@@ -86,7 +120,7 @@ final class ModuleLibrary {
           guard let name = call.string(2), let tensor = call.anyTensor(3) else {
             throw ArgumentError("replace: expected a name and a tensor, got \(Decoder.found(call[2])) and \(Decoder.found(call[3]))")
           }
-          if let entry = module.parameters.first(where: { $0.name == name }) {
+          if let entry = module.ownParameters.first(where: { $0.name == name }) {
             try module.set(parameter: name, tensor)
             call.returns(tensor: entry.tensor)
           } else {
@@ -99,6 +133,17 @@ final class ModuleLibrary {
   }
 
   // MARK: Arguments
+
+  private static func list(_ slot: Slot) throws -> [Tensor] {
+    var tensors: [Tensor] = []
+    try slot.forEachElement { position, element in
+      guard let tensor = element.object(tensorKind) else {
+        throw ArgumentError("parametrize: expected tensors, got \(Decoder.found(element)) as number \(position)")
+      }
+      tensors.append(tensor)
+    }
+    return tensors
+  }
 
   private static func flag(_ call: borrowing Call, _ position: Int, _ name: String) throws -> Bool? {
     if call.isNil(position) { return nil }

@@ -151,8 +151,9 @@ enum Modules {
       return
     }
     guard let name = call.string(2) else { throw ArgumentError("\(module.kind) cannot be indexed by \(Decoder.found(call[2]))") }
+    if let list = module.parametrization(of: name) { return call.returns(tensor: try list.computed()) }
     for entry in module.parameters + module.buffers where entry.name == name { return call.returns(tensor: entry.tensor) }
-    if let child = module.children.first(where: { $0.name == name }) { return call.returns(module: child.module) }
+    if let child = module.ownChildren.first(where: { $0.name == name }) { return call.returns(module: child.module) }
     let fields = ModuleCatalogue.kind(of: module)?.fields ?? []
     if let field = fields.first(where: { $0.name == name }) {
       switch try field.read(module) {
@@ -183,6 +184,10 @@ enum Modules {
       return try replace(children[position].name, of: module, call, library)
     }
     guard let name = call.string(2) else { throw ArgumentError("\(module.kind) cannot be indexed by \(Decoder.found(call[2]))") }
+    guard module.parametrization(of: name) == nil else {
+      throw ArgumentError(
+        "\(module.kind): '\(name)' is computed by a parametrization; remove that first (nn.utils.parametrize.remove_parametrizations)")
+    }
     if module.parameters.contains(where: { $0.name == name }) {
       if call.isNil(3) { return try module.set(parameter: name, nil) }
       guard let tensor = call.object(3, tensorKind), tensor.isParameter else {

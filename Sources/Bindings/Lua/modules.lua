@@ -9,7 +9,7 @@ local native, mg, nn = ...
 -- Scripts may give these names other values. `warn` is read when it is needed, since it may lead elsewhere.
 local getmetatable, ipairs, next, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type =
   getmetatable, ipairs, next, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type
-local math, table = math, table
+local math, table, match = math, table, string.match
 local kind_of, module_kind, nearest, raise = native.kind_of, native.module_kind, native.nearest, native.raise
 
 local order = setmetatable({}, { __mode = "k" })   -- instance → names in order of first assignment
@@ -30,6 +30,9 @@ end
 -- Raised by reading a field that was never assigned: a misspelt name should not become nil and fail elsewhere.
 local function missing(self, key, class)
   local names = order[self]
+  local computed = rawget(self, "parametrizations")
+  computed = computed and rawget(computed, key)
+  if computed then return computed() end           -- see parametrize.lua
   if known_names[self][key] then return nil end    -- assigned once, nil now
   if type(key) == "number" then return nil end     -- ends ipairs
   local known = {}
@@ -490,12 +493,28 @@ end
 
 -- State ----------------------------------------------------------------------------------------------------------
 
+-- The hooks of a module: those of handles are tied to Swift's object, since handles of one object are no one key.
+local function hooks_of(module)
+  if is_script_module(module) then return hooks[module] end
+  return native.module_hooks(module)
+end
+
+-- Calls the hooks of one kind that modules in the tree have, each with its module, a value and the prefix of the module's names.
+local function run_state_hooks(self, where, value, prefix)
+  for _, entry in ipairs(native.named_modules(self, prefix)) do
+    local set = hooks_of(entry[2])
+    for _, hook in ipairs(set and settled(set[where]) or {}) do hook.body(entry[2], value, entry[1] == "" and "" or entry[1] .. ".") end
+  end
+end
+
 -- Names to tensors, in order under pairs(); what a script adds comes after them.
 function Module.state_dict(self, ...)
   local names, state = {}, {}
-  for i, entry in ipairs(native.state_dict(self, by_position({ "prefix", "keep_vars" }, ...))) do
+  local prefix, keep_vars = by_position({ "prefix", "keep_vars" }, ...)
+  for i, entry in ipairs(native.state_dict(self, prefix, keep_vars)) do
     names[i], state[entry[1]] = entry[1], entry[2]
   end
+  run_state_hooks(self, "state", state, prefix and match(prefix, "^(.-)%.?$"))
   return setmetatable(state, {
     __pairs = function()
       local i, known, key = 0, {}, nil
@@ -528,17 +547,20 @@ local incompatible = {
 }
 
 function Module.load_state_dict(self, state, ...)
+  if type(state) == "table" then
+    -- A copy, since hooks may rename what was saved by older versions.
+    local given = {}
+    for name, value in pairs(state) do given[name] = value end
+    state = given
+    if is_module(self) then run_state_hooks(self, "load_pre", state) end
+  end
   local missing_keys, unexpected_keys = native.load_state_dict(self, state, by_position({ "strict", "assign" }, ...))
-  return setmetatable({ missing_keys = missing_keys, unexpected_keys = unexpected_keys }, incompatible)
+  local keys = setmetatable({ missing_keys = missing_keys, unexpected_keys = unexpected_keys }, incompatible)
+  run_state_hooks(self, "load_post", keys)
+  return keys
 end
 
 -- Hooks ----------------------------------------------------------------------------------------------------------
-
--- The hooks of a module: those of handles are tied to Swift's object, since handles of one object are no one key.
-local function hooks_of(module)
-  if is_script_module(module) then return hooks[module] end
-  return native.module_hooks(module)
-end
 
 local function set_hooks(module, set)
   if is_script_module(module) then hooks[module] = set else native.module_hooks(module, set or false) end
@@ -549,7 +571,7 @@ local function add_hook(self, where, what, body)
   if type(body) ~= "function" then raise(("%s: expected a function, got %s"):format(what, type(body))) end
   local set = hooks_of(self)
   if not set then
-    set = { pre = {}, post = {}, backward = {}, backward_pre = {} }
+    set = { pre = {}, post = {}, backward = {}, backward_pre = {}, state = {}, load_pre = {}, load_post = {} }
     set_hooks(self, set)
   end
   local hook = { body = body }
@@ -557,7 +579,9 @@ local function add_hook(self, where, what, body)
   return { remove = function()
     for i, other in ipairs(set[where]) do if other == hook then table.remove(set[where], i) break end end
     -- Modules without hooks are called directly; after that, this module may have got another set.
-    if hooks_of(self) == set and #set.pre + #set.post + #set.backward + #set.backward_pre == 0 then set_hooks(self, nil) end
+    local count = 0
+    for _, list in pairs(set) do count = count + #list end
+    if hooks_of(self) == set and count == 0 then set_hooks(self, nil) end
   end }
 end
 
@@ -568,6 +592,16 @@ function Module.register_full_backward_hook(self, body)
 end
 function Module.register_full_backward_pre_hook(self, body)
   return add_hook(self, "backward_pre", "register_full_backward_pre_hook", body)
+end
+
+-- hook(module, state, prefix): sees, and may change, what state_dict() made; renames what load_state_dict was given; sees the names that
+-- were missing or unexpected.
+function Module.register_state_dict_post_hook(self, body) return add_hook(self, "state", "register_state_dict_post_hook", body) end
+function Module.register_load_state_dict_pre_hook(self, body)
+  return add_hook(self, "load_pre", "register_load_state_dict_pre_hook", body)
+end
+function Module.register_load_state_dict_post_hook(self, body)
+  return add_hook(self, "load_post", "register_load_state_dict_post_hook", body)
 end
 
 -- What nn.is and the classes of Swift's modules go by.
@@ -608,4 +642,6 @@ local function entries(module)
 end
 return scripted, run_handle, access,
   { new_class = new_class, assign = assign, is_module = is_module, class_name = class_name, entries = entries,
-    register = register }
+    register = register,
+    -- A method of an object's class, which may lack it.
+    method = function(module, name) return class_of[module] and class_of[module][name] end }

@@ -475,7 +475,11 @@ extension AttentionLayer {
     ) { try layerMembers($0, $1, isDecoder: true) },
     LayerRow(
       "TransformerEncoder", "num_layers copies of a layer, one after another, and a norm after them.",
-      [Parameter("encoder_layer", .module), Parameter("num_layers", .integer), optional("norm", .module)],
+      [
+        Parameter("encoder_layer", .module), Parameter("num_layers", .integer), optional("norm", .module),
+        // About speed alone in PyTorch, and of no effect here.
+        flag("enable_nested_tensor", "true"), flag("mask_check", "true"),
+      ],
       inputs: [Parameter("src", .tensor), optional("mask"), optional("src_key_padding_mask"), flag("is_causal", "false")], prints: [],
       samples: [
         ModuleSample(

@@ -14,6 +14,10 @@ extension Module {
   package final func callAsFunction(batch arguments: Arguments, warn: (String) -> Void) throws -> [Tensor] {
     let inputs = arguments.tensors
     if let container = self as? Sequential { return try container.forward(batch: inputs, warn: warn) }
+    return try withComputedParameters { try forward(batch: arguments, inputs, warn) }
+  }
+
+  private func forward(batch arguments: Arguments, _ inputs: [Tensor], _ warn: (String) -> Void) throws -> [Tensor] {
     if let (operation, filled) = try asOperation(inputs) { return try Batching.run(operation, filled, warn: warn).tensors }
     let numbers = Set(
       (inputs + namedModules().flatMap { ($0.module.parameters + $0.module.buffers).compactMap(\.tensor) }).flatMap(\.batch))

@@ -26,7 +26,7 @@ extension Module {
       guard path.count < Module.deepest else { return nestsTooDeep = true }
       guard seen.insert(module.identity).inserted else { return }
       result.append((name, module))
-      path.append((module, name, module.children, 0))
+      path.append((module, name, module.ownChildren, 0))
     }
     enter(self, prefix)
     while let top = path.last {
@@ -47,7 +47,7 @@ extension Module {
   public final func namedParameters(
     prefix: String = "", recurse: Bool = true, removesDuplicates: Bool = true
   ) -> [(name: String, tensor: Tensor)] {
-    named(\.parameters, prefix, recurse, removesDuplicates)
+    named(\.ownParameters, prefix, recurse, removesDuplicates)
   }
 
   /// All buffers, in order, in the same way.
@@ -79,8 +79,8 @@ extension Module {
     var module = self
     var passed = ""
     for part in path.isEmpty ? [] : path.split(separator: ".", omittingEmptySubsequences: false).map(String.init) {
-      guard let child = module.children.first(where: { $0.name == part }) else {
-        let known = module.children.map(\.name).joined(separator: ", ")
+      guard let child = module.ownChildren.first(where: { $0.name == part }) else {
+        let known = module.ownChildren.map(\.name).joined(separator: ", ")
         throw TensorError(
           .argument, "get_submodule",
           "\(passed.isEmpty ? module.kind : "'\(passed)'") has no module '\(part)'\(known.isEmpty ? ", nor any other" : "; it has \(known)")"
@@ -93,7 +93,7 @@ extension Module {
   }
 
   /// The parameter under a dotted name, `hidden.weight`. Throws where there is none.
-  public final func parameter(_ path: String) throws -> Tensor { try tensor(path, "parameter", \.parameters) }
+  public final func parameter(_ path: String) throws -> Tensor { try tensor(path, "parameter", \.ownParameters) }
 
   /// The buffer under a dotted name. Throws where there is none.
   public final func buffer(_ path: String) throws -> Tensor { try tensor(path, "buffer", \.buffers) }
@@ -159,7 +159,7 @@ extension Module {
 
   private func apply(_ body: (Module) throws -> Void, _ above: inout Set<ModuleIdentity>) rethrows {
     guard above.insert(identity).inserted else { return }
-    for child in children { try child.module.apply(body, &above) }
+    for child in ownChildren { try child.module.apply(body, &above) }
     try body(self)
     above.remove(identity)
   }

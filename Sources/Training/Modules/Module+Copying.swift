@@ -36,6 +36,12 @@ extension Module {
     guard copy.parameters.map(\.name) == parameters.map(\.name), copy.buffers.map(\.name) == buffers.map(\.name) else {
       throw TensorError(.argument, "deepcopy", "\(kind.name) does not tell all of the options that it was made with")
     }
+    if let table = parametrizations {
+      for (name, list) in table.lists {
+        guard let own = try list.copied() as? ParametrizationList else { continue }
+        try copy.parametrize(name, by: own)
+      }
+    }
     for (name, child) in children { try copy.set(child: name, child.copied()) }
     for (name, tensor) in parameters {
       guard let tensor else {

@@ -14,9 +14,9 @@ extension Module: CustomStringConvertible {
     guard above.count < 100, above.insert(identity).inserted else { return "\(kind)(…)" }
     defer { above.remove(identity) }
     var children: [(key: String, text: String)] = []
-    for (name, module) in self.children { children.append((name, module.description(base, &above))) }
+    for (name, module) in ownChildren { children.append((name, module.description(base, &above))) }
     if mergesEqualChildren { children = merged(children) }
-    return Module.tree(kind, extraDescription(indexBase: base), children)
+    return Module.tree(shownKind, extraDescription(indexBase: base), children)
   }
 
   /// Runs of children that print alike share a line, `(0-2): 3 x ReLU()`.

@@ -15,7 +15,7 @@ extension Module {
   private func stateTensors(_ prefix: String) -> [(name: String, tensor: Tensor)] {
     namedModules(prefix: prefix, removesDuplicates: false).flatMap { path, module in
       let passing = module.passingBuffers
-      let saved = module.parameters + module.buffers.filter { !passing.contains($0.name) }
+      let saved = module.ownParameters + module.buffers.filter { !passing.contains($0.name) }
       return saved.compactMap { entry in entry.tensor.map { (dotted(path, entry.name), $0) } }
     }
   }

@@ -34,6 +34,8 @@ open class Module {
   package final var nestsTooDeep = false
   /// Whatever a layer above ties to the module.
   @exclusivity(unchecked) public final var attachment: AnyObject?
+  /// What computes parameters before each call; see Parametrization.swift.
+  final var parametrizations: ParametrizationTable? { didSet { noteHooks() } }
   /// Ids of hooks are not used again.
   final var lastHook = 0
 
@@ -165,7 +167,7 @@ open class Module {
       var next = tensors.makeIterator()
       arguments = arguments.mapped { next.next() ?? $0 }
     }
-    var outputs = try forward(arguments)
+    var outputs = try withComputedParameters { try forward(arguments) }
     for hook in forwardHooks { outputs = try hook.body(self, arguments.tensors, outputs) ?? outputs }
     return outputs
   }
@@ -173,7 +175,7 @@ open class Module {
   private func runHooked(_ inputs: [Tensor]) throws -> [Tensor] {
     var inputs = inputs
     for hook in forwardPreHooks { inputs = try hook.body(self, inputs) ?? inputs }
-    var outputs = try forward(inputs)
+    var outputs = try withComputedParameters { try forward(inputs) }
     for hook in forwardHooks { outputs = try hook.body(self, inputs, outputs) ?? outputs }
     return outputs
   }
@@ -186,7 +188,7 @@ open class Module {
   }
 
   private func noteHooks() {
-    hasHooks = !forwardPreHooks.isEmpty || !forwardHooks.isEmpty
+    hasHooks = !forwardPreHooks.isEmpty || !forwardHooks.isEmpty || parametrizations != nil
   }
 
   // MARK: Printing
