@@ -131,7 +131,9 @@ extension Tensor {
       throw TensorError(.shape, operation, "sorted rows of shape \(sorted.shape) do not fit values of shape \(values.shape)")
     }
     let common = DType.promoted(sorted.dtype, values.dtype)
-    let wide: DType = common.isFloating ? .float64 : .int64
+    // Both float32, or narrower: their values are those of float32. Beside whole numbers only float64 keeps what both are.
+    let areNarrow = sorted.dtype.isFloating && values.dtype.isFloating && common != .float64
+    let wide: DType = areNarrow ? .float32 : common.isFloating ? .float64 : .int64
     let (rows, x) = (try sorted.to(wide).packed(), try values.to(wide).packed())
     let y = try Tensor(uninitialized: values.shape, .int64)
     let width = oneRow ? values.count : values.rank > 0 ? values.shape[values.rank - 1] : 1
