@@ -3,6 +3,7 @@
 ROWS is a file with a name, a tab and an expression in each line; N the number of elements. Prints a name, a tab and the seconds that
 a call took in the best block. The variables are those of lib/bench_operations.lua.
 """
+import functools
 import sys
 import time
 
@@ -10,10 +11,17 @@ import torch
 import torch.nn.functional as F
 
 
+@functools.cache
+def optimizer(name):
+    p = torch.randn(10_000_000).requires_grad_()
+    p.grad = torch.randn(10_000_000)
+    return getattr(torch.optim, name)([p], lr=1e-9, fused=True)
+
+
 def variables(n):
     torch.manual_seed(1)
     count, side = n // 100, int(n ** 0.5)
-    v = {"torch": torch, "F": F, "n": n}
+    v = {"torch": torch, "F": F, "n": n, "optimizer": optimizer}
     x, y = torch.randn(n), torch.randn(n)
     r = x.view(count, 100)
     w = torch.randn(64, 64) + torch.eye(64) * 8

@@ -229,9 +229,9 @@ struct Decoder {
         return .integers(list)
       }
     case .indices, .labels:
-      if let tensor = object(slot) { return .tensor(try zeroBased(tensor, parameter, position)) }
+      if let tensor = object(slot) { return try positions(tensor, parameter, position) }
       if slot.type == .table, kind == .indices {
-        return .tensor(try zeroBased(try tensor(from: slot, dtype: nil, name), parameter, position))
+        return try positions(tensor(from: slot, dtype: nil, name), parameter, position)
       }
     case .numbers:
       if let number = slot.scalar { return .number(number) }
@@ -302,6 +302,14 @@ struct Decoder {
       throw ArgumentError("\(name): index 0 is out of range: \(what) start at 1 (and -1 is the last)")
     }
     return number > 0 ? number - 1 : number
+  }
+
+  /// Positions as they are for who reads them so, which rules for batches do not.
+  private func positions(_ tensor: Tensor, _ parameter: Int, _ position: Int) throws -> Argument {
+    if parameters[parameter].readsFromOne, tensor.dtype.category == .integer, !BatchLevels.areInForce {
+      return .positions(Positions(tensor, from: 1))
+    }
+    return .tensor(try zeroBased(tensor, parameter, position))
   }
 
   private func zeroBased(_ tensor: Tensor, _ parameter: Int, _ position: Int) throws -> Tensor {

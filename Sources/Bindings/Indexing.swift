@@ -5,12 +5,13 @@ import LuaRuntime
 import Tensors
 
 enum Indexing {
-  /// The index expression in a slot: a number, a tensor, or a list of numbers, ranges and tensors.
-  static func items(_ slot: Slot) throws -> [IndexItem] {
-    if slot.type != .table { return [try item(slot)] }
+  /// The index expression in a slot: a number, a tensor, or a list of numbers, ranges and tensors. Positions in tensors count from
+  /// `first` then, 0 or 1.
+  static func items(_ slot: Slot, from first: Int = 0) throws -> [IndexItem] {
+    if slot.type != .table { return [try item(slot, first)] }
     var items: [IndexItem] = []
     let length = slot.rawLength
-    try slot.forEachElement { _, element in items.append(try item(element)) }
+    try slot.forEachElement { _, element in items.append(try item(element, first)) }
     // {nil, 1} has holes, and {a = 1} is no list.
     guard slot.keys.count == length else {
       throw ArgumentError("index: the list has holes or named fields; use {} for a whole dimension, as in x[{ {}, 1 }]")
@@ -18,7 +19,7 @@ enum Indexing {
     return items
   }
 
-  private static func item(_ slot: Slot) throws -> IndexItem {
+  private static func item(_ slot: Slot, _ first: Int) throws -> IndexItem {
     if slot.type == .number {
       guard let number = slot.integer else {
         throw ArgumentError("index: \(Decoder.found(slot)) is not a whole number")
@@ -30,7 +31,7 @@ enum Indexing {
       guard !tensor.dtype.isFloating else {
         throw ArgumentError("index: an index tensor must hold whole numbers or booleans, this one is \(tensor.dtype)")
       }
-      return .tensor(try zeroBasedPositions(tensor, "indices", "index"))
+      return .tensor(first == 1 ? tensor : try zeroBasedPositions(tensor, "indices", "index"))
     }
     if slot.type == .table { return try range(slot) }
     if slot.string == "..." { return .ellipsis }
@@ -68,20 +69,22 @@ enum Indexing {
       // ipairs and for loops over a tensor end at its length, as Lua's lists do.
       return call.returns(tensor: try x.select(0, position))
     }
-    let items = try items(call[2])
+    let first = BatchLevels.areInForce ? 0 : 1
+    let items = try items(call[2], from: first)
     if BatchLevels.areInForce, Batches.differ(items) { return call.returns(tensor: try BatchedIndexing.read(x, items)) }
-    call.returns(tensor: try x.index(items))
+    call.returns(tensor: try x.index(items, from: first))
   }
 
   /// `x[key] = value`.
   static func write(_ call: inout Call, _ x: Tensor) throws {
     let value = try value(call, x.dtype)
-    let items = try items(call[2])
+    let first = BatchLevels.areInForce ? 0 : 1
+    let items = try items(call[2], from: first)
     if BatchLevels.areInForce, Batches.differ(items, value) { return try BatchedIndexing.write(x, items, value) }
     do {
       switch value {
-      case .tensor(let tensor): try x.setIndex(items, tensor)
-      case .number(let number): try x.setIndex(items, number)
+      case .tensor(let tensor): try x.setIndex(items, tensor, from: first)
+      case .number(let number): try x.setIndex(items, number, from: first)
       }
     } catch let error as TensorError where error.operation != "index" {
       // Scripts know nothing of the operation that writes the elements.

@@ -129,7 +129,7 @@ public enum Library {
         guard let path = call.string(2) else {
           throw ArgumentError("save_npy: argument 2: expected a path, got \(Decoder.found(call[2]))")
         }
-        try NumPyFile.encoded(tensor).withUnsafeBytes { try OutputFile.write($0, to: path, "save_npy") }
+        try NumPyFile.withPieces(of: tensor) { try OutputFile.write([$0, $1], to: path, "save_npy") }
       },
     ]
   }

@@ -4,9 +4,9 @@ import Glibc
 import LuaRuntime
 
 enum OutputFile {
-  /// Writes a file. What exists as a regular file, behind symbolic links or not, is replaced when the new one is whole; a
+  /// Writes a file of those bytes, one piece after another. What exists as a regular file, behind symbolic links or not, is replaced when the new one is whole; a
   /// device or a pipe is written to.
-  static func write(_ bytes: UnsafeRawBufferPointer, to path: String, _ name: String) throws {
+  static func write(_ pieces: [UnsafeRawBufferPointer], to path: String, _ name: String) throws {
     func failure(_ code: Int32) -> ArgumentError {
       ArgumentError("\(name): cannot write \(path): \(String(cString: strerror(code)).lowercased())")
     }
@@ -25,10 +25,12 @@ enum OutputFile {
     let descriptor = open(written, O_WRONLY | O_CLOEXEC | (isRegular ? O_CREAT | O_TRUNC : 0), exists ? facts.st_mode & 0o7777 : 0o666)
     guard descriptor >= 0 else { throw failure(errno) }
     var code: Int32 = 0
-    var offset = 0
-    while offset < bytes.count, code == 0 {
-      let count = Glibc.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
-      if count > 0 { offset += count } else if count == 0 { code = EIO } else if errno != EINTR { code = errno }
+    for bytes in pieces {
+      var offset = 0
+      while offset < bytes.count, code == 0 {
+        let count = Glibc.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
+        if count > 0 { offset += count } else if count == 0 { code = EIO } else if errno != EINTR { code = errno }
+      }
     }
     if close(descriptor) != 0, code == 0 { code = errno }
     if code == 0, isRegular, rename(written, target) != 0 { code = errno }

@@ -83,7 +83,7 @@ FLOAT_DIVISION(f64, double, , 0x1p51)
 MG_FLOATS(XLOGY)
 
 // Gradients of activations, block by block with the transcendental part in a buffer: one pass over memory where the formula
-// made of operations takes seven or more.
+// made of operations takes seven or more. (Those of silu and gelu in float32 have loops of their own, which share what is computed.)
 #define ACTIVATION_GRADIENTS(tag, T)                                                                        \
   MG_CLONES static void arguments_##tag(mg_binary_op op, int64_t n, const T *x, T *u, T *v) {               \
     if (op == MG_GELU_TANH_GRAD) {                                                                          \
@@ -119,6 +119,10 @@ MG_FLOATS(XLOGY)
       if (scalars & 2) {                                                                                    \
         for (int64_t j = 0; j < count; j++) block[j] = *x;                                                  \
         b = block;                                                                                          \
+      }                                                                                                     \
+      if (MG_TAG_##tag == MG_F32 && op != MG_GELU_TANH_GRAD) {                                              \
+        mg_math2_f32(op, count, (const float *)a, !(scalars & 1), (const float *)b, 1, (float *)y + i);     \
+        continue;                                                                                           \
       }                                                                                                     \
       if (op == MG_SILU_GRAD) {                                                                             \
         mg_math_##tag(MG_SIGMOID, count, b, u);                                                             \

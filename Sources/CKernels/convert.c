@@ -40,62 +40,79 @@ PLAIN(f64, double, f64, double)
 
 // MARK: rows
 
-typedef void (*row_function)(int64_t n, const void *x, int64_t xs, void *y, int64_t ys);
+/// Rows of n elements: they begin xr and yr apart, and their elements lie xs and ys apart.
+typedef void (*rows_function)(int64_t rows, int64_t n, const void *x, int64_t xr, int64_t xs, void *y, int64_t yr, int64_t ys);
 
-#define ROW(from, ft, to, tt)                                                                         \
-  MG_CLONES static void from##_row_##to(int64_t n, const void *source, int64_t xs, void *target, int64_t ys) { \
+#define EACH_ROW for (int64_t r = 0; r < rows; r++, x += xr, y += yr)
+
+#define ROWS(from, ft, to, tt)                                                                        \
+  MG_CLONES static void from##_rows_##to(int64_t rows, int64_t n, const void *source, int64_t xr, int64_t xs, void *target, \
+                                         int64_t yr, int64_t ys) {                                    \
     const ft *x = source;                                                                             \
     tt *y = target;                                                                                   \
-    if (xs == 1 && ys == 1) {                                                                         \
-      MG_VECTORIZE                                                                                    \
-      for (int64_t i = 0; i < n; i++) y[i] = from##_to_##to(x[i]);                                    \
-    } else {                                                                                          \
-      for (int64_t i = 0; i < n; i++) y[i * ys] = from##_to_##to(x[i * xs]);                          \
+    EACH_ROW {                                                                                        \
+      if (xs == 1 && ys == 1) {                                                                       \
+        MG_VECTORIZE                                                                                  \
+        for (int64_t i = 0; i < n; i++) y[i] = from##_to_##to(x[i]);                                  \
+      } else {                                                                                        \
+        for (int64_t i = 0; i < n; i++) y[i * ys] = from##_to_##to(x[i * xs]);                        \
+      }                                                                                               \
     }                                                                                                 \
   }
 #define TO_ALL(from, ft)                                                                              \
-  ROW(from, ft, f32, float)                                                                           \
-  ROW(from, ft, f64, double)                                                                          \
-  ROW(from, ft, i64, int64_t)                                                                         \
-  ROW(from, ft, i32, int32_t)                                                                         \
-  ROW(from, ft, u8, uint8_t)                                                                          \
-  ROW(from, ft, b8, uint8_t)
+  ROWS(from, ft, f32, float)                                                                          \
+  ROWS(from, ft, f64, double)                                                                         \
+  ROWS(from, ft, i64, int64_t)                                                                        \
+  ROWS(from, ft, i32, int32_t)                                                                        \
+  ROWS(from, ft, u8, uint8_t)                                                                         \
+  ROWS(from, ft, b8, uint8_t)
 MG_TYPES(TO_ALL)
 
 // Rows backwards, and every second element, are shuffled in vectors. (These read pairs, of which the last has one element.)
-#define COPY_ROW(size, type)                                                                          \
-  MG_CLONES static void copy_row_##size(int64_t n, const void *source, int64_t xs, void *target, int64_t ys) {  \
+#define COPY_ROWS(size, type)                                                                         \
+  MG_CLONES static void copy_rows_##size(int64_t rows, int64_t n, const void *source, int64_t xr, int64_t xs, void *target, \
+                                         int64_t yr, int64_t ys) {                                    \
     const type *x = source;                                                                           \
     type *y = target;                                                                                 \
+    if (n <= 0) return;                                                                               \
     if (xs == 1 && ys == 1) {                                                                         \
-      memmove(y, x, (size_t)n * sizeof(type));                                                        \
+      EACH_ROW memmove(y, x, (size_t)n * sizeof(type));                                               \
     } else if (xs == 0 && ys == 1) {                                                                  \
-      type v = *x;                                                                                    \
-      for (int64_t i = 0; i < n; i++) y[i] = v;                                                       \
+      EACH_ROW {                                                                                      \
+        type v = *x;                                                                                  \
+        for (int64_t i = 0; i < n; i++) y[i] = v;                                                     \
+      }                                                                                               \
     } else if (xs == -1 && ys == 1) {                                                                 \
-      MG_VECTORIZE                                                                                    \
-      for (int64_t i = 0; i < n; i++) y[i] = x[-i];                                                   \
+      EACH_ROW {                                                                                      \
+        MG_VECTORIZE                                                                                  \
+        for (int64_t i = 0; i < n; i++) y[i] = x[-i];                                                 \
+      }                                                                                               \
     } else if (xs == 2 && ys == 1) {                                                                  \
-      MG_VECTORIZE                                                                                    \
-      for (int64_t i = 0; i < n - 1; i++) y[i] = x[2 * i];                                            \
-      if (n > 0) y[n - 1] = x[2 * (n - 1)];                                                           \
+      EACH_ROW {                                                                                      \
+        MG_VECTORIZE                                                                                  \
+        for (int64_t i = 0; i < n - 1; i++) y[i] = x[2 * i];                                          \
+        y[n - 1] = x[2 * (n - 1)];                                                                    \
+      }                                                                                               \
     } else {                                                                                          \
-      for (int64_t i = 0; i < n; i++) y[i * ys] = x[i * xs];                                          \
+      EACH_ROW {                                                                                      \
+        _Pragma("clang loop vectorize(disable) unroll_count(8)")                                      \
+        for (int64_t i = 0; i < n; i++) y[i * ys] = x[i * xs];                                        \
+      }                                                                                               \
     }                                                                                                 \
   }
-COPY_ROW(1, uint8_t)
-COPY_ROW(2, uint16_t)
-COPY_ROW(4, uint32_t)
-COPY_ROW(8, uint64_t)
+COPY_ROWS(1, uint8_t)
+COPY_ROWS(2, uint16_t)
+COPY_ROWS(4, uint32_t)
+COPY_ROWS(8, uint64_t)
 
-static row_function row_for(mg_dtype from, mg_dtype to) {
+static rows_function rows_for(mg_dtype from, mg_dtype to) {
   if (from == to) {
-    static const row_function copies[] = {copy_row_1, copy_row_2, copy_row_4, copy_row_8};
+    static const rows_function copies[] = {copy_rows_1, copy_rows_2, copy_rows_4, copy_rows_8};
     return copies[__builtin_ctz((unsigned)mg_size(from))];
   }
   switch (from * MG_DTYPE_COUNT + to) {
 #define CASE(from, to) \
-  case MG_TAG_##from * MG_DTYPE_COUNT + MG_TAG_##to: return from##_row_##to;
+  case MG_TAG_##from * MG_DTYPE_COUNT + MG_TAG_##to: return from##_rows_##to;
 #define CASES(from, type) CASE(from, f32) CASE(from, f64) CASE(from, i64) CASE(from, i32) CASE(from, u8) CASE(from, b8)
     MG_TYPES(CASES)
     default: return NULL;
@@ -107,7 +124,7 @@ static row_function row_for(mg_dtype from, mg_dtype to) {
 // The order of a nest's dimensions is free here, so rows are chosen along the smallest stride of y. Where x is
 // adjacent along another dimension, the two are moved tile by tile.
 typedef struct {
-  row_function row;
+  rows_function rows;
   size_t from, to;
   int32_t rank;  // of the outer dimensions
   int64_t size[MG_MAX_RANK], ys[MG_MAX_RANK], xs[MG_MAX_RANK];
@@ -134,22 +151,25 @@ static void move_tiles(const mover *m, int64_t group, const char *x, char *y) {
 static void move_rows(void *context, int64_t begin, int64_t end) {
   const mover *m = context;
   int32_t last = m->rank;
-  for (int64_t task = begin; task < end; task++) {
+  for (int64_t task = begin, count; task < end; task += count) {
     int64_t rest = task, xo = 0, yo = 0, group = 0;
+    count = 1;
     for (int32_t d = last - 1; d >= 0; d--) {
       int64_t next = rest / m->size[d], i = rest - next * m->size[d];
       rest = next;
-      if (m->transposed && d == last - 1) {
+      if (d == last - 1 && m->transposed) {
         group = i;
         continue;
       }
+      if (d == last - 1) count = mg_min64(m->size[d] - i, end - task);  // all rows at once up to the end of the dimension
       xo += i * m->xs[d];
       yo += i * m->ys[d];
     }
     const char *x = m->x + xo * (int64_t)m->from;
     char *y = m->y + yo * (int64_t)m->to;
     if (m->transposed) move_tiles(m, group, x, y);
-    else m->row(m->size[last], x, m->xs[last], y, m->ys[last]);
+    else if (last == 0) m->rows(1, m->size[0], x, 0, m->xs[0], y, 0, m->ys[0]);
+    else m->rows(count, m->size[last], x, m->xs[last - 1], m->xs[last], y, m->ys[last - 1], m->ys[last]);
   }
 }
 
@@ -167,7 +187,8 @@ static void move_pieces(void *context, int64_t begin, int64_t end) {
       xo += i * m->xs[d];
       yo += i * m->ys[d];
     }
-    m->row(mg_min64(PIECE, m->size[last] - first), m->x + xo * (int64_t)m->from, m->xs[last], m->y + yo * (int64_t)m->to, m->ys[last]);
+    m->rows(1, mg_min64(PIECE, m->size[last] - first), m->x + xo * (int64_t)m->from, 0, m->xs[last], m->y + yo * (int64_t)m->to, 0,
+            m->ys[last]);
   }
 }
 
@@ -206,14 +227,14 @@ static void arrange(mover *m, const mg_loop *loop) {
 void mg_convert_nd(mg_dtype from, mg_dtype to, const mg_loop *loop, const void *x, void *y) {
   int64_t total = mg_count(loop);
   if (total == 0) return;
-  mover m = {.row = row_for(from, to), .from = mg_size(from), .to = mg_size(to), .x = x, .y = y};
+  mover m = {.rows = rows_for(from, to), .from = mg_size(from), .to = mg_size(to), .x = x, .y = y};
   if (loop->rank == 1 && loop->size[0] < 2 * MG_GRAIN) {
-    m.row(loop->size[0], x, loop->stride[1][0], y, loop->stride[0][0]);
+    m.rows(1, loop->size[0], x, 0, loop->stride[1][0], y, 0, loop->stride[0][0]);
     return;
   }
   arrange(&m, loop);
   if (m.rank < 0) {
-    m.row(1, x, 1, y, 1);
+    m.rows(1, 1, x, 0, 1, y, 0, 1);
     return;
   }
   int32_t last = m.rank;

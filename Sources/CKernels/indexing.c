@@ -1,7 +1,7 @@
 // Gathering and scattering by positions. Values that only move are told apart by their size.
 //
-// Positions come as they were given: each is checked where it is read, and negative ones count from the end, so that one
-// pass does all; `at`, where it is not NULL, is left the positions counted from 0. A position out of range ends the part
+// Positions come as they were given: each is checked where it is read, they count from `first`, 0 or 1, and negative ones from
+// the end, so that one pass does all; `at`, where it is not NULL, is left the positions counted from 0. A position out of range ends the part
 // of the work that met it, and the caller, who gets false, says which it was and throws the result away.
 #include "internal.h"
 
@@ -13,8 +13,8 @@ enum {
 };
 
 /// The position counted from 0; not below n where it is out of range.
-MG_INLINE uint64_t from_zero(int64_t position, int64_t n) {
-  return (uint64_t)position + (position < 0 ? (uint64_t)n : 0);
+MG_INLINE uint64_t from_zero(int64_t position, int64_t n, int64_t first) {
+  return (uint64_t)position + (uint64_t)(position < 0 ? n : -first);
 }
 
 // MARK: by a position for each element
@@ -24,30 +24,31 @@ MG_INLINE uint64_t from_zero(int64_t position, int64_t n) {
 enum { BLOCK = 512 };
 
 /// offset[i] = i · stride + index[i] · step, counted from 0. Whether all positions are in range.
-MG_CLONES static bool locate(int64_t count, int64_t n, int64_t step, int64_t stride, const int64_t *index, int64_t *at,
-                             int64_t *offset) {
+MG_CLONES static bool locate(int64_t count, int64_t n, int64_t first, int64_t step, int64_t stride, const int64_t *index,
+                             int64_t *at, int64_t *offset) {
   uint64_t outside = 0;
   if (at) {
     MG_VECTORIZE
     for (int64_t i = 0; i < count; i++) {
-      uint64_t p = from_zero(index[i], n);
+      uint64_t p = from_zero(index[i], n, first);
       outside |= (uint64_t)(p >= (uint64_t)n);
       at[i] = (int64_t)p;
     }
     if (outside) return false;
     index = at;
+    first = 0;
   }
   if (step == 1 && stride == 0) {
     MG_VECTORIZE
     for (int64_t i = 0; i < count; i++) {
-      uint64_t p = from_zero(index[i], n);
+      uint64_t p = from_zero(index[i], n, first);
       outside |= (uint64_t)(p >= (uint64_t)n);
       offset[i] = (int64_t)p;
     }
   } else {
     MG_VECTORIZE
     for (int64_t i = 0; i < count; i++) {
-      uint64_t p = from_zero(index[i], n);
+      uint64_t p = from_zero(index[i], n, first);
       outside |= (uint64_t)(p >= (uint64_t)n);
       offset[i] = i * stride + (int64_t)(p * (uint64_t)step);
     }
@@ -92,7 +93,7 @@ typedef struct {
   mg_loop loop;
   int32_t split;  // the dimension that parts are cut from
   row_function row;
-  int64_t n, step;
+  int64_t n, first, step;
   int64_t size;  // of an element, in bytes
   const int64_t *index;
   int64_t *at;
@@ -113,7 +114,7 @@ static void walk_part(void *context, int64_t begin, int64_t end) {
     for (int64_t i = 0; i < loop.size[last]; i += BLOCK) {
       int64_t count = mg_min64(BLOCK, loop.size[last] - i), *places = w->at ? w->at + offset[0] + i : NULL;
       int64_t stride = loop.stride[1][last], x_stride = loop.stride[2][last];
-      if (!locate(count, w->n, w->step, stride, w->index + offset[0] + i, places, block)) {
+      if (!locate(count, w->n, w->first, w->step, stride, w->index + offset[0] + i, places, block)) {
         atomic_store_explicit(&w->failed, true, memory_order_relaxed);
         return;
       }
@@ -146,25 +147,25 @@ static int power(size_t size) { return __builtin_ctz((unsigned)size); }
 
 static const row_function gather_rows[] = {gather_1, gather_2, gather_4, gather_8};
 
-bool mg_gather(size_t element, const mg_loop *loop, int64_t n, int64_t step, const int64_t *index, int64_t *at,
+bool mg_gather(size_t element, const mg_loop *loop, int64_t n, int64_t first, int64_t step, const int64_t *index, int64_t *at,
                const void *table, void *y) {
-  walk w = {.loop = *loop, .row = gather_rows[power(element)], .n = n, .step = step, .size = (int64_t)element, .index = index,
+  walk w = {.loop = *loop, .row = gather_rows[power(element)], .n = n, .first = first, .step = step, .size = (int64_t)element, .index = index,
             .at = at, .table = (char *)table, .x = y};
   memcpy(w.loop.stride[2], w.loop.stride[0], sizeof w.loop.stride[2]);
   return walk_all(&w, false);
 }
 
-bool mg_scatter(size_t element, const mg_loop *loop, int64_t n, int64_t step, const int64_t *index, int64_t *at,
+bool mg_scatter(size_t element, const mg_loop *loop, int64_t n, int64_t first, int64_t step, const int64_t *index, int64_t *at,
                 const void *x, void *table) {
   static const row_function rows[] = {scatter_1, scatter_2, scatter_4, scatter_8};
-  walk w = {.loop = *loop, .row = rows[power(element)], .n = n, .step = step, .size = (int64_t)element, .index = index,
+  walk w = {.loop = *loop, .row = rows[power(element)], .n = n, .first = first, .step = step, .size = (int64_t)element, .index = index,
             .at = at, .table = table, .x = x};
   return walk_all(&w, true);
 }
 
-bool mg_scatter_add(mg_dtype dtype, const mg_loop *loop, int64_t n, int64_t step, const int64_t *index, int64_t *at,
+bool mg_scatter_add(mg_dtype dtype, const mg_loop *loop, int64_t n, int64_t first, int64_t step, const int64_t *index, int64_t *at,
                     const void *x, void *table) {
-  walk w = {.loop = *loop, .n = n, .step = step, .size = (int64_t)mg_size(dtype), .index = index, .at = at, .table = table,
+  walk w = {.loop = *loop, .n = n, .first = first, .step = step, .size = (int64_t)mg_size(dtype), .index = index, .at = at, .table = table,
             .x = x};
   switch (dtype) {
 #define CASE(tag, type) case MG_TAG_##tag: w.row = scatter_add_##tag; break;
@@ -178,7 +179,7 @@ bool mg_scatter_add(mg_dtype dtype, const mg_loop *loop, int64_t n, int64_t step
 // MARK: by a position for each row
 
 typedef struct {
-  int64_t outer, n, inner, count;
+  int64_t outer, n, first, inner, count;
   size_t size;  // of an element, in bytes
   mg_dtype dtype;
   const int64_t *index;
@@ -188,19 +189,19 @@ typedef struct {
   _Atomic bool failed;
 } selection;
 
-static bool select_elements(int64_t count, int64_t n, const int64_t *index, int64_t *at, char *x, char *y, size_t size) {
+static bool select_elements(int64_t count, int64_t n, int64_t first, const int64_t *index, int64_t *at, char *x, char *y, size_t size) {
   int64_t block[BLOCK];
   for (int64_t i = 0; i < count; i += BLOCK) {
     int64_t part = mg_min64(BLOCK, count - i);
-    if (!locate(part, n, 1, 0, index + i, at ? at + i : NULL, block)) return false;
+    if (!locate(part, n, first, 1, 0, index + i, at ? at + i : NULL, block)) return false;
     gather_rows[power(size)](part, block, x, y + (size_t)i * size, 1);
   }
   return true;
 }
 
-static bool select_bytes(int64_t count, int64_t n, const int64_t *index, int64_t *at, const char *x, char *y, size_t row) {
+static bool select_bytes(int64_t count, int64_t n, int64_t first, const int64_t *index, int64_t *at, const char *x, char *y, size_t row) {
   for (int64_t j = 0; j < count; j++, y += row) {
-    uint64_t p = from_zero(index[j], n);
+    uint64_t p = from_zero(index[j], n, first);
     if (p >= (uint64_t)n) return false;
     memcpy(y, x + p * row, row);
     if (at) at[j] = (int64_t)p;
@@ -219,8 +220,8 @@ static void select_rows(void *context, int64_t begin, int64_t end) {
     int64_t *at = s->at && o == 0 ? s->at + j : NULL;
     bool fits;
     task += count;
-    if (row > 8 || (row & (row - 1)) != 0) fits = select_bytes(count, s->n, index, at, x, y, row);
-    else fits = select_elements(count, s->n, index, at, (char *)x, y, row);
+    if (row > 8 || (row & (row - 1)) != 0) fits = select_bytes(count, s->n, s->first, index, at, x, y, row);
+    else fits = select_elements(count, s->n, s->first, index, at, (char *)x, y, row);
     if (!fits) {
       atomic_store_explicit(&s->failed, true, memory_order_relaxed);
       return;
@@ -228,11 +229,11 @@ static void select_rows(void *context, int64_t begin, int64_t end) {
   }
 }
 
-bool mg_index_select(size_t element, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index,
-                     int64_t *at, const void *x, void *y) {
+bool mg_index_select(size_t element, int64_t outer, int64_t n, int64_t first, int64_t inner, int64_t count,
+                     const int64_t *index, int64_t *at, const void *x, void *y) {
   // Nothing to move is no reason to let positions pass.
-  if (outer <= 0 || inner <= 0) return mg_positions(count, n, true, index, at);
-  selection s = {.outer = outer, .n = n, .inner = inner, .count = count, .size = element, .index = index, .at = at, .x = x,
+  if (outer <= 0 || inner <= 0) return mg_positions(count, n, first, true, index, at);
+  selection s = {.outer = outer, .n = n, .first = first, .inner = inner, .count = count, .size = element, .index = index, .at = at, .x = x,
                  .y = y};
   int64_t tasks = outer * count, cost = inner + 8;  // a row is not free
   if (tasks * cost < 2 * MG_GRAIN) select_rows(&s, 0, tasks);
@@ -245,7 +246,7 @@ bool mg_index_select(size_t element, int64_t outer, int64_t n, int64_t inner, in
 #define INDEX_ADD(tag, T, U)                                                                                  \
   MG_CLONES static bool index_add_##tag(const selection *s, const T *x, T *y, int64_t width, int64_t *at, int64_t from, int64_t to) { \
     for (int64_t j = 0; j < s->count; j++, x += s->inner) {                                                   \
-      uint64_t p = from_zero(s->index[j], s->n);                                                              \
+      uint64_t p = from_zero(s->index[j], s->n, s->first);                                                              \
       if (p >= (uint64_t)s->n) return false;                                                                  \
       T *row = y + (int64_t)p * s->inner;                                                                     \
       if (at) at[j] = (int64_t)p;                                                                             \
@@ -296,19 +297,20 @@ static void add_stripes(void *context, int64_t begin, int64_t end) {
   add_columns(s, 0, s->outer, begin, end, 0, s->n);
 }
 
-bool mg_index_add(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index, int64_t *at,
-                  const void *x, void *y) {
-  if (outer <= 0 || inner <= 0) return mg_positions(count, n, true, index, at);
-  selection s = {.outer = outer, .n = n, .inner = inner, .count = count, .size = mg_size(dtype), .dtype = dtype,
+bool mg_index_add(mg_dtype dtype, int64_t outer, int64_t n, int64_t first, int64_t inner, int64_t count,
+                  const int64_t *index, int64_t *at, const void *x, void *y) {
+  if (outer <= 0 || inner <= 0) return mg_positions(count, n, first, true, index, at);
+  selection s = {.outer = outer, .n = n, .first = first, .inner = inner, .count = count, .size = mg_size(dtype), .dtype = dtype,
                  .index = index, .at = at, .x = x, .y = y};
   if (inner == 1) {
     if (at && outer > 1) {  // once for all blocks
-      if (!mg_positions(count, n, true, index, at)) return false;
+      if (!mg_positions(count, n, first, true, index, at)) return false;
       index = at;
       at = NULL;
+      first = 0;
     }
     mg_loop loop = {.rank = 2, .size = {outer, count}, .stride = {{0, 1}, {n, 0}, {count, 1}}};
-    return mg_scatter_add(dtype, &loop, n, 1, index, at, x, y);
+    return mg_scatter_add(dtype, &loop, n, first, 1, index, at, x, y);
   }
   // Threads add to blocks, positions or columns of their own, so that sums do not depend on their number. Short rows stay whole:
   // each part of one would miss the cache again. Where positions are divided, each thread passes over those of the others.
@@ -325,35 +327,35 @@ bool mg_index_add(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, int64
 // MARK: positions alone
 
 typedef struct {
-  int64_t n, back;  // n, or 0 where positions do not count from the end
+  int64_t n, first, back;  // n, or 0 where positions do not count from the end
   const int64_t *index;
   int64_t *at;
   _Atomic bool failed;
 } check;
 
-MG_CLONES static bool check_row(int64_t count, int64_t n, int64_t back, const int64_t *index, int64_t *at) {
+MG_CLONES static bool check_row(int64_t count, int64_t n, int64_t first, int64_t back, const int64_t *index, int64_t *at) {
   uint64_t outside = 0;
   if (at) {
     MG_VECTORIZE
     for (int64_t i = 0; i < count; i++) {
-      uint64_t p = from_zero(index[i], back);
+      uint64_t p = from_zero(index[i], back, first);
       outside |= (uint64_t)(p >= (uint64_t)n);
       at[i] = (int64_t)p;
     }
   } else {
-    for (int64_t i = 0; i < count; i++) outside |= (uint64_t)(from_zero(index[i], back) >= (uint64_t)n);
+    for (int64_t i = 0; i < count; i++) outside |= (uint64_t)(from_zero(index[i], back, first) >= (uint64_t)n);
   }
   return !outside;
 }
 
 static void check_part(void *context, int64_t begin, int64_t end) {
   check *c = context;
-  if (!check_row(end - begin, c->n, c->back, c->index + begin, c->at ? c->at + begin : NULL))
+  if (!check_row(end - begin, c->n, c->first, c->back, c->index + begin, c->at ? c->at + begin : NULL))
     atomic_store_explicit(&c->failed, true, memory_order_relaxed);
 }
 
-bool mg_positions(int64_t count, int64_t n, bool from_end, const int64_t *index, int64_t *at) {
-  check c = {.n = n, .back = from_end ? n : 0, .index = index, .at = at};
+bool mg_positions(int64_t count, int64_t n, int64_t first, bool from_end, const int64_t *index, int64_t *at) {
+  check c = {.n = n, .first = first, .back = from_end ? n : 0, .index = index, .at = at};
   if (count < 2 * MG_GRAIN) check_part(&c, 0, count);
   else mg_share(count, MG_GRAIN, check_part, &c);
   return !c.failed;

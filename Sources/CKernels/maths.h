@@ -8,7 +8,8 @@
 void mg_math_f32(mg_unary_op op, int64_t n, const float *x, float *y);
 void mg_math_f64(mg_unary_op op, int64_t n, const double *x, double *y);
 
-/// y[i] = op(a[i · as], b[i · bs]) for pow, atan2, hypot; strides 0 or 1. y may be a or b.
+/// y[i] = op(a[i · as], b[i · bs]) for pow, atan2, hypot; strides 0 or 1. y may be a or b. In float32 for the gradients of silu and
+/// gelu too, with bs 1.
 void mg_math2_f32(mg_binary_op op, int64_t n, const float *a, int64_t as, const float *b, int64_t bs, float *y);
 void mg_math2_f64(mg_binary_op op, int64_t n, const double *a, int64_t as, const double *b, int64_t bs, double *y);
 

@@ -224,25 +224,52 @@ FUNCTION F LEVEL(erf)(F x) {
   return a > 0.92f ? __builtin_elementwise_copysign(far, x) : FMA(p, x, x);
 }
 
-/// x·Φ(x), Φ the normal distribution. Φ(−a) = e^(−a²/2)·W(a) with W a quotient of polynomials, all of whose terms are
-/// positive. What rounding lost in a² is passed to the exponential, so the far tail is as exact as the middle.
-FUNCTION F LEVEL(gelu)(F x) {
-  F a = ABS(x);
-  a = a > 16 ? 16 : a;  // where the tail is 0
-  F half = -0.5f * a, square = half * a;
-  F k, value = LEVEL(exp_core)(square, FMA(half, a, -square), &k);
-  F n = 0x1.0c3d5ep-7f, d = 0x1.502f4cp-6f;
+/// Numerator and denominator of Φ(−a)·e^(a²/2) for 0 ≤ a ≤ 16, Φ the normal distribution: polynomials all of whose terms are
+/// positive.
+FUNCTION F LEVEL(tail_above)(F a) {
+  F n = 0x1.0c3d5ep-7f;
   n = FMA(n, a, 0x1.4bb244p-4f);
   n = FMA(n, a, 0x1.767236p-2f);
   n = FMA(n, a, 0x1.c04d8ap-1f);
-  n = FMA(n, a, 1);
+  return FMA(n, a, 1);
+}
+FUNCTION F LEVEL(tail_below)(F a) {
+  F d = 0x1.502f4cp-6f;
   d = FMA(d, a, 0x1.9fbf00p-3f);
   d = FMA(d, a, 0x1.dfa682p-1f);
   d = FMA(d, a, 0x1.336ea2p+1f);
   d = FMA(d, a, 0x1.ac68f4p+1f);
-  d = FMA(d, a, 2);
-  F tail = LEVEL(scale)(a * n * value / d, k);  // a·Φ(−a)
+  return FMA(d, a, 2);
+}
+
+/// e^(−a²/2) = value·2^k. What rounding lost in a² is passed to the exponential, so the far tail is as exact as the middle.
+FUNCTION F LEVEL(bell)(F a, F *k) {
+  F half = -0.5f * a, square = half * a;
+  return LEVEL(exp_core)(square, FMA(half, a, -square), k);
+}
+
+/// x·Φ(x).
+FUNCTION F LEVEL(gelu)(F x) {
+  F a = ABS(x);
+  a = a > 16 ? 16 : a;  // where the tail is 0
+  F k, value = LEVEL(bell)(a, &k);
+  F tail = LEVEL(scale)(a * LEVEL(tail_above)(a) * value / LEVEL(tail_below)(a), k);  // a·Φ(−a)
   return (x < 0 ? 0 : x) - tail;
+}
+
+/// g·(Φ(x) + x·φ(x)), φ the density; NaN where x is infinite, as of PyTorch's formula.
+FUNCTION F LEVEL(gelu_gradient)(F g, F x) {
+  F size = ABS(x), a = size > 16 ? 16 : size;
+  F k, value = LEVEL(bell)(a, &k);
+  F e = LEVEL(scale)(value, k), tail = e * LEVEL(tail_above)(a) / LEVEL(tail_below)(a);  // Φ(−a)
+  F slope = FMA(0x1.988454p-2f * size, e, -tail);                                        // a·φ(a) − Φ(−a)
+  return g * (x < 0 ? -slope : 1 + slope);
+}
+
+/// g·s·(1 + x·(1 − s)), s = 1/(1 + e^−x) the sigmoid.
+FUNCTION F LEVEL(silu_gradient)(F g, F x) {
+  F s = 1 / (1 + LEVEL(exp)(-x));
+  return g * (s * FMA(x, 1 - s, 1));
 }
 
 /// x·sigmoid(√(8/π)·(x + 0.044715·x³)), which is GELU's usual approximation by tanh. The argument is computed in

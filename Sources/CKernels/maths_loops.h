@@ -26,6 +26,24 @@ LOOP_16(mish)
 LOOP_16(gelu)
 LOOP_16(gelu_tanh)
 
+// Of two operands, the first of which may be one number.
+#define LOOP2_16(name)                                                                                  \
+  static void LEVEL(name##_f32)(int64_t n, const float *a, int64_t as, const float *b, int64_t bs, float *y) { \
+    (void)bs;                                                                                           \
+    F va = a[0];                                                                                        \
+    int64_t whole = n & ~(int64_t)15;                                                                   \
+    for (int64_t i = 0; i < whole; i += 16) {                                                           \
+      if (as) va = MG_LOAD(F, a + i);                                                                   \
+      MG_STORE(F, LEVEL(name)(va, MG_LOAD(F, b + i)), y + i);                                           \
+    }                                                                                                   \
+    if (whole == n) return;                                                                             \
+    if (as) va = LEVEL(load_few)(n - whole, a + whole, 0.5f);                                           \
+    F few = LEVEL(name)(va, LEVEL(load_few)(n - whole, b + whole, 0.5f));                               \
+    LEVEL(store_few)(n - whole, few, y + whole);                                                        \
+  }
+LOOP2_16(silu_gradient)
+LOOP2_16(gelu_gradient)
+
 #if MG_SLEEF
 
 typedef float LEVEL(VF) __attribute__((ext_vector_type(FLOATS)));
@@ -195,20 +213,23 @@ PAIR(hypot, u05)
   X(LOGSIGMOID, logsigmoid, type) X(SOFTPLUS, softplus, type) X(GELU_TANH, gelu_tanh, type)             \
   X(MISH, mish, type) X(GELU, gelu, type)
 #define PAIRS(X, type) X(POW, pow, type) X(ATAN2, atan2, type) X(HYPOT, hypot, type)
+#define OWN_PAIRS(X, type) X(SILU_GRAD, silu_gradient, type) X(GELU_GRAD, gelu_gradient, type)
 #define ENTRY(OP, name, type) [MG_##OP] = LEVEL(name##_##type),
 
 static const maths_table LEVEL(table) = {
 #if MG_SLEEF
   .f32 = {OWN(ENTRY, f32) BOTH(ENTRY, f32)},
   .f64 = {OWN(ENTRY, f64) BOTH(ENTRY, f64)},
-  .pair_f32 = {PAIRS(ENTRY, f32)},
+  .pair_f32 = {OWN_PAIRS(ENTRY, f32) PAIRS(ENTRY, f32)},
   .pair_f64 = {PAIRS(ENTRY, f64)},
 #else
   .f32 = {OWN(ENTRY, f32)},
+  .pair_f32 = {OWN_PAIRS(ENTRY, f32)},
 #endif
 };
 
 #undef LOOP_16
+#undef LOOP2_16
 #undef VF
 #undef VD
 #undef LOOP
@@ -224,5 +245,6 @@ static const maths_table LEVEL(table) = {
 #undef BOTH
 #undef OWN
 #undef PAIRS
+#undef OWN_PAIRS
 #undef ENTRY
 #include "maths_f32_end.h"

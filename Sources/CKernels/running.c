@@ -1,4 +1,4 @@
-// Sweeps along a dimension and searches in sorted rows, for one operation each.
+// Sweeps along a dimension, for one operation each.
 #include "internal.h"
 
 // MARK: running extremes
@@ -101,40 +101,4 @@ LOG_SUMS_BACK(f64, double)
 MG_KERNEL(logcumsumexp_gradient) {
   if (call->dtype == MG_F32) log_sums_back_f32(call);
   else log_sums_back_f64(call);
-}
-
-// MARK: searches
-
-// Without a branch in a step: where the values come in no order, one is foretold wrongly at every other. What compares as false
-// with NaN, and NaN itself, stands before everything, as in PyTorch: NaN goes to the end.
-#define SEARCH(tag, T)                                                                         \
-  MG_INLINE int64_t place_##tag(const T *row, int64_t n, T x, bool right) {                    \
-    int64_t low = 0, high = n;                                                                 \
-    while (low < high) {                                                                       \
-      int64_t middle = low + (high - low) / 2;                                                 \
-      bool before = right ? !(row[middle] > x) : !(row[middle] >= x);                          \
-      int64_t mask = -(int64_t)before;                                                         \
-      low = ((middle + 1) & mask) | (low & ~mask);                                             \
-      high = (high & mask) | (middle & ~mask);                                                 \
-    }                                                                                          \
-    return low;                                                                                \
-  }                                                                                            \
-  static void search_##tag(void *context, int64_t begin, int64_t end) {                        \
-    const mg_call *call = context;                                                             \
-    int64_t n = call->size[0], width = call->size[1];                                          \
-    bool right = call->size[2] != 0, is_one = call->count[0] <= n;                             \
-    const T *rows = call->operand[0], *x = call->operand[1];                                   \
-    int64_t *y = call->operand[2];                                                             \
-    for (int64_t k = begin; k < end; k++)                                                      \
-      y[k] = place_##tag(is_one ? rows : rows + k / width * n, n, x[k], right);                \
-  }
-SEARCH(f64, double)
-SEARCH(i64, int64_t)
-
-/// Where values stand in sorted rows. Operands rows (of n), values (width of them go with each row, or all with one), positions
-/// (int64); sizes n, width, right. float64 and int64.
-MG_KERNEL(searchsorted) {
-  void (*search)(void *, int64_t, int64_t) = call->dtype == MG_F64 ? search_f64 : search_i64;
-  if (call->count[1] < MG_GRAIN_MATH) search(call, 0, call->count[1]);
-  else mg_share(call->count[1], MG_GRAIN_MATH, search, call);
 }

@@ -104,14 +104,19 @@ import Testing
   @Test func selectAndAdd() {
     let x: [Float] = (0..<24).map(Float.init)  // [2, 4, 3]
     let index: [Int64] = [3, 0, 3]
-    let y: [Float] = filled(18) { #expect(mg_index_select(4, 2, 4, 3, 3, index, nil, x, $0)) }
+    let y: [Float] = filled(18) { #expect(mg_index_select(4, 2, 4, 0, 3, 3, index, nil, x, $0)) }
     #expect(y == [9, 10, 11, 0, 1, 2, 9, 10, 11, 21, 22, 23, 12, 13, 14, 21, 22, 23])
+    let fromOneToo: [Float] = filled(18) { #expect(mg_index_select(4, 2, 4, 1, 3, 3, [4, 1, -1], nil, x, $0)) }
+    #expect(fromOneToo == y)
     var sum = [Float](repeating: 1, count: 24), at = [Int64](repeating: 9, count: 3)
-    #expect(mg_index_add(MG_F32, 2, 4, 3, 3, [-1, -4, 3], &at, y, &sum))
+    #expect(mg_index_add(MG_F32, 2, 4, 0, 3, 3, [-1, -4, 3], &at, y, &sum))
     #expect(sum == [1, 2, 3, 1, 1, 1, 1, 1, 1, 19, 21, 23, 13, 14, 15, 1, 1, 1, 1, 1, 1, 43, 45, 47])
     #expect(at == index)
+    var fromOne = [Float](repeating: 1, count: 24)
+    #expect(mg_index_add(MG_F32, 2, 4, 1, 3, 3, [-1, 1, 4], &at, y, &fromOne))
+    #expect(fromOne == sum && at == index)
     var wrapping: [UInt8] = [250, 1]
-    #expect(mg_index_add(MG_U8, 1, 2, 1, 2, [0, 0], nil, [5, 3] as [UInt8], &wrapping))
+    #expect(mg_index_add(MG_U8, 1, 2, 0, 1, 2, [0, 0], nil, [5, 3] as [UInt8], &wrapping))
     #expect(wrapping == [2, 1])
   }
 
@@ -121,7 +126,7 @@ import Testing
     let (outer, n, count) = (2, 50, 60_000 / inner)
     let x = (0..<outer * n * inner).map(Int64.init), index = (0..<count).map { Int64($0 * 7 % n) }
     let (one, two): ([Int64], [Int64]) = onOneAndTwoThreads {
-      filled(outer * count * inner) { _ = mg_index_select(8, Int64(outer), Int64(n), Int64(inner), Int64(count), index, nil, x, $0) }
+      filled(outer * count * inner) { _ = mg_index_select(8, Int64(outer), Int64(n), 0, Int64(inner), Int64(count), index, nil, x, $0) }
     }
     #expect(one == two)
     for place in one.indices {
@@ -138,7 +143,7 @@ import Testing
     var at = [Int64](repeating: 0, count: count)
     let (one, two): ([Float], [Float]) = onOneAndTwoThreads {
       filled(outer * n * inner) {
-        _ = mg_index_add(MG_F32, Int64(outer), Int64(n), Int64(inner), Int64(count), index, &at, x, $0)
+        _ = mg_index_add(MG_F32, Int64(outer), Int64(n), 0, Int64(inner), Int64(count), index, &at, x, $0)
       }
     }
     var sums = [Float](repeating: 0, count: outer * n * inner)
@@ -164,12 +169,12 @@ import Testing
     ([90, 300], [150, 300], 0), ([40, 50, 20], [40, 30, 20], 1), ([50_000], [40_000], 0),
   ])
   func byElement(_ sizes: [Int], _ places: [Int], _ axis: Int) {
-    func check<T: Element>(_: T.Type, _ size: Int) {
+    func check<T: Element>(_: T.Type, _ size: Int, from first: Int64 = 0) {
       var numbers = Numbers(5)
       let (loop, fibres, step) = nest(sizes, places, axis), n = sizes[axis], count = fibres.count
       let table = (0..<sizes.reduce(1, *)).map { T(exactly: $0 % 100)! }, x = (0..<count).map { T(exactly: $0 % 90 + 100)! }
-      let index = (0..<count).map { _ in Int64(numbers.below(2 * n) - n) }
-      let positions = index.map { ($0 + Int64(n)) % Int64(n) }
+      let fromZero = (0..<count).map { _ in Int64(numbers.below(2 * n) - n) }
+      let positions = fromZero.map { ($0 + Int64(n)) % Int64(n) }, index = fromZero.map { $0 < 0 ? $0 : $0 + first }
       var at = [Int64](repeating: -1, count: count), (gathered, written, sums) = (x, table, table)
       for i in 0..<count {
         let place = fibres[i] + Int(positions[i]) * step
@@ -179,18 +184,18 @@ import Testing
       }
       withUnsafePointer(to: loop) { loop in
         let (one, two): ([T], [T]) = onOneAndTwoThreads {
-          filled(count) { #expect(mg_gather(size, loop, Int64(n), Int64(step), index, &at, table, $0)) }
+          filled(count) { #expect(mg_gather(size, loop, Int64(n), first, Int64(step), index, &at, table, $0)) }
         }
         #expect(one == gathered && two == gathered && at == positions)
         let (once, twice): ([T], [T]) = onOneAndTwoThreads {
           var y = table
-          #expect(mg_scatter(size, loop, Int64(n), Int64(step), index, &at, x, &y))
+          #expect(mg_scatter(size, loop, Int64(n), first, Int64(step), index, &at, x, &y))
           return y
         }
         #expect(once == written && twice == written && at == positions)
         let (sum, sumOfTwo): ([T], [T]) = onOneAndTwoThreads {
           var y = table
-          #expect(mg_scatter_add(T.dtype, loop, Int64(n), Int64(step), index, nil, x, &y))
+          #expect(mg_scatter_add(T.dtype, loop, Int64(n), first, Int64(step), index, nil, x, &y))
           return y
         }
         #expect(sum == sums && sumOfTwo == sums)
@@ -205,6 +210,8 @@ import Testing
     check(Int64.self, 8)
     check(Int32.self, 4)
     check(UInt8.self, 1)
+    check(Float.self, 4, from: 1)
+    check(Int64.self, 8, from: 1)
   }
 
   @Test(arguments: [[0], [1], [7, 0], [16_383], [16_384], [16_385], [9_999, 7], [3, 5, 4_500], [2, 16_384, 1]])
@@ -234,33 +241,33 @@ import Testing
     }
   }
 
-  @Test(arguments: [4, 100_000])
-  func outOfRange(_ count: Int) {
+  @Test(arguments: [4, 100_000], [0, 1] as [Int64])
+  func outOfRange(_ count: Int, _ first: Int64) {
     let n = 3
     let x = [Float](repeating: 1, count: count)
-    for wrong in [Int64(n), Int64(-n - 1), .max, .min] {
+    for wrong in [Int64(n) + first, Int64(-n - 1), .max, .min] + (0..<first) {
       for place in [0, count / 2, count - 1] {
         var index = [Int64](repeating: 1, count: count)
         index[place] = wrong
         var table: [Float] = [1, 2, 3], y = x, at = index
         let flat = loop([count], [1], [0], [1])
         withUnsafePointer(to: flat) { flat in
-          #expect(!mg_gather(4, flat, Int64(n), 1, index, &at, table, &y))
-          #expect(!mg_scatter(4, flat, Int64(n), 1, index, nil, x, &table))
-          #expect(!mg_scatter_add(MG_F32, flat, Int64(n), 1, index, nil, x, &table))
+          #expect(!mg_gather(4, flat, Int64(n), first, 1, index, &at, table, &y))
+          #expect(!mg_scatter(4, flat, Int64(n), first, 1, index, nil, x, &table))
+          #expect(!mg_scatter_add(MG_F32, flat, Int64(n), first, 1, index, nil, x, &table))
         }
-        #expect(!mg_index_select(4, 1, Int64(n), 1, Int64(count), index, nil, table, &y))
-        #expect(!mg_index_add(MG_F32, 1, Int64(n), 1, Int64(count), index, nil, x, &table))
-        #expect(!mg_index_select(4, 0, Int64(n), 1, Int64(count), index, nil, table, &y))
-        #expect(!mg_positions(Int64(count), Int64(n), true, index, &at))
-        #expect(!mg_positions(Int64(count), Int64(n), true, index, nil))
+        #expect(!mg_index_select(4, 1, Int64(n), first, 1, Int64(count), index, nil, table, &y))
+        #expect(!mg_index_add(MG_F32, 1, Int64(n), first, 1, Int64(count), index, nil, x, &table))
+        #expect(!mg_index_select(4, 0, Int64(n), first, 1, Int64(count), index, nil, table, &y))
+        #expect(!mg_positions(Int64(count), Int64(n), first, true, index, &at))
+        #expect(!mg_positions(Int64(count), Int64(n), first, true, index, nil))
       }
     }
     var index = [Int64](repeating: -3, count: count), at = index
-    #expect(mg_positions(Int64(count), 3, true, index, &at) && at.allSatisfy { $0 == 0 })
-    #expect(!mg_positions(Int64(count), 3, false, index, nil))
+    #expect(mg_positions(Int64(count), 3, 0, true, index, &at) && at.allSatisfy { $0 == 0 })
+    #expect(!mg_positions(Int64(count), 3, 0, false, index, nil))
     index = [Int64](repeating: 2, count: count)
-    #expect(mg_positions(Int64(count), 3, false, index, nil))
+    #expect(mg_positions(Int64(count), 3, 0, false, index, nil))
     index[count - 1] = -1
     let moved = Room(at)
     run("positions_from_one", MG_I64, [index, moved], count)

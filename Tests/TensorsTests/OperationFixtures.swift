@@ -114,6 +114,7 @@ extension Expected.Values {
       switch value {
       case .absent: "null"
       case .tensor(let tensor): text(tensor)
+      case .positions(let positions): text(positions.tensor)
       case .tensors(let list): #"{"tensors":[\#(list.map(text).joined(separator: ","))]}"#
       case .number(.real(let number)): #"{"number":\#(text(.real(number)))}"#
       case .number(let number): text(number)

@@ -10,7 +10,7 @@ if python == "" then python = nil end
 -- name, ours, theirs. x y z are vectors of n floats, d e doubles, k l int64, m a mask, i positions; r s are rows of 100 of n
 -- elements, o images (-, 16, 25, 25) of about n elements, p3 those that require grad, f and f3 windows of 3 × 3 for them, lw weights
 -- of rows; ri positions in rows, rr positions of rows, rm a mask; g h require grad (h is of rows); q is a square matrix of about
--- n elements.
+-- n elements; optimizer(name) has ten million parameters (PyTorch's is its fused one).
 local rows = {
   { "add", "x + y", "x + y" }, { "mul", "x * y", "x * y" }, { "div", "x / y", "x / y" }, { "add a row", "r + r[1]", "r + r[0]" },
   { "exp", "x:exp()", "x.exp()" }, { "log", "z:log()", "z.log()" }, { "tanh", "x:tanh()", "x.tanh()" },
@@ -79,6 +79,9 @@ local fixed = {
   { "cholesky 64", "mg.linalg.cholesky(p)", "torch.linalg.cholesky(p)" }, { "eigh 32", "mg.linalg.eigh(p2)", "torch.linalg.eigh(p2)" },
   { "svd 32", "mg.linalg.svd(p2)", "torch.linalg.svd(p2)" }, { "qr 64", "mg.linalg.qr(w)", "torch.linalg.qr(w)" },
   { "add of 10", "t + t", "t + t" }, { "add of 10, recorded", "u + u", "u + u" },
+  { "SGD, 10⁷ parameters", "optimizer('SGD'):step()", "optimizer('SGD').step()" },
+  { "Adam, 10⁷ parameters", "optimizer('Adam'):step()", "optimizer('Adam').step()" },
+  { "AdamW, 10⁷ parameters", "optimizer('AdamW'):step()", "optimizer('AdamW').step()" },
 }
 
 local function variables(n)
@@ -107,6 +110,15 @@ local function variables(n)
   v.p2 = v.p[{ { 1, 32 }, { 1, 32 } }]:contiguous()
   v.t = mg.randn(10)
   v.u = v.t:clone():requires_grad_()
+  local optimizers = {}
+  function v.optimizer(name)
+    if not optimizers[name] then
+      local p = mg.randn(10000000):requires_grad_()
+      p.grad = mg.randn(10000000)
+      optimizers[name] = mg.optim[name]({ p }, { lr = 1e-9 })
+    end
+    return optimizers[name]
+  end
   return v
 end
 

@@ -160,28 +160,28 @@ void mg_sort(mg_dtype dtype, int64_t rows, int64_t n, bool descending, const voi
              int64_t *scratch, int64_t lanes);
 
 // ---------------------------------------------------------------------------------------- indexing
-// Positions are int64; negative ones count from the end, and false comes back where one is not in −n ..< n, for which
-// nothing is read or written; what else was written is unspecified then. `at`, where not NULL, is left the positions from 0.
+// Positions are int64 and count from `first`, 0 or 1; negative ones count from the end, and false comes back where one is neither
+// in first ..< first + n nor in −n ..< 0, for which nothing is read or written; what else was written is unspecified then. `at`, where not NULL, is left the positions from 0.
 // Element kinds are by size where values only move.
 
 /// y[o, j, i] = x[o, index[j], i], x [outer, n, inner] contiguous, y [outer, count, inner].
-bool mg_index_select(size_t element, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index,
-                     int64_t *at, const void *x, void *y);
+bool mg_index_select(size_t element, int64_t outer, int64_t n, int64_t first, int64_t inner, int64_t count,
+                     const int64_t *index, int64_t *at, const void *x, void *y);
 /// y[o, index[j], i] += x[o, j, i], y [outer, n, inner], x [outer, count, inner]. Numeric dtypes.
-bool mg_index_add(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, int64_t count, const int64_t *index,
-                  int64_t *at, const void *x, void *y);
+bool mg_index_add(mg_dtype dtype, int64_t outer, int64_t n, int64_t first, int64_t inner, int64_t count,
+                  const int64_t *index, int64_t *at, const void *x, void *y);
 /// Elements by a position for each. Operand 0 of the nest is index (and at), adjacent along the last dimension; operand 1 the
 /// table, with stride 0 along the dimension in which positions point, where its elements are `step` apart:
 /// y = table[… index …], where y has operand 0's strides;  table[… index …] = x and += x, where x is operand 2.
 /// Of several writes to one place the last in row-major order stays.
-bool mg_gather(size_t element, const mg_loop *loop, int64_t n, int64_t step, const int64_t *index, int64_t *at,
+bool mg_gather(size_t element, const mg_loop *loop, int64_t n, int64_t first, int64_t step, const int64_t *index, int64_t *at,
                const void *table, void *y);
-bool mg_scatter(size_t element, const mg_loop *loop, int64_t n, int64_t step, const int64_t *index, int64_t *at,
+bool mg_scatter(size_t element, const mg_loop *loop, int64_t n, int64_t first, int64_t step, const int64_t *index, int64_t *at,
                 const void *x, void *table);
-bool mg_scatter_add(mg_dtype dtype, const mg_loop *loop, int64_t n, int64_t step, const int64_t *index, int64_t *at,
+bool mg_scatter_add(mg_dtype dtype, const mg_loop *loop, int64_t n, int64_t first, int64_t step, const int64_t *index, int64_t *at,
                     const void *x, void *table);
 /// Only the check, and `at`; negative ones are out of range where they do not count from the end.
-bool mg_positions(int64_t count, int64_t n, bool from_end, const int64_t *index, int64_t *at);
+bool mg_positions(int64_t count, int64_t n, int64_t first, bool from_end, const int64_t *index, int64_t *at);
 
 // ---------------------------------------------------------------------------------------- random numbers
 

@@ -8,6 +8,8 @@ extension Kernels {
   struct Positions {
     let pointer: UnsafeMutableRawPointer
     let layout: Layout
+    /// What they count from, 0 or 1.
+    var first = 0
     var count: Int { layout.count }
   }
 
@@ -26,7 +28,8 @@ extension Kernels {
         places.map { .write($0.pointer, .int64, count) })
     ) {
       fits = mg_index_select(
-        dtype.size, Int64(extent.outer), Int64(extent.length), Int64(extent.inner), Int64(count), positions($0.a), positions($0.d),
+        dtype.size, Int64(extent.outer), Int64(extent.length), Int64(index.first), Int64(extent.inner), Int64(count), positions($0.a),
+        positions($0.d),
         $0.b?.pointer, $0.c?.pointer)
     }
     return fits
@@ -43,7 +46,8 @@ extension Kernels {
         places.map { .write($0.pointer, .int64, count) })
     ) {
       fits = mg_index_add(
-        $0.code, Int64(extent.outer), Int64(extent.length), Int64(extent.inner), Int64(count), positions($0.a), positions($0.d),
+        $0.code, Int64(extent.outer), Int64(extent.length), Int64(index.first), Int64(extent.inner), Int64(count), positions($0.a),
+        positions($0.d),
         $0.b?.pointer, $0.c?.pointer)
     }
     return fits
@@ -64,7 +68,7 @@ extension Kernels {
     let count = index.count
     var fits = true
     try launch(Launch(.positions, .int64, .read(index.pointer, .int64, count), places.map { .write($0.pointer, .int64, count) })) {
-      fits = mg_positions(Int64(count), Int64(length), fromEnd, positions($0.a), positions($0.b))
+      fits = mg_positions(Int64(count), Int64(length), Int64(index.first), fromEnd, positions($0.a), positions($0.b))
     }
     return fits
   }
@@ -81,7 +85,8 @@ extension Kernels {
           places.map { .write($0.pointer, .int64, count) }, nest: nest)
       ) {
         fits = mg_gather(
-          dtype.size, $0.nest, Int64(pointing.length), Int64(pointing.step), positions($0.a), positions($0.d), $0.b?.pointer,
+          dtype.size, $0.nest, Int64(pointing.length), Int64(index.first), Int64(pointing.step), positions($0.a), positions($0.d),
+          $0.b?.pointer,
           $0.c?.pointer)
       }
     }
@@ -103,13 +108,15 @@ extension Kernels {
       if adding {
         try launch(call()) {
           fits = mg_scatter_add(
-            $0.code, $0.nest, Int64(pointing.length), Int64(pointing.step), positions($0.a), positions($0.d), $0.b?.pointer,
+            $0.code, $0.nest, Int64(pointing.length), Int64(index.first), Int64(pointing.step), positions($0.a), positions($0.d),
+            $0.b?.pointer,
             $0.c?.pointer)
         }
       } else {
         try move(call()) {
           fits = mg_scatter(
-            dtype.size, $0.nest, Int64(pointing.length), Int64(pointing.step), positions($0.a), positions($0.d), $0.b?.pointer,
+            dtype.size, $0.nest, Int64(pointing.length), Int64(index.first), Int64(pointing.step), positions($0.a), positions($0.d),
+            $0.b?.pointer,
             $0.c?.pointer)
         }
       }

@@ -85,22 +85,28 @@ extension Tensor {
     }
   }
 
-  /// The different elements: in order, or as they come where only neighbours count as equal; with where each element's value
-  /// went, and how often each is there.
-  func unique(consecutive: Bool) throws -> (values: Tensor, inverse: Tensor, counts: Tensor) {
+  /// The different elements: in order, or as they come where only neighbours count as equal; where it is asked for with where each
+  /// element's value went, and how often each is there.
+  func unique(consecutive: Bool, inverse wantsInverse: Bool, counts wantsCounts: Bool) throws -> (
+    values: Tensor, inverse: Tensor?, counts: Tensor?
+  ) {
     try withNoGrad {
       let flat = try detach().reshape([-1])
-      let (sorted, order) = consecutive ? (flat, try Tensor.arange(.integer(0), .integer(Int64(count)), .integer(1))) : try flat.sort(0)
-      guard count > 0 else { return (flat, try reshape(shape).to(.int64), try Tensor.zeros([0], dtype: .int64)) }
+      guard count > 0 else {
+        return (flat, wantsInverse ? try reshape(shape).to(.int64) : nil, wantsCounts ? try Tensor.zeros([0], dtype: .int64) : nil)
+      }
+      let (sorted, order) = consecutive ? (flat, nil) : try flat.sort(0)
       // An element starts a run where it differs from the one before; NaN does always.
       let starts = try Joining.cat(
         [Tensor.filled([1], .boolean(true), dtype: .bool), Comparison.ne(sorted.narrow(0, 1, count - 1), sorted.narrow(0, 0, count - 1))], 0
       )
-      let number = try Binary.sub(starts.to(.int64).cumsum(0), .integer(1))
       let values = try sorted.maskedSelect(starts)
-      let inverse = try Tensor.zeros([count], dtype: .int64).scatter(0, order, number)
-      let counts = try Tensor.zeros(values.shape, dtype: .int64).indexAdd(0, number, Tensor.ones([count], dtype: .int64))
-      return (values, try inverse.reshape(shape), counts)
+      guard wantsInverse || wantsCounts else { return (values, nil, nil) }
+      let number = try Binary.sub(starts.to(.int64).cumsum(0), .integer(1))
+      let inverse = wantsInverse ? try order.map { try Tensor.zeros([count], dtype: .int64).scatter(0, $0, number) } ?? number : nil
+      let counts =
+        wantsCounts ? try Tensor.zeros(values.shape, dtype: .int64).indexAdd(0, number, Tensor.ones([count], dtype: .int64)) : nil
+      return (values, try inverse?.reshape(shape), counts)
     }
   }
 
@@ -131,7 +137,9 @@ extension Tensor {
       throw TensorError(.shape, operation, "sorted rows of shape \(sorted.shape) do not fit values of shape \(values.shape)")
     }
     let common = DType.promoted(sorted.dtype, values.dtype)
-    let wide: DType = common.isFloating ? .float64 : .int64
+    // Both float32, or narrower: their values are those of float32. Beside whole numbers only float64 keeps what both are.
+    let areNarrow = sorted.dtype.isFloating && values.dtype.isFloating && common != .float64
+    let wide: DType = areNarrow ? .float32 : common.isFloating ? .float64 : .int64
     let (rows, x) = (try sorted.to(wide).packed(), try values.to(wide).packed())
     let y = try Tensor(uninitialized: values.shape, .int64)
     let width = oneRow ? values.count : values.rank > 0 ? values.shape[values.rank - 1] : 1
@@ -475,13 +483,13 @@ enum Statistics {
       samples: [
         [.integers([2, 4], 0...3)], [.integers([7], -2...2), .flag(true), .flag(true), .flag(true)], [.integers([0], 0...1)],
       ], differentiable: false
-    ) { x, _, inverse, counts in different(try x.unique(consecutive: false), inverse, counts) },
+    ) { x, _, inverse, counts in different(try x.unique(consecutive: false, inverse: inverse, counts: counts)) },
     TensorOperation(
       "unique_consecutive", "The elements without those that equal their predecessor.", Take.input,
       Take.flag("return_inverse", default: false),
       Take.flag("return_counts", default: false),
       samples: [[.integers([2, 4], 0...1)], [.integers([7], 0...1), .flag(true), .flag(true)]], differentiable: false
-    ) { x, inverse, counts in different(try x.unique(consecutive: true), inverse, counts) },
+    ) { x, inverse, counts in different(try x.unique(consecutive: true, inverse: inverse, counts: counts)) },
     TensorOperation(
       "isin", "Where elements are among test_elements.", Take.tensor("elements"), Take.tensor("test_elements"),
       Take.flag("assume_unique", default: false), Take.flag("invert", default: false), forms: .function,
@@ -599,9 +607,9 @@ enum Statistics {
     ) { x in .tensor(try x.sort(0).values) },
   ]
 
-  private static func different(_ found: (values: Tensor, inverse: Tensor, counts: Tensor), _ inverse: Bool, _ counts: Bool) -> Output {
-    guard inverse || counts else { return .tensor(found.values) }
-    return .several([.tensor(found.values)] + (inverse ? [.indices(found.inverse)] : []) + (counts ? [.tensor(found.counts)] : []))
+  private static func different(_ found: (values: Tensor, inverse: Tensor?, counts: Tensor?)) -> Output {
+    if found.inverse == nil, found.counts == nil { return .tensor(found.values) }
+    return .several([.tensor(found.values)] + (found.inverse.map { [.indices($0)] } ?? []) + (found.counts.map { [.tensor($0)] } ?? []))
   }
 
   private static func running(

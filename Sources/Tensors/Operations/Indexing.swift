@@ -29,66 +29,10 @@ extension Shape {
 }
 
 extension Tensor {
-  /// Positions as kernels read them, which check them: int64, one after another.
-  fileprivate func asPositions(_ operation: String) throws -> Tensor {
-    guard !dtype.isFloating, dtype != .bool else {
-      throw TensorError(.dtype, operation, "indices must be whole numbers (int64), got a tensor of \(dtype)")
-    }
-    return try converted(to: .int64).packed()
-  }
-
-  private var positions: UnsafePointer<Int64> { UnsafePointer(data.assumingMemoryBound(to: Int64.self)) }
-
-  /// The error of the first position that does not lie along an axis of `size`.
-  private func outOfRange(_ size: Int, _ axis: Int, _ operation: String) -> TensorError {
-    let index = (0..<count).lazy.map { Int(self.positions[$0]) }.first { $0 < -size || $0 >= size }
-    return TensorError(
-      .index, operation, "index \(index: index ?? 0) is out of range for dimension \(index: axis) of size \(size)")
-  }
-
-  /// Calls a kernel that reads these positions, with room for them counted from 0 where the tape will keep that. Returns it,
-  /// else the positions as they are.
-  private func checked(
-    _ size: Int, _ axis: Int, _ operation: String, keeps: Bool, _ kernel: (_ places: Tensor?) throws -> Bool
-  ) throws -> Tensor {
-    let places = keeps ? try Tensor(uninitialized: shape, .int64) : nil
-    guard try kernel(places) else { throw outOfRange(size, axis, operation) }
-    return places ?? self
-  }
-
-  /// int64 positions along an axis of `size`, checked, with negative ones counted from the end.
-  func checkedPositions(_ size: Int, _ axis: Int, _ operation: String) throws -> Tensor {
-    let index = try asPositions(operation)
-    return try index.checked(size, axis, operation, keeps: true) { places in
-      try Kernels.positions(length: size, fromEnd: true, index.asPlaces, into: places?.asPlaces)
-    }
-  }
-
-  /// Whether all of these whole numbers are positions along a dimension of `size`, counted from 0.
-  package func liesWithin(_ size: Int) throws -> Bool {
-    let labels = try converted(to: .int64).packed()
-    return try Kernels.positions(length: size, fromEnd: false, labels.asPlaces, into: nil)
-  }
-
-  private static let fromOne = NamedKernel("positions_from_one")
-
-  /// Whole numbers that count from 1, as int64 that count from 0, in memory of their own; negative ones stay. Nil where there
-  /// is a 0 among them.
-  package func countedFromZero() throws -> Tensor? {
-    let given = try converted(to: .int64).packed()
-    let result = try Tensor(uninitialized: shape, .int64)
-    let (hasZero, _) = try Tensor.fromOne(.int64, .read(given.data, .int64, count), .write(result.data, .int64, count))
-    return hasZero == 0 ? result : nil
-  }
-
-  /// Whether an operation on this tensor, and another, of positions will keep them.
-  private func keepsPositions(_ other: Tensor? = nil) throws -> Bool {
-    guard GradMode.isEnabled, dtype.isFloating else { return false }
-    return try feeds() || (other?.feeds() ?? false)
-  }
-
   /// Positions `index` (a vector) along a dimension.
-  public func indexSelect(_ dimension: Int, _ index: Tensor) throws -> Tensor {
+  public func indexSelect(_ dimension: Int, _ index: Tensor) throws -> Tensor { try indexSelect(dimension, Positions(index)) }
+
+  func indexSelect(_ dimension: Int, _ index: Positions) throws -> Tensor {
     let axis = try shape.axis(dimension, "index_select")
     guard index.rank <= 1 else {
       throw TensorError(.shape, "index_select", "the index must be a vector, got shape \(index.shape)")
@@ -98,9 +42,9 @@ extension Tensor {
         throw TensorError(
           .shape, "index_select", "a tensor of rank 0 has one element to select, but the index has shape \(index.shape)")
       }
-      return try reshape([1] as Shape).indexSelect(0, index.reshape([1] as Shape)).reshape([] as Shape)
+      return try reshape([1] as Shape).indexSelect(0, index.mapped { try $0.reshape([1] as Shape) }).reshape([] as Shape)
     }
-    let index = try index.asPositions("index_select")
+    let index = try index.readable("index_select")
     let extent = shape.around(axis, 1)
     let source = try packed()
     let y = try Tensor(uninitialized: shape.replacing(axis, with: index.count), dtype)
@@ -112,8 +56,12 @@ extension Tensor {
 
   /// A copy with `source` added at positions `index` (a vector) along a dimension.
   public func indexAdd(_ dimension: Int, _ index: Tensor, _ source: Tensor, alpha: Scalar = .integer(1)) throws -> Tensor {
+    try indexAdd(dimension, Positions(index), source, alpha: alpha)
+  }
+
+  func indexAdd(_ dimension: Int, _ index: Positions, _ source: Tensor, alpha: Scalar) throws -> Tensor {
     let axis = try shape.axis(dimension, "index_add")
-    let index = try index.asPositions("index_add")
+    let index = try index.readable("index_add")
     let extent = shape.around(axis, Swift.min(rank, 1))
     guard index.rank <= 1, source.rank == rank, rank == 0 ? index.count == 1 : source.shape == shape.replacing(axis, with: index.count)
     else {
@@ -140,7 +88,7 @@ extension Tensor {
   static func flat(_ at: Tensor, _ axis: Int, in whole: Shape) throws -> Tensor {
     let result = try Tensor(uninitialized: at.shape, .int64)
     let out = result.data.assumingMemoryBound(to: Int64.self)
-    let source = at.positions
+    let source = Positions(at).pointer
     let strides = Layout(whole).strides
     let shape = at.shape
     var coordinates = InlineArray<8, Int>(repeating: 0)
@@ -161,7 +109,7 @@ extension Tensor {
 
   /// How an index tensor points into this tensor, all of whose elements lie one after another, along `axis`. Elements that
   /// are written there lie as `source` says.
-  private func pointing(_ index: Tensor, _ axis: Int, _ source: Layout? = nil) -> Kernels.Pointing {
+  private func pointing(_ index: Positions, _ axis: Int, _ source: Layout? = nil) -> Kernels.Pointing {
     var strides = Layout(shape).strides
     let step = rank == 0 ? 1 : strides[axis]
     strides[axis] = 0
@@ -171,22 +119,24 @@ extension Tensor {
     )
   }
 
-  func checkGather(_ index: Tensor, _ axis: Int, _ operation: String, limit: Shape) throws {
+  func checkGather(_ index: Shape, _ axis: Int, _ operation: String, limit: Shape) throws {
     guard index.count == 0 || index.rank == rank || (rank <= 1 && index.rank <= 1) else {
-      throw TensorError(.shape, operation, "the index of shape \(index.shape) must have as many dimensions as \(shape)")
+      throw TensorError(.shape, operation, "the index of shape \(index) must have as many dimensions as \(shape)")
     }
     guard index.count > 0 else { return }
-    for dimension in 0..<Swift.min(index.rank, limit.rank) where dimension != axis && index.shape[dimension] > limit[dimension] {
+    for dimension in 0..<Swift.min(index.rank, limit.rank) where dimension != axis && index[dimension] > limit[dimension] {
       throw TensorError(
-        .shape, operation, "the index of shape \(index.shape) exceeds \(limit) in dimension \(index: dimension)")
+        .shape, operation, "the index of shape \(index) exceeds \(limit) in dimension \(index: dimension)")
     }
   }
 
   /// y[i][j] = x[index[i][j]][j] for dimension 0, and so on.
-  public func gather(_ dimension: Int, _ index: Tensor) throws -> Tensor {
+  public func gather(_ dimension: Int, _ index: Tensor) throws -> Tensor { try gather(dimension, Positions(index)) }
+
+  func gather(_ dimension: Int, _ index: Positions) throws -> Tensor {
     let axis = try shape.axis(dimension, "gather")
-    try checkGather(index, axis, "gather", limit: shape)
-    let index = try index.asPositions("gather")
+    try checkGather(index.shape, axis, "gather", limit: shape)
+    let index = try index.readable("gather")
     let y = try Tensor(uninitialized: index.shape, dtype)
     let source = try packed()
     let pointing = pointing(index, axis)
@@ -198,6 +148,10 @@ extension Tensor {
 
   /// A copy with y[index[i][j]][j] = source[i][j] for dimension 0, and so on.
   public func scatter(_ dimension: Int, _ index: Tensor, _ source: Tensor) throws -> Tensor {
+    try scatter(dimension, Positions(index), source)
+  }
+
+  func scatter(_ dimension: Int, _ index: Positions, _ source: Tensor) throws -> Tensor {
     // A single number goes to every place.
     if source.rank == 0, index.rank > 0 { return try scatter(dimension, index, source.expand(index.shape)) }
     let axis = try shape.axis(dimension, "scatter")
@@ -207,6 +161,10 @@ extension Tensor {
 
   /// The same with a number.
   public func scatter(_ dimension: Int, _ index: Tensor, _ value: Scalar) throws -> Tensor {
+    try scatter(dimension, Positions(index), value)
+  }
+
+  func scatter(_ dimension: Int, _ index: Positions, _ value: Scalar) throws -> Tensor {
     let axis = try shape.axis(dimension, "scatter")
     let number = try Tensor.filled([], value.fitting(dtype, "scatter"), dtype: dtype).expand(index.shape)
     let (y, at) = try scattered(axis, index, number, "scatter")
@@ -215,23 +173,27 @@ extension Tensor {
 
   /// A copy with source[i][j] added to y[index[i][j]][j] for dimension 0, and so on.
   public func scatterAdd(_ dimension: Int, _ index: Tensor, _ source: Tensor) throws -> Tensor {
+    try scatterAdd(dimension, Positions(index), source)
+  }
+
+  func scatterAdd(_ dimension: Int, _ index: Positions, _ source: Tensor) throws -> Tensor {
     let axis = try shape.axis(dimension, "scatter_add")
     let (y, at) = try scattered(axis, index, source, "scatter_add", adding: true)
     return try y.recorded(ScatterAdd(dim: axis, source: source.shape), [self, source], [at])
   }
 
   private func scattered(
-    _ axis: Int, _ index: Tensor, _ source: Tensor, _ operation: String, adding: Bool = false
+    _ axis: Int, _ index: Positions, _ source: Tensor, _ operation: String, adding: Bool = false
   ) throws -> (Tensor, at: Tensor) {
-    try checkGather(index, axis, operation, limit: shape)
-    try source.checkGather(index, -1, operation, limit: source.shape)
+    try checkGather(index.shape, axis, operation, limit: shape)
+    try source.checkGather(index.shape, -1, operation, limit: source.shape)
     guard source.dtype == dtype, !adding || dtype != .bool else {
       throw TensorError(
         .dtype, operation,
         adding
           ? "the dtypes \(dtype) and \(source.dtype) must be equal and not bool" : "the dtypes \(dtype) and \(source.dtype) differ")
     }
-    let index = try index.asPositions(operation)
+    let index = try index.readable(operation)
     let y = try copied()
     let part = Layout(index.shape, strides: source.layout.strides, offset: source.layout.offset)
     let pointing = pointing(index, axis, part)
@@ -299,10 +261,11 @@ extension Tensor {
     var tensors: [Int: Tensor] = [:]
     /// The only index tensor, where it is asked for apart: positions that are not checked yet, along `span` dimensions from
     /// `axis` on that count as one.
-    var sole: (axis: Int, span: Int, index: Tensor)?
+    var sole: (axis: Int, span: Int, index: Positions)?
   }
 
-  private func resolve(_ items: [IndexItem], soleApart: Bool) throws -> Resolved {
+  /// `first` is what the positions in index tensors count from.
+  private func resolve(_ items: [IndexItem], soleApart: Bool, from first: Int) throws -> Resolved {
     var (consumed, tensors) = (0, 0)
     for item in items {
       switch item {
@@ -337,7 +300,7 @@ extension Tensor {
         }
         if tensor.rank == 0 { throw TensorError(.shape, "index", "a mask of rank 0 covers no dimension") }
         if soleApart, tensors == 1 {
-          resolved.sole = (axis, tensor.rank, try tensor.flatNonzero())
+          resolved.sole = (axis, tensor.rank, Positions(try tensor.flatNonzero()))
         } else {
           let coordinates = try tensor.nonzero()
           for dimension in 0..<tensor.rank { resolved.tensors[axis + dimension] = try coordinates.select(1, dimension).copied() }
@@ -345,9 +308,9 @@ extension Tensor {
         axis += tensor.rank
       case .tensor(let tensor):
         if soleApart, tensors == 1 {
-          resolved.sole = (axis, 1, try tensor.asPositions("index"))
+          resolved.sole = (axis, 1, try Positions(tensor, from: first).readable("index"))
         } else {
-          resolved.tensors[axis] = try tensor.checkedPositions(resolved.view.shape[axis], axis, "index")
+          resolved.tensors[axis] = try Positions(tensor, from: first).checked(resolved.view.shape[axis], axis, "index")
         }
         axis += 1
       }
@@ -356,15 +319,18 @@ extension Tensor {
   }
 
   /// The elements an index expression names: a view where only positions and ranges take part, else a copy.
-  public func index(_ items: [IndexItem]) throws -> Tensor {
-    let resolved = try resolve(items, soleApart: true)
+  public func index(_ items: [IndexItem]) throws -> Tensor { try index(items, from: 0) }
+
+  /// The same, where the positions in index tensors count from `first`, 0 or 1.
+  package func index(_ items: [IndexItem], from first: Int) throws -> Tensor {
+    let resolved = try resolve(items, soleApart: true, from: first)
     if let (axis, span, index) = resolved.sole { return try resolved.view.selected(axis, span, index) }
     if resolved.tensors.isEmpty { return resolved.view === self ? try alias(of: self) : resolved.view }
     return try resolved.view.taken(Gathering(resolved.view, resolved.tensors).places, from: resolved.view.shape)
   }
 
   /// Elements at positions along `span` dimensions from `axis` on, which count as one.
-  fileprivate func selected(_ axis: Int, _ span: Int, _ index: Tensor) throws -> Tensor {
+  fileprivate func selected(_ axis: Int, _ span: Int, _ index: Positions) throws -> Tensor {
     let extent = shape.around(axis, span)
     let sizes = shape.array
     let y = try Tensor(
@@ -387,15 +353,22 @@ extension Tensor {
   private func alias(of tensor: Tensor) throws -> Tensor { try tensor.reshape(tensor.shape) }
 
   /// Writes `source`, broadcast, where an index expression points.
-  public func setIndex(_ items: [IndexItem], _ source: Tensor) throws { try setIndex(items, source, isNumber: false) }
+  public func setIndex(_ items: [IndexItem], _ source: Tensor) throws { try setIndex(items, source, from: 0) }
 
-  /// Writes a number where an index expression points.
-  public func setIndex(_ items: [IndexItem], _ value: Scalar) throws {
-    try setIndex(items, Tensor.filled([], value.fitting(dtype, "index assignment"), dtype: dtype), isNumber: true)
+  /// The same, where the positions in index tensors count from `first`, 0 or 1.
+  package func setIndex(_ items: [IndexItem], _ source: Tensor, from first: Int) throws {
+    try setIndex(items, source, isNumber: false, from: first)
   }
 
-  private func setIndex(_ items: [IndexItem], _ source: Tensor, isNumber: Bool) throws {
-    let resolved = try resolve(items, soleApart: false)
+  /// Writes a number where an index expression points.
+  public func setIndex(_ items: [IndexItem], _ value: Scalar) throws { try setIndex(items, value, from: 0) }
+
+  package func setIndex(_ items: [IndexItem], _ value: Scalar, from first: Int) throws {
+    try setIndex(items, Tensor.filled([], value.fitting(dtype, "index assignment"), dtype: dtype), isNumber: true, from: first)
+  }
+
+  private func setIndex(_ items: [IndexItem], _ source: Tensor, isNumber: Bool, from first: Int) throws {
+    let resolved = try resolve(items, soleApart: false, from: first)
     if resolved.tensors.isEmpty {
       if resolved.view === self { try copy(from: source) } else { try resolved.view.copy(from: source) }
       return
@@ -422,7 +395,7 @@ extension Tensor {
     guard values.dtype == dtype else {
       throw TensorError(.dtype, "index_put", "the dtypes \(dtype) and \(values.dtype) differ")
     }
-    let resolved = try resolve(indices.map { .tensor($0) }, soleApart: false)
+    let resolved = try resolve(indices.map { .tensor($0) }, soleApart: false, from: 0)
     let gathering = try Gathering(resolved.view, resolved.tensors)
     guard try Shape.broadcast(gathering.shape, values.shape, "index_put") == gathering.shape else {
       throw TensorError(
@@ -642,7 +615,7 @@ private struct IndexAlong: Operation {
     c[0] = try zeros.indexAdd(1, at, g).reshape(from)
   }
 
-  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].selected(dim, span, inputs[1])] }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].selected(dim, span, Positions(inputs[1]))] }
 }
 
 /// x[t] with index tensors; the positions are flat ones in x.
@@ -663,7 +636,7 @@ private struct IndexRead: Operation {
 }
 
 enum Indexing {
-  private static let index = Take.indices("index")
+  private static let index = Take.positions("index")
 
   static let list: [TensorOperation] = [
     TensorOperation(
@@ -705,7 +678,7 @@ enum Indexing {
           case .tensor(let tensor): tensor
           case .number(let number): try Tensor.filled(index.shape, number.fitting(x.dtype, "scatter"), dtype: x.dtype)
           }
-        return .tensor(try x.scatterReduce(dim, index, values, reduce == "add" ? .sum : .prod))
+        return .tensor(try x.scatterReduce(dim, index.fromZero("scatter"), values, reduce == "add" ? .sum : .prod))
       }
       return switch source {
       case .number(let value): .tensor(try x.scatter(dim, index, value))

@@ -6,13 +6,13 @@ enum Joining {
   /// Tensors one after another along `dimension`; other sizes must agree. Empty vectors are skipped, as in PyTorch.
   static func cat(_ tensors: [Tensor], _ dimension: Int) throws -> Tensor {
     guard let first = tensors.first else { throw TensorError(.argument, "cat", "the list of tensors is empty") }
-    let parts = tensors.filter { !($0.rank == 1 && $0.count == 0) }
+    let parts = tensors.contains(where: isEmptyVector) ? tensors.filter { !isEmptyVector($0) } : tensors
     guard let model = parts.first else { return try tensors.count == 1 ? first.clone() : joined(tensors, [], first.shape, 0) }
     guard model.rank > 0 else { throw TensorError(.shape, "cat", "tensors of rank 0 cannot be joined; use stack") }
     let axis = try model.shape.axis(dimension, "cat")
     var length = 0
     for (position, part) in parts.enumerated() {
-      guard part.rank == model.rank, part.shape.replacing(axis, with: 0) == model.shape.replacing(axis, with: 0) else {
+      guard part.rank == model.rank, (0..<model.rank).allSatisfy({ $0 == axis || part.shape[$0] == model.shape[$0] }) else {
         throw TensorError(
           .shape, "cat",
           "tensor \(index: position) of shape \(part.shape) does not fit \(model.shape): sizes may differ only in dimension \(index: axis)")
@@ -22,6 +22,8 @@ enum Joining {
     }
     return try joined(tensors, parts, Shape(model.shape.replacing(axis, with: length).array, operation: "cat"), axis)
   }
+
+  private static func isEmptyVector(_ tensor: Tensor) -> Bool { tensor.rank == 1 && tensor.count == 0 }
 
   /// `parts` are those of the tensors that have a place in the result, along `axis`.
   private static func joined(_ tensors: [Tensor], _ parts: [Tensor], _ shape: Shape, _ axis: Int) throws -> Tensor {
@@ -35,15 +37,14 @@ enum Joining {
       start += part.shape[axis]
     }
     // Empty vectors get gradients of their shape, whatever the others are.
-    let sizes = tensors.map { $0.rank == 1 && $0.count == 0 ? 0 : $0.shape[axis] }
-    let empty = tensors.map { $0.rank == 1 && $0.count == 0 }
-    return try y.recorded(Concatenation(dim: axis, sizes: sizes, isEmptyVector: empty), tensors).withForms(tensors)
+    let sizes = tensors.map { isEmptyVector($0) ? -1 : $0.shape[axis] }
+    return try y.recorded(Concatenation(dim: axis, sizes: sizes), tensors).withForms(tensors)
   }
 
   private struct Concatenation: Operation {
     let dim: Int
+    /// −1 of empty vectors.
     let sizes: [Int]
-    let isEmptyVector: [Bool]
 
     var tangentRule: TangentRule { .linear }
     var nodeName: String { "CatBackward0" }
@@ -51,10 +52,8 @@ enum Joining {
     func gradient(_ c: inout Backward) throws {
       var start = 0
       for (index, size) in sizes.enumerated() {
-        if c.needs(index) {
-          c[index] = try isEmptyVector[index] ? Tensor.zeros([0], dtype: c.g.dtype) : c.g.narrow(dim, start, size)
-        }
-        start += size
+        if c.needs(index) { c[index] = try size < 0 ? Tensor.zeros([0], dtype: c.g.dtype) : c.g.narrow(dim, start, size) }
+        start += max(size, 0)
       }
     }
 

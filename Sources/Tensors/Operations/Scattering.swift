@@ -21,8 +21,8 @@ extension Tensor {
   /// each other.
   func scatterReduce(_ dimension: Int, _ index: Tensor, _ source: Tensor, _ meeting: Meeting, includeSelf: Bool = true) throws -> Tensor {
     let axis = try shape.axis(dimension, "scatter_reduce")
-    try checkGather(index, axis, "scatter_reduce", limit: shape)
-    try source.checkGather(index, -1, "scatter_reduce", limit: source.shape)
+    try checkGather(index.shape, axis, "scatter_reduce", limit: shape)
+    try source.checkGather(index.shape, -1, "scatter_reduce", limit: source.shape)
     guard source.dtype == dtype, dtype != .bool || meeting != .mean else {
       throw TensorError(.dtype, "scatter_reduce", "the dtypes \(dtype) and \(source.dtype) must be equal, and numbers for a mean")
     }

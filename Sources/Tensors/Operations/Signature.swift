@@ -89,6 +89,14 @@ package enum Take {
   /// Positions along a dimension.
   package static func indices(_ name: String) -> Taken<Tensor> { Taken(name, .indices, expecting: "a tensor of positions", asTensor) }
 
+  /// The same, read as they are given, from 0 or 1.
+  package static func positions(_ name: String) -> Taken<Positions> {
+    Taken(parameter: Parameter(name, .indices, readsFromOne: true)) { argument, operation, position in
+      if case .positions(let positions) = argument { return positions }
+      return Positions(try indices(name).value(argument, operation, position))
+    }
+  }
+
   /// Positions along several dimensions, or masks of them.
   package static func indexTensors(_ name: String) -> Taken<[Tensor]> {
     Taken(name, .indexTensors, expecting: "a list of tensors of positions") { if case .tensors(let list) = $0 { list } else { nil } }

@@ -153,9 +153,18 @@ public struct Parameter: Sendable {
   public let defaultText: String
   /// Whether it can be given only by name, as an option.
   public let isNamedOnly: Bool
+  /// Whether it takes positions that count from 1 as they are.
+  package let readsFromOne: Bool
 
   /// A parameter with a default text is optional.
   public init(_ name: String, _ kind: Kind, optional: Bool = false, default text: String = "", namedOnly: Bool = false) {
+    self.init(name, kind, optional: optional, default: text, namedOnly: namedOnly, readsFromOne: false)
+  }
+
+  init(
+    _ name: String, _ kind: Kind, optional: Bool = false, default text: String = "", namedOnly: Bool = false, readsFromOne: Bool
+  ) {
+    self.readsFromOne = readsFromOne
     self.name = name
     self.kind = kind
     isOptional = optional || !text.isEmpty
@@ -171,10 +180,12 @@ public struct Parameter: Sendable {
   public static let dtype = Parameter("dtype", .dtype, optional: true, namedOnly: true)
 }
 
-/// A decoded argument. Everything counts from 0.
+/// A decoded argument. Everything counts from 0, but for positions where they say otherwise.
 public enum Argument {
   case absent
   case tensor(Tensor)
+  /// For parameters that take them so; others are given a tensor.
+  case positions(Positions)
   case tensors([Tensor])
   case number(Scalar)
   case integer(Int)

@@ -9,6 +9,13 @@ public enum NumPyFile {
   ///
   /// Throws for a tensor that requires grad: a file keeps no history, so `detach()` says that it is meant.
   public static func encoded(_ tensor: Tensor) throws -> [UInt8] {
+    try withPieces(of: tensor) { head, elements in Array(head) + Array(elements) }
+  }
+
+  /// Gives `body` the bytes of such a file: the description, and the elements where they lie, of which large arrays need no copy.
+  package static func withPieces<Result>(
+    of tensor: Tensor, _ body: (_ head: UnsafeRawBufferPointer, _ elements: UnsafeRawBufferPointer) throws -> Result
+  ) throws -> Result {
     guard !tensor.requiresGrad else {
       throw TensorError(
         .autograd, "save_npy",
@@ -30,7 +37,8 @@ public enum NumPyFile {
     bytes += Array(repeating: UInt8(ascii: " "), count: padding % 64)
     bytes.append(UInt8(ascii: "\n"))
     let packed = try tensor.packed()
-    bytes += UnsafeRawBufferPointer(start: packed.data, count: packed.count * packed.dtype.size)
-    return bytes
+    return try withExtendedLifetime(packed) {
+      try bytes.withUnsafeBytes { try body($0, UnsafeRawBufferPointer(start: packed.data, count: packed.count * packed.dtype.size)) }
+    }
   }
 }

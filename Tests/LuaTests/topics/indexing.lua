@@ -142,4 +142,66 @@ check.case("what an assignment may not write to", function()
   check.elements(x:detach(), { 1, 1, 1 })
 end)
 
+check.case("positions in tensors are refused as they were given, and nothing is written", function()
+  local zero = "index 0 is out of range: indices start at 1 (and -1 is the last)"
+  local function try(text, x, ...)
+    for _, bad in ipairs{ 0, 5, -5, math.maxinteger, math.mininteger } do
+      for _, dtype in ipairs{ "int64", "int32" } do
+        if dtype == "int64" or bad > -9 and bad < 9 then
+          for _, place in ipairs{ 1, 20, 40 } do
+            local index = mg.ones(40):to(dtype)
+            index[place] = bad
+            local said = bad == 0 and zero or ("index %d is out of range for dimension 1 of size 4"):format(bad)
+            check.raises(text:match "^[%w_]+" .. ": " .. said, load("local mg, x, i, y = ... return " .. text:match ": (.*)"), mg, x, index, ...)
+          end
+        end
+      end
+    end
+  end
+  local x, y = mg.arange(1, 5):float(), mg.ones(40)
+  try("index_select: x:index_select(1, i)", x)
+  try("gather: x:gather(1, i)", x)
+  try("scatter: x:scatter(1, i, y)", x, y)
+  try("scatter_: x:scatter_(1, i, y)", x, y)
+  try("scatter: x:scatter(1, i, 7)", x)
+  try("scatter_add_: x:scatter_add_(1, i, y)", x, y)
+  try("index_add_: x:index_add_(1, i, y)", x, y)
+  try("index: x[i]", x)
+  for _, bad in ipairs{ 0, 5, -5 } do
+    check.rejects(("x[mg.tensor{ 1, 2, %d }] = 9"):format(bad), "index: index " .. bad .. "…", x)
+    check.rejects(("return x[{ mg.tensor{ 1, %d } }]"):format(bad), "index: index " .. bad .. "…", x)
+  end
+  check.elements(x, { 1, 2, 3, 4 })
+end)
+
+check.case("positions from 1 and from the end, in every kind of tensor, and kept for gradients", function()
+  local x = mg.arange(10, 50, 10):float():requires_grad_()
+  for _, index in ipairs{ mg.tensor{ 1, -1, 4, -4, 2 }, mg.tensor{ 1, -1, 4, -4, 2 }:to "int32", mg.tensor{ 1, 0, -1, 0, 4, 0, -4, 0, 2 }[{ { 1, -1, 2 } }] } do
+    check.elements(x:detach():gather(1, index), { 10, 40, 40, 10, 20 })
+    check.elements(x:detach():index_select(1, index), { 10, 40, 40, 10, 20 })
+    check.elements(x:detach()[index], { 10, 40, 40, 10, 20 })
+    check.elements(mg.zeros(4):scatter_add(1, index, mg.ones(5)), { 2, 1, 0, 2 })
+    check.elements(mg.zeros(4):index_add(1, index, mg.ones(5)), { 2, 1, 0, 2 })
+    check.elements(mg.zeros(4):scatter(1, index, mg.tensor{ 1.0, 2.0, 3.0, 4.0, 5.0 }), { 4, 5, 0, 3 })
+    for _, read in ipairs{ function() return x:gather(1, index) end, function() return x:index_select(1, index) end, function() return x[index] end } do
+      x.grad = nil
+      local y = (read() * mg.tensor{ 1.0, 2.0, 3.0, 4.0, 5.0 }):sum()
+      y:backward()
+      check.elements(x.grad, { 5, 5, 0, 5 })
+    end
+  end
+  -- Tangents go where the elements go.
+  for _, read in ipairs{ function(v, i) return v:gather(1, i) end, function(v, i) return v:index_select(1, i) end, function(v, i) return v[i] end } do
+    local _, tangent = mg.func.jvp(function(v) return read(v, mg.tensor{ 4, 1, -2 }) end, { x:detach() }, { mg.tensor{ 1.0, 2.0, 3.0, 4.0 } })
+    check.elements(tangent, { 4, 1, 3 })
+  end
+  -- What the tape kept is no part of the tensor that was given.
+  local index = mg.tensor{ 2, 3 }
+  x.grad = nil
+  local y = x:gather(1, index):sum()
+  index[1] = 1
+  y:backward()
+  check.elements(x.grad, { 0, 1, 1, 0 })
+end)
+
 return check.done()

@@ -89,6 +89,41 @@ check.case("searching among numbers that are none", function()
   check.is_true(mg.equal(places, (many * 100):ceil():long()) or (places - (many * 100):ceil():long()):abs():max():item() <= 1)
 end)
 
+check.case("values are searched in groups, of every size and dtype, in their rows", function()
+  local function expected(row, value, right)
+    if value ~= value then return #row end
+    local count = 0
+    for _, element in ipairs(row) do if element < value or right and element == value then count = count + 1 end end
+    return count
+  end
+  for _, dtype in ipairs{ "float32", "float64", "int64", "int32", "bfloat16" } do
+    local rows = (mg.randint(-20, 20, { 3, 11 }):sort(2)):to(dtype)
+    local lists = rows:tolist()
+    for _, count in ipairs{ 1, 2, 6, 7, 31, 32, 33, 38, 39, 70 } do
+      local values = mg.randint(-22, 22, { 3, count }):to(dtype)
+      if dtype == "float32" then values[{ 2, 1 }] = 0 / 0 end
+      for _, right in ipairs{ false, true } do
+        local found = mg.searchsorted(rows, values, { right = right }):tolist()
+        local inOne = mg.searchsorted(rows[2], values, { right = right }):tolist()
+        for i, list in ipairs(values:tolist()) do
+          for j, value in ipairs(list) do
+            check.equal(found[i][j], expected(lists[i], value, right))
+            check.equal(inOne[i][j], expected(lists[2], value, right))
+          end
+        end
+      end
+    end
+  end
+  check.equal(mg.searchsorted(mg.zeros(0), mg.randn(40)):sum():item(), 0)
+  check.equal(mg.searchsorted(mg.zeros(3, 0), mg.randn(3, 40)):sum():item(), 0)
+  -- What is not sorted is searched at the same places as by the search of one.
+  local row = mg.tensor{ 5.0, 1.0, 4.0, 2.0, 3.0 }
+  local values = mg.rand(40) * 6
+  local singly = {}
+  for i = 1, 40 do singly[i] = mg.searchsorted(row, values[i]):item() end
+  check.equal(mg.searchsorted(row, values):tolist(), singly)
+end)
+
 check.case("mg.special has the names of torch.special", function()
   local x = mg.tensor{ 0.25, 0.5 }
   for name, plain in pairs{ expit = "sigmoid", gammaln = "lgamma", psi = "digamma", erf = "erf", logit = "logit" } do

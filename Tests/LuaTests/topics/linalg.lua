@@ -125,4 +125,54 @@ check.case("what cannot be is refused in one sentence", function()
   mentions(message_of(function() r:sum():backward() end), "LinalgQrBackward0", "in-place")
 end)
 
+check.case("spectra of matrices of every sort and size: their product is the matrix, and their vectors are orthonormal", function()
+  local function orthonormal(q, tolerance) return (q.mT:matmul(q) - mg.eye(q.shape[2]):to(q.dtype)):abs():max():item() < tolerance end
+  local function holds(value, what, ...) if not value then error(what:format(...), 0) end end
+  local kinds = {
+    random = function(m, n) return mg.randn(m, n, { dtype = "float64" }) end,
+    zero = function(m, n) return mg.zeros(m, n, { dtype = "float64" }) end,
+    identity = function(m, n) return mg.eye(m, n):double() end,
+    ofRankOne = function(m, n) return mg.arange(1, m + 1):double():outer(mg.arange(1, n + 1):double()) end,
+    graded = function(m, n) return mg.randn(m, n, { dtype = "float64" }) * mg.logspace(0, -12, n):double() end,
+    repeated = function(m, n) return mg.eye(m, n):double() + 1e-9 * mg.randn(m, n, { dtype = "float64" }) end,
+    tiny = function(m, n) return mg.randn(m, n, { dtype = "float64" }) * 1e-30 end,
+    huge = function(m, n) return mg.randn(m, n, { dtype = "float64" }) * 1e30 end,
+    nilpotent = function(m, n) return mg.randn(m, n, { dtype = "float64" }):triu(1) end,
+  }
+  for name, make in pairs(kinds) do
+    for _, dtype in ipairs{ "float32", "float64" } do
+      local epsilon = dtype == "float32" and 1.2e-7 or 2.3e-16
+      -- Both sides of the size from which LAPACK does it.
+      for _, size in ipairs{ { 1, 1 }, { 2, 2 }, { 3, 5 }, { 5, 3 }, { 17, 16 }, { 40, 40 }, { 20, 128 }, { 128, 128 }, { 129, 129 }, { 130, 7 } } do
+        local m, n = size[1], size[2]
+        local a = make(m, n):to(dtype)
+        local scale, most = a:abs():max():item(), 60 * epsilon * math.sqrt(m * n)
+        for _, full in ipairs{ false, true } do
+          local u, s, vh = mg.linalg.svd(a, full)
+          local k = math.min(m, n)
+          local back = (u:narrow(2, 1, k) * s):matmul(vh:narrow(1, 1, k))
+          holds((back - a):abs():max():item() <= most * scale, "svd of %s, %d × %d, %s", name, m, n, dtype)
+          holds(orthonormal(u, most) and orthonormal(vh.mT, most), "vectors of %s, %d × %d, %s", name, m, n, dtype)
+          check.is_true(s[-1]:item() >= 0 and (k == 1 or s:diff():max():item() <= 0))
+        end
+        if m == n then
+          local b = a + a.mT
+          local values, v = mg.linalg.eigh(b)
+          holds(((v * values):matmul(v.mT) - b):abs():max():item() <= 2 * most * scale, "eigh of %s, %d, %s", name, n, dtype)
+          check.is_true(orthonormal(v, most) and (n == 1 or values:diff():min():item() >= 0))
+        end
+      end
+    end
+  end
+  -- Every matrix of a batch, of which one triangle is read.
+  local batch = mg.randn(5, 9, 9)
+  batch = batch + batch.mT
+  local values, vectors = mg.linalg.eigh(batch:tril())
+  for i = 1, 5 do
+    local one = mg.linalg.eigh(batch[i])
+    check.is_true((values[i] - one):abs():max():item() < 1e-5)
+    check.is_true(((vectors[i] * values[i]):matmul(vectors[i].mT) - batch[i]):abs():max():item() < 1e-5)
+  end
+end)
+
 return check.done()
