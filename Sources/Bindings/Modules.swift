@@ -153,6 +153,7 @@ enum Modules {
     guard let name = call.string(2) else { throw ArgumentError("\(module.kind) cannot be indexed by \(Decoder.found(call[2]))") }
     for entry in module.parameters + module.buffers where entry.name == name { return call.returns(tensor: entry.tensor) }
     if let child = module.children.first(where: { $0.name == name }) { return call.returns(module: child.module) }
+    if name == "_name" { return call.returns(module.kind) }
     let fields = ModuleCatalogue.kind(of: module)?.fields ?? []
     if let field = fields.first(where: { $0.name == name }) {
       switch try field.read(module) {
@@ -168,7 +169,8 @@ enum Modules {
       }
     }
     let known =
-      module.parameters.map(\.name) + module.buffers.map(\.name) + module.children.map(\.name) + fields.map(\.name) + methods + ["training"]
+      module.parameters.map(\.name) + module.buffers.map(\.name) + module.children.map(\.name) + fields.map(\.name) + methods
+      + ["training", "_name"]
     let hint = nearest(name, known).map { "; did you mean '\($0)'?" } ?? ""
     throw ArgumentError("field '\(name)' of \(module.kind) does not exist\(hint)")
   }
