@@ -2,7 +2,7 @@
 local mg = require "moongrad"
 local nn, optim = mg.nn, mg.optim
 
-local here = arg[0]:match "^.*/" or "./"
+local scripts = (arg[0]:match "^.*/" or "./") .. "../../../scripts/"
 local nz, ngf, ndf, batch_size = 10, 8, 8, 16
 
 local function weights_init(m)
@@ -44,7 +44,7 @@ function Discriminator:init()
 end
 function Discriminator:forward(input) return self.main(input):view(-1, 1):squeeze(2) end
 
-local pixels = dofile(here .. "lib/digits.lua")(here .. "../../../scripts/data/digits.csv", batch_size * 20)
+local pixels = dofile(scripts .. "lib/digits.lua").read(scripts .. "data/digits.csv", batch_size * 20)
 pixels = pixels:view(-1, 1, 8, 8) / 8 - 1
 
 mg.manual_seed(999)

@@ -2,7 +2,7 @@
 local mg = require "moongrad"
 local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 
-local here = arg[0]:match "^.*/" or "./"
+local scripts = (arg[0]:match "^.*/" or "./") .. "../../../scripts/"
 
 local Net = nn.Module "Net"
 function Net:init()
@@ -46,7 +46,7 @@ local function test(model, pixels, labels, epoch)
   print(("test %d %.9g %d"):format(epoch, test_loss, correct))
 end
 
-local pixels, labels = dofile(here .. "lib/digits.lua")(here .. "../../../scripts/data/digits.csv", 320)
+local pixels, labels = dofile(scripts .. "lib/digits.lua").read(scripts .. "data/digits.csv", 320)
 pixels = pixels:view(-1, 1, 8, 8) / 16
 
 mg.manual_seed(1)

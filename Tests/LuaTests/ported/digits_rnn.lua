@@ -2,7 +2,7 @@
 local mg = require "moongrad"
 local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 
-local here = arg[0]:match "^.*/" or "./"
+local scripts = (arg[0]:match "^.*/" or "./") .. "../../../scripts/"
 
 local Net = nn.Module "Net"
 function Net:init()
@@ -26,7 +26,7 @@ function Net:forward(input)
   return F.log_softmax(output, { dim = 2 })
 end
 
-local pixels, labels = dofile(here .. "lib/digits.lua")(here .. "../../../scripts/data/digits.csv", 256)
+local pixels, labels = dofile(scripts .. "lib/digits.lua").read(scripts .. "data/digits.csv", 256)
 pixels = pixels:view(-1, 1, 8, 8) / 16
 
 mg.manual_seed(1)

@@ -2,7 +2,7 @@
 local mg = require "moongrad"
 local nn, optim = mg.nn, mg.optim
 
-local here = arg[0]:match "^.*/" or "./"
+local scripts = (arg[0]:match "^.*/" or "./") .. "../../../scripts/"
 
 local Teacher = nn.Module "Teacher"
 function Teacher:init(num_classes)
@@ -28,7 +28,7 @@ function Student:forward(x)
   return self.classifier(x)
 end
 
-local pixels, labels = dofile(here .. "lib/digits.lua")(here .. "../../../scripts/data/digits.csv", 192)
+local pixels, labels = dofile(scripts .. "lib/digits.lua").read(scripts .. "data/digits.csv", 192)
 pixels = pixels:view(-1, 1, 8, 8) / 16
 local batches = {}
 local label_batches = labels:split(32)

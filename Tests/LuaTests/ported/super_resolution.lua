@@ -3,7 +3,7 @@ local mg = require "moongrad"
 local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 local init = nn.init
 
-local here = arg[0]:match "^.*/" or "./"
+local scripts = (arg[0]:match "^.*/" or "./") .. "../../../scripts/"
 
 local Net = nn.Module "Net"
 function Net:init(upscale_factor)
@@ -29,7 +29,7 @@ function Net:_initialize_weights()
   init.orthogonal_(self.conv4.weight)
 end
 
-local pixels = dofile(here .. "lib/digits.lua")(here .. "../../../scripts/data/digits.csv", 160)
+local pixels = dofile(scripts .. "lib/digits.lua").read(scripts .. "data/digits.csv", 160)
 pixels = pixels:view(-1, 1, 8, 8) / 16
 
 mg.manual_seed(123)

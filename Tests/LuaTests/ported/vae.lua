@@ -2,7 +2,7 @@
 local mg = require "moongrad"
 local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 
-local here = arg[0]:match "^.*/" or "./"
+local scripts = (arg[0]:match "^.*/" or "./") .. "../../../scripts/"
 
 local VAE = nn.Module "VAE"
 function VAE:init()
@@ -37,7 +37,7 @@ local function loss_function(recon_x, x, mu, logvar)
   return BCE + KLD
 end
 
-local pixels = dofile(here .. "lib/digits.lua")(here .. "../../../scripts/data/digits.csv", 256) / 16
+local pixels = dofile(scripts .. "lib/digits.lua").read(scripts .. "data/digits.csv", 256) / 16
 
 mg.manual_seed(1)
 local model = VAE()
