@@ -33,10 +33,14 @@ function Net:forward(x)
   return self.predict(self.drop(x:flatten(2)))
 end
 
--- A batch of pictures, moved by up to one pixel up or down and left or right; what comes in at an edge is empty.
+-- Pictures [n, 1, 8, 8], each moved by up to one pixel up or down and left or right; what comes in at an edge is empty. Rows and
+-- columns to take from the padded pictures are index tensors, which broadcast to [n, 1, 8, 8].
 local function moved(pictures)
-  local y, x = table.unpack(mg.randint(1, 4, { 2 }):tolist())
-  return F.pad(pictures, { 1, 1, 1, 1 })[{ {}, {}, { y, y + 7 }, { x, x + 7 } }]
+  local n, eight = #pictures, mg.arange(0, 8)
+  local which  = mg.arange(1, n + 1):view(n, 1, 1, 1)
+  local row    = mg.randint(1, 4, { n, 1, 1, 1 }) + eight:view(8, 1)
+  local column = mg.randint(1, 4, { n, 1, 1, 1 }) + eight
+  return F.pad(pictures, { 1, 1, 1, 1 })[{ which, mg.ones(1, { dtype = "int64" }), row, column }]
 end
 
 -- What the net takes each picture for, outside of training.

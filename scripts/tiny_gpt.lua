@@ -1,7 +1,7 @@
 -- A very small GPT: a transformer that learns to write by predicting the next character.
 --
---     scripts/moongrad scripts/tiny_gpt.lua            -- 600 steps
---     scripts/moongrad scripts/tiny_gpt.lua --quick    -- 40
+--     scripts/moongrad scripts/tiny_gpt.lua            -- 1,000 steps
+--     scripts/moongrad scripts/tiny_gpt.lua --quick    -- 100
 --
 -- scripts/char_gru.lua hands what it has read from character to character in one state. Here every character looks back at all
 -- before it (causal attention) and picks by itself what matters. All parts are there, made of linear layers: embeddings of
@@ -12,9 +12,9 @@ local characters = require "lib.characters"
 local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 
 local here = arg[0]:match "^.*/" or "./"
-local steps = arg[1] == "--quick" and 40 or 600
+local steps = arg[1] == "--quick" and 100 or 1000
 local batch, context = 16, 64
-local width, heads, depth = 96, 4, 3
+local width, heads, depth = 64, 4, 2
 
 -- Attention. Each place asks a question (query) of all places up to itself, which offer an answer (value) under a heading (key):
 -- it gets the mean of the answers, weighted by how well headings and question fit. Each head does so in its own part of the width.
@@ -76,10 +76,10 @@ print(("%d parameters in %d blocks of %d heads; %d characters of text, %d of the
 local decaying, others = {}, {}
 for p in net:parameters() do table.insert(p.ndim > 1 and decaying or others, p) end
 local opt = optim.AdamW({ { params = decaying, weight_decay = 0.1 }, { params = others, weight_decay = 0 } },
-  { lr = 2e-3, betas = { 0.9, 0.99 } })
--- The rate rises for a tenth of the steps, and falls along a cosine.
+  { lr = 6e-3, betas = { 0.9, 0.99 } })
+-- The rate rises for a fifth of the steps, and falls along a cosine.
 local schedule = optim.lr_scheduler.LambdaLR(opt, function(step)
-  local warm = steps / 10
+  local warm = steps / 5
   return step < warm and (step + 1) / warm or 0.05 + 0.475 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
 end)
 
