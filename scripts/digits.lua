@@ -7,21 +7,10 @@
 --    learns 5 to 9 on the features that are there.
 
 local mg = require "moongrad"
+local digits = require "lib.digits"
 local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 
 local here = arg[0]:match "^.*/" or "./"
-
--- Reading: 1,797 lines of 64 pixels from 0 to 16 and the digit. A class label is an index, so that digit 0 has label 1.
-local function read(path)
-  local pixels, labels = {}, {}
-  for line in io.lines(path) do
-    local row = {}
-    for field in line:gmatch "[^,]+" do row[#row + 1] = tonumber(field) end
-    labels[#labels + 1] = table.remove(row) + 1
-    pixels[#pixels + 1] = row
-  end
-  return mg.tensor(pixels, { dtype = "float32" }) / 16, mg.tensor(labels)
-end
 
 local Net = nn.Module "Net"
 function Net:init(n_feature, n_hidden, n_output)
@@ -49,14 +38,8 @@ local function train(net, epochs, pixels, labels)
 end
 
 mg.manual_seed(0)
-local pixels, labels = read(here .. "data/digits.csv")
-
--- The seed decides which quarter is held out.
-local order = mg.randperm(#pixels)
-pixels, labels = pixels[order], labels[order]
-local held_out = #pixels // 4
-local test  = { pixels = pixels[{ { 1, held_out } }],  labels = labels[{ { 1, held_out } }] }
-local learn = { pixels = pixels[{ { held_out + 1, -1 } }], labels = labels[{ { held_out + 1, -1 } }] }
+local pixels, labels = digits.read(here .. "data/digits.csv")   -- 1,797 pictures
+local learn, test = digits.hold_out(pixels / 16, labels)
 
 -- 1. All ten.
 local started = mg.clock()
@@ -64,27 +47,27 @@ local net = Net(64, 128, 10)
 train(net, 40, learn.pixels, learn.labels)
 print(net)
 print(("trained on %d pictures: %.1f %% of them right, and %.1f %% of %d held-out ones"):format(
-  #learn.pixels, 100 * accuracy(net, learn.pixels, learn.labels), 100 * accuracy(net, test.pixels, test.labels), held_out))
+  #learn.pixels, 100 * accuracy(net, learn.pixels, learn.labels), 100 * accuracy(net, test.pixels, test.labels), #test.pixels))
 io.stderr:write(("(%.2f s)\n"):format(mg.clock() - started))
 
 -- 2. Transfer. The labels of one half of the digits count from 1 again.
-local function digits(set, first, last)
+local function only(set, first, last)
   local mask = set.labels:ge(first + 1):logical_and(set.labels:le(last + 1))
   return set.pixels[mask], set.labels[mask] - first
 end
 
 net = Net(64, 128, 5)
-train(net, 40, digits(learn, 0, 4))
-print(("\ndigits 0 to 4: %.1f %% of the held-out ones right"):format(100 * accuracy(net, digits(test, 0, 4))))
+train(net, 40, only(learn, 0, 4))
+print(("\ndigits 0 to 4: %.1f %% of the held-out ones right"):format(100 * accuracy(net, only(test, 0, 4))))
 
 for p in net.hidden:parameters() do p.requires_grad = false end
 net.predict = nn.Linear(128, 5)
-print(("a fresh last layer on digits 5 to 9: %.1f %%"):format(100 * accuracy(net, digits(test, 5, 9))))
+print(("a fresh last layer on digits 5 to 9: %.1f %%"):format(100 * accuracy(net, only(test, 5, 9))))
 
 local before = {}
 for name, p in net:named_parameters() do before[name] = p:detach():clone() end
-train(net, 40, digits(learn, 5, 9))
-print(("the same, trained, on the frozen hidden layer: %.1f %%"):format(100 * accuracy(net, digits(test, 5, 9))))
+train(net, 40, only(learn, 5, 9))
+print(("the same, trained, on the frozen hidden layer: %.1f %%"):format(100 * accuracy(net, only(test, 5, 9))))
 
 -- What changed, counted by elements.
 local changed, total = 0, 0

@@ -94,6 +94,11 @@ enum Autograd {
       case ("retain_graph", let flag as Bool): retain = flag
       case ("create_graph", let flag as Bool): create = flag
       case ("allow_unused", let flag as Bool), ("materialize_grads", let flag as Bool): flags[option] = flag
+      // An old option that many scripts still set to true, which it has been ever since.
+      case ("only_inputs", let flag as Bool):
+        guard flag else {
+          throw ArgumentError("\(name): only_inputs can only be true: the gradients of other leaves are what backward gives")
+        }
       case ("grad_outputs", let list as [Tensor]), ("grad_tensors", let list as [Tensor]): gradients = list
       case ("gradient", let list as [Tensor]), ("inputs", let list as [Tensor]): tensors[option] = list
       default:
@@ -190,7 +195,8 @@ enum Autograd {
           position = 4
         }
         let options = try Options(
-          call, from: position, "grad", allowing: ["grad_outputs", "allow_unused", "materialize_grads"], outputs: outputs.count)
+          call, from: position, "grad", allowing: ["grad_outputs", "allow_unused", "materialize_grads", "only_inputs"],
+          outputs: outputs.count)
         if let given = options.gradients { gradients = given }
         let materialize = options.flags["materialize_grads"] ?? false
         guard !materialize || options.flags["allow_unused"] != false else {

@@ -79,13 +79,20 @@ enum Modules {
       return call.returns(tensor: try a._withUnsafeGuaranteedRef { a in try b._withUnsafeGuaranteedRef { try module(a, $0) } })
     }
     var inputs: [Tensor] = []
-    for position in stride(from: 2, through: call.count, by: 1) {
+    for position in stride(from: 2, through: lastInput(of: module, call), by: 1) {
       guard let tensor = call.object(position, tensorKind) else {
         throw ArgumentError("\(module.kind): argument \(position - 1): expected a tensor, got \(Decoder.found(call[position]))")
       }
       inputs.append(position - 2 == module.positionInput ? try positions(tensor, module) : tensor)
     }
     try call.returns(module.output(inputs))
+  }
+
+  /// The position of the last argument that is an input: nil at the end stands for inputs that may be left out.
+  private static func lastInput(of module: Module, _ call: borrowing Call) -> Int {
+    var last = call.count
+    while last > 2, last - 2 < module.inputs.count, module.inputs[last - 2].isOptional, call.isNil(last) { last -= 1 }
+    return last
   }
 
   /// The arguments of a module that takes more than tensors.
@@ -109,7 +116,7 @@ enum Modules {
       return
     }
     var inputs: [Tensor] = []
-    for position in stride(from: 2, through: call.count, by: 1) {
+    for position in stride(from: 2, through: lastInput(of: module, call), by: 1) {
       guard let tensor = call.anyTensor(position) else {
         throw ArgumentError("\(module.kind): argument \(position - 1): expected a tensor, got \(Decoder.found(call[position]))")
       }
@@ -154,6 +161,7 @@ enum Modules {
     if let list = module.parametrization(of: name) { return call.returns(tensor: try list.computed()) }
     for entry in module.parameters + module.buffers where entry.name == name { return call.returns(tensor: entry.tensor) }
     if let child = module.ownChildren.first(where: { $0.name == name }) { return call.returns(module: child.module) }
+    if name == "_name" { return call.returns(module.kind) }
     let fields = ModuleCatalogue.kind(of: module)?.fields ?? []
     if let field = fields.first(where: { $0.name == name }) {
       switch try field.read(module) {
@@ -169,7 +177,8 @@ enum Modules {
       }
     }
     let known =
-      module.parameters.map(\.name) + module.buffers.map(\.name) + module.children.map(\.name) + fields.map(\.name) + methods + ["training"]
+      module.parameters.map(\.name) + module.buffers.map(\.name) + module.children.map(\.name) + fields.map(\.name) + methods
+      + ["training", "_name"]
     let hint = nearest(name, known).map { "; did you mean '\($0)'?" } ?? ""
     throw ArgumentError("field '\(name)' of \(module.kind) does not exist\(hint)")
   }

@@ -51,6 +51,12 @@ private func withScript(_ source: String, _ body: (String) throws -> Void) throw
 
 private func example(_ name: String) -> String { Place.checkout.appending(path: "scripts/\(name)").path }
 
+/// The number that follows a text.
+private func number(in output: String, after text: String) throws -> Double {
+  let rest = try #require(output.components(separatedBy: text).dropFirst().first)
+  return try #require(Double(rest.prefix { $0.isNumber || $0 == "." }))
+}
+
 @Suite struct ExampleTests {
   @Test func autograd() throws {
     let run = try Run(example("autograd.lua"))
@@ -91,6 +97,69 @@ private func example(_ name: String) -> String { Place.checkout.appending(path: 
     #expect(run.output.contains(/hidden\.weight +0 of +8192 changed/))
     #expect(run.output.contains(/hidden\.bias +0 of +128 changed/))
     #expect(run.output.contains(/predict\.bias +5 of +5 changed/))
+  }
+
+  @Test func iris() throws {
+    let run = try Run(example("iris.lua"))
+    #expect(run.status == 0)
+    #expect(run.error == "")
+    let share = try number(in: run.output, after: "held-out flowers told apart: ")
+    #expect(share >= 90)
+    // The table has all held-out flowers, and those off its diagonal are shown one by one.
+    let counts = run.output.matches(of: /(?m)^(?:setosa|versicolor|virginica) +(\d+) +(\d+) +(\d+)$/)
+      .flatMap { [Int($0.1)!, Int($0.2)!, Int($0.3)!] }
+    try #require(counts.count == 9)
+    #expect(counts.reduce(0, +) == 50)
+    #expect(run.output.components(separatedBy: "was taken for a ").count - 1 == 50 - counts[0] - counts[4] - counts[8])
+  }
+
+  // The examples that take longer have a short setting, in which they must have learned something.
+
+  @Test func digitsCNN() throws {
+    let run = try Run(example("digits_cnn.lua"), "--quick")
+    #expect(run.status == 0, "\(run.error)")
+    let share = try number(in: run.output, after: "held-out digits read right: ")
+    #expect(share >= 92)
+    #expect(run.output.contains("██"), "a misread picture")
+  }
+
+  @Test func charGRU() throws {
+    let run = try Run(example("char_gru.lua"), "--quick")
+    #expect(run.status == 0, "\(run.error)")
+    let bits = run.output.matches(of: /step \d+: ([0-9.]+) bits/).compactMap { Double($0.1) }
+    #expect(bits.count == 6 && bits == bits.sorted(by: >))
+    #expect(try #require(bits.last) < 4.2, "it knows no more than how often letters occur, which is worth 4.38")
+    #expect(run.output.components(separatedBy: "\n  Alice ").count == 7)
+  }
+
+  @Test func vae() throws {
+    let run = try Run(example("vae.lua"), "--quick")
+    #expect(run.status == 0, "\(run.error)")
+    let rows = run.output.matches(of: /(?m)^ +\d+ +(-[0-9.]+) +(-[0-9.]+) +(-[0-9.]+) +([0-9.]+)$/)
+      .map { [Double($0.1)!, Double($0.2)!, Double($0.3)!, Double($0.4)!] }
+    try #require(rows.count == 2)
+    #expect(rows[1][0] > rows[0][0] && rows[1][1] > rows[0][1], "the bound rises")
+    #expect(rows[1][1] > -28.5, "more is known than the mean of all pictures")
+    for row in rows { #expect(abs(row[2] - row[3] - row[1]) < 0.02) }
+    #expect(run.output.matches(of: /(?m)^.*[▒▓█].*$/).count >= 28, "four rows of pictures")
+  }
+
+  @Test func pinn() throws {
+    let run = try Run(example("pinn.lua"), "--quick")
+    #expect(run.status == 0, "\(run.error)")
+    #expect(try number(in: run.output, after: "relative error in the plane: ") < 0.5)
+    // exp(-0.2 π² / 4) sin(0.4 π) and exp(-0.2 π²) sin(0.2 π).
+    #expect(run.output.contains(/t = 0\.25 +exact +0\.0000 +0\.3588 +0\.5806/))
+    #expect(run.output.contains(/t = 1\.00 +exact +0\.0000 +0\.0816/))
+  }
+
+  @Test func tinyGPT() throws {
+    let run = try Run(example("tiny_gpt.lua"), "--quick")
+    #expect(run.status == 0, "\(run.error)")
+    let bits = run.output.matches(of: /(?m)^ +\d+ +([0-9.]+) █+$/).compactMap { Double($0.1) }
+    try #require(bits.count == 20)
+    #expect(bits[0] > 5 && bits[19] < 4.2, "it knows no more than how often letters occur, which is worth 4.38")
+    for beginning in ["Alice ", "The rabbit", "Down, "] { #expect(run.output.contains("\n  \(beginning)")) }
   }
 
   @Test func readme() throws {

@@ -149,6 +149,34 @@ function check.lines(path)
   return lines
 end
 
+-- Words of a line, numbers as numbers.
+function check.words(line)
+  local list = {}
+  for word in line:gmatch "%S+" do list[#list + 1] = tonumber(word) or word end
+  return list
+end
+
+-- The lines that a script printed are those of another program: the same words, and numbers that are off by no more than
+-- `allowed(i, words)` of line i, a share of their size, which counts as `least` at least where it gives a second number.
+function check.same_run(printed, expected, allowed)
+  if #printed ~= #expected then fail("%d lines, not %d", #printed, #expected) end
+  local worst, where = 1, nil
+  for i, line in ipairs(expected) do
+    local theirs, ours = check.words(line), check.words(printed[i] or "")
+    local share, least = allowed(i, theirs)
+    if #ours ~= #theirs then return fail("line %d is %q, not %q", i, printed[i] or "", line) end
+    for j, value in ipairs(theirs) do
+      if type(value) == "number" and type(ours[j]) == "number" then
+        local off = value == ours[j] and 0 or math.abs(ours[j] - value) / math.max(math.abs(value), least or 0) / share
+        if not (off <= worst) then worst, where = off, ("line %d is %q, not %q"):format(i, printed[i], line) end
+      elseif value ~= ours[j] then
+        return fail("line %d is %q, not %q", i, printed[i], line)
+      end
+    end
+  end
+  if where then fail("off by %.3g of what is allowed: %s", worst, where) end
+end
+
 -- The folder of the running script, with its slash.
 check.here = arg[0]:match "^.*/" or "./"
 

@@ -540,6 +540,7 @@ Options:
   create_graph = false: record the gradients' own computation, so that they can be differentiated
   allow_unused = false: nil for an input that the outputs do not depend on, instead of an error
   materialize_grads = false: zeros for such an input
+  only_inputs = true: as it always is; known for the sake of scripts that say so
   is_grads_batched = false: each of grad_outputs has one more dimension in front; the results are those of its rows, stacked
 
 Returns the gradients as several values, in the inputs' order.

@@ -236,7 +236,7 @@ local function new_class(name, base)
   if type(name) ~= "string" then
     raise("nn.Module: expected a name for the class, as in  local Net = nn.Module \"Net\"")
   end
-  local class = { __name = name }
+  local class = { __name = name, _name = name }
   class.__instances = instance_metatable(class)
   return setmetatable(class, {
     __index = base or Module,

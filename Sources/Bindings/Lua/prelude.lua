@@ -76,6 +76,66 @@ function mg.Variable(value, options)
   return t
 end
 
+--[=[ mg.finfo([dtype])
+
+What a float dtype can hold: a table of bits, eps (from 1 to the next number), max, min, tiny (the smallest normal number, also
+smallest_normal), resolution (its decimal digits) and dtype; of the default dtype where none is given.
+
+Example:
+  print(mg.finfo("float32").eps)
+]=]
+
+--[=[ mg.iinfo(dtype)
+
+What an integer dtype can hold: a table of bits, max, min and dtype.
+
+Example:
+  print(mg.iinfo("int8").max)
+]=]
+
+-- Bits of the exponent and of the fraction, and PyTorch's resolution.
+local floats = { float16 = { 5, 10, 1e-3 }, bfloat16 = { 8, 7, 1e-2 }, float32 = { 8, 23, 1e-6 }, float64 = { 11, 52, 1e-15 } }
+-- Bits, and the bits of a magnitude.
+local integers = { uint8 = { 8, 8 }, int8 = { 8, 7 }, int16 = { 16, 15 }, int32 = { 32, 31 }, int64 = { 64, 63 } }
+
+-- A table that prints its fields in this order, as PyTorch does.
+local function shown_record(name, fields, record)
+  return setmetatable(record, { __tostring = function()
+    local parts = {}
+    for i, field in ipairs(fields) do
+      local value = record[field]
+      parts[i] = field .. "=" .. (type(value) == "number" and ("%.6g"):format(value) or value)
+    end
+    return ("%s(%s)"):format(name, table.concat(parts, ", "))
+  end })
+end
+
+local function dtype_row(name, rows, dtype, expected)
+  local row = type(dtype) == "string" and rawget(rows, dtype)
+  if not row then
+    raise(("%s: expected %s, got %s"):format(name, expected, type(dtype) == "string" and dtype or type(dtype)))
+  end
+  return table.unpack(row)
+end
+
+function mg.finfo(dtype)
+  if dtype == nil then dtype = mg.get_default_dtype() end
+  local exponent, fraction, resolution = dtype_row("finfo", floats, dtype, "a float dtype such as \"float32\"")
+  local greatest = 2 ^ (exponent - 1) - 1
+  local max, tiny = (2 - 2.0 ^ -fraction) * 2.0 ^ greatest, 2.0 ^ (1 - greatest)
+  return shown_record("finfo", { "resolution", "min", "max", "eps", "smallest_normal", "tiny", "dtype" }, {
+    bits = 1 + exponent + fraction, resolution = resolution, min = -max, max = max, eps = 2.0 ^ -fraction,
+    smallest_normal = tiny, tiny = tiny, dtype = dtype,
+  })
+end
+
+function mg.iinfo(dtype)
+  local bits, magnitude = dtype_row("iinfo", integers, dtype, "an integer dtype such as \"int64\"")
+  local max = (1 << magnitude) - 1
+  return shown_record("iinfo", { "min", "max", "dtype" },
+    { bits = bits, min = magnitude < bits and -max - 1 or 0, max = max, dtype = dtype })
+end
+
 --[=[ mg.save_npy(t, path)
 
 Writes a tensor of any shape and dtype to a file that numpy.load reads. A tensor that requires grad raises: detach() it first.

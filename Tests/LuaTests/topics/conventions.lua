@@ -60,6 +60,28 @@ check.case("the default dtype", function()
   check.equal(mg.ones(2).dtype, "float32")
 end)
 
+check.case("what a dtype can hold", function()
+  check.equal(tostring(mg.finfo()), "finfo(resolution=1e-06, min=-3.40282e+38, max=3.40282e+38, eps=1.19209e-07, " ..
+    "smallest_normal=1.17549e-38, tiny=1.17549e-38, dtype=float32)")
+  check.equal(tostring(mg.finfo "bfloat16"), "finfo(resolution=0.01, min=-3.38953e+38, max=3.38953e+38, eps=0.0078125, " ..
+    "smallest_normal=1.17549e-38, tiny=1.17549e-38, dtype=bfloat16)")
+  check.equal(tostring(mg.finfo(mg.float16)), "finfo(resolution=0.001, min=-65504, max=65504, eps=0.000976562, " ..
+    "smallest_normal=6.10352e-05, tiny=6.10352e-05, dtype=float16)")
+  local double = mg.finfo "float64"
+  check.equal({ double.bits, double.eps, double.max, double.tiny }, { 64, 0x1p-52, 0x1.fffffffffffffp1023, 0x1p-1022 })
+  check.equal(tostring(mg.iinfo "uint8"), "iinfo(min=0, max=255, dtype=uint8)")
+  check.equal({ mg.iinfo("int8").min, mg.iinfo("int64").min, mg.iinfo("int64").max }, { -128, math.mininteger, math.maxinteger })
+  -- The tensors agree: what a dtype says of itself is where its numbers end.
+  for _, dtype in ipairs { "float16", "bfloat16", "float32", "float64" } do
+    local info = mg.finfo(dtype)
+    local values = mg.tensor({ info.max, 1 + info.eps, 1 + info.eps / 4 }, { dtype = "float64" }):to(dtype):to "float64"
+    check.elements(values, { info.max, 1 + info.eps, 1 })
+  end
+  check.rejects("mg.finfo 'int32'", 'finfo: expected a float dtype such as "float32", got int32')
+  check.rejects("mg.iinfo(mg.bool)", 'iinfo: expected an integer dtype such as "int64", got bool')
+  check.rejects("mg.iinfo()", 'iinfo: expected an integer dtype such as "int64", got nil')
+end)
+
 check.case("types are promoted as PyTorch's", function()
   local long, float, double, flag = mg.tensor{ 1 }, mg.tensor{ 1.0 }, mg.tensor({ 1.0 }, { dtype = "float64" }), mg.tensor{ true }
   check.equal((long + float).dtype, "float32")

@@ -97,6 +97,13 @@ check.case("no inputs, no outputs", function()
   mentions(message_of(grad, {}, { x }), "grad")
 end)
 
+check.case("only_inputs, which old scripts set to true, is known", function()
+  local x = leaf{ 1.0, 2.0 }
+  check.elements(grad((x * x):sum(), x, { only_inputs = true }), { 2, 4 })
+  check.rejects("mg.autograd.grad(x:sum(), x, { only_inputs = false })",
+    "grad: only_inputs can only be true: the gradients of other leaves are what backward gives", x)
+end)
+
 check.case("arguments of the wrong kind", function()
   check.rejects("mg.autograd.grad(3, x)", "grad: argument 1 (outputs): expected a tensor or a list of tensors, got 3")
   check.rejects("mg.autograd.grad(x, { 3 })", "grad: argument 2 (inputs): element 1 is not a tensor but 3", mg.ones(1))

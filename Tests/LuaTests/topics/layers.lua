@@ -78,4 +78,24 @@ check.case("sizes beyond all measure are refused, not tried", function()
   } do check.is_true(not pcall(call)) end
 end)
 
+check.case("states that are left out are zeros, and so are those that are nil", function()
+  local nn = mg.nn
+  local steps = mg.arange(12):float():reshape(3, 2, 2):sin()
+  local function same(a, b) check.is_true(a:equal(b)) end
+  for _, kind in ipairs { nn.RNN, nn.GRU } do
+    local layer = kind(2, 3)
+    local output = layer(steps)
+    same(output, (layer(steps, nil)))
+    same(output, (layer(steps, mg.zeros(1, 2, 3))))
+  end
+  local lstm, cell = nn.LSTM(2, 3), nn.LSTMCell(2, 3)
+  local output, h = lstm(steps), cell(steps[1])
+  same(output, (lstm(steps, nil, nil)))
+  same(output, (lstm(steps, mg.zeros(1, 2, 3), mg.zeros(1, 2, 3))))
+  same(h, (cell(steps[1], nil, nil)))
+  check.rejects("nn.LSTM(2, 3)(x, nil, x)", "LSTM: argument 2: expected a tensor, got nil", steps)
+  check.rejects("nn.MSELoss()(x, nil)", "MSELoss: argument 2: expected a tensor, got nil", steps)
+  check.rejects("nn.GRU(2, 3)(nil)", "GRU: argument 1: expected a tensor, got nil")
+end)
+
 return check.done()

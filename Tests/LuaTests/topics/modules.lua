@@ -247,6 +247,16 @@ check.case("children, modules, apply, buffers", function()
   check.elements(net:state_dict().seen, { 0 })
 end)
 
+check.case("_name is the class's name, whoever wrote the class", function()
+  local names = {}
+  local net = nn.Sequential(Net(1, 2, 1), nn.ConvTranspose2d(1, 1, 2), nn.BatchNorm2d(1))
+  net:apply(function(m) names[#names + 1] = m._name end)
+  check.equal(names, { "Linear", "Linear", "Net", "ConvTranspose2d", "BatchNorm2d", "Sequential" })
+  local Wide = nn.Module("Wide", Net)
+  check.equal(Wide(1, 2, 1)._name, "Wide")
+  check.rejects("return nn.Linear(1, 1)._nam", "field '_nam' of Linear does not exist; did you mean '_name'?")
+end)
+
 check.case("zero_grad and requires_grad_", function()
   local net = Net(1, 2, 1)
   net(mg.ones(1, 1)):sum():backward()
