@@ -1,8 +1,6 @@
 -- mg.optim.swa_utils: means of a model's weights over training, and the schedule that goes with them.
 
 local native, mg, nn, shared = ...
--- Scripts may give these names other values.
-local error, ipairs, pcall, table, type = error, ipairs, pcall, table, type
 local raise, found, options = shared.raise, shared.found, shared.options
 local kind_of = native.kind_of
 local swa = mg.optim.swa_utils
