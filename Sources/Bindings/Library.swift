@@ -61,7 +61,8 @@ public enum Library {
     guard case .table(let mg)? = try state.evaluate("require 'moongrad'").first, case .table(let nnTable) = try mg.get("nn") else {
       throw LuaError("the library could not be registered")
     }
-    let primitiveTable = Value.record(native.mapValues(Value.native))
+    // One table for all chunks.
+    let primitiveTable = try state.run(source: "return ...", arguments: [.record(native.mapValues(Value.native))])[0]
     @discardableResult
     func run(_ name: String, _ resource: [UInt8], _ more: Value...) throws -> [Value] {
       try state.run(library: name, resource, [primitiveTable, .table(mg), .table(nnTable)] + more, in: companions.environment)
@@ -88,7 +89,7 @@ public enum Library {
     let helpers = try run("functional", PackageResources.functional_lua)
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
     try run("utils", PackageResources.utils_lua, shared)
-    try run("swa", PackageResources.swa_lua, shared)
+    try run("swa", PackageResources.swa_lua, shared, scripted[3])
     try run("gradcheck", PackageResources.gradcheck_lua, shared)
     guard let trees = try run("func", PackageResources.func_lua, shared).first else { throw LuaError("func.lua returned nothing") }
     for (name, part) in [

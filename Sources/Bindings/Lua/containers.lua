@@ -6,6 +6,7 @@ local native, _, nn, shared = ...
 local format = string.format
 local kind_of, nearest, raise = native.kind_of, native.nearest, native.raise
 local new_class, assign, is_module, class_name = shared.new_class, shared.assign, shared.is_module, shared.class_name
+local guard = shared.guard
 
 -- What may be kept ------------------------------------------------------------------------------------------------
 
@@ -191,6 +192,7 @@ end
 
 -- Every step of training comes by here: no varargs, and no metamethod for the length.
 function Sequential:forward(x, more)
+  if type(self) ~= "table" or not is_module(self) then raise("forward: expected a Sequential as self, got " .. described(self)) end
   if more ~= nil then raise("Sequential: takes 1 value, got several") end
   local names = rawget(self, "__names")
   if names then
@@ -201,6 +203,8 @@ function Sequential:forward(x, more)
   return x
 end
 
+guard(Sequential, "forward")
+
 local ModuleList = list_class("ModuleList", module_of)
 local ParameterList = list_class("ParameterList", parameter_of)
 for name, class in pairs { ModuleList = ModuleList, ParameterList = ParameterList } do
@@ -208,6 +212,7 @@ for name, class in pairs { ModuleList = ModuleList, ParameterList = ParameterLis
     if is_module(list) and class_name(list) == name then self:extend(list) return end
     for _, value in ipairs(listed(list, name)) do self:append(value) end
   end
+  guard(class)
 end
 
 -- Dictionaries ----------------------------------------------------------------------------------------------------
@@ -281,6 +286,7 @@ local function dictionary_class(name, checked)
     end
   end
   nn[name] = class
+  guard(class)
 end
 
 dictionary_class("ModuleDict", module_of)

@@ -44,6 +44,7 @@ end
 
 local function assign(self, key, value)
   local names, known = order[self], known_names[self]
+  if key ~= key then raise(format("%s: nan is no name for a field", class_name(self))) end
   -- A child or a parameter that hides a method would break the walks over it, and is no name for a checkpoint.
   if (Module[key] ~= nil or key == "training") and (is_module(value) or kind_of(value)) then
     raise(format("%s: '%s' is a method of modules, so nothing can be kept under that name", class_name(self), tostring(key)))
@@ -593,6 +594,20 @@ local function register(copy, instance)
   class_of[copy], order[copy], known_names[copy] = class_of[instance], { table.unpack(order[instance]) }, {}
   for name in pairs(known_names[instance]) do known_names[copy][name] = true end
 end
+-- Makes the methods of a class of the library's own refuse a self that is not of it; but for those that do so themselves.
+local function guard(class, but)
+  for name, method in pairs(class) do
+    if type(method) == "function" and name ~= but and string.sub(name, 1, 2) ~= "__" then
+      class[name] = function(self, ...)
+        if not (is_script_module(self) and nn.is(self, class)) then
+          raise(format("%s: expected a %s as self, got %s; methods are called with ':'", name, class.__name,
+            is_module(self) and "a module of the class " .. class_name(self) or type(self)))
+        end
+        return method(self, ...)
+      end
+    end
+  end
+end
 local function entries(module)
   local list, names = {}, order[module]
   for i = 1, #names do
@@ -603,4 +618,4 @@ local function entries(module)
 end
 return scripted, run_handle, access,
   { new_class = new_class, assign = assign, is_module = is_module, class_name = class_name, entries = entries,
-    register = register }
+    register = register, guard = guard }

@@ -74,6 +74,7 @@ mg.from_table = mg.tensor
 -- The tutorial's Variable: tensors do all of it now.
 function mg.Variable(value, options)
   local t = mg.is_tensor(value) and value:detach() or mg.tensor(value)
+  if options ~= nil and type(options) ~= "table" then raise("Variable: argument 2: expected options, got " .. type(options)) end
   if options and options.requires_grad then t:requires_grad_() end
   return t
 end
