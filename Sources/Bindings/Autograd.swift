@@ -300,11 +300,6 @@ extension State {
   func giveNotice() {
     for text in Notice.take() { warn(text) }
   }
-
-  /// A warning through Lua's `warn`, so that scripts can switch it off.
-  func warn(_ text: String) {
-    if case .function(let warn)? = try? global("warn") { _ = try? warn.call([.string(text)]) }
-  }
 }
 
 // MARK: Nodes
@@ -359,7 +354,7 @@ enum NodeMembers {
       let option = String(name.dropFirst(6))
       switch try node.saved(named: option) {
       case .tensor(let tensor): call.returns(tensor: tensor)
-      case .attribute(let value): call.returns(attribute: value, isPosition: positions.contains(option))
+      case .attribute(let value): try call.returns(attribute: value, isPosition: positions.contains(option))
       case .nothing: call.returnsNil()
       }
     }
@@ -370,7 +365,7 @@ enum NodeMembers {
 
 extension Call {
   /// Returns an attribute of an operation.
-  fileprivate mutating func returns(attribute: Any, isPosition: Bool) {
+  fileprivate mutating func returns(attribute: Any, isPosition: Bool) throws {
     let base = isPosition ? 1 : 0
     switch attribute {
     case let value as Int: returns(value + base)
@@ -379,9 +374,9 @@ extension Call {
     case let value as String: returns(value)
     case let value as Scalar: returns(scalar: value)
     case let value as DType: returns(value.description)
-    case let value as Axes: returns(sizes: value.map { $0 + base })
-    case let value as [Int]: returns(sizes: value.map { $0 + base })
-    case let value as Shape: returns(sizes: value.array)
+    case let value as Axes: try returns(sizes: value.map { $0 + base })
+    case let value as [Int]: try returns(sizes: value.map { $0 + base })
+    case let value as Shape: try returns(sizes: value.array)
     default: returnsNil()
     }
   }

@@ -104,9 +104,8 @@ enum Batches {
 
   static func members(_ operations: OperationFunctions) -> HandleMembers {
     var members = HandleMembers()
-    let sizes = SizeLists()
-    members.methods = operations.methods.merging(methods(sizes)) { _, own in own }
-    members.getters = getters(sizes)
+    members.methods = operations.methods.merging(methods) { _, own in own }
+    members.getters = getters
     members.setters = [
       "requires_grad": native("requires_grad") { _ in
         throw ArgumentError("requires_grad: a tensor of a batch cannot be made a leaf inside of vmap; use mg.func.grad there")
@@ -120,6 +119,7 @@ enum Batches {
         let hint = nearest(name, names).map { "; did you mean '\($0)'?" } ?? ""
         throw ArgumentError("a tensor of a batch has no field or method '\(name)'\(hint)")
       }
+      if let number = call.integer(2), let first = x.ownSizes.first, number > first, call.isStepOfIpairs { return call.returnsNil() }
       call.returns(tensor: try BatchedIndexing.read(x, Indexing.items(call[2])))
     }
     members.writing = native("index assignment") { call in
@@ -131,13 +131,14 @@ enum Batches {
     return members
   }
 
-  private static func getters(_ sizes: SizeLists) -> [String: NativeFunction] {
+  private static var getters: [String: NativeFunction] {
     func getter(_ name: String, _ body: @escaping (inout Call, Tensor) throws -> Void) -> (String, NativeFunction) {
       (name, native(name) { call in try body(&call, call.batched(1, name)) })
     }
     return Dictionary(
       uniqueKeysWithValues: [
-        getter("shape") { call, x in try sizes.returns(x.ownSizes, &call) },
+        getter("shape") { call, x in try call.returns(sizes: x.ownSizes) },
+        getter("device") { call, _ in call.returns("cpu") },
         getter("dtype") { call, x in call.returns(x.dtype.description) },
         getter("ndim") { call, x in call.returns(x.ownSizes.count) },
         getter("itemsize") { call, x in call.returns(x.dtype.size) },
@@ -160,7 +161,7 @@ enum Batches {
       ])
   }
 
-  private static func methods(_ sizes: SizeLists) -> [String: NativeFunction] {
+  private static var methods: [String: NativeFunction] {
     func method(_ name: String, _ count: Int = 0, _ body: @escaping (inout Call, Tensor) throws -> Void) -> (String, NativeFunction) {
       (
         name,
@@ -198,7 +199,7 @@ enum Batches {
       uniqueKeysWithValues: looking + leaving + [
         method("size", 1) { call, x in
           let own = x.ownSizes
-          if call.isNil(2) { return try sizes.returns(own, &call) }
+          if call.isNil(2) { return try call.returns(sizes: own) }
           guard let dimension = call.integer(2) else {
             throw ArgumentError("size: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
           }
@@ -226,13 +227,10 @@ enum Batches {
           guard let other = call.anyTensor(2) else { throw ArgumentError("type_as: expected a tensor, got \(Decoder.found(call[2]))") }
           try converted(&call, x, other.dtype)
         },
-        method("to", 1) { call, x in
-          if let other = call.anyTensor(2) { return try converted(&call, x, other.dtype) }
-          let name = try call.string(2) ?? (call.type(2) == .table ? call[2].withField("dtype") { $0.string } : nil)
-          guard let name else {
-            throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
-          }
-          try converted(&call, x, DType(named: name))
+        method("to", 2) { call, x in try converted(&call, x, Devices.dtype(call) ?? x.dtype) },
+        method("iter") { call, x in
+          guard let count = x.ownSizes.first else { throw ArgumentError("iter: a tensor of rank 0 has no rows") }
+          call.returns(rows: count) { try BatchedIndexing.read(x, [.position($0)]) }
         },
       ] + DType.allCases.map { dtype in method(dtype.shortName) { call, x in try converted(&call, x, dtype) } })
   }

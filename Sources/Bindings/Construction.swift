@@ -17,18 +17,28 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Voi
   var leafDepth: Int?
   var values: [Scalar] = []
   var category = DType.Category.boolean
+  // Where the walk is, and the first list of each depth: what messages name.
+  var path: [Int] = []
+  var firsts: [String] = []
+  func place() -> String { path.map { "[\($0)]" }.joined() }
+  func count(_ number: Int) -> String { "\(number) element\(number == 1 ? "" : "s")" }
   try slot.walkLists(maximumDepth: Shape.maximumRank - 1) { depth, length in
+    advance(&path, to: depth)
     if depth == sizes.count, leafDepth == nil || depth < leafDepth! {
       sizes.append(length)
-    } else if depth >= sizes.count || sizes[depth] != length {
+      firsts.append(place())
+    } else if depth >= sizes.count {
+      throw ArgumentError("\(name): \(place()) is a list where a number was expected, as before it at the same depth")
+    } else if sizes[depth] != length {
       throw ArgumentError(
-        "\(name): rows differ in length at depth \(depth + 1): \(depth < sizes.count ? "\(sizes[depth]) and \(length)" : "a list where numbers were before")"
-      )
+        "\(name): rows differ in length: \(firsts[depth]) has \(count(sizes[depth])), but \(place()) has \(length)")
     }
   } leaf: { depth, element in
+    advance(&path, to: depth)
+    if element.isNil { throw ArgumentError("\(name): element \(place()) is nil: a list cannot have holes") }
     if leafDepth == nil { leafDepth = depth }
     guard depth == leafDepth, depth == sizes.count else {
-      throw ArgumentError("\(name): numbers and lists are mixed at one depth")
+      throw ArgumentError("\(name): \(place()) is \(Decoder.found(element)) where a list was expected, as before it at the same depth")
     }
     var number = element.scalar
     if number == nil, let tensor = element.object(tensorKind), tensor.count == 1 {
@@ -36,7 +46,7 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Voi
       number = try tensor.item()
     }
     guard let number else {
-      throw ArgumentError("\(name): elements must be numbers or booleans, found \(Decoder.found(element))")
+      throw ArgumentError("\(name): elements must be numbers or booleans, \(place()) is \(Decoder.found(element))")
     }
     category = max(category, number.category)
     values.append(try fitting(number, dtype, name))
@@ -48,6 +58,16 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Voi
   }
   for (position, value) in values.enumerated() { result.setElement(position, value) }
   return result
+}
+
+/// To the next entry of the list at a depth, which counts from 1; 0 is the outermost list.
+private func advance(_ path: inout [Int], to depth: Int) {
+  if path.count >= depth {
+    path.removeLast(path.count - depth)
+    if depth > 0 { path[depth - 1] += 1 }
+  } else {
+    path.append(1)
+  }
 }
 
 /// An element for a tensor of a dtype that was asked for.
@@ -83,10 +103,11 @@ enum Construction {
               throw ArgumentError("tensor: option 'requires_grad': expected true or false, got \(Decoder.found(value))")
             }
             requiresGrad = flag
+          case "device": try Devices.check(value, "tensor: option 'device'")
           default:
             let name = key.string ?? Decoder.found(key)
-            let hint = nearest(name, ["dtype", "requires_grad"]).map { "; did you mean '\($0)'?" } ?? ""
-            throw ArgumentError("tensor: unknown option '\(name)'\(hint) (known: dtype, requires_grad)")
+            let hint = nearest(name, ["dtype", "requires_grad", "device"]).map { "; did you mean '\($0)'?" } ?? ""
+            throw ArgumentError("tensor: unknown option '\(name)'\(hint) (known: dtype, requires_grad, device)")
           }
         }
       }

@@ -17,6 +17,8 @@ struct Decoder {
   private let skips: Int
   /// Who knows modules of scripts' own classes, where some parameter is one.
   private let modules: ModuleLibrary?
+  /// Whether there is an option `device`, which changes nothing.
+  private let takesDevice: Bool
   private let names: [String: Int]
   private let lastIsGreedy: Bool
   /// How many can be given by position, how many must, and whether a list of them may stand as separate arguments.
@@ -25,11 +27,15 @@ struct Decoder {
   /// Where a list of tensors is expected, whose elements may stand as separate arguments; 0 for nowhere.
   private let tensorsAt: Int
 
-  init(_ name: String, _ parameters: [Parameter], isMethod: Bool, takesBatches: Bool = false, skips: Int = 0, modules: ModuleLibrary? = nil)
-  {
+  init(
+    _ name: String, _ parameters: [Parameter], isMethod: Bool, takesBatches: Bool = false, takesDevice: Bool = false, skips: Int = 0,
+    modules: ModuleLibrary? = nil
+  ) {
     self.skips = skips
     self.modules = modules
     self.takesBatches = takesBatches
+    // Constructors of tensors have it too.
+    self.takesDevice = takesDevice || parameters.contains { $0.name == "requires_grad" }
     self.name = name
     self.parameters = parameters
     self.isMethod = isMethod
@@ -152,6 +158,7 @@ struct Decoder {
       guard let option = key.string else {
         throw ArgumentError("\(name): options are named, but one has a key of type \(key.typeName)")
       }
+      if takesDevice, option == "device" { return try Devices.check(slot, "\(name): option 'device'") }
       guard let position = names[option], !(isMethod && position == 0) else {
         let known = parameters.dropFirst(isMethod ? 1 : 0).map(\.name)
         let hint = nearest(option, known).map { "; did you mean '\($0)'?" } ?? ""
@@ -341,10 +348,16 @@ struct Decoder {
     }
   }
 
-  /// A list that also has named fields is neither a list nor options.
+  /// A list that also has named fields is neither a list nor options, and one with holes has no certain end.
   static func checkPlainList(_ slot: Slot, _ length: Int, _ place: String) throws {
-    guard slot.keys.count == length else {
-      throw ArgumentError("\(place): a list with named fields; options go into a table of their own, the last argument")
+    let keys = slot.keys
+    guard keys.count == length else {
+      if keys.haveNames {
+        throw ArgumentError("\(place): a list with named fields; options go into a table of their own, the last argument")
+      }
+      var hole = 1
+      while try slot.withElement(hole, { !$0.isNil }) { hole += 1 }
+      throw ArgumentError("\(place): element \(hole) of the list is nil, and there are others after it: a list cannot have holes")
     }
   }
 

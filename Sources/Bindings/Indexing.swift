@@ -66,7 +66,8 @@ enum Indexing {
     if let number = call.integer(2) {
       let position = try Decoder.zeroBased(number, what: "indices", "index")
       guard x.rank > 0 else { throw ArgumentError("index: a tensor of rank 0 cannot be indexed; use x:item()") }
-      // ipairs and for loops over a tensor end at its length, as Lua's lists do.
+      // ipairs ends at the length, as it does for Lua's lists; other positions beyond it are mistakes.
+      if position >= x.shape[0], call.isStepOfIpairs { return call.returnsNil() }
       return call.returns(tensor: try x.select(0, position))
     }
     let first = BatchLevels.areInForce ? 0 : 1

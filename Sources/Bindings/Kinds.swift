@@ -72,11 +72,19 @@ extension Call {
     case .boolean(let value): returns(value)
     }
   }
+}
 
-  /// Returns sizes as a list.
-  mutating func returns(sizes: [Int]) {
-    returnsList(sizes.count)
-    for size in sizes { returns(size) }
+extension Call {
+  /// Returns what a loop `for row in x:iter()` calls for each of its rows.
+  mutating func returns(rows count: Int, _ row: @escaping (Int) throws -> Tensor) {
+    var next = 0
+    returns(
+      .native(
+        Bindings.native("iter") { call in
+          guard next < count else { return call.returnsNil() }
+          call.returns(tensor: try row(next))
+          next += 1
+        }))
   }
 }
 

@@ -18,6 +18,8 @@ public enum Library {
   public static func install(in state: State) throws -> Instances {
     // Handles pace the collector; what tensors hold in all decides when it collects everything.
     state.readLiveBytes { Context.liveBytes }
+    let companions = try Companions(state)
+    state.companion = companions
     // Recorded operations remember the script's line.
     Site.locate(by: State.site)
     Site.describe { State.line(of: $0) }
@@ -59,11 +61,11 @@ public enum Library {
     guard case .table(let mg)? = try state.evaluate("require 'moongrad'").first, case .table(let nnTable) = try mg.get("nn") else {
       throw LuaError("the library could not be registered")
     }
-    let primitiveTable = Value.record(native.mapValues(Value.native))
+    // One table for all chunks.
+    let primitiveTable = try state.run(source: "return ...", arguments: [.record(native.mapValues(Value.native))])[0]
     @discardableResult
     func run(_ name: String, _ resource: [UInt8], _ more: Value...) throws -> [Value] {
-      let arguments = [primitiveTable, .table(mg), .table(nnTable)] + more
-      return try state.run(source: Help.text(of: resource), chunkName: State.Configuration.internalPrefix + name, arguments: arguments)
+      try state.run(library: name, resource, [primitiveTable, .table(mg), .table(nnTable)] + more, in: companions.environment)
     }
     let scripted = try run("modules", PackageResources.modules_lua)
     guard scripted.count == 4, case .table(let methods) = scripted[0], case .function(let runHooked) = scripted[1],
@@ -88,7 +90,7 @@ public enum Library {
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
     if case .function(let repack)? = try run("utils", PackageResources.utils_lua, shared).first { modules.repack = repack }
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])
-    try run("swa", PackageResources.swa_lua, shared)
+    try run("swa", PackageResources.swa_lua, shared, scripted[3])
     try run("gradcheck", PackageResources.gradcheck_lua, shared)
     guard let trees = try run("func", PackageResources.func_lua, shared).first else { throw LuaError("func.lua returned nothing") }
     for (name, part) in [
@@ -111,6 +113,12 @@ public enum Library {
   /// What the chunks in Lua/ are built on, beside `Modules.primitives`.
   private static var primitives: [String: NativeFunction] {
     [
+      // write_error(text): writes to standard error.
+      "write_error": NativeFunction("write_error") { call in
+        _ = call[1].withBytes { write(2, $0.baseAddress, $0.count) }
+      },
+      // warn(text)
+      "warn": NativeFunction("warn") { call in call.state.warn(call.string(1) ?? "") },
       "is_terminal": NativeFunction("is_terminal") { call in call.returns(isatty(2) == 1) },
       // help_text(name): the reference text, or nil.
       "help_text": NativeFunction("help_text") { call in
@@ -184,7 +192,7 @@ public enum Library {
           }
           common = try Shape.broadcast(common, Shape(sizes, operation: "broadcast_shapes"), "broadcast_shapes")
         }
-        try SizeLists().returns(common.array, &call)
+        try call.returns(sizes: common.array)
       },
       "allclose": TensorMembers.allClose(isMethod: false),
       "equal": native("equal") { call in

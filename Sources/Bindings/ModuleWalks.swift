@@ -76,15 +76,7 @@ final class ModuleLibrary {
         walk("zero_grad") { call, module in try module.zeroGrad(setToNone: ModuleLibrary.flag(call, 2, "zero_grad") ?? true) },
         walk("requires_grad_") { call, module in try module.requiresGrad(ModuleLibrary.flag(call, 2, "requires_grad_") ?? true) },
         walk("to") { call, module in
-          if let tensor = call.object(2, tensorKind) {
-            try module.to(tensor.dtype)
-          } else if let name = call.string(2) {
-            // Where the elements are is no question here.
-            if name == "cpu" { return }
-            try module.to(DType(named: name))
-          } else {
-            throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
-          }
+          if let dtype = try Devices.dtype(call) { try module.to(dtype) }
         },
         // state_dict(module, prefix, keep_vars): a list of {name, tensor}.
         walk("state_dict") { call, module in

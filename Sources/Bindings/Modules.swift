@@ -10,7 +10,7 @@ enum Modules {
   static func constructors(_ library: ModuleLibrary) -> [String: NativeFunction] {
     Dictionary(
       uniqueKeysWithValues: ModuleCatalogue.kinds.map { kind in
-        let decoder = Decoder(kind.name, kind.parameters, isMethod: false, modules: library)
+        let decoder = Decoder(kind.name, kind.parameters, isMethod: false, takesDevice: true, modules: library)
         return (
           kind.name,
           native(kind.name) { call in call.returns(try kind.make(try decoder.decode(call)), moduleKind) }
@@ -171,7 +171,7 @@ enum Modules {
       case .boolean(let value): return call.returns(value)
       case .string(let value): return call.returns(value)
       case .tensor(let value): return call.returns(tensor: value)
-      case .shape(let value): return call.returns(sizes: value)
+      case .shape(let value): return try call.returns(sizes: value)
       case .module(let value): return call.returns(module: value)
       case .none: return call.returnsNil()
       }

@@ -7,9 +7,8 @@ import Tensors
 enum TensorMembers {
   static func members(_ operations: OperationFunctions) -> HandleMembers {
     var members = HandleMembers()
-    let sizes = SizeLists()
-    members.methods = operations.methods.merging(methods(sizes)) { _, own in own }
-    members.getters = getters(sizes)
+    members.methods = operations.methods.merging(methods) { _, own in own }
+    members.getters = getters
     members.setters = setters
     members.metamethods = OperationFunctions.operators
     let names = Array(members.methods.keys) + Array(members.getters.keys)
@@ -35,12 +34,13 @@ enum TensorMembers {
 
   // MARK: Properties
 
-  private static func getters(_ sizes: SizeLists) -> [String: NativeFunction] {
+  private static var getters: [String: NativeFunction] {
     [
       "shape": native("shape") { call in
         let x = try call.tensor(1, "shape")
-        try sizes.returns(x.shape.array, &call)
+        try call.returns(sizes: x.shape.array)
       },
+      "device": NativeFunction("device") { call in call.returns("cpu") },
       "dtype": native("dtype") { call in call.returns(try call.tensor(1, "dtype").dtype.description) },
       "nbytes": native("nbytes") { call in
         let x = try call.tensor(1, "nbytes")
@@ -135,7 +135,7 @@ enum TensorMembers {
     return (name, function)
   }
 
-  private static func methods(_ sizes: SizeLists) -> [String: NativeFunction] {
+  private static var methods: [String: NativeFunction] {
     Dictionary(
       uniqueKeysWithValues: [
         method("item") { call, x in call.returns(scalar: try x.item()) },
@@ -156,7 +156,7 @@ enum TensorMembers {
         method("cpu") { call, _ in call.returnsArgument(1) },
         method("dim") { call, x in call.returns(x.rank) },
         method("size", 1) { call, x in
-          if call.isNil(2) { return try sizes.returns(x.shape.array, &call) }
+          if call.isNil(2) { return try call.returns(sizes: x.shape.array) }
           guard let dimension = call.integer(2) else {
             throw ArgumentError("size: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
           }
@@ -165,7 +165,7 @@ enum TensorMembers {
           call.returns(x.shape[axis])
         },
         method("stride", 1) { call, x in
-          if call.isNil(2) { return try sizes.returns(x.layout.strideArray, &call) }
+          if call.isNil(2) { return try call.returns(sizes: x.layout.strideArray) }
           guard let dimension = call.integer(2), x.rank > 0 else {
             throw ArgumentError("stride: expected a dimension (a whole number), got \(Decoder.found(call[2]))")
           }
@@ -200,14 +200,11 @@ enum TensorMembers {
           call.returns(try withNoGrad { try x.eq(other).all().item() } == .boolean(true))
         },
         ("allclose", allClose(isMethod: true)),
-        method("to", 1) { call, x in
-          if let name = call.string(2) { return call.returns(tensor: try x.to(DType(named: name))) }
-          if let model = call.object(2, tensorKind) { return call.returns(tensor: try x.to(model.dtype)) }
-          if call.type(2) == .table {
-            let name: String? = try call[2].withField("dtype") { $0.string }
-            if let name { return call.returns(tensor: try x.to(DType(named: name))) }
-          }
-          throw ArgumentError("to: expected a dtype such as \"float64\", or a tensor, got \(Decoder.found(call[2]))")
+        method("to", 2) { call, x in call.returns(tensor: try x.to(Devices.dtype(call) ?? x.dtype)) },
+        method("cuda", 1) { _, _ in throw Devices.refusal("cuda", "cuda") },
+        method("iter") { call, x in
+          guard x.rank > 0 else { throw ArgumentError("iter: a tensor of rank 0 has no rows; its value is x:item()") }
+          call.returns(rows: x.shape[0]) { try x.select(0, $0) }
         },
         method("type", 1) { call, x in
           guard let name = call.string(2) else { return call.returns(x.dtype.typeName) }

@@ -64,6 +64,7 @@ typedef struct ml_private {
   bool warnings_on;
   bool closing;
   uint32_t references;  // every one made by an owner; see ml_count
+  lua_CFunction ipairs_step;  // of ipairs, see libraries.c
   // Lines.
   bool has_layout;  // of Lua's record of a call, see sites.c
   ml_site_entry sites[ml_site_entries];

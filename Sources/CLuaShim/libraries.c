@@ -45,10 +45,10 @@ static int do_file(lua_State *L) {
   return after_dofile(L, 0, 0);
 }
 
-// As the second searcher of `package`, for text.
+// As the second searcher of `package` (upvalue 1), for text; upvalue 2 is package.searchpath.
 static int searcher(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
-  lua_getfield(L, lua_upvalueindex(1), "searchpath");
+  lua_pushvalue(L, lua_upvalueindex(2));
   lua_pushvalue(L, 1);
   if (lua_getfield(L, lua_upvalueindex(1), "path") != LUA_TSTRING)
     return luaL_error(L, "'package.path' must be a string");
@@ -81,7 +81,8 @@ static void confine_searcher(lua_State *L) {
   lua_getglobal(L, LUA_LOADLIBNAME);
   lua_getfield(L, -1, "searchers");
   lua_pushvalue(L, -2);
-  lua_pushcclosure(L, searcher, 1);
+  lua_getfield(L, -1, "searchpath");
+  lua_pushcclosure(L, searcher, 2);
   lua_rawseti(L, -2, 2);
   lua_pop(L, 2);
 }
@@ -177,6 +178,26 @@ static void guard_debug(lua_State *L) {
   lua_pop(L, 1);
 }
 
+// MARK: Iteration
+
+// What ipairs returns first, the function that makes each step.
+static void note_iteration(lua_State *L) {
+  lua_getglobal(L, "ipairs");
+  lua_newtable(L);
+  lua_call(L, 1, 1);
+  ml_own(ml_of(L))->ipairs_step = lua_tocfunction(L, -1);
+  lua_pop(L, 1);
+}
+
+bool ml_is_step(lua_State *L) {
+  lua_Debug ar;
+  if (!lua_getstack(L, 1, &ar) || !lua_checkstack(L, 1)) return false;
+  lua_getinfo(L, "f", &ar);
+  bool is_step = lua_tocfunction(L, -1) == ml_own(ml_of(L))->ipairs_step;
+  lua_pop(L, 1);
+  return is_step;
+}
+
 // MARK: Opening
 
 static int open_libraries(lua_State *L) {
@@ -192,6 +213,7 @@ static int open_libraries(lua_State *L) {
     if (libraries >> i & 1) luaL_requiref(L, all[i].name, all[i].func, 1);
   lua_settop(L, 0);
   watch_collector(L);
+  note_iteration(L);
   if (libraries & ML_LIBRARY_DEBUG) guard_debug(L);
   if (s->config.binary_chunks) return 0;
   confine_loaders(L);

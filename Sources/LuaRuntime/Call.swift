@@ -42,6 +42,9 @@ public struct Call: ~Copyable {
   /// "chunk:line: " of the function that called, or an empty string.
   public var position: String { luaPosition(lua, level: 1) }
 
+  /// Whether a step of Lua's own `ipairs` made it: what answers for an index that is none ends the loop with nil then.
+  public var isStepOfIpairs: Bool { ml_is_step(lua) }
+
   // MARK: Arguments
 
   /// The number of arguments.

@@ -5,12 +5,15 @@ import Glibc
 extension State {
   /// Compiles and runs source text; what it returns. Binary chunks are refused.
   ///
-  /// `chunkName` follows Lua: "=stdin" is shown as it is, "@train.lua" as a file, anything else as source.
+  /// `chunkName` follows Lua: "=stdin" is shown as it is, "@train.lua" as a file, anything else as source. Global names of the
+  /// text are those of `environment`, if there is one.
   @discardableResult
-  public func run(source: String, chunkName: String? = nil, arguments: [Value] = []) throws -> [Value] {
+  public func run(
+    source: String, chunkName: String? = nil, arguments: [Value] = [], environment: TableReference? = nil
+  ) throws -> [Value] {
     var source = source
     return try source.withUTF8 { bytes in
-      try run(bytes: UnsafeRawBufferPointer(bytes), chunkName: chunkName, arguments: arguments)
+      try run(bytes: UnsafeRawBufferPointer(bytes), chunkName: chunkName, arguments: arguments, environment: environment)
     }
   }
 
@@ -18,11 +21,7 @@ extension State {
   /// that starts with `#` is skipped.
   @discardableResult
   public func run(file path: String, arguments: [String] = []) throws -> [Value] {
-    var bytes = try readFile(path)
-    if bytes.first == UInt8(ascii: "#") {
-      let end = bytes.firstIndex(of: UInt8(ascii: "\n")) ?? bytes.endIndex
-      for index in 0..<end { bytes[index] = UInt8(ascii: " ") }
-    }
+    let bytes = scriptText(try readFile(path))
     let list = arguments.map { Value.string($0) }
     var fields: [(key: Value, value: Value)] = [(.integer(0), .string(path))]
     for (index, argument) in list.enumerated() { fields.append((.integer(index + 1), argument)) }
@@ -63,10 +62,14 @@ extension State {
   }
 
   private func run(
-    bytes: UnsafeRawBufferPointer, chunkName: String?, arguments: [Value]
+    bytes: UnsafeRawBufferPointer, chunkName: String?, arguments: [Value], environment: TableReference? = nil
   ) throws -> [Value] {
     try withLua { lua in
       try load(bytes, chunkName ?? String(decoding: bytes.prefix(64), as: UTF8.self), lua)
+      if let environment {
+        ml_push_reference(lua, environment.reference.identifier)
+        lua_setupvalue(lua, -2, 1)
+      }
       return try call(arguments, lua)
     }
   }
@@ -84,14 +87,17 @@ extension State {
   /// Assigns a global variable; nil removes it.
   public func setGlobal(_ name: String, _ value: Value) throws { try globals().set(name, value) }
 
-  /// Makes `require "name"` return a value.
+  /// Makes `require "name"` return a value, also after a script has removed it from package.loaded.
   public func register(module name: String, _ value: Value) throws {
-    try packageTable("loaded").set(name, value)
+    let loaded = try packageTable("_LOADED")
+    try loaded.set(name, value)
+    let value = try loaded.get(name)
+    try register(module: name, loader: NativeFunction(name) { call in call.returns(value) })
   }
 
   /// Makes the first `require "name"` call a loader and keep its result. Its arguments are the name and ":preload:".
   public func register(module name: String, loader: NativeFunction) throws {
-    try packageTable("preload").set(name, .native(loader))
+    try packageTable("_PRELOAD").set(name, .native(loader))
   }
 
   private func globals() throws -> TableReference {
@@ -101,13 +107,25 @@ extension State {
     }
   }
 
+  /// What `require` looks into, which scripts know as package.loaded and package.preload: read from the registry, since they may
+  /// give those names other values.
   private func packageTable(_ field: String) throws -> TableReference {
-    guard case .table(let package) = try global("package"), case .table(let table) = try package.get(field)
-    else {
-      throw LuaError("this state has no package.\(field)")
+    let registry = try withLua { lua in
+      lua_pushvalue(lua, ml_registry_index)
+      return TableReference(reference: try reference(at: lua_gettop(lua), lua))
     }
+    guard case .table(let table) = try registry.get(field) else { throw LuaError("this state cannot require modules") }
     return table
   }
+}
+
+/// A script as it stands in a file, without a UTF-8 byte order mark, and with blanks in the place of a first line such as
+/// `#!/usr/bin/env moongrad`, which stays a line for the sake of line numbers.
+package func scriptText(_ bytes: [UInt8]) -> [UInt8] {
+  let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
+  guard text.first == UInt8(ascii: "#") else { return Array(text) }
+  let end = text.firstIndex(of: UInt8(ascii: "\n")) ?? text.endIndex
+  return [UInt8](repeating: UInt8(ascii: " "), count: end - text.startIndex) + text[end...]
 }
 
 /// The bytes of a file, or one clear sentence.

@@ -89,6 +89,8 @@ public final class State {
     }
   }
   private let surroundings: Surroundings?
+  /// What the library of the state keeps with it. References to Lua values may be among it.
+  public var companion: AnyObject?
 
   /// Opens a state with the standard libraries.
   public init(_ configuration: Configuration = Configuration(), surroundings: Surroundings? = nil) throws {

@@ -3,10 +3,17 @@ import CLuaShim
 
 /// All of these read without metamethods, so no Lua code runs, and leave the stack as they found it. A
 /// closure's slots are valid inside it only.
+///
+/// A list that scripts cannot assign to is an empty table, whose metatable answers for another one and has that under the key
+/// `false`: the other one is read here.
 extension Slot {
   /// The length of a table without metamethods (of a string, in bytes): the number of elements of a list. Of a table with
   /// holes it can be any number that an element stands before: reserve no memory for so many.
-  @inlinable public var rawLength: Int { Int(lua_rawlen(lua, index)) }
+  @inlinable public var rawLength: Int {
+    let length = Int(lua_rawlen(lua, index))
+    if length > 0 || lua_type(lua, index) != LUA_TTABLE { return length }
+    return (try? withTable { Int(lua_rawlen(lua, $0)) }) ?? 0
+  }
 
   /// Calls `body` with `t[position]`, counting from 1.
   @inlinable
@@ -64,16 +71,17 @@ extension Slot {
 
   /// The number of keys of a table, and whether one of them is a string.
   public var keys: (count: Int, haveNames: Bool) {
-    guard lua_type(lua, index) == LUA_TTABLE, lua_checkstack(lua, 3) != 0 else { return (0, false) }
-    let table = lua_absindex(lua, index)
-    var (count, haveNames) = (0, false)
-    lua_pushnil(lua)
-    while ml_next(lua, table) {
-      count += 1
-      lua_settop(lua, -2)
-      if lua_type(lua, -1) == LUA_TSTRING { haveNames = true }
+    let found: (Int, Bool)? = try? withTable { table in
+      var (count, haveNames) = (0, false)
+      lua_pushnil(lua)
+      while ml_next(lua, table) {
+        count += 1
+        lua_settop(lua, -2)
+        if lua_type(lua, -1) == LUA_TSTRING { haveNames = true }
+      }
+      return (count, haveNames)
     }
-    return (count, haveNames)
+    return found ?? (0, false)
   }
 
   /// Whether the table has no keys.
@@ -129,6 +137,12 @@ extension Slot {
     let top = lua_gettop(lua)
     defer { lua_settop(lua, top) }
     lua_pushvalue(lua, index)
+    if lua_getmetatable(lua, top + 1) != 0 {
+      lua_pushboolean(lua, 0)
+      lua_rawget(lua, -2)
+      if lua_type(lua, -1) == LUA_TTABLE { lua_copy(lua, -1, top + 1) }
+      lua_settop(lua, top + 1)
+    }
     return try body(top + 1)
   }
 

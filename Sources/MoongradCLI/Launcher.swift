@@ -134,16 +134,9 @@ struct Launcher {
   }
 
   private func run(_ source: [UInt8], _ name: String, _ session: Session) throws {
-    let function = try session.state.load(bytes: blankingFirstLine(source), chunkName: name)
+    let function = try session.state.load(bytes: scriptText(source), chunkName: name)
     let given = arguments.dropFirst(invocation.scriptIndex + 1).map { Value($0) }
     try Interrupts.during { _ = try function.call(given) }
-  }
-
-  /// `#!/usr/bin/env moongrad` stays a line, for the sake of line numbers.
-  private func blankingFirstLine(_ source: [UInt8]) -> [UInt8] {
-    guard source.first == UInt8(ascii: "#") else { return source }
-    let end = source.firstIndex(of: UInt8(ascii: "\n")) ?? source.endIndex
-    return [UInt8](repeating: UInt8(ascii: " "), count: end) + source[end...]
   }
 
   private func converse(_ session: Session) throws -> Int32 {

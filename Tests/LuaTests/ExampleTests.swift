@@ -214,6 +214,23 @@ private func number(in output: String, after text: String) throws -> Double {
     }
   }
 
+  /// Editors of other systems begin files with a byte order mark. Line numbers stay.
+  @Test(arguments: ["", "#!/usr/bin/env moongrad\n"]) func byteOrderMark(_ first: String) throws {
+    try withScript("\u{FEFF}return 5") { module in
+      let name = URL(filePath: module).deletingPathExtension().lastPathComponent
+      let source = "\u{FEFF}\(first)print(require '\(name)')\nerror 'here'"
+      let line = first.isEmpty ? 2 : 3
+      try withScript(source) { path in
+        let run = try Run(path)
+        #expect(run.output.hasPrefix("5\t"))
+        #expect(run.errorLines.first == "moongrad: \(path):\(line): here")
+      }
+      let run = try Run("-", input: source.replacing("print(require '\(name)')", with: "print(5)"))
+      #expect(run.output == "5\n")
+      #expect(run.errorLines.first == "moongrad: stdin:\(line): here")
+    }
+  }
+
   @Test func binaryChunk() throws {
     try withScript("\u{1b}Lua") { path in
       let run = try Run(path)

@@ -32,6 +32,18 @@ enum Place {
     #expect(LuaTests.topics.count >= 10)
   }
 
+  /// Scripts can change the metatable that all strings share, so that the library calls the functions of strings as functions.
+  @Test func theLibraryCallsNoMethodsOfStrings() throws {
+    let files = Place.scripts(in: Place.checkout.appending(path: "Sources/Bindings/Lua"))
+    #expect(files.count > 10)
+    for file in files {
+      let source = try String(contentsOf: file, encoding: .utf8).replacing(/(?s)--\[=\[.*?\n\]=\]/, with: "")
+      for line in source.split(separator: "\n") where !line.contains(/^ *--/) {
+        #expect(!line.contains(/:(format|find|gmatch|gsub|match|upper|lower|byte)\b/), "\(file.lastPathComponent): \(line)")
+      }
+    }
+  }
+
   /// Failed cases are told at the end: a topic that does not ask for them would pass whatever it finds.
   @Test(arguments: topics) func topicsTellWhatFailed(_ name: String) throws {
     let source = try String(contentsOf: Place.tests.appending(path: "topics/\(name).lua"), encoding: .utf8)

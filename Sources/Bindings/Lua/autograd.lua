@@ -1,10 +1,7 @@
 -- Autograd's part that is better said in Lua: custom functions, checkpointing, scopes as functions, drawings.
 
 local native, mg = ...
--- Scripts may give these names other values. `io` and `os` are read when they are needed: a session may have taken them away.
-local getmetatable, ipairs, next, pairs, pcall, rawget, rawset, setmetatable, tostring, type =
-  getmetatable, ipairs, next, pairs, pcall, rawget, rawset, setmetatable, tostring, type
-local assert, error, math, table = assert, error, math, table
+local format, match, sub = string.format, string.match, string.sub
 local autograd = mg.autograd
 local no_grad = mg.no_grad
 local kind_of, identity, record_function, nearest, raise =
@@ -177,21 +174,21 @@ local method_names = {
 -- Fields of the script's own are plain ones and nil until they are assigned; a name that is nearly one of ours is a mistake.
 function Context.__index(_, key)
   local method = methods[key]
-  if method ~= nil or type(key) ~= "string" or key:sub(1, 2) == "__" then return method end
+  if method ~= nil or type(key) ~= "string" or sub(key, 1, 2) == "__" then return method end
   local hint = nearest(key, method_names)
-  if hint then raise(("ctx has no field or method '%s'; did you mean '%s'?"):format(key, hint)) end
+  if hint then raise(format("ctx has no field or method '%s'; did you mean '%s'?", key, hint)) end
 end
 
 local function check_self(ctx, name)
   if getmetatable(ctx) ~= Context then
-    raise(("%s: called on %s instead of ctx; methods are called with ':', not '.': ctx:%s(…)"):format(name, typed(ctx), name))
+    raise(format("%s: called on %s instead of ctx; methods are called with ':', not '.': ctx:%s(…)", name, typed(ctx), name))
   end
 end
 
 local function tensors_only(what, ...)
   local list = table.pack(...)
   for i = 1, list.n do
-    if not is_tensor(list[i]) then raise(("%s: argument %d: expected a tensor, got %s"):format(what, i, typed(list[i]))) end
+    if not is_tensor(list[i]) then raise(format("%s: argument %d: expected a tensor, got %s", what, i, typed(list[i]))) end
   end
   return list
 end
@@ -201,8 +198,8 @@ function methods.save_for_backward(ctx, ...)
   local list = table.pack(...)
   for i = 1, list.n do
     if list[i] ~= nil and not is_tensor(list[i]) then
-      raise(("save_for_backward: argument %d: expected a tensor or nil, got %s; keep other values as fields of ctx")
-        :format(i, typed(list[i])))
+      raise(format("save_for_backward: argument %d: expected a tensor or nil, got %s; keep other values as fields of ctx",
+        i, typed(list[i])))
     end
   end
   ctx.__saving = list
@@ -255,20 +252,20 @@ local function gradient_of(name, definition, ctx, arity, positions, places)
     local count = gradients.n - 1
     for i = count, arity + 1, -1 do
       if gradients[i + 1] ~= nil then
-        raise(("%s: backward returned %d gradients, but forward took %d arguments"):format(name, i, arity))
+        raise(format("%s: backward returned %d gradients, but forward took %d arguments", name, i, arity))
       end
     end
     if count < arity then
-      raise(("%s: backward returned %d gradient%s, but forward took %d argument%s (return nil for one that needs none)"):format(
+      raise(format("%s: backward returned %d gradient%s, but forward took %d argument%s (return nil for one that needs none)",
         name, count, count == 1 and "" or "s", arity, arity == 1 and "" or "s"))
     end
     for i = 1, arity do
       local gradient = gradients[i + 1]
       if gradient ~= nil and not is_tensor(gradient) then
-        raise(("%s: backward returned %s as gradient %d, expected a tensor or nil"):format(name, typed(gradient), i))
+        raise(format("%s: backward returned %s as gradient %d, expected a tensor or nil", name, typed(gradient), i))
       end
       if gradient ~= nil and not is_tensor_argument[i] then
-        raise(("%s: backward returned a gradient for argument %d, which is not a tensor"):format(name, i))
+        raise(format("%s: backward returned a gradient for argument %d, which is not a tensor", name, i))
       end
     end
     local list = {}
@@ -308,7 +305,7 @@ local function apply(name, definition, ...)
   local dirty = ctx.__dirty or { n = 0 }
   for i = 1, dirty.n do
     if not contains(outputs, dirty[i]) then
-      raise(("%s: mark_dirty: tensor %d that was marked dirty is not among the results of forward"):format(name, i))
+      raise(format("%s: mark_dirty: tensor %d that was marked dirty is not among the results of forward", name, i))
     end
   end
   local saving = rawget(ctx, "__saving") or { n = 0 }
@@ -368,10 +365,10 @@ function autograd.Function(name, definition)
     local expected = known[key]
     if not expected then
       local hint = nearest(tostring(key), { "forward", "backward", "once_differentiable" })
-      raise(("Function: unknown field '%s'%s (known: forward, backward, once_differentiable)"):format(
-        tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""))
+      raise(format("Function: unknown field '%s'%s (known: forward, backward, once_differentiable)",
+        tostring(key), hint and format("; did you mean '%s'?", hint) or ""))
     end
-    if type(value) ~= expected then raise(("Function: field '%s': expected a %s, got %s"):format(key, expected, typed(value))) end
+    if type(value) ~= expected then raise(format("Function: field '%s': expected a %s, got %s", key, expected, typed(value))) end
   end
   if not definition.forward then raise("Function: " .. name .. " needs a field 'forward'") end
   -- Callable from Lua without a C function between, so that forward may yield.
@@ -432,7 +429,7 @@ local saved_tensors_hooks = autograd.saved_tensors_hooks
 function autograd.saved_tensors_hooks(pack, unpack, f, ...)
   for i, hook in ipairs { pack or false, unpack or false } do
     if type(hook) ~= "function" then
-      raise(("saved_tensors_hooks: argument %d: expected a function, got %s"):format(i, typed(hook or nil)))
+      raise(format("saved_tensors_hooks: argument %d: expected a function, got %s", i, typed(hook or nil)))
     end
   end
   if f == nil then return saved_tensors_hooks(pack, unpack) end
@@ -468,8 +465,8 @@ function mg.checkpoint(f, ...)
     for i, version in pairs(versions) do
       if arguments[i]._version ~= version then
         local line = native.written_at(arguments[i])
-        raise(("checkpoint: argument %d of shape [%s] was written to after the function's first run%s, so that backward cannot "
-          .. "run it again; clone() it first"):format(i, table.concat(arguments[i].shape, ", "), line and ", last at " .. line or ""))
+        raise(format("checkpoint: argument %d of shape [%s] was written to after the function's first run%s, so that backward cannot "
+          .. "run it again; clone() it first", i, table.concat(arguments[i].shape, ", "), line and ", last at " .. line or ""))
       end
     end
     local before = native.random_state()
@@ -487,8 +484,8 @@ function mg.checkpoint(f, ...)
     if not ok then error(message, 0) end
     -- A backward inside of f asks before f has saved all that it will.
     if finished and #list ~= count then
-      raise(("checkpoint: the function saved %d values the first time and %d when it was run again; it must do the same twice")
-        :format(count, #list))
+      raise(format("checkpoint: the function saved %d values the first time and %d when it was run again; it must do the same twice",
+        count, #list))
     end
     return list
   end
@@ -530,7 +527,7 @@ local function named(names)
       labels[#labels + 1], tensors[#tensors + 1] = tostring(name), value
     elseif value ~= nil then
       local ok, parameters = pcall(function() return value:named_parameters() end)
-      if not ok then raise(("graph: names: '%s' is neither a tensor nor a module but %s"):format(tostring(name), typed(value))) end
+      if not ok then raise(format("graph: names: '%s' is neither a tensor nor a module but %s", tostring(name), typed(value))) end
       for parameter, tensor in parameters do add(tostring(name) .. "." .. parameter, tensor) end
     end
   end
@@ -542,12 +539,12 @@ local function named(names)
 end
 
 -- The picture of a graph by graphviz, through files, since popen goes one way only.
-local function svg(dot)
+local function svg(dot, io, os)
   local source, picture = os.tmpname(), os.tmpname()
   local file = assert(io.open(source, "w"))
   file:write(dot)
   file:close()
-  local ok = os.execute(("dot -Tsvg -o %s %s 2>/dev/null"):format(picture, source))
+  local ok = os.execute(format("dot -Tsvg -o %s %s 2>/dev/null", picture, source))
   local result
   if ok then
     file = assert(io.open(picture))
@@ -583,30 +580,32 @@ function mg.graph(root, options)
   for key, value in pairs(options) do
     if not graph_options[key] then
       local hint = nearest(tostring(key), { "format", "file", "names", "max_nodes" })
-      raise(("graph: unknown option '%s'%s (known: format, file, names, max_nodes)"):format(
-        tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""))
+      raise(format("graph: unknown option '%s'%s (known: format, file, names, max_nodes)",
+        tostring(key), hint and format("; did you mean '%s'?", hint) or ""))
     end
     if type(value) ~= graph_options[key] then
-      raise(("graph: option '%s': expected a %s, got %s"):format(key, graph_options[key], typed(value)))
+      raise(format("graph: option '%s': expected a %s, got %s", key, graph_options[key], typed(value)))
     end
   end
   -- A file's name tells the format where nothing else does.
-  local format = options.format or options.file and (options.file:match "%.(svg)$" or options.file:match "%.(dot)$") or "text"
-  if format ~= "text" and format ~= "dot" and format ~= "svg" then
-    raise(("graph: option 'format': expected \"text\", \"dot\" or \"svg\", got %q"):format(format))
+  local form = options.format or options.file and (match(options.file, "%.(svg)$") or match(options.file, "%.(dot)$")) or "text"
+  if form ~= "text" and form ~= "dot" and form ~= "svg" then
+    raise(format("graph: option 'format': expected \"text\", \"dot\" or \"svg\", got %q", form))
   end
-  if (format == "svg" or options.file) and not (io and os) then
+  local io, os = lent "io", lent "os"
+  local lends = type(io) == "table" and io.open and (form ~= "svg" or type(os) == "table" and os.tmpname and os.execute and os.remove)
+  if (form == "svg" or options.file) and not lends then
     raise("graph: this session lends scripts no files; without 'file', the formats \"text\" and \"dot\" need none")
   end
   local labels, tensors = named(options.names)
   local limit = math.tointeger(options.max_nodes or 200)
   if not limit or limit < 1 then raise("graph: option 'max_nodes': expected a count, got " .. tostring(options.max_nodes)) end
-  local text = native.draw(root, labels, tensors, format == "text" and "text" or "dot", limit)
-  if format == "svg" then text = svg(text) end
+  local text = native.draw(root, labels, tensors, form == "text" and "text" or "dot", limit)
+  if form == "svg" then text = svg(text, io, os) end
   if options.file then
     local file, message = io.open(options.file, "w")
     if not file then raise("graph: cannot write " .. message) end
-    file:write(text, text:sub(-1) == "\n" and "" or "\n")
+    file:write(text, sub(text, -1) == "\n" and "" or "\n")
     file:close()
   end
   return text

@@ -3,12 +3,10 @@
 -- in checkpoints they count from 0, as PyTorch's.
 
 local native, _, nn, shared = ...
--- Scripts may give these names other values.
-local ipairs, next, pairs, rawget, rawlen, rawset, tostring, type =
-  ipairs, next, pairs, rawget, rawlen, rawset, tostring, type
-local math, table = math, table
+local format = string.format
 local kind_of, nearest, raise = native.kind_of, native.nearest, native.raise
 local new_class, assign, is_module, class_name = shared.new_class, shared.assign, shared.is_module, shared.class_name
+local guard = shared.guard
 
 -- What may be kept ------------------------------------------------------------------------------------------------
 
@@ -20,7 +18,7 @@ end
 
 local function module_of(value, list, place)
   if is_module(value) then return value end
-  raise(("%s: element %s is not a module but %s"):format(class_name(list), place, described(value)))
+  raise(format("%s: element %s is not a module but %s", class_name(list), place, described(value)))
 end
 
 -- As in PyTorch, other tensors become parameters.
@@ -28,13 +26,13 @@ local function parameter_of(value, list, place)
   local kind = kind_of(value)
   if kind == "Parameter" then return value end
   if kind == "Tensor" then return nn.Parameter(value) end
-  raise(("%s: element %s is not a parameter (nn.Parameter(t)) but %s"):format(class_name(list), place, described(value)))
+  raise(format("%s: element %s is not a parameter (nn.Parameter(t)) but %s", class_name(list), place, described(value)))
 end
 
 -- A plain table, or nothing.
 local function listed(value, name)
   if value ~= nil and (type(value) ~= "table" or is_module(value)) then
-    raise(("%s: expected a list, got %s"):format(name, described(value)))
+    raise(format("%s: expected a list, got %s%s", name, described(value), kind_of(value) and format("; write nn.%s{ … }", name) or ""))
   end
   return value or {}
 end
@@ -53,11 +51,11 @@ end
 local function position_in(list, key, last)
   local count = count_of(list)
   local whole = math.tointeger(key)
-  if not whole then raise(("%s: index %s is not a whole number"):format(class_name(list), tostring(key))) end
-  if whole == 0 then raise(("%s: index 0 is out of range: indices start at 1 (and -1 is the last)"):format(class_name(list))) end
+  if not whole then raise(format("%s: index %s is not a whole number", class_name(list), tostring(key))) end
+  if whole == 0 then raise(format("%s: index 0 is out of range: indices start at 1 (and -1 is the last)", class_name(list))) end
   local position = whole < 0 and count + 1 + whole or whole
   if position < 1 or position > last then
-    raise(("%s: index %d is out of range: there %s %d element%s"):format(class_name(list), whole, count == 1 and "is" or "are", count,
+    raise(format("%s: index %d is out of range: there %s %d element%s", class_name(list), whole, count == 1 and "is" or "are", count,
       count == 1 and "" or "s"))
   end
   return position
@@ -80,11 +78,11 @@ end
 local function part(list, range)
   local name, count = class_name(list), count_of(list)
   if type(range) ~= "table" or #range < 2 or #range > 3 then
-    raise(("%s: a range is {{first, last}} or {{first, last, step}}, as for tensors"):format(name))
+    raise(format("%s: a range is {{first, last}} or {{first, last, step}}, as for tensors", name))
   end
   local first, last = position_in(list, range[1], count), position_in(list, range[2], count)
   local step = range[3] or 1
-  if math.type(step) ~= "integer" or step < 1 then raise(("%s: the step of a range must be 1 or more, got %s"):format(name, tostring(step))) end
+  if math.type(step) ~= "integer" or step < 1 then raise(format("%s: the step of a range must be 1 or more, got %s", name, tostring(step))) end
   local values = {}
   for position = first, last, step do values[#values + 1] = element(list, position) end
   return nn[name](values)
@@ -143,7 +141,7 @@ local function list_class(name, checked)
     -- Before the element that has the position, as table.insert does.
     position = position_in(self, position, count + 1)
     value = checked(value, self, position)
-    if names_of(self) then raise(("%s: insert: its modules have names; append them in order"):format(class_name(self))) end
+    if names_of(self) then raise(format("%s: insert: its modules have names; append them in order", class_name(self))) end
     append(self, value)
     for i = count, position, -1 do rawset(self, i + 1, rawget(self, i)) end
     rawset(self, position, value)
@@ -152,7 +150,7 @@ local function list_class(name, checked)
 
   function class:pop(position)
     local count = count_of(self)
-    if count == 0 then raise(("%s: pop: there is no element"):format(class_name(self))) end
+    if count == 0 then raise(format("%s: pop: there is no element", class_name(self))) end
     position = position == nil and count or position_in(self, position, count)
     local value, names = element(self, position), names_of(self)
     if names then
@@ -182,9 +180,9 @@ function Sequential:init(...)
       if i > 1 and not names_of(self) then raise("Sequential: either all modules have names or none has") end
       if i == 1 then rawset(self, "__names", {}) end
       local names = names_of(self)
-      for _, name in ipairs(names) do if name == entry[1] then raise(("Sequential: the name '%s' is given twice"):format(name)) end end
+      for _, name in ipairs(names) do if name == entry[1] then raise(format("Sequential: the name '%s' is given twice", name)) end end
       names[i] = entry[1]
-      assign(self, entry[1], module_of(entry[2], self, ("'%s'"):format(entry[1])))
+      assign(self, entry[1], module_of(entry[2], self, format("'%s'", entry[1])))
     else
       if names_of(self) then raise("Sequential: either all modules have names or none has") end
       append(self, module_of(entry, self, i))
@@ -194,6 +192,7 @@ end
 
 -- Every step of training comes by here: no varargs, and no metamethod for the length.
 function Sequential:forward(x, more)
+  if type(self) ~= "table" or not is_module(self) then raise("forward: expected a Sequential as self, got " .. described(self)) end
   if more ~= nil then raise("Sequential: takes 1 value, got several") end
   local names = rawget(self, "__names")
   if names then
@@ -204,6 +203,8 @@ function Sequential:forward(x, more)
   return x
 end
 
+guard(Sequential, "forward")
+
 local ModuleList = list_class("ModuleList", module_of)
 local ParameterList = list_class("ParameterList", parameter_of)
 for name, class in pairs { ModuleList = ModuleList, ParameterList = ParameterList } do
@@ -211,6 +212,7 @@ for name, class in pairs { ModuleList = ModuleList, ParameterList = ParameterLis
     if is_module(list) and class_name(list) == name then self:extend(list) return end
     for _, value in ipairs(listed(list, name)) do self:append(value) end
   end
+  guard(class)
 end
 
 -- Dictionaries ----------------------------------------------------------------------------------------------------
@@ -220,8 +222,8 @@ local function dictionary_class(name, checked)
   local class = new_class(name)
   local meta = class.__instances
   meta.__newindex = function(self, key, value)
-    if type(key) ~= "string" then raise(("%s: names are strings, got %s"):format(name, described(key))) end
-    assign(self, key, value ~= nil and checked(value, self, ("'%s'"):format(key)) or nil)
+    if type(key) ~= "string" then raise(format("%s: names are strings, got %s", name, described(key))) end
+    assign(self, key, value ~= nil and checked(value, self, format("'%s'", key)) or nil)
   end
 
   function class:init(entries)
@@ -235,12 +237,12 @@ local function dictionary_class(name, checked)
     else
       for key in pairs(listed(entries, name)) do names[#names + 1] = key end
       for _, key in ipairs(names) do
-        if type(key) ~= "string" then raise(("%s: names are strings, got %s"):format(name, described(key))) end
+        if type(key) ~= "string" then raise(format("%s: names are strings, got %s", name, described(key))) end
       end
       table.sort(names)
     end
     for _, key in ipairs(names) do
-      local value = checked(rawget(entries, key), self, ("'%s'"):format(key))
+      local value = checked(rawget(entries, key), self, format("'%s'", key))
       if rawget(self, key) ~= nil then rawset(self, key, value) else assign(self, key, value) end
     end
     return self
@@ -264,7 +266,7 @@ local function dictionary_class(name, checked)
     local value = rawget(self, key)
     if type(key) ~= "string" or value == nil or key == "training" then
       local hint = type(key) == "string" and nearest(key, self:keys())
-      raise(("%s: pop: there is no '%s'%s"):format(name, tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""))
+      raise(format("%s: pop: there is no '%s'%s", name, tostring(key), hint and format("; did you mean '%s'?", hint) or ""))
     end
     rawset(self, key, nil)
     return value
@@ -284,6 +286,7 @@ local function dictionary_class(name, checked)
     end
   end
   nn[name] = class
+  guard(class)
 end
 
 dictionary_class("ModuleDict", module_of)

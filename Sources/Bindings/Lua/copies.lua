@@ -1,9 +1,7 @@
 -- mg.deepcopy.
 
 local native, mg, nn, shared = ...
--- Scripts may give these names other values.
 local match = string.match
-local getmetatable, ipairs, next, rawset, setmetatable, type = getmetatable, ipairs, next, rawset, setmetatable, type
 local kind_of, identity, raise = native.kind_of, native.identity, native.raise
 
 -- A copy of a module and all that is in it, of a tensor, or of a table of such. What stands in it twice, such as a tied

@@ -1,8 +1,7 @@
 -- mg.func in forward mode: jvp and linearize; and dual numbers, mg.autograd.forward_ad, which they are made of.
 
 local native, mg, _, shared, trees_of = ...
--- Scripts may give these names other values.
-local ipairs, next, table, type = ipairs, next, table, type
+local format = string.format
 local raise, options, callable = shared.raise, shared.options, shared.callable
 local flatten, grown, mapped, detach = trees_of.flatten, trees_of.grown, trees_of.mapped, trees_of.detach
 local fresh, results_of, matching, all_detached = trees_of.fresh, trees_of.results_of, trees_of.matching, trees_of.all_detached
@@ -77,7 +76,7 @@ function func.linearize(f, ...)
   callable(what, f)
   local arguments, list, trees = table.pack(...), {}, {}
   if arguments.n == 0 then raise("%s: at least one argument for the function is needed", what) end
-  for i = 1, arguments.n do trees[i] = flatten(what, arguments[i], ("argument %d of the function"):format(i), list) end
+  for i = 1, arguments.n do trees[i] = flatten(what, arguments[i], format("argument %d of the function", i), list) end
   local _ <close> = mg.enable_grad()
   local xs = fresh(what, list, false)
   local output = results_of(what, false, f(table.unpack(grown(trees, xs), 1, arguments.n)))

@@ -5,10 +5,7 @@
 -- results keep a history only if f reached something that requires grad besides them, which is looked up in the graph.
 
 local native, mg, nn, shared = ...
--- Scripts may give these names other values.
-local getmetatable, ipairs, next, pairs, pcall, rawget, rawset, setmetatable, tostring, type =
-  getmetatable, ipairs, next, pairs, pcall, rawget, rawset, setmetatable, tostring, type
-local math, table = math, table
+local format = string.format
 local raise, found, shape_text, options, callable = shared.raise, shared.found, shared.shape_text, shared.options, shared.callable
 local is_tensor, identity, kind_of = mg.is_tensor, native.identity, native.kind_of
 local gradients = shared.gradients
@@ -25,7 +22,7 @@ local function flatten(what, tree, name, list)
   if type(tree) ~= "table" then raise("%s: %s: expected a tensor or a table of them, got %s", what, name, found(tree)) end
   local positions = {}
   for key, value in pairs(tree) do
-    positions[key] = flatten(what, value, ("%s[%s]"):format(name, type(key) == "string" and ("'%s'"):format(key) or tostring(key)), list)
+    positions[key] = flatten(what, value, format("%s[%s]", name, type(key) == "string" and format("'%s'", key) or tostring(key)), list)
   end
   return positions
 end
@@ -144,7 +141,7 @@ local function chosen(what, places, arguments)
     if n < 1 or n > arguments.n then
       raise("%s: argnums names argument %d, but the function was called with %d", what, place, arguments.n)
     end
-    trees[i] = { n, flatten(what, arguments[n], ("argument %d"):format(n), list) }
+    trees[i] = { n, flatten(what, arguments[n], format("argument %d", n), list) }
   end
   return list, trees
 end
@@ -291,7 +288,7 @@ function func.vjp(f, ...)
   local outer = mg.is_grad_enabled()
   local _ <close> = mg.enable_grad()
   local list, trees = {}, {}
-  for i = 1, arguments.n do trees[i] = flatten(what, arguments[i], ("argument %d of the function"):format(i), list) end
+  for i = 1, arguments.n do trees[i] = flatten(what, arguments[i], format("argument %d of the function", i), list) end
   local xs, connected = fresh(what, list, outer)
   local output, aux = results_of(what, has_aux, f(table.unpack(grown(trees, xs), 1, arguments.n)))
   local outputs = {}
@@ -416,7 +413,7 @@ function func.functional_call(module, parameters_and_buffers, args, kwargs, ...)
   for name in pairs(tensors) do
     if not places[name] then
       local hint = native.nearest(tostring(name), names)
-      raise("%s: the module has no parameter or buffer '%s'%s", what, tostring(name), hint and ("; did you mean '%s'?"):format(hint) or "")
+      raise("%s: the module has no parameter or buffer '%s'%s", what, tostring(name), hint and format("; did you mean '%s'?", hint) or "")
     end
   end
 

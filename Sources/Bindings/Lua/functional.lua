@@ -5,28 +5,26 @@
 -- The chunk returns what gradcheck.lua and func.lua share with it.
 
 local native, mg = ...
--- Scripts may give these names other values.
-local getmetatable, ipairs, next, pairs, select, tostring, type = getmetatable, ipairs, next, pairs, select, tostring, type
-local table = table
+local format = string.format
 local is_tensor, nearest = mg.is_tensor, native.nearest
 
 -- Arguments and errors -------------------------------------------------------------------------------------------
 
 -- Raises at the line of the script that called into the library, however deep in it the mistake was noticed.
 local function raise(message, ...)
-  if select("#", ...) > 0 then message = message:format(...) end
+  if select("#", ...) > 0 then message = format(message, ...) end
   native.raise(message)
 end
 
-local function shape_text(tensor) return ("[%s]"):format(table.concat(tensor.shape, ", ")) end
+local function shape_text(tensor) return format("[%s]", table.concat(tensor.shape, ", ")) end
 
 -- What came instead of what was expected.
 local function found(value)
   if is_tensor(value) then return "a tensor of shape " .. shape_text(value) end
   local kind = type(value)
-  if kind == "string" then return #value <= 40 and ('"%s"'):format(value) or ("a string of %d bytes"):format(#value) end
+  if kind == "string" then return #value <= 40 and format('"%s"', value) or format("a string of %d bytes", #value) end
   if kind == "nil" or kind == "number" or kind == "boolean" then return tostring(value) end
-  return kind == "userdata" and "a " .. (native.kind_of(value) or kind):lower() or "a " .. kind
+  return kind == "userdata" and "a " .. string.lower(native.kind_of(value) or kind) or "a " .. kind
 end
 
 local expected = { boolean = "true or false", number = "a number", table = "a list" }
@@ -43,7 +41,7 @@ local function options(what, known, ...)
     local option = places[name]
     if not option then
       local hint = nearest(tostring(name), names)
-      raise("%s: unknown option '%s'%s (known: %s)", what, tostring(name), hint and ("; did you mean '%s'?"):format(hint) or "",
+      raise("%s: unknown option '%s'%s (known: %s)", what, tostring(name), hint and format("; did you mean '%s'?", hint) or "",
         table.concat(names, ", "))
     end
     local wanted = expected[type(option[2])]
@@ -195,12 +193,12 @@ local function vector(what, v, like, several, create_graph, of)
   local list = tensors(what, v, "v")
   if #list ~= #like then
     raise("%s: v has %d %s, but %s is %s", what, #list, #list == 1 and "tensor" or "tensors", of,
-      several and ("a list of %d"):format(#like) or "one tensor")
+      several and format("a list of %d", #like) or "one tensor")
   end
   for i, x in ipairs(like) do
     if shape_text(list[i]) ~= shape_text(x) then
-      raise("%s: v%s has shape %s, but %s has shape %s", what, several and ("[%d]"):format(i) or "", shape_text(list[i]),
-        several and ("entry %d of %s"):format(i, of) or of, shape_text(x))
+      raise("%s: v%s has shape %s, but %s has shape %s", what, several and format("[%d]", i) or "", shape_text(list[i]),
+        several and format("entry %d of %s", i, of) or of, shape_text(x))
     end
   end
   return create_graph and list or detached(list)
@@ -502,7 +500,7 @@ local function batched_grad(outputs, inputs, grad_outputs, set)
     local shape = seed.shape
     local rows = table.remove(shape, 1)
     count = count or rows
-    if not rows or rows == 0 or ("[%s]"):format(table.concat(shape, ", ")) ~= shape_text(roots[i]) then
+    if not rows or rows == 0 or format("[%s]", table.concat(shape, ", ")) ~= shape_text(roots[i]) then
       raise("grad: with is_grads_batched, grad_outputs[%d] must have a batch dimension and then the output's shape %s, got shape %s",
         i, shape_text(roots[i]), shape_text(seed))
     end

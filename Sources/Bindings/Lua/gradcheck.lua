@@ -2,9 +2,7 @@
 -- element of the inputs a little. The checks and their tolerances are PyTorch's, with every index counted from 1.
 
 local native, mg, _, shared = ...
--- Scripts may give these names other values. `warn` is read when it is needed, since mg.catch_warnings puts another in its place.
-local ipairs, pcall, select, setmetatable, tostring, type = ipairs, pcall, select, setmetatable, tostring, type
-local table = table
+local format = string.format
 local raise, found, shape_text, options = shared.raise, shared.found, shared.shape_text, shared.options
 local is_tensor = mg.is_tensor
 local grad = shared.grad
@@ -22,7 +20,7 @@ local function place(shape, position)
 end
 
 local function place_text(shape, position)
-  return #shape == 0 and "its only element" or ("element [%s]"):format(table.concat(place(shape, position), ", "))
+  return #shape == 0 and "its only element" or format("element [%s]", table.concat(place(shape, position), ", "))
 end
 
 -- A tensor, or a list of arguments of which some may be other values: the list, and which of them require grad.
@@ -44,7 +42,7 @@ local function check_inputs(what, list, positions, names)
   for _, i in ipairs(positions) do
     local x = list[i]
     if x.dtype ~= "float64" then
-      warn(("%s: %s is %s; differences of so few digits will likely fail the check, which is meant for float64"):format(
+      native.warn(format("%s: %s is %s; differences of so few digits will likely fail the check, which is meant for float64",
         what, names.input(i), x.dtype))
     end
     for d, size in ipairs(x.shape) do
@@ -122,10 +120,10 @@ local function analytical(output, inputs, settings)
     for j, input in ipairs(inputs) do
       local gradient = gradients[j]
       if gradient and shape_text(gradient) ~= shape_text(input) then
-        return nil, ("the gradient has shape %s, but %%s has shape %s"):format(shape_text(gradient), shape_text(input)), j
+        return nil, format("the gradient has shape %s, but %%s has shape %s", shape_text(gradient), shape_text(input)), j
       end
       if gradient and settings.check_grad_dtypes and gradient.dtype ~= input.dtype then
-        return nil, ("the gradient is %s, but %%s is %s"):format(gradient.dtype, input.dtype), j
+        return nil, format("the gradient is %s, but %%s is %s", gradient.dtype, input.dtype), j
       end
       rows[j][k] = gradient and gradient:detach():clone():reshape(-1) or mg.zeros(input:numel(), { dtype = input.dtype })
     end
@@ -145,9 +143,9 @@ local function mismatch(what, names, settings, input, output, i, o, by_hand, by_
   local width = by_hand.shape[2]
   local position = excess:argmax():item() - 1
   local row, column = position // width + 1, position % width + 1
-  return ("%s: the Jacobians of %s with respect to %s differ, most at %s of the first and %s of the second: numerically %.10g, "
+  return format("%s: the Jacobians of %s with respect to %s differ, most at %s of the first and %s of the second: numerically %.10g, "
     .. "analytically %.10g, where atol = %g and rtol = %g allow %g; they have a row for each element of %s\n"
-    .. "numerical:\n%s\nanalytical:\n%s"):format(what, names.output(o), names.input(i), place_text(output.shape, column),
+    .. "numerical:\n%s\nanalytical:\n%s", what, names.output(o), names.input(i), place_text(output.shape, column),
     place_text(input.shape, row), by_hand[{ row, column }]:item(), by_backward[{ row, column }]:item(), settings.atol, settings.rtol,
     allowed[{ row, column }]:item(), names.input(i), by_hand, by_backward)
 end
@@ -182,7 +180,7 @@ local function failure(what, run, list, positions, names, settings)
     for k, jacobians in ipairs(by_hand) do
       for i, o in ipairs(wanted) do
         if jacobians[i]:ne(0):any():item() then
-          return ("%s: %s does not require grad, but it depends on %s; its numerical Jacobian is not zero: %s"):format(
+          return format("%s: %s does not require grad, but it depends on %s; its numerical Jacobian is not zero: %s",
             what, names.output(o), names.input(positions[k]), jacobians[i])
         end
       end
@@ -193,14 +191,14 @@ local function failure(what, run, list, positions, names, settings)
   for i, o in ipairs(wanted) do
     local output = outputs[o]
     local jacobians, problem, at = analytical(output, inputs, settings)
-    if problem then return ("%s: %s: %s"):format(what, names.output(o), problem:format(names.input(positions[at]))) end
+    if problem then return format("%s: %s: %s", what, names.output(o), format(problem, names.input(positions[at]))) end
     local again = analytical(output, inputs, settings)
     for k, input in ipairs(inputs) do
       if again and jacobians[k]:numel() > 0 then
         local off = (jacobians[k] - again[k]):abs():max():item()
         if off > settings.nondet_tol then
-          return ("%s: backward is not reentrant: two runs with the same gradient of %s give gradients of %s that differ by %g "
-            .. "(nondet_tol = %g)"):format(what, names.output(o), names.input(positions[k]), off, settings.nondet_tol)
+          return format("%s: backward is not reentrant: two runs with the same gradient of %s give gradients of %s that differ by %g "
+            .. "(nondet_tol = %g)", what, names.output(o), names.input(positions[k]), off, settings.nondet_tol)
         end
       end
       local expected = by_hand[k][i]
@@ -217,11 +215,11 @@ local function failure(what, run, list, positions, names, settings)
   for k, input in ipairs(inputs) do
     if gradients[k] then
       if gradients[k]:ne(0):any():item() then
-        return ("%s: backward does not multiply by the outputs' gradients: with zeros it gives %s a gradient that is not zero"):format(
+        return format("%s: backward does not multiply by the outputs' gradients: with zeros it gives %s a gradient that is not zero",
           what, names.input(positions[k]))
       end
       if gradients[k].dtype ~= input.dtype then
-        return ("%s: the gradient of %s is %s, but the input is %s"):format(what, names.input(positions[k]), gradients[k].dtype,
+        return format("%s: the gradient of %s is %s, but the input is %s", what, names.input(positions[k]), gradients[k].dtype,
           input.dtype)
       end
     end
@@ -235,12 +233,12 @@ local function failure(what, run, list, positions, names, settings)
       end
       local returned = table.pack(pcall(grad, rest, inputs, { grad_outputs = zeros_like_all(rest), allow_unused = true }))
       if not returned[1] then
-        return ("%s: backward fails when no gradient reaches %s: %s"):format(what, names.output(o), tostring(returned[2]))
+        return format("%s: backward fails when no gradient reaches %s: %s", what, names.output(o), tostring(returned[2]))
       end
       for k = 1, #inputs do
         local gradient = returned[k + 1]
         if gradient and gradient:ne(0):any():item() then
-          return ("%s: when no gradient reaches %s and the others' are zero, the gradient of %s must be zero, and is not"):format(
+          return format("%s: when no gradient reaches %s and the others' are zero, the gradient of %s must be zero, and is not",
             what, names.output(o), names.input(positions[k]))
         end
       end
@@ -300,8 +298,8 @@ function mg.autograd.gradcheck(f, inputs, given)
   local settings = settings_of("gradcheck", known, given)
   local list, positions = arguments("gradcheck", inputs)
   local names = {
-    input = function(i) return ("input %d"):format(i) end,
-    output = function(o) return ("output %d"):format(o) end,
+    input = function(i) return format("input %d", i) end,
+    output = function(o) return format("output %d", o) end,
   }
   check_inputs("gradcheck", list, positions, names)
   local function run() return outputs_of("gradcheck", f(table.unpack(list))) end
@@ -387,8 +385,8 @@ function mg.autograd.gradgradcheck(f, inputs, given)
     return results
   end
   local names = {
-    input = function(i) return i <= count and ("input %d"):format(i) or ("grad_outputs[%d]"):format(i - count) end,
-    output = function(o) return ("the gradient of input %d"):format(origins[o]) end,
+    input = function(i) return i <= count and format("input %d", i) or format("grad_outputs[%d]", i - count) end,
+    output = function(o) return format("the gradient of input %d", origins[o]) end,
   }
   check_inputs(what, all, all_positions, names)
   return conclude(failure(what, run, all, all_positions, names, settings), settings)

@@ -2,8 +2,6 @@
 -- function, see vmap.lua; a function that looks at values, which those of a batch cannot, is run for each of them.
 
 local native, mg, _, shared, trees_of = ...
--- Scripts may give these names other values.
-local error, ipairs, math, pairs, pcall, table, type = error, ipairs, math, pairs, pcall, table, type
 local raise, found, options, callable, gradients = shared.raise, shared.found, shared.options, shared.callable, shared.gradients
 local flatten, grown, mapped, detach = trees_of.flatten, trees_of.grown, trees_of.mapped, trees_of.detach
 local fresh, reaches_beyond, results_of = trees_of.fresh, trees_of.reaches_beyond, trees_of.results_of

@@ -6,10 +6,7 @@
 -- reads instances through the functions in `access`; the methods here are thin.
 
 local native, mg, nn = ...
--- Scripts may give these names other values. `warn` is read when it is needed, since it may lead elsewhere.
-local getmetatable, ipairs, next, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type =
-  getmetatable, ipairs, next, pairs, pcall, rawget, rawset, select, setmetatable, tostring, type
-local math, table, match = math, table, string.match
+local format, match = string.format, string.match
 local kind_of, module_kind, nearest, raise = native.kind_of, native.module_kind, native.nearest, native.raise
 
 local order = setmetatable({}, { __mode = "k" })   -- instance → names in order of first assignment
@@ -44,15 +41,16 @@ local function missing(self, key, class)
     methods = meta and meta.__index
   end
   local hint = nearest(tostring(key), known)
-  raise(("field '%s' of %s does not exist%s"):format(tostring(key), class.__name,
-    hint and ("; did you mean '%s'?"):format(hint) or ""))
+  raise(format("field '%s' of %s does not exist%s", tostring(key), class.__name,
+    hint and format("; did you mean '%s'?", hint) or ""))
 end
 
 local function assign(self, key, value)
   local names, known = order[self], known_names[self]
+  if key ~= key then raise(format("%s: nan is no name for a field", class_name(self))) end
   -- A child or a parameter that hides a method would break the walks over it, and is no name for a checkpoint.
   if (Module[key] ~= nil or key == "training") and (is_module(value) or kind_of(value)) then
-    raise(("%s: '%s' is a method of modules, so nothing can be kept under that name"):format(class_name(self), tostring(key)))
+    raise(format("%s: '%s' is a method of modules, so nothing can be kept under that name", class_name(self), tostring(key)))
   end
   if known[key] then                               -- named before, removed since: to the end, as in PyTorch
     for i = 1, #names do if names[i] == key then table.remove(names, i) break end end
@@ -105,7 +103,7 @@ end
 -- What a backward hook returned in the place of gradients: a list, or a tensor where there is one.
 local function replaced_by(hook_result, gradients, what, module)
   if hook_result == nil then return gradients end
-  local function refuse(message, ...) raise(("%s of %s: "):format(what, class_name(module)) .. message:format(...)) end
+  local function refuse(message, ...) raise(format("%s of %s: ", what, class_name(module)) .. format(message, ...)) end
   if gradients.n == 1 and kind_of(hook_result) then hook_result = { hook_result } end
   if type(hook_result) ~= "table" then
     refuse("expected a list of %d gradient%s, got a %s", gradients.n, gradients.n == 1 and "" or "s", type(hook_result))
@@ -151,7 +149,7 @@ end
 local function inputs_after(module, inputs, ...)
   local count, new = select("#", ...), ...
   if count > 1 then
-    raise(("forward pre-hook of %s: a hook returned %d values; other inputs are returned as one list"):format(
+    raise(format("forward pre-hook of %s: a hook returned %d values; other inputs are returned as one list",
       class_name(module), count))
   end
   if new == nil then return inputs end
@@ -194,7 +192,7 @@ local function run_hooks(self, set, forward, ...)
         local replaced = finish({ n = inputs.n })
         for i = 1, replaced.n do
           if replaced[i] ~= nil then
-            raise(("full backward hook of %s: a hook returned a gradient, but no input requires grad"):format(class_name(self)))
+            raise(format("full backward hook of %s: a hook returned a gradient, but no input requires grad", class_name(self)))
           end
         end
       end
@@ -249,7 +247,7 @@ setmetatable(Module, { __call = function(_, name, base) return new_class(name, b
 nn.Module = Module
 
 function Module.forward(self)
-  raise(("%s has no forward: define  function %s:forward(x) … end"):format(class_name(self), class_name(self)))
+  raise(format("%s has no forward: define  function %s:forward(x) … end", class_name(self), class_name(self)))
 end
 
 -- What Swift reads of instances ----------------------------------------------------------------------------------
@@ -270,9 +268,8 @@ local function warn_of_table(class, name)
   warned[class] = names
   if names[name] then return end
   names[name] = true
-  if type(warn) ~= "function" then return end
-  warn(("the field '%s' of %s is a plain table with modules in it: their parameters are not %s's, and no optimizer gets them; make it an nn.ModuleList or nn.ModuleDict")
-    :format(name, class.__name, class.__name))
+  native.warn(format("the field '%s' of %s is a plain table with modules in it: their parameters are not %s's, and no optimizer gets them; make it an nn.ModuleList or nn.ModuleDict",
+    name, class.__name, class.__name))
 end
 
 local access = {}
@@ -364,7 +361,7 @@ local function by_position(names, ...)
     for i, known in ipairs(names) do if known == name then place = i end end
     if not place then
       local hint = nearest(tostring(name), names)
-      raise(("unknown option '%s'%s (known: %s)"):format(tostring(name), hint and ("; did you mean '%s'?"):format(hint) or "",
+      raise(format("unknown option '%s'%s (known: %s)", tostring(name), hint and format("; did you mean '%s'?", hint) or "",
         table.concat(names, ", ")))
     end
     given[place] = value
@@ -401,23 +398,23 @@ end
 -- Names can be added to instances of scripts' own classes; `what` is the caller.
 local function own_class(self, name, what)
   if not is_module(self) then
-    raise(("%s: expected a module as self, got %s; methods are called with ':'"):format(what, type(self)))
+    raise(format("%s: expected a module as self, got %s; methods are called with ':'", what, type(self)))
   end
   if not is_script_module(self) then
-    raise(("%s: %s takes no more fields; define a class of your own with nn.Module"):format(what, class_name(self)))
+    raise(format("%s: %s takes no more fields; define a class of your own with nn.Module", what, class_name(self)))
   end
-  if type(name) ~= "string" then raise(("%s: argument 1: expected a name, got %s"):format(what, type(name))) end
-  if name == "" or name:find(".", 1, true) then raise(("%s: a name must not be empty or have dots, got '%s'"):format(what, name)) end
+  if type(name) ~= "string" then raise(format("%s: argument 1: expected a name, got %s", what, type(name))) end
+  if name == "" or string.find(name, ".", 1, true) then raise(format("%s: a name must not be empty or have dots, got '%s'", what, name)) end
 end
 
 function Module.register_buffer(self, name, tensor, persistent)
   own_class(self, name, "register_buffer")
   if type(persistent) == "table" then persistent = persistent.persistent end
   if persistent ~= nil and type(persistent) ~= "boolean" then
-    raise(("register_buffer: option 'persistent': expected true or false, got %s"):format(type(persistent)))
+    raise(format("register_buffer: option 'persistent': expected true or false, got %s", type(persistent)))
   end
   if tensor ~= nil and not kind_of(tensor) then
-    raise(("register_buffer: argument 2: expected a tensor, got %s"):format(type(tensor)))
+    raise(format("register_buffer: argument 2: expected a tensor, got %s", type(tensor)))
   end
   local registered = rawget(self, "__buffers")
   if not registered then
@@ -466,7 +463,7 @@ function Module.requires_grad_(self, required)
 end
 
 function Module.apply(self, visit)
-  if not is_module(self) then raise(("apply: expected a module as self, got %s; methods are called with ':'"):format(type(self))) end
+  if not is_module(self) then raise(format("apply: expected a module as self, got %s; methods are called with ':'", type(self))) end
   if type(visit) ~= "function" then raise("apply: expected a function, got " .. type(visit)) end
   local above = {}
   local function each(module)
@@ -481,9 +478,8 @@ function Module.apply(self, visit)
   return self
 end
 
-function Module.to(self, dtype)
-  if type(dtype) == "table" and dtype.dtype then dtype = dtype.dtype end
-  native.to(self, dtype)
+function Module.to(self, ...)
+  native.to(self, ...)
   return self
 end
 
@@ -531,7 +527,7 @@ function Module.state_dict(self, ...)
     __tostring = function()
       local lines = {}
       for _, name in ipairs(names) do
-        if state[name] ~= nil then lines[#lines + 1] = ("  %s: %s %s"):format(name, state[name].dtype, tostring(state[name].shape)) end
+        if state[name] ~= nil then lines[#lines + 1] = format("  %s: %s %s", name, state[name].dtype, tostring(state[name].shape)) end
       end
       return "state_dict {\n" .. table.concat(lines, "\n") .. "\n}"
     end,
@@ -541,7 +537,7 @@ end
 local incompatible = {
   __tostring = function(keys)
     if #keys.missing_keys + #keys.unexpected_keys == 0 then return "<All keys matched successfully>" end
-    return ("missing_keys: {%s}, unexpected_keys: {%s}"):format(table.concat(keys.missing_keys, ", "),
+    return format("missing_keys: {%s}, unexpected_keys: {%s}", table.concat(keys.missing_keys, ", "),
       table.concat(keys.unexpected_keys, ", "))
   end,
 }
@@ -567,8 +563,8 @@ local function set_hooks(module, set)
 end
 
 local function add_hook(self, where, what, body)
-  if not is_module(self) then raise(("%s: expected a module as self, got %s; methods are called with ':'"):format(what, type(self))) end
-  if type(body) ~= "function" then raise(("%s: expected a function, got %s"):format(what, type(body))) end
+  if not is_module(self) then raise(format("%s: expected a module as self, got %s; methods are called with ':'", what, type(self))) end
+  if type(body) ~= "function" then raise(format("%s: expected a function, got %s", what, type(body))) end
   local set = hooks_of(self)
   if not set then
     set = { pre = {}, post = {}, backward = {}, backward_pre = {}, state = {}, load_pre = {}, load_post = {} }
@@ -622,7 +618,7 @@ end
 -- What handles of Swift's modules answer to.
 local scripted = {}
 for name, value in pairs(Module) do
-  if name ~= "forward" and name ~= "extra_repr" and name:sub(1, 2) ~= "__" then scripted[name] = value end
+  if name ~= "forward" and name ~= "extra_repr" and string.sub(name, 1, 2) ~= "__" then scripted[name] = value end
 end
 -- Their call where they have hooks.
 local function run_handle(module, set, ...) return run_hooks(module, set, module.forward, ...) end
@@ -631,6 +627,20 @@ local function register(copy, instance)
   if not is_script_module(instance) then return end
   class_of[copy], order[copy], known_names[copy] = class_of[instance], { table.unpack(order[instance]) }, {}
   for name in pairs(known_names[instance]) do known_names[copy][name] = true end
+end
+-- Makes the methods of a class of the library's own refuse a self that is not of it; but for those that do so themselves.
+local function guard(class, but)
+  for name, method in pairs(class) do
+    if type(method) == "function" and name ~= but and string.sub(name, 1, 2) ~= "__" then
+      class[name] = function(self, ...)
+        if not (is_script_module(self) and nn.is(self, class)) then
+          raise(format("%s: expected a %s as self, got %s; methods are called with ':'", name, class.__name,
+            is_module(self) and "a module of the class " .. class_name(self) or type(self)))
+        end
+        return method(self, ...)
+      end
+    end
+  end
 end
 local function entries(module)
   local list, names = {}, order[module]
@@ -642,6 +652,6 @@ local function entries(module)
 end
 return scripted, run_handle, access,
   { new_class = new_class, assign = assign, is_module = is_module, class_name = class_name, entries = entries,
-    register = register,
+    register = register, guard = guard,
     -- A method of an object's class, which may lack it.
     method = function(module, name) return class_of[module] and class_of[module][name] end }

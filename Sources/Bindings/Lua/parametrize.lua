@@ -3,9 +3,6 @@
 -- parameter is empty, so that reading it computes.
 
 local native, mg, nn, shared, class_shared = ...
--- Scripts may give these names other values.
-local ipairs, rawget, rawset, tostring, type = ipairs, rawget, rawset, tostring, type
-local math, table = math, table
 local raise, found, options = shared.raise, shared.found, shared.options
 local is_tensor, utils = mg.is_tensor, nn.utils
 local kind_of, is_module, class_name = native.kind_of, class_shared.is_module, class_shared.class_name

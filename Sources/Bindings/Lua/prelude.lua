@@ -1,10 +1,8 @@
 -- What is better said in Lua than in Swift: scopes as blocks or functions, loops, warnings, helpful missing names.
 
 local native, mg = ...
--- Scripts may give these names other values. `io` is read when it is needed: a session may have taken it away.
-local error, ipairs, math, pairs, pcall, rawget, setmetatable, table, tostring, type =
-  error, ipairs, math, pairs, pcall, rawget, setmetatable, table, tostring, type
-local plain_print, nearest, raise = print, native.nearest, native.raise
+local format = string.format
+local nearest, raise = native.nearest, native.raise
 local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 
 -- mg.no_grad() gives a guard for `local _ <close> = …`; mg.no_grad(f) runs f inside and returns what it returns.
@@ -14,7 +12,7 @@ for _, name in ipairs { "no_grad", "enable_grad", "inference_mode" } do
     if type(f) ~= "function" then
       -- inference_mode also takes a flag.
       if f ~= nil and not (name == "inference_mode" and type(f) == "boolean") then
-        raise(("%s: expected a function to run, or nothing, got %s"):format(name, type(f)))
+        raise(format("%s: expected a function to run, or nothing, got %s", name, type(f)))
       end
       return enter(f, ...)
     end
@@ -33,13 +31,17 @@ end
 
 -- for epoch in mg.progress(100): counts, and on a terminal shows how far it is.
 function mg.progress(count)
-  if math.type(count) ~= "integer" or count < 0 then raise("progress: expected a count, got " .. tostring(count)) end
+  local whole = type(count) == "number" and math.tointeger(count)
+  if not whole or whole < 0 then
+    raise("progress: expected a count, got " .. (type(count) == "number" and tostring(count) or type(count)))
+  end
+  count = whole
   local shows, last = native.is_terminal(), mg.clock()
   return function(_, i)
     i = i + 1
     if shows and (i > count or mg.clock() - last > 0.1) then
       last = mg.clock()
-      io.stderr:write(i > count and "\r\27[K" or ("\r%d/%d"):format(i, count))
+      native.write_error(i > count and "\r\27[K" or format("\r%d/%d", i, count))
     end
     if i <= count then return i end
   end, nil, 0
@@ -48,13 +50,13 @@ end
 -- Runs f and returns the warnings it gave, as a list, before its results.
 function mg.catch_warnings(f, ...)
   if type(f) ~= "function" then raise("catch_warnings: expected a function to run, got " .. type(f)) end
-  local list, outer = {}, warn
-  warn = function(...)
+  local list, outer = {}, lent "warn"
+  lend("warn", function(...)
     local text = table.concat { ... }
-    if text:sub(1, 1) ~= "@" then list[#list + 1] = text end
-  end
+    if string.sub(text, 1, 1) ~= "@" then list[#list + 1] = text end
+  end)
   local results = table.pack(pcall(f, ...))
-  warn = outer
+  lend("warn", outer)
   if not results[1] then error(results[2], 0) end
   return list, table.unpack(results, 2, results.n)
 end
@@ -72,6 +74,7 @@ mg.from_table = mg.tensor
 -- The tutorial's Variable: tensors do all of it now.
 function mg.Variable(value, options)
   local t = mg.is_tensor(value) and value:detach() or mg.tensor(value)
+  if options ~= nil and type(options) ~= "table" then raise("Variable: argument 2: expected options, got " .. type(options)) end
   if options and options.requires_grad then t:requires_grad_() end
   return t
 end
@@ -147,20 +150,21 @@ Example:
   os.remove(path)
 ]=]
 function mg.save_npy(t, path)
-  if not io then raise("save_npy: this session lends scripts no files") end
+  if not lent "io" then raise("save_npy: this session lends scripts no files") end
   native.save_npy(t, path)
 end
 
 -- What a dotted name such as "autograd.functional.jacobian" leads to, or nil.
 local function known_as(name)
   local value = mg
-  for part in name:gmatch "[^.]+" do value = type(value) == "table" and rawget(value, part) or nil end
+  for part in string.gmatch(name, "[^.]+") do value = type(value) == "table" and rawget(value, part) or nil end
   return value
 end
 
 -- Prints a text by the script's own print, which may lead elsewhere than to standard output; unless that is something else.
 local function show(text)
-  if print == plain_print or not pcall(print, text) then plain_print(text) end
+  local other = lent "print"
+  if other == print or not pcall(other, text) then print(text) end
 end
 
 -- mg.help("sum"), mg.help(x.sum), mg.help(nn.Linear): prints the reference text; mg.help() lists the topics.
@@ -171,7 +175,7 @@ function mg.help(topic)
     local sample = mg.zeros(1)
     for _, name in ipairs(names) do
       if known_as(name) == topic or rawget(F, name) == topic then topic = name break end
-      if not name:find(".", 1, true) then
+      if not string.find(name, ".", 1, true) then
         local ok, method = pcall(function() return sample[name] end)
         if ok and method == topic then topic = name break end
       end
@@ -180,12 +184,9 @@ function mg.help(topic)
   local text = type(topic) == "string" and native.help_text(topic)
   if text then return show(text) end
   local hint = type(topic) == "string" and nearest(topic, names)
-  raise(("help: nothing is known about %s%s"):format(type(topic) == "string" and ("'%s'"):format(topic) or "this " .. type(topic),
-    hint and ("; did you mean '%s'?"):format(hint) or ""))
+  raise(format("help: nothing is known about %s%s", type(topic) == "string" and format("'%s'", topic) or "this " .. type(topic),
+    hint and format("; did you mean '%s'?", hint) or ""))
 end
-
--- What makes the lists of sizes is loaded by their first use, which must not be a script's.
-assert(mg.zeros(0).shape)
 
 -- To be filled by functional.lua, func.lua, utils.lua and swa.lua.
 mg.autograd.functional, mg.func, nn.utils.rnn, optim.swa_utils = {}, {}, {}, {}
@@ -196,7 +197,7 @@ local function strict(library, name)
     local known = {}
     for other in pairs(library) do known[#known + 1] = other end
     local hint = nearest(tostring(key), known)
-    raise(("%s has no '%s'%s"):format(name, tostring(key), hint and ("; did you mean '%s'?"):format(hint) or ""))
+    raise(format("%s has no '%s'%s", name, tostring(key), hint and format("; did you mean '%s'?", hint) or ""))
   end })
 end
 strict(mg, "moongrad")

@@ -1,6 +1,5 @@
 -- What x.shape, x:size() and x:stride() give: plain lists of numbers, which print and compare as what they hold.
 
-local setmetatable, tostring = setmetatable, tostring
 local concat = table.concat
 
 local Sizes = {}

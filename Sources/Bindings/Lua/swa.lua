@@ -1,8 +1,6 @@
 -- mg.optim.swa_utils: means of a model's weights over training, and the schedule that goes with them.
 
-local native, mg, nn, shared = ...
--- Scripts may give these names other values.
-local error, ipairs, pcall, table, type = error, ipairs, pcall, table, type
+local native, mg, nn, shared, modules = ...
 local raise, found, options = shared.raise, shared.found, shared.options
 local kind_of = native.kind_of
 local swa = mg.optim.swa_utils
@@ -158,6 +156,8 @@ function AveragedModel:update_parameters(model)
   end
   self.n_averaged:add_(1)
 end
+
+modules.guard(AveragedModel)
 
 -- The batches of a loader: a list, a function that gives one after another, or an object with iter().
 local function batches(loader)

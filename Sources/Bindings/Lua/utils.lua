@@ -1,8 +1,7 @@
 -- Losses and utilities of mg.nn that are better said in Lua: sequences of several lengths, and what takes functions or lists.
 
 local _, mg, nn, shared = ...
--- Scripts may give these names other values.
-local ipairs, math, setmetatable, table, type = ipairs, math, setmetatable, table, type
+local format = string.format
 local raise, found, options = shared.raise, shared.found, shared.options
 local is_tensor, F = mg.is_tensor, nn.functional
 
@@ -264,7 +263,7 @@ end
 
 local Packed = { __name = "PackedSequence" }
 function Packed.__tostring(packed)
-  return ("PackedSequence(data = %s, batch_sizes = %s)"):format(packed.data, packed.batch_sizes)
+  return format("PackedSequence(data = %s, batch_sizes = %s)", packed.data, packed.batch_sizes)
 end
 
 --[=[ mg.nn.utils.rnn.pack_padded_sequence(input, lengths, { batch_first = false, enforce_sorted = true })

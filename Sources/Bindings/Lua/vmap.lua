@@ -1,8 +1,7 @@
 -- mg.func.vmap: functions over batches. What tensors of a batch are stands in Batching.swift.
 
 local native, mg, _, shared, trees_of = ...
--- Scripts may give these names other values.
-local getmetatable, ipairs, math, pairs, table, tostring, type = getmetatable, ipairs, math, pairs, table, tostring, type
+local format = string.format
 local raise, found, options, callable = shared.raise, shared.found, shared.options, shared.callable
 local flatten, grown, is_tensor = trees_of.flatten, trees_of.grown, mg.is_tensor
 
@@ -19,7 +18,7 @@ local function batched(what, tree, dims, name, visit)
   for key, value in pairs(tree) do
     local own = dims
     if type(dims) == "table" then own = dims[key] end
-    result[key] = batched(what, value, own, ("%s[%s]"):format(name, tostring(key)), visit)
+    result[key] = batched(what, value, own, format("%s[%s]", name, tostring(key)), visit)
   end
   return result
 end
@@ -65,7 +64,7 @@ function mg.func.vmap(f, ...)
       if type(in_dims) == "table" then dims = in_dims[n] end
       -- As in PyTorch's None, nil is what all calls share.
       if dims == nil then dims = false end
-      batched(what, arguments[n], dims, ("argument %d"):format(n), function(x, dim, name)
+      batched(what, arguments[n], dims, format("argument %d", n), function(x, dim, name)
         if dim == false then return end
         if #x.shape == 0 then raise("%s: %s has no dimension to go over; say in_dims = false for it", what, name) end
         local length = x:size(dim)
@@ -101,7 +100,7 @@ function mg.func.vmap(f, ...)
         local dim = type(out_dims) == "table" and out_dims[r] or out_dims
         if type(dim) ~= "number" then raise("%s: out_dims: expected a dimension for result %d, got %s", what, r, found(dim)) end
         results[r] = { dim = dim }
-        forms[r] = flatten(what, values[r], ("result %d"):format(r), results[r])
+        forms[r] = flatten(what, values[r], format("result %d", r), results[r])
         for i, x in ipairs(results[r]) do results[r][i] = native.leave_batch(x, dim) end
       end
       return forms, results

@@ -16,12 +16,12 @@ struct Environment {
   init(_ session: Session) throws {
     let made = try session.state.run(
       source: """
-        local declared = {}
+        local declared, globals, rawset = {}, _G, rawset
         local environment = setmetatable({}, {
-          __index = _G,
-          __newindex = function(t, k, v) if declared[k] then rawset(t, k, v) else _G[k] = v end end,
+          __index = globals,
+          __newindex = function(t, k, v) if declared[k] then rawset(t, k, v) else globals[k] = v end end,
         })
-        return environment, declared, load, tostring, _G
+        return environment, declared, load, tostring, globals
         """, chunkName: "=(console)")
     guard made.count == 5, case .table(let environment) = made[0], case .table(let declared) = made[1],
       case .function(let load) = made[2], case .function(let tostring) = made[3], case .table(let globals) = made[4]

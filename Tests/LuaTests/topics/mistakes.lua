@@ -38,8 +38,8 @@ mistakes("shapes", {
   { "x:permute(1, 1)", "permute: a dimension is named twice" },
   { "x:topk(5)", "topk: k = 5 is not between 0 and the size 3 of dimension 2" },
   { "mg.ones(2, { requires_grad = true }):backward()", "backward: a gradient can be implied only for a tensor of one element, this one has shape [2]…" },
-  { "mg.tensor{ { 1, 2 }, { 3 } }", "tensor: rows differ in length at depth 2: 2 and 1" },
-  { "mg.tensor{ { 1 }, 2 }", "tensor: numbers and lists are mixed at one depth" },
+  { "mg.tensor{ { 1, 2 }, { 3 } }", "tensor: rows differ in length: [1] has 2 elements, but [2] has 1" },
+  { "mg.tensor{ { 1 }, 2 }", "tensor: [2] is 2 where a list was expected, as before it at the same depth" },
   { "return #mg.tensor(3)", "#: a tensor of rank 0 has no length" },
 })
 
@@ -79,7 +79,7 @@ mistakes("kinds of arguments", {
   { "mg.stack{ x, 3 }", "stack: argument 1 (tensors): element 2 is not a tensor but 3" },
   { "x:fill_ 'a'", "fill_: argument 1 (value): expected a tensor or a number, got \"a\"" },
   { "mg.tensor 'a'", "tensor: expected numbers, or a nested list of them, got \"a\"" },
-  { "mg.tensor{ 1, 'a' }", "tensor: elements must be numbers or booleans, found \"a\"" },
+  { "mg.tensor{ 1, 'a' }", "tensor: elements must be numbers or booleans, [2] is \"a\"" },
   { "nn.Linear(1, 'a')", "Linear: argument 2 (out_features): expected a whole number, got \"a\"" },
   { "nn.Linear(3, 2)(nil)", "Linear: argument 1: expected a tensor, got nil" },
   { "nn.Linear(3, 2).weight = 3", "Linear: the parameter 'weight' can be set to a parameter (nn.Parameter(t)), got 3" },
@@ -162,7 +162,7 @@ mistakes("0 is no position, and what lies outside", {
 
 mistakes("unknown options", {
   { "x:sum{ dimm = 1 }", "sum: unknown option 'dimm'; did you mean 'dim'? (known: dim, keepdim, dtype)" },
-  { "mg.tensor({ 1 }, { dtyp = 'x' })", "tensor: unknown option 'dtyp'; did you mean 'dtype'? (known: dtype, requires_grad)" },
+  { "mg.tensor({ 1 }, { dtyp = 'x' })", "tensor: unknown option 'dtyp'; did you mean 'dtype'? (known: dtype, requires_grad, device)" },
   { "nn.Linear(1, 2, { biass = false })", "Linear: unknown option 'biass'; did you mean 'bias'? (known: in_features, out_features, bias, dtype)" },
   { "x:allclose(x, { rto = 1 })", "allclose: unknown option 'rto'; did you mean 'rtol'? (known: other, rtol, atol)" },
   { "x:backward{ retain = true }", "backward: unknown option 'retain'…" },

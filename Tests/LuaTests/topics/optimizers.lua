@@ -145,7 +145,7 @@ check.case("lists of groups and parameters do not swallow what is added", functi
   check.rejects("table.insert(x.param_groups, { params = {} })", "opt.param_groups is a copy; opt:add_param_group{ params = … } adds a group", opt)
   check.rejects("x.param_groups[1] = {}", "opt.param_groups is a copy; opt:add_param_group{ params = … } adds a group", opt)
   check.rejects("table.insert(x.param_groups[1].params, mg.ones(1))",
-    "a group's list of params is a copy; opt:add_param_group{ params = … } adds parameters", opt)
+    "a group's list of params is a copy; opt:add_param_group{ params = … } adds parameters, and p.data = t gives one other values", opt)
   check.rejects("x.param_groups[1].params = {}", "a group's params cannot be assigned; opt:add_param_group{ params = … } adds parameters", opt)
   local count = 0
   for i, group in ipairs(opt.param_groups) do

@@ -136,6 +136,8 @@ enum {
 };
 // Opens a set of libraries, with our own coroutines and text-only loading. Protected.
 int ml_open_libraries(ml_state *s, lua_State *L, uint32_t libraries);
+// Whether the function that called the running one is what ipairs makes each step with.
+bool ml_is_step(lua_State *L);
 
 // MARK: The state (state.c)
 

@@ -1,0 +1,52 @@
+// What the library keeps with each state: the names that its own Lua sees, and what makes lists of sizes.
+
+import LuaRuntime
+
+/// Lua values of one state that Swift calls.
+final class Companions {
+  /// The globals of the library's chunks, see Lua/environment.lua.
+  let environment: TableReference
+  /// Gives a list of numbers the metatable of sizes, see Lua/sizes.lua.
+  let sizes: FunctionReference
+  /// `warn` as it was before any script ran.
+  let warn: Value
+
+  init(_ state: State) throws {
+    guard case .table(let environment)? = try state.run(library: "environment", PackageResources.environment_lua, in: nil).first,
+      case .function(let sizes)? = try state.run(library: "sizes", PackageResources.sizes_lua, in: environment).first
+    else { throw LuaError("the library's environment could not be made") }
+    self.environment = environment
+    self.sizes = sizes
+    warn = try environment.get("warn")
+  }
+}
+
+extension State {
+  /// Made when the library was installed.
+  var companions: Companions {
+    get throws {
+      guard let companions = companion as? Companions else { throw LuaError("this state has no moongrad") }
+      return companions
+    }
+  }
+
+  /// Runs a chunk of the library.
+  func run(library name: String, _ resource: [UInt8], _ arguments: [Value] = [], in environment: TableReference?) throws -> [Value] {
+    try run(
+      source: Help.text(of: resource), chunkName: State.Configuration.internalPrefix + name, arguments: arguments,
+      environment: environment)
+  }
+
+  /// A warning through what scripts call `warn` now, so that they can switch it off, or by Lua's own where that is gone or fails.
+  func warn(_ text: String) {
+    if case .function(let warn)? = try? global("warn"), (try? warn.call([.string(text)])) != nil { return }
+    if case .function(let warn)? = (try? companions)?.warn { _ = try? warn.call([.string(text)]) }
+  }
+}
+
+extension Call {
+  /// Returns sizes as a list that says what it holds.
+  mutating func returns(sizes: [Int]) throws {
+    for list in try state.companions.sizes.call(.list(sizes.map(Value.integer))) { returns(list) }
+  }
+}
