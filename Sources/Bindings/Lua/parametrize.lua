@@ -275,7 +275,8 @@ local function fused(what, layer, norm, transposed)
 end
 
 local function fuse(what, layer, norm, transposed)
-  for i, module in ipairs { layer, norm } do
+  for i = 1, 2 do
+    local module = select(i, layer, norm)
     if not is_module(module) then raise("%s: argument %d: expected a module, got %s", what, i, found(module)) end
   end
   local weight, bias = unrecorded(fused, what, layer, norm, transposed)

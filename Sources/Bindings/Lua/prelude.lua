@@ -107,16 +107,16 @@ local function shown_record(name, fields, record)
     local parts = {}
     for i, field in ipairs(fields) do
       local value = record[field]
-      parts[i] = field .. "=" .. (type(value) == "number" and ("%.6g"):format(value) or value)
+      parts[i] = field .. "=" .. (type(value) == "number" and format("%.6g", value) or value)
     end
-    return ("%s(%s)"):format(name, table.concat(parts, ", "))
+    return format("%s(%s)", name, table.concat(parts, ", "))
   end })
 end
 
 local function dtype_row(name, rows, dtype, expected)
   local row = type(dtype) == "string" and rawget(rows, dtype)
   if not row then
-    raise(("%s: expected %s, got %s"):format(name, expected, type(dtype) == "string" and dtype or type(dtype)))
+    raise(format("%s: expected %s, got %s", name, expected, type(dtype) == "string" and dtype or type(dtype)))
   end
   return table.unpack(row)
 end

@@ -93,9 +93,10 @@ check.case("states that are left out are zeros, and so are those that are nil", 
   same(output, (lstm(steps, nil, nil)))
   same(output, (lstm(steps, mg.zeros(1, 2, 3), mg.zeros(1, 2, 3))))
   same(h, (cell(steps[1], nil, nil)))
-  check.rejects("nn.LSTM(2, 3)(x, nil, x)", "LSTM: argument 2: expected a tensor, got nil", steps)
+  check.rejects("nn.LSTM(2, 3)(x, nil, x)", "LSTM: a hidden state and a cell are given together, or neither", steps)
+  check.rejects("nn.LSTMCell(2, 3)(x, nil, x)", "LSTMCell: argument 2: expected a tensor, got nil", mg.randn(3, 2))
   check.rejects("nn.MSELoss()(x, nil)", "MSELoss: argument 2: expected a tensor, got nil", steps)
-  check.rejects("nn.GRU(2, 3)(nil)", "GRU: argument 1: expected a tensor, got nil")
+  check.rejects("nn.GRU(2, 3)(nil)", "GRU: argument 1 (input): expected a tensor or a packed sequence, got nil")
 end)
 
 return check.done()
