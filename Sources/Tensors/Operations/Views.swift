@@ -535,16 +535,26 @@ private struct Parting: Operation {
 
   var tangentRule: TangentRule { .linear }
   func gradient(_ c: inout Backward) throws {
-    var total: Tensor?
-    var start = 0
-    for (number, gradient) in c.gradients.enumerated() {
-      defer { start += splitSizes?[number] ?? 1 }
-      guard let gradient else { continue }
-      let part = splitSizes == nil ? try gradient.unsqueeze(dim) : gradient
-      let padded = try part.padded(dim, start, 1, from[dim])
-      total = try total.map { try $0 + padded } ?? padded
+    let found = c.gradients
+    guard let first = found.first(where: { $0 != nil }) ?? nil else { return }
+    // Put together at once: each padded to the whole and added would take the square of their number.
+    var parts: [Tensor] = []
+    var missing = 0
+    func fill() throws {
+      guard missing > 0 else { return }
+      parts.append(try Tensor.zeros(from.replacing(dim, with: missing), dtype: first.dtype))
+      missing = 0
     }
-    c[0] = total
+    for (number, gradient) in found.enumerated() {
+      guard let gradient else {
+        missing += splitSizes?[number] ?? 1
+        continue
+      }
+      try fill()
+      parts.append(splitSizes == nil ? try gradient.unsqueeze(dim) : gradient)
+    }
+    try fill()
+    c[0] = parts.count == 1 ? parts[0] : try Joining.cat(parts, dim)
   }
 
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { try inputs[0].parts(nodeName, dim, splitSizes) }
