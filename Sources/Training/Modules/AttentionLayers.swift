@@ -6,7 +6,7 @@ import Tensors
 ///
 /// Masks that are bool say what is not seen, as PyTorch's layers have it (and unlike `scaled_dot_product_attention`); those of
 /// floats are added to the scores. `is_causal` alone means that nothing later is seen.
-public final class AttentionLayer: Layer {}
+public class AttentionLayer: Layer {}
 
 extension AttentionLayer {
   // MARK: Masks

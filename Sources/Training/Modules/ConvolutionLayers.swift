@@ -3,7 +3,7 @@
 import Tensors
 
 /// A convolution, over one to three dimensions, or its transpose.
-public final class Convolution: Layer {}
+public class Convolution: Layer {}
 
 extension Convolution {
   private static let bias = Parameter("bias", .boolean, default: "true")

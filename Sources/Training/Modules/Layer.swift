@@ -293,6 +293,7 @@ public struct LayerRow: @unchecked Sendable {
 
   /// The class of modules that the row is, of the family `family`.
   func kind<Family: Layer>(_ family: Family.Type) -> ModuleKind {
+    let family = LayerRow.types[name] ?? family
     let shown = parameters.filter { $0.kind != .dtype && $0.kind != .module && $0.name != "bias" }
     return ModuleKind(
       name, summary, of: family, parameters,
@@ -301,7 +302,7 @@ public struct LayerRow: @unchecked Sendable {
         uniqueKeysWithValues: shown.filter { [.number, .boolean].contains($0.kind) }.map { parameter in
           (parameter.name, { try $0.set(parameter.name, $1) })
         }),
-      samples: samples
+      samples: samples, row: self
     ) { try family.init(self, $0) }
   }
 }

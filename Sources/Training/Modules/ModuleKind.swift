@@ -21,12 +21,14 @@ public struct ModuleKind: @unchecked Sendable {
   /// Makes a module from decoded arguments; indices and dimensions count from 0.
   public let make: (Arguments) throws -> Module
   private let swiftClass: Module.Type
+  /// What a layer's class is made of.
+  let row: LayerRow?
 
   /// `Class` ties the fields to what `make` makes.
   init<Class: Module>(
     _ name: String, _ summary: String, of swiftClass: Class.Type, _ parameters: [Parameter] = [],
     fields: [(name: String, read: (Class) throws -> ModuleField)] = [],
-    writers: [String: (Class, ModuleField) throws -> Void] = [:], samples: [ModuleSample],
+    writers: [String: (Class, ModuleField) throws -> Void] = [:], samples: [ModuleSample], row: LayerRow? = nil,
     make: @escaping (Arguments) throws -> Class
   ) {
     // A host may give its own class any name, so a module found by its kind can be of another class.
@@ -43,8 +45,12 @@ public struct ModuleKind: @unchecked Sendable {
     self.fields = fields.map { field in (field.name, { try field.read(own($0)) }) }
     self.writers = writers.mapValues { write in { try write(own($0), $1) } }
     self.samples = samples
+    self.row = row
     self.make = make
   }
+
+  /// The type of its modules in Swift.
+  package var typeName: String { "\(swiftClass)" }
 
   /// Whether the module is of this class, not only of its name.
   func describes(_ module: Module) -> Bool { module.kind == name && type(of: module) == swiftClass }

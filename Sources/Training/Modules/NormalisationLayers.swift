@@ -3,7 +3,7 @@
 import Tensors
 
 /// What brings elements to mean 0 and variance 1, by the statistics of a batch, of an image, of groups of channels or of rows.
-public final class Normalisation: Layer {}
+public class Normalisation: Layer {}
 
 extension Normalisation {
   private static func eps(_ text: String) -> Parameter { Parameter("eps", .number, default: text) }

@@ -3,7 +3,7 @@
 import Tensors
 
 /// What becomes of windows of (batch, channels, …), with or without the batch: their largest element, mean, or norm.
-public final class Pooling: Layer {}
+public class Pooling: Layer {}
 
 extension Pooling {
   private static let kernel = Parameter("kernel_size", .integers)

@@ -3,7 +3,7 @@
 import Tensors
 
 /// RNN, LSTM or GRU over sequences, or one step of them.
-public final class Recurrent: Layer {}
+public class Recurrent: Layer {}
 
 /// Sequences of several lengths without padding: the first elements of all, then the second ones of those that have one, and so on.
 /// The longest come first.

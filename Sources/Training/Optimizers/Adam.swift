@@ -5,7 +5,7 @@ import Tensors
 
 /// p −= lr · m̂ / (√v̂ + eps), with running means m of the gradient and v of its square, corrected for their start at 0
 /// (Kingma and Ba, 2015). Decoupled weight decay shrinks the parameter itself (AdamW: Loshchilov and Hutter, 2019).
-struct Adam: Method {
+struct AdamMethod: Method {
   let rate, beta1, beta2, epsilon, decay: Double
   let amsgrad, decoupled, maximize: Bool
 
@@ -26,7 +26,7 @@ struct Adam: Method {
 
   private static func kind(_ name: String, _ summary: String, decay: Double, decoupled: Bool) -> OptimizerKind {
     OptimizerKind(
-      name, summary, by: Adam.self,
+      name, summary, by: AdamMethod.self,
       [
         .rate(1e-3), .betas, .epsilon(1e-8), .decay(decay), .decoupled(decoupled), .maximize, .capturable, .fused,
         Option("amsgrad", .boolean(false), "divide by the largest mean of squares so far (AMSGrad)"),
@@ -40,7 +40,7 @@ struct Adam: Method {
 }
 
 /// Adam on Nesterov's terms: the step looks ahead along the mean (Dozat, 2016).
-struct NAdam: Method {
+struct NAdamMethod: Method {
   let rate, beta1, beta2, epsilon, decay, momentumDecay: Double
   let decoupled, maximize: Bool
 
@@ -67,7 +67,7 @@ struct NAdam: Method {
 
   static let kinds = [
     OptimizerKind(
-      "NAdam", "Adam whose step looks ahead along the mean, as Nesterov's momentum does.", by: NAdam.self,
+      "NAdam", "Adam whose step looks ahead along the mean, as Nesterov's momentum does.", by: NAdamMethod.self,
       [
         .rate(2e-3), .betas, .epsilon(1e-8), .decay(0), .decoupled(false), .maximize, .capturable,
         Option("momentum_decay", .number(4e-3), "how fast the momentum rises to its full value"),
@@ -76,7 +76,7 @@ struct NAdam: Method {
 }
 
 /// Adam that steps by the mean alone until its divisor can be trusted (rectified Adam: Liu et al., 2020).
-struct RAdam: Method {
+struct RAdamMethod: Method {
   let rate, beta1, beta2, epsilon, decay: Double
   let decoupled, maximize: Bool
 
@@ -102,13 +102,13 @@ struct RAdam: Method {
 
   static let kinds = [
     OptimizerKind(
-      "RAdam", "Adam that steps by the mean alone until its divisor can be trusted.", by: RAdam.self,
+      "RAdam", "Adam that steps by the mean alone until its divisor can be trusted.", by: RAdamMethod.self,
       [.rate(1e-3), .betas, .epsilon(1e-8), .decay(0), .decoupled(false), .maximize, .capturable], state: ["exp_avg", "exp_avg_sq"])
   ]
 }
 
 /// Adam with the largest recent gradient in place of the mean of squares (Kingma and Ba, 2015).
-struct Adamax: Method {
+struct AdamaxMethod: Method {
   let rate, beta1, beta2, epsilon, decay: Double
   let maximize: Bool
 
@@ -126,7 +126,7 @@ struct Adamax: Method {
 
   static let kinds = [
     OptimizerKind(
-      "Adamax", "Adam with the largest recent gradient in place of the mean of squares.", by: Adamax.self,
+      "Adamax", "Adam with the largest recent gradient in place of the mean of squares.", by: AdamaxMethod.self,
       [.rate(2e-3), .betas, .epsilon(1e-8), .decay(0), .maximize, .capturable], state: ["exp_avg", "exp_inf"])
   ]
 }

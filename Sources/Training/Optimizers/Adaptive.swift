@@ -4,7 +4,7 @@
 import Tensors
 
 /// p −= lr · g / (√v + eps) with a running mean v of the squared gradient, or of its variance when centered.
-struct RMSprop: Method {
+struct RMSpropMethod: Method {
   let rate, epsilon, decay, alpha, momentum: Double
   let centered, maximize: Bool
 
@@ -23,7 +23,7 @@ struct RMSprop: Method {
 
   static let kinds = [
     OptimizerKind(
-      "RMSprop", "Steps divided by the root of a running mean of the squared gradient.", by: RMSprop.self,
+      "RMSprop", "Steps divided by the root of a running mean of the squared gradient.", by: RMSpropMethod.self,
       [
         .rate(1e-2), .epsilon(1e-8), .decay(0), .maximize, .capturable,
         Option("alpha", .number(0.99), "how much of the mean of squares is kept at each step"),
@@ -34,7 +34,7 @@ struct RMSprop: Method {
 }
 
 /// p −= lr · g / (√s + eps) with the sum s of all squared gradients so far (Duchi et al., 2011).
-struct Adagrad: Method {
+struct AdagradMethod: Method {
   let rate, epsilon, decay, rateDecay, start: Double
   let maximize: Bool
 
@@ -51,7 +51,7 @@ struct Adagrad: Method {
 
   static let kinds = [
     OptimizerKind(
-      "Adagrad", "Steps divided by the root of the sum of all squared gradients so far.", by: Adagrad.self,
+      "Adagrad", "Steps divided by the root of the sum of all squared gradients so far.", by: AdagradMethod.self,
       [
         .rate(1e-2), .epsilon(1e-10), .decay(0), .maximize, .fused,
         Option("lr_decay", .integer(0), "the learning rate is divided by 1 + lr_decay · steps"),
@@ -61,7 +61,7 @@ struct Adagrad: Method {
 }
 
 /// Steps as long as recent steps were, relative to recent gradients, so that the learning rate is near 1 (Zeiler, 2012).
-struct Adadelta: Method {
+struct AdadeltaMethod: Method {
   let rate, epsilon, decay, rho: Double
   let maximize: Bool
 
@@ -78,7 +78,7 @@ struct Adadelta: Method {
 
   static let kinds = [
     OptimizerKind(
-      "Adadelta", "Steps as long as recent steps were, relative to recent gradients.", by: Adadelta.self,
+      "Adadelta", "Steps as long as recent steps were, relative to recent gradients.", by: AdadeltaMethod.self,
       [
         .rate(1), .epsilon(1e-6), .decay(0), .maximize, .capturable,
         Option("rho", .number(0.9), "how much of the means of squares is kept at each step"),

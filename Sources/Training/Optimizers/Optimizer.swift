@@ -7,26 +7,26 @@ import Tensors
 /// A step touches only parameters that require grad and have a gradient: a frozen one keeps its bits, whatever its
 /// gradient, moments or weight decay. How it moves the others is its method's part, see Method.swift; it is
 /// made by its kind.
-public final class Optimizer {
+public class Optimizer {
   /// The method that it follows.
-  public let kind: OptimizerKind
+  public final let kind: OptimizerKind
   // Unchecked here and in the groups: a step reads these for every parameter, and runs no code but its own.
   /// In the order in which they were added.
-  @exclusivity(unchecked) public internal(set) var groups: [Group] = []
-  let defaults: [OptionValue]
+  @exclusivity(unchecked) public internal(set) final var groups: [Group] = []
+  final let defaults: [OptionValue]
   /// What a method remembers of all parameters together, where it remembers such a thing.
-  var memory: (any OptimizerMemory)?
+  final var memory: (any OptimizerMemory)?
   /// Whether a step was taken since it was made; schedulers ask.
-  @exclusivity(unchecked) var hasStepped = false
-  @exclusivity(unchecked) var preHooks: [(key: Int, run: StepHook)] = []
-  @exclusivity(unchecked) var postHooks: [(key: Int, run: StepHook)] = []
-  var hooksSoFar = 0
+  @exclusivity(unchecked) final var hasStepped = false
+  @exclusivity(unchecked) final var preHooks: [(key: Int, run: StepHook)] = []
+  @exclusivity(unchecked) final var postHooks: [(key: Int, run: StepHook)] = []
+  final var hooksSoFar = 0
 
   /// What runs before or after each step.
   public typealias StepHook = (Optimizer) throws -> Void
 
   /// The options of groups that are given none.
-  public var defaultOptions: [(name: String, value: OptionValue)] { zip(kind.options, defaults).map { ($0.name, $1) } }
+  public final var defaultOptions: [(name: String, value: OptionValue)] { zip(kind.options, defaults).map { ($0.name, $1) } }
 
   /// An optimizer without parameters yet. Throws when an option is unknown.
   init(_ kind: OptimizerKind, _ options: [String: OptionValue]) throws {
@@ -38,7 +38,7 @@ public final class Optimizer {
   ///
   /// Throws for no parameters, one that is there already or was computed by an operation, and options that are unknown
   /// or impossible.
-  public func addGroup(_ parameters: [Tensor], _ options: [String: OptionValue] = [:]) throws {
+  public final func addGroup(_ parameters: [Tensor], _ options: [String: OptionValue] = [:]) throws {
     let extras = options.filter { Group.scheduledNames.contains($0.key) && kind.position(of: $0.key) == nil }
     let values = try kind.values(options.filter { extras[$0.key] == nil }, over: defaults)
     guard !parameters.isEmpty else { throw TensorError(.argument, kind.name, "the list of parameters is empty") }
@@ -67,7 +67,7 @@ public final class Optimizer {
   // MARK: Steps
 
   /// Moves every parameter that requires grad and has a gradient. Outside the graph; counts as a write to each.
-  public func step() throws {
+  public final func step() throws {
     guard kind.wholeMethod == nil else {
       throw TensorError(
         .argument, "\(kind.name).step", "a function that computes the loss is needed, since a step looks at it several times")
@@ -77,7 +77,7 @@ public final class Optimizer {
 
   /// The same after running a closure that clears the gradients, computes a loss and its gradients, and returns the loss.
   /// Some methods run it several times. Returns the first loss.
-  public func step<Loss>(_ closure: () throws -> Loss, value: (Loss) throws -> Double) throws -> Loss {
+  public final func step<Loss>(_ closure: () throws -> Loss, value: (Loss) throws -> Double) throws -> Loss {
     try hooked {
       guard let method = kind.wholeMethod else {
         let loss = try closure()
@@ -97,10 +97,10 @@ public final class Optimizer {
 
   /// The same for a closure that gives a tensor of one element.
   @discardableResult
-  public func step(_ closure: () throws -> Tensor) throws -> Tensor { try step(closure) { try $0.item().real } }
+  public final func step(_ closure: () throws -> Tensor) throws -> Tensor { try step(closure) { try $0.item().real } }
 
   @inline(__always)
-  private func hooked<Result>(_ body: () throws -> Result) throws -> Result {
+  private final func hooked<Result>(_ body: () throws -> Result) throws -> Result {
     for hook in preHooks { try hook.run(self) }
     hasStepped = true
     let result = try body()
@@ -109,12 +109,12 @@ public final class Optimizer {
   }
 
   /// Adds what runs before each step. The result takes it away again.
-  public func addPreHook(_ hook: @escaping StepHook) -> () -> Void { add(hook, to: \.preHooks) }
+  public final func addPreHook(_ hook: @escaping StepHook) -> () -> Void { add(hook, to: \.preHooks) }
 
   /// Adds what runs after each step. The result takes it away again.
-  public func addPostHook(_ hook: @escaping StepHook) -> () -> Void { add(hook, to: \.postHooks) }
+  public final func addPostHook(_ hook: @escaping StepHook) -> () -> Void { add(hook, to: \.postHooks) }
 
-  private func add(
+  private final func add(
     _ hook: @escaping StepHook, to list: ReferenceWritableKeyPath<Optimizer, [(key: Int, run: StepHook)]>
   ) -> () -> Void {
     hooksSoFar += 1
@@ -123,7 +123,7 @@ public final class Optimizer {
     return { [weak self] in self?[keyPath: list].removeAll { $0.key == key } }
   }
 
-  private func move() throws {
+  private final func move() throws {
     for index in groups.indices {
       let group = groups[index]
       if let problem = group.problem { throw problem }
@@ -163,7 +163,7 @@ public final class Optimizer {
   }
 
   /// The same for tensors whose elements lie apart: packed copies are updated, and the result copied back.
-  private func updateApart(_ parameter: Tensor, _ gradient: Tensor, _ slot: inout Slot, _ group: Group) throws {
+  private final func updateApart(_ parameter: Tensor, _ gradient: Tensor, _ slot: inout Slot, _ group: Group) throws {
     try check(parameter, gradient)
     guard !parameter.layout.overlaps else {
       throw TensorError(
@@ -175,7 +175,7 @@ public final class Optimizer {
     if packed === parameter { parameter.bumpVersion() } else { try parameter.assign(packed) }
   }
 
-  private func check(_ parameter: Tensor, _ gradient: Tensor) throws {
+  private final func check(_ parameter: Tensor, _ gradient: Tensor) throws {
     guard gradient.shape == parameter.shape else {
       throw TensorError(
         .shape, "\(kind.name).step", "a parameter of shape \(parameter.shape) has a gradient of shape \(gradient.shape)")
@@ -184,7 +184,7 @@ public final class Optimizer {
 
   /// A parameter that was released has no gradient; to pass over it would hide that.
   @inline(__always)
-  private func checkElements(_ slot: Slot) throws {
+  private final func checkElements(_ slot: Slot) throws {
     guard slot.hadElements, slot.parameter.count == 0 else { return }
     let parameters = groups.flatMap(\.slots)
     let position = parameters.firstIndex { $0.parameter === slot.parameter } ?? 0
@@ -194,7 +194,7 @@ public final class Optimizer {
   }
 
   /// Clears the gradients of all parameters, or fills them with zeros.
-  public func zeroGrad(setToNone: Bool = true) throws {
+  public final func zeroGrad(setToNone: Bool = true) throws {
     for index in groups.indices {
       try groups[index].forEachSlot { parameter, _ in try parameter.clearGrad(setToNone: setToNone) }
     }

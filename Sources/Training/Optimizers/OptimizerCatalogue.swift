@@ -4,8 +4,10 @@
 public enum OptimizerCatalogue {
   /// Family by family.
   public static let kinds: [OptimizerKind] =
-    SGD.kinds + Adam.kinds + RMSprop.kinds + Adagrad.kinds + Adadelta.kinds + Adamax.kinds + NAdam.kinds
-    + RAdam.kinds + ASGD.kinds + Rprop.kinds + Adafactor.kinds + Muon.kinds + LBFGS.kinds
+    [
+      SGDMethod.kinds, AdamMethod.kinds, RMSpropMethod.kinds, AdagradMethod.kinds, AdadeltaMethod.kinds, AdamaxMethod.kinds,
+      NAdamMethod.kinds, RAdamMethod.kinds, ASGDMethod.kinds, RpropMethod.kinds, Adafactor.kinds, Muon.kinds, LBFGS.kinds,
+    ].flatMap { $0 }
 
   /// The method of that name.
   public static func kind(named name: String) -> OptimizerKind? { kinds.first { $0.name == name } }

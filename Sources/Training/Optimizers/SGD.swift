@@ -3,7 +3,7 @@
 import Tensors
 
 /// p −= lr · g, where g may include weight decay and a running mean of past gradients.
-struct SGD: Method {
+struct SGDMethod: Method {
   let rate, decay, momentum, dampening: Double
   let nesterov, maximize: Bool
 
@@ -28,7 +28,7 @@ struct SGD: Method {
 
   static let kinds = [
     OptimizerKind(
-      "SGD", "Stochastic gradient descent, with momentum and Nesterov's variant.", by: SGD.self,
+      "SGD", "Stochastic gradient descent, with momentum and Nesterov's variant.", by: SGDMethod.self,
       [
         .rate(1e-3), .decay(0), .maximize, .fused, Option("momentum", .integer(0), "how much of the past gradients' mean is kept"),
         Option("dampening", .integer(0), "how much of the new gradient is left out of the mean"),

@@ -4,7 +4,7 @@ import Glibc
 import Tensors
 
 /// Stochastic gradient descent with a rate that falls, and the mean of all parameters so far (Polyak and Juditsky, 1992).
-struct ASGD: Method {
+struct ASGDMethod: Method {
   let rate, decay, lambda, alpha, start: Double
   let maximize: Bool
 
@@ -25,7 +25,7 @@ struct ASGD: Method {
 
   static let kinds = [
     OptimizerKind(
-      "ASGD", "Stochastic gradient descent that keeps the mean of the parameters in its state, as `ax`.", by: ASGD.self,
+      "ASGD", "Stochastic gradient descent that keeps the mean of the parameters in its state, as `ax`.", by: ASGDMethod.self,
       [
         .rate(1e-2), .decay(0), .maximize, .capturable,
         Option("lambd", .number(1e-4), "how fast the rate falls, and the parameters shrink"),
@@ -36,7 +36,7 @@ struct ASGD: Method {
 }
 
 /// Steps by the gradient's sign alone: longer while it stays, shorter when it turns (Riedmiller and Braun, 1993).
-struct Rprop: Method {
+struct RpropMethod: Method {
   let rate, shorter, longer, least, most: Double
   let maximize: Bool
 
@@ -59,7 +59,7 @@ struct Rprop: Method {
 
   static let kinds = [
     OptimizerKind(
-      "Rprop", "Steps by the gradient's sign: longer while it stays, shorter when it turns. For whole batches.", by: Rprop.self,
+      "Rprop", "Steps by the gradient's sign: longer while it stays, shorter when it turns. For whole batches.", by: RpropMethod.self,
       [
         .rate(1e-2), .maximize, .capturable,
         Option("etas", .pair(0.5, 1.2), "the factors of a step's length when the sign turns, and when it stays"),
