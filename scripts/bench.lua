@@ -101,6 +101,49 @@ workloads.E2exp     = million(function(x) return x:exp() end)
 workloads.E2tanh    = million(function(x) return x:tanh() end)
 workloads.E2softmax = million(function(x) return F.softmax(x, 2) end)
 
+-- L: layers. A step clears the gradients, computes, and runs backward; where an optimizer is given, it moves the parameters too.
+local function layer(net, x, optimizer)
+  return function()
+    net:zero_grad()
+    local y = net(x)
+    y:sum():backward()
+    if optimizer then optimizer:step() end
+  end
+end
+
+-- Lcnn: two convolutions of 16 and 32 channels with pooling, 64 images 28×28, cross entropy, Adam.
+function workloads.Lcnn()
+  local net = nn.Sequential(nn.Conv2d(1, 16, 3, { padding = 1 }), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Conv2d(16, 32, 3, { padding = 1 }), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32 * 49, 10))
+  return training(net, optim.Adam(net:parameters()), nn.CrossEntropyLoss(), mg.randn(64, 1, 28, 28), mg.randint(1, 11, { 64 }))
+end
+
+-- Lrnn, Llstm, Lgru: 64 steps of 32 sequences, 64 features, hidden size 128, SGD.
+for name, class in pairs { Lrnn = nn.RNN, Llstm = nn.LSTM, Lgru = nn.GRU } do
+  workloads[name] = function()
+    local net = class(64, 128)
+    return layer(net, mg.randn(64, 32, 64), optim.SGD(net:parameters(), { lr = 0.01 }))
+  end
+end
+
+-- Lblock: a layer of a transformer, 8 × 128 × 256, 4 heads, hidden size 1024, dropout 0.1, Adam.
+function workloads.Lblock()
+  local net = nn.TransformerEncoderLayer(256, 4, 1024, { batch_first = true })
+  return layer(net, mg.randn(8, 128, 256), optim.Adam(net:parameters()))
+end
+
+-- Lbn, Lln: norms alone, 32 × 64 × 28 × 28 and 1024 × 512.
+function workloads.Lbn() return layer(nn.BatchNorm2d(64), mg.randn(32, 64, 28, 28, { requires_grad = true })) end
+function workloads.Lln() return layer(nn.LayerNorm(512), mg.randn(1024, 512, { requires_grad = true })) end
+
+-- Ladam: a step over ten million parameters.
+function workloads.Ladam()
+  local net = nn.Linear(2500, 4000)
+  for p in net:parameters() do p.grad = mg.randn(p.shape) end
+  local optimizer = optim.Adam(net:parameters())
+  return function() optimizer:step() end
+end
+
 -- Seconds a step, best and median of blocks that take about a hundredth of the time each.
 local function measure(step, seconds)
   local function block(count)

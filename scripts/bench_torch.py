@@ -99,6 +99,44 @@ def million(f):
     return prepare
 
 
+def layer(net, x, optimizer=None):
+    def step():
+        net.zero_grad()
+        y = net(x)
+        (y[0] if isinstance(y, tuple) else y).sum().backward()
+        if optimizer:
+            optimizer.step()
+
+    return step
+
+
+def cnn():
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(32 * 49, 10))
+    return training(net, torch.optim.Adam(net.parameters()), nn.CrossEntropyLoss(), torch.randn(64, 1, 28, 28), torch.randint(0, 10, (64,)))
+
+
+def recurrent(kind):
+    def prepare():
+        net = kind(64, 128)
+        return layer(net, torch.randn(64, 32, 64), torch.optim.SGD(net.parameters(), lr=0.01))
+
+    return prepare
+
+
+def block():
+    net = nn.TransformerEncoderLayer(256, 4, 1024, batch_first=True)
+    return layer(net, torch.randn(8, 128, 256), torch.optim.Adam(net.parameters()))
+
+
+def adam():
+    net = nn.Linear(2500, 4000)
+    for p in net.parameters():
+        p.grad = torch.randn_like(p)
+    return torch.optim.Adam(net.parameters(), fused=True).step
+
+
 WORKLOADS = {
     "W1": w1,
     "W1f": w1f,
@@ -111,6 +149,14 @@ WORKLOADS = {
     "E2add": million(lambda x, y: x + y),
     "E2exp": million(lambda x, y: x.exp()),
     "E2tanh": million(lambda x, y: x.tanh()),
+    "Lcnn": cnn,
+    "Lrnn": recurrent(nn.RNN),
+    "Llstm": recurrent(nn.LSTM),
+    "Lgru": recurrent(nn.GRU),
+    "Lblock": block,
+    "Lbn": lambda: layer(nn.BatchNorm2d(64), torch.randn(32, 64, 28, 28, requires_grad=True)),
+    "Lln": lambda: layer(nn.LayerNorm(512), torch.randn(1024, 512, requires_grad=True)),
+    "Ladam": adam,
     "E2softmax": million(lambda x, y: F.softmax(x, 1)),
 }
 

@@ -19,6 +19,14 @@ local rows = {
   { "E2exp",     "exp of 10⁶ elements",               factor = 3 },
   { "E2tanh",    "tanh of 10⁶ elements",              factor = 6 },
   { "E2softmax", "softmax of 1000×1000",              factor = 2 },
+  { "Lcnn",      "CNN 28×28, batch 64, Adam",         factor = 1 },
+  { "Lrnn",      "RNN 64 × 32 × 64, hidden 128",      factor = 1 },
+  { "Llstm",     "LSTM, the same",                    factor = 1 },
+  { "Lgru",      "GRU, the same",                     factor = 1 },
+  { "Lblock",    "transformer layer 8 × 128 × 256",   factor = 1 },
+  { "Lbn",       "batch norm 32 × 64 × 28 × 28",      factor = 1 },
+  { "Lln",       "layer norm 1024 × 512",             factor = 1 },
+  { "Ladam",     "Adam of 10⁷ parameters, fused",     factor = 1 },
 }
 -- Memory after a tenth of the steps may grow by this much more, in MiB: pages of the collector's and the allocator's.
 local slack = 4
@@ -43,11 +51,11 @@ while arg[i] do
 end
 
 local function wanted(name)
-  return not only or only[name] or (name:find "^E2" and only.E2)
+  return not only or only[name] or only[name:match "^[EL]2?"]
 end
 
 if only then
-  local known = { E2 = true, M = true }
+  local known = { E2 = true, L = true, M = true }
   for _, row in ipairs(rows) do known[row[1]] = true end
   for name in pairs(only) do
     if not known[name] then
