@@ -65,11 +65,9 @@ extension Recurrent {
     switch kind {
     case .plain: return (try activation(gx + gh), nil)
     case .lstm:
-      let g = try gates(gx + gh)
       guard let c else { preconditionFailure("an LSTM has a cell") }
-      let next = try g[1].sigmoid() * c + g[0].sigmoid() * g[2].tanh()
-      let output = try g[3].sigmoid() * next.tanh()
-      return (try weights.projection.map { try output.linear($0, nil) } ?? output, next)
+      let next = try Tensor.lstmStep(gates: gx + gh, cells: c)
+      return (try weights.projection.map { try next.state.linear($0, nil) } ?? next.state, next.cells)
     case .gru:
       let (x, y) = (try gates(gx), try gates(gh))
       let (r, z) = (try (x[0] + y[0]).sigmoid(), try (x[1] + y[1]).sigmoid())
@@ -127,6 +125,15 @@ extension Recurrent {
     _ kind: Kind, _ x: Tensor, _ sequences: Sequences, _ h0: Tensor, _ c0: Tensor?, _ weights: Weights, isReverse: Bool,
     _ activation: (Tensor) throws -> Tensor
   ) throws -> (outputs: Tensor, h: Tensor, c: Tensor?) {
+    if kind == .lstm, sequences.sizes == nil, weights.projection == nil, let c0 {
+      // Both biases are added to the same sums.
+      let bias = try weights.inputBias.map { first in try weights.hiddenBias.map { try first + $0 } ?? first } ?? weights.hiddenBias
+      let gx = try x.linear(weights.input, bias)
+      if let done = try (isReverse ? gx.flip([0]) : gx).lstmSteps(h0, c0, weights: weights.hidden) {
+        let last = try done.states.select(0, done.states.shape[0] - 1)
+        return (isReverse ? try done.states.flip([0]) : done.states, last, done.cells)
+      }
+    }
     let gx = try sequences.apart(x.linear(weights.input, weights.inputBias))
     let order = isReverse ? Array((0..<gx.count).reversed()) : Array(0..<gx.count)
     var h = try State(h0, count: sequences.count(order[0]))

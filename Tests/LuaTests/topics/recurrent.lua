@@ -56,4 +56,50 @@ check.case("gradients of gradients", function()
   check.is_true(mg.autograd.gradgradcheck(function(y) return (layer(y)) end, { x }))
 end)
 
+-- In float32 all steps are one node; in float64 each is formulas of its own.
+check.case("an LSTM's steps by one node do what the formulas do", function()
+  for _, settings in ipairs { {}, { bidirectional = true, num_layers = 2 }, { bias = false } } do
+    for _, hidden in ipairs { 3, 16, 21 } do
+      local layer = nn.LSTM(2, hidden, settings)
+      local wide = mg.deepcopy(layer):double()
+      local depth = (settings.num_layers or 1) * (settings.bidirectional and 2 or 1)
+      local given = { mg.randn(4, 3, 2), mg.randn(depth, 3, hidden), mg.randn(depth, 3, hidden) }
+      local function results(net, dtype)
+        local x = {}
+        for i, t in ipairs(given) do x[i] = t:to(dtype):requires_grad_() end
+        local y, h, c = net(table.unpack(x))
+        local wanted = { table.unpack(x) }
+        for _, p in ipairs(net:parameters()) do wanted[#wanted + 1] = p end
+        local first = mg.autograd.grad(y:pow(2):sum() + h:sum() + c:pow(2):sum(), wanted, { create_graph = true })
+        local penalty = 0
+        for _, g in ipairs(first) do penalty = penalty + g:pow(2):sum() end
+        local second = mg.autograd.grad(penalty, wanted)
+        return { y, h, c }, first, second
+      end
+      local outputs, first, second = results(layer, "float32")
+      local outputs64, first64, second64 = results(wide, "float64")
+      for i, t in ipairs(outputs) do check.close(t, outputs64[i], 1e-5) end
+      for i, t in ipairs(first) do check.close(t, first64[i], 1e-4) end
+      for i, t in ipairs(second) do check.close(t, second64[i], 1e-3) end
+      local _, tangent = mg.func.jvp(function(x) return (layer(x)) end, { given[1] }, { mg.ones_like(given[1]) })
+      local _, tangent64 = mg.func.jvp(function(x) return (wide(x)) end, { given[1]:double() }, { mg.ones_like(given[1]):double() })
+      check.close(tangent, tangent64, 1e-4)
+    end
+  end
+end)
+
+check.case("gradients of only some: a frozen weight, the last state alone", function()
+  local layer, wide = nn.LSTM(2, 3), nil
+  layer.weight_hh_l0.requires_grad = false
+  wide = mg.deepcopy(layer):double()
+  local x = mg.randn(4, 1, 2)
+  local _, h = layer(x)
+  h:sum():backward()
+  local _, h64 = wide(x:double())
+  h64:sum():backward()
+  check.equal(layer.weight_hh_l0.grad, nil)
+  check.close(layer.weight_ih_l0.grad, wide.weight_ih_l0.grad, 1e-5)
+  check.close(layer.bias_hh_l0.grad, layer.bias_ih_l0.grad)
+end)
+
 return check.done()
