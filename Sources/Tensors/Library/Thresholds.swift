@@ -190,7 +190,8 @@ enum Thresholds {
     ) { x, threshold, value in .tensor(try x.threshold(threshold, value)) },
     TensorOperation(
       "hardshrink", "The element, 0 between -lambd and lambd.", Take.input, Take.number("lambd", default: 0.5),
-      forms: [.function, .method, .functional], samples: [[.float(2, 3)], [.float(2, 3), .number(1.25)]], rejects: [[.integers([2], 0...2)]], composed: true, batching: .broadcast
+      forms: [.function, .method, .functional], samples: [[.float(2, 3)], [.float(2, 3), .number(1.25)]],
+      rejects: [[.integers([2], 0...2)]], composed: true, batching: .broadcast
     ) { x, lambda in .tensor(try x.hardshrink(lambda)) },
     TensorOperation(
       "softshrink", "The element brought nearer to 0 by lambd, and 0 between -lambd and lambd.", Take.input,

@@ -242,7 +242,8 @@ enum Attention {
       composed: true
     ) { a, b, weight, bias in .tensor(try a.bilinear(b, weight, bias)) },
     dropping(
-      "dropout", "While training, elements set to 0 with probability p, and the others multiplied by 1/(1 − p).", forms: [.function, .functional],
+      "dropout", "While training, elements set to 0 with probability p, and the others multiplied by 1/(1 − p).",
+      forms: [.function, .functional],
       [.float(2, 3)]
     ) { try $0.dropped($1, "dropout") },
     dropping(

@@ -161,12 +161,14 @@ enum ColumnOperations {
     },
     TensorOperation(
       "pixel_shuffle", "upscale_factor² channels as a square of places each: (…, channels, h, w) becomes larger by the factor.", Take.input,
-      Take.integer("upscale_factor"), forms: [.function, .functional], samples: [[.float(2, 8, 2, 3), .integer(2)], [.float(9, 1, 2), .integer(3)]],
+      Take.integer("upscale_factor"), forms: [.function, .functional],
+      samples: [[.float(2, 8, 2, 3), .integer(2)], [.float(9, 1, 2), .integer(3)]],
       rejects: [[.float(2, 6, 2, 3), .integer(2)], [.float(4, 2), .integer(2)], [.float(4, 2, 2), .integer(0)]], composed: true,
       batching: .leading
     ) { x, factor in .tensor(try x.pixelShuffle(factor)) },
     TensorOperation(
-      "pixel_unshuffle", "Squares of downscale_factor² places as channels.", Take.input, Take.integer("downscale_factor"), forms: [.function, .functional],
+      "pixel_unshuffle", "Squares of downscale_factor² places as channels.", Take.input, Take.integer("downscale_factor"),
+      forms: [.function, .functional],
       samples: [[.float(2, 1, 4, 6), .integer(2)], [.float(2, 3, 3), .integer(3)]],
       rejects: [[.float(1, 3, 4), .integer(2)], [.float(4, 2), .integer(2)]], composed: true, batching: .leading
     ) { x, factor in .tensor(try x.pixelUnshuffle(factor)) },

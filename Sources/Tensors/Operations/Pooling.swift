@@ -306,7 +306,8 @@ enum Poolings {
     let counts = Take.flag("count_include_pad", default: true)
     if rank == 1 {
       return TensorOperation(
-        name, summary, Take.input, Take.sizes("kernel_size"), stride, padding, ceilMode, counts, forms: [.function, .functional], samples: samples,
+        name, summary, Take.input, Take.sizes("kernel_size"), stride, padding, ceilMode, counts, forms: [.function, .functional],
+        samples: samples,
         rejects: rejects, composed: true, batching: .samples(rank)
       ) { x, kernel, stride, padding, ceilMode, counts in
         let options = PoolingOptions(kernel: kernel, stride: stride, padding: padding, ceilMode: ceilMode)
