@@ -17,28 +17,30 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Voi
   var leafDepth: Int?
   var values: [Scalar] = []
   var category = DType.Category.boolean
-  // Where the walk is, and the first list of each depth: what messages name.
-  var path: [Int] = []
-  var firsts: [String] = []
-  func place() -> String { path.map { "[\($0)]" }.joined() }
+  // How many lists and elements the walk has come by, this one too, and by how many it had at the first list of each depth: enough
+  // to find out where these are when a message says so.
+  var visited = 0
+  var firsts: [Int] = []
+  func place(_ visit: Int) -> String { position(ofVisit: visit, in: slot).map { "[\($0)]" }.joined() }
   func count(_ number: Int) -> String { "\(number) element\(number == 1 ? "" : "s")" }
   try slot.walkLists(maximumDepth: Shape.maximumRank - 1) { depth, length in
-    advance(&path, to: depth)
+    visited += 1
     if depth == sizes.count, leafDepth == nil || depth < leafDepth! {
       sizes.append(length)
-      firsts.append(place())
+      firsts.append(visited)
     } else if depth >= sizes.count {
-      throw ArgumentError("\(name): \(place()) is a list where a number was expected, as before it at the same depth")
+      throw ArgumentError("\(name): \(place(visited)) is a list where a number was expected, as before it at the same depth")
     } else if sizes[depth] != length {
       throw ArgumentError(
-        "\(name): rows differ in length: \(firsts[depth]) has \(count(sizes[depth])), but \(place()) has \(length)")
+        "\(name): rows differ in length: \(place(firsts[depth])) has \(count(sizes[depth])), but \(place(visited)) has \(length)")
     }
   } leaf: { depth, element in
-    advance(&path, to: depth)
-    if element.isNil { throw ArgumentError("\(name): element \(place()) is nil: a list cannot have holes") }
+    visited += 1
+    if element.isNil { throw ArgumentError("\(name): element \(place(visited)) is nil: a list cannot have holes") }
     if leafDepth == nil { leafDepth = depth }
     guard depth == leafDepth, depth == sizes.count else {
-      throw ArgumentError("\(name): \(place()) is \(Decoder.found(element)) where a list was expected, as before it at the same depth")
+      throw ArgumentError(
+        "\(name): \(place(visited)) is \(Decoder.found(element)) where a list was expected, as before it at the same depth")
     }
     var number = element.scalar
     if number == nil, let tensor = element.object(tensorKind), tensor.count == 1 {
@@ -46,7 +48,7 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Voi
       number = try tensor.item()
     }
     guard let number else {
-      throw ArgumentError("\(name): elements must be numbers or booleans, \(place()) is \(Decoder.found(element))")
+      throw ArgumentError("\(name): elements must be numbers or booleans, \(place(visited)) is \(Decoder.found(element))")
     }
     category = max(category, number.category)
     values.append(try fitting(number, dtype, name))
@@ -60,14 +62,27 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Voi
   return result
 }
 
-/// To the next entry of the list at a depth, which counts from 1; 0 is the outermost list.
-private func advance(_ path: inout [Int], to depth: Int) {
-  if path.count >= depth {
-    path.removeLast(path.count - depth)
-    if depth > 0 { path[depth - 1] += 1 }
-  } else {
-    path.append(1)
+/// The positions, from the outermost list inwards, of the list or element that a walk over nested lists visits as the n-th.
+private func position(ofVisit n: Int, in slot: Slot) -> [Int] {
+  struct Found: Error {}
+  var path: [Int] = []
+  var visited = 0
+  func visit(_ depth: Int) throws {
+    if path.count < depth {
+      path.append(1)
+    } else {
+      path.removeLast(path.count - depth)
+      if depth > 0 { path[depth - 1] += 1 }
+    }
+    visited += 1
+    if visited == n { throw Found() }
   }
+  try? slot.walkLists(maximumDepth: Shape.maximumRank) { depth, _ in
+    try visit(depth)
+  } leaf: { depth, _ in
+    try visit(depth)
+  }
+  return path
 }
 
 /// An element for a tensor of a dtype that was asked for.

@@ -6,71 +6,96 @@ import Training
 
 /// Reference texts by name.
 public enum Help {
-  /// Everything that has a text, sorted.
-  public static var names: [String] {
-    let operations = (Catalogue.operations + Construction.list).flatMap { [$0.name] + $0.aliases }
-    let kinds =
-      ModuleCatalogue.kinds.map { "nn." + $0.name } + OptimizerCatalogue.kinds.map { "optim." + $0.name }
-      + Initializer.operations.map { "nn.init." + $0.name } + GradientUtilities.operations.map { "nn.utils." + $0.name }
-      + SchedulerCatalogue.kinds.map { "optim.lr_scheduler." + $0.name }
-    return Set(operations + kinds + scripted.map(\.name)).sorted()
-  }
+  /// Everything that has a text, sorted: names of `mg` without it, as `sum` and `nn.Linear`; and those of what scripts hold, as
+  /// `Tensor.item`, `Module.parameters`, `Optimizer.step`, `Scheduler.step`, `Node.name`, `Hook.remove`.
+  public static var names: [String] { entries.keys.sorted() }
 
-  /// The text for `sum`, `mg.sum`, `x:sum`, `nn.Linear`, `optim.SGD`, `autograd.gradcheck`; nil when nothing has that name.
+  /// The text for `sum`, `mg.sum`, `x:sum`, `nn.Linear`, `optim.SGD`, `autograd.gradcheck`, `opt:step`; nil when nothing has that
+  /// name.
   ///
-  /// A name without its table means everything that ends in it: `vjp` is one function of `func` and one of `functional`.
+  /// A name without its table means the tensors' method, or else everything that ends in it: `vjp` is one function of `func` and
+  /// one of `functional`.
   public static func text(for name: String) -> String? {
-    let parts = name.split { $0 == "." || $0 == ":" }.map(String.init)
-    let bare = parts.last ?? name
-    let path = (parts.first == "mg" ? Array(parts.dropFirst()) : parts).joined(separator: ".")
-    if let entry = scripted.first(where: { $0.name == path }) { return entry.text }
-    if let operation = (Catalogue.operations + Construction.list).first(where: {
-      !Set([$0.name] + $0.aliases).isDisjoint(with: [path, bare])
-    }) {
-      return text(operation)
-    }
-    for (place, list) in [("nn.init", Initializer.operations), ("nn.utils", GradientUtilities.operations)] {
-      guard let operation = list.first(where: { $0.name == bare }), path == bare || path == "\(place).\(bare)" else { continue }
-      return "mg.\(place).\(operation.name)(\(signature(operation.parameters)))\n\n\(operation.summary)\(details(operation.parameters))"
-    }
-    if let kind = ModuleCatalogue.kind(named: bare) {
-      return """
-        nn.\(kind.name)(\(signature(kind.parameters)))
-
-        \(kind.summary)\(details(kind.parameters))
-        """
-    }
-    if let kind = OptimizerCatalogue.kinds.first(where: { $0.name == bare }) {
-      return text(kind)
-    }
-    if let kind = SchedulerCatalogue.kind(named: bare) { return text(kind) }
-    let texts = scripted.filter { $0.name.hasSuffix("." + path) }.map(\.text)
+    var parts = name.split { $0 == "." || $0 == ":" }.map(String.init)
+    guard let first = parts.first else { return nil }
+    if parts.count > 1, let place = places[first] { parts.replaceSubrange(0..<1, with: place) }
+    if parts.count > 2, parts[0] == "nn", parts[1] == "Module" { parts.removeFirst() }
+    let path = parts.joined(separator: ".")
+    if let text = entries[path] { return text() }
+    if let text = entries["Tensor." + path] { return text() }
+    let all = entries.filter { $0.key.hasSuffix("." + path) }.sorted { $0.key < $1.key }.map { $0.value() }
+    var texts: [String] = []
+    for text in all where !texts.contains(text) { texts.append(text) }
     return texts.isEmpty ? nil : texts.joined(separator: "\n\n")
   }
 
-  /// What functions written in Lua say about themselves, in their sources: each comment from
-  /// `--[=[ mg.name(`, or `--[=[ x:name(` for a method, to a line `]=]`.
-  private static let scripted: [(name: String, text: String)] = {
-    var entries: [(name: String, text: String)] = []
-    let resources = [
-      PackageResources.autograd_lua, PackageResources.prelude_lua, PackageResources.functional_lua, PackageResources.gradcheck_lua,
-      PackageResources.func_lua, PackageResources.forward_lua, PackageResources.vmap_lua, PackageResources.jacobians_lua,
-      PackageResources.utils_lua, PackageResources.parametrize_lua, PackageResources.swa_lua, PackageResources.modules_lua,
-      PackageResources.containers_lua, PackageResources.copies_lua,
+  /// What scripts call things, and where the names of these are.
+  private static let places: [String: [String]] = {
+    let words: [([String], [String])] = [
+      (["mg", "moongrad"], []), (["F"], ["nn", "functional"]), (["x", "t", "tensor", "Tensor"], ["Tensor"]),
+      (["net", "m", "module", "model", "layer", "Module"], ["Module"]), (["opt", "optimizer", "Optimizer"], ["Optimizer"]),
+      (["scheduler", "sched", "Scheduler"], ["Scheduler"]), (["node", "grad_fn", "Node"], ["Node"]), (["hook", "Hook"], ["Hook"]),
     ]
-    for resource in resources {
-      let source = Help.text(of: resource)
-      for prefix in ["mg.", "x:"] {
-        for comment in source.pieces(from: "\n--[=[ " + prefix, to: "\n]=]\n") {
-          entries.append((name: String(comment.prefix { $0 != "(" }), text: prefix + comment))
+    return Dictionary(uniqueKeysWithValues: words.flatMap { words, place in words.map { ($0, place) } })
+  }()
+
+  /// The texts, each to be written when it is asked for.
+  private static let entries: [String: @Sendable () -> String] = {
+    var entries: [String: @Sendable () -> String] = [:]
+    for operation in Catalogue.operations + Construction.list { add(operation, to: &entries) }
+    for (name, plain) in Special.names { if let text = entries[plain] { entries["special." + name] = text } }
+    for (place, list) in [("nn.init", Initializer.operations), ("nn.utils", GradientUtilities.operations)] {
+      for operation in list {
+        let name = "mg.\(place).\(operation.name)"
+        entries["\(place).\(operation.name)"] = {
+          """
+          \(name)(\(signature(operation.parameters)))
+
+          \(operation.summary)\(details(operation.parameters))\(example(HelpExamples.text(operation, name)))
+          """
         }
       }
     }
+    for kind in ModuleCatalogue.kinds {
+      entries["nn." + kind.name] = {
+        """
+        nn.\(kind.name)(\(signature(kind.parameters)))
+
+        \(kind.summary)\(details(kind.parameters))\(example(HelpExamples.text(kind)))
+        """
+      }
+    }
+    for kind in OptimizerCatalogue.kinds { entries["optim." + kind.name] = { text(kind) } }
+    for kind in SchedulerCatalogue.kinds { entries["optim.lr_scheduler." + kind.name] = { text(kind) } }
+    for (name, text) in HelpTexts.all { entries[name] = { text } }
+    entries["optim.swa_utils.SWALR"] = entries["optim.lr_scheduler.SWALR"]
     return entries
   }()
 
   /// A source as it was embedded.
   static func text(of resource: [UInt8]) -> String { String(decoding: resource, as: UTF8.self) }
+
+  // MARK: Operations
+
+  /// An operation under each of its names, with an example of that form.
+  private static func add(_ operation: TensorOperation, to entries: inout [String: @Sendable () -> String]) {
+    func add(_ name: String, _ function: String, isMethod: Bool = false, inPlace: Bool = false) {
+      entries[name] = {
+        text(operation) + example(HelpExamples.text(operation, function, isMethod: isMethod, inPlace: inPlace))
+      }
+    }
+    let (tabled, plain) = operation.namesByPlace
+    for name in tabled where operation.forms.contains(.function) {
+      let path = name.hasPrefix("functional.") ? "nn." + name : name
+      add(path, "mg." + path)
+    }
+    for name in plain {
+      if !operation.forms.isDisjoint(with: [.inPlace, .inPlaceView]) { add("Tensor.\(name)_", name + "_", inPlace: true) }
+      if operation.forms.contains(.method) { add("Tensor." + name, name, isMethod: true) }
+      if operation.forms.contains(.functional) { add("nn.functional." + name, "mg.nn.functional." + name) }
+      if operation.forms.contains(.function) { add(name, "mg." + name) }
+    }
+  }
 
   private static func text(_ operation: TensorOperation) -> String {
     var forms: [String] = []
@@ -85,6 +110,13 @@ public enum Help {
     let aliases = operation.aliases.isEmpty ? "" : "\nAlso called \(operation.aliases.joined(separator: ", "))."
     return forms.joined(separator: "\n") + "\n\n\(operation.summary)\(aliases)\(details(operation.parameters))"
   }
+
+  private static func example(_ code: String?) -> String {
+    guard let code else { return "" }
+    return "\n\nExample:\n" + code.split(separator: "\n").map { "  " + $0 }.joined(separator: "\n")
+  }
+
+  // MARK: Optimizers and schedulers
 
   private static func text(_ kind: OptimizerKind) -> String {
     let options = kind.options.map { "  \($0.name) = \(shown($0.1)): \($0.2)" }.joined(separator: "\n")
@@ -149,9 +181,16 @@ public enum Help {
     guard !parameters.isEmpty else { return "" }
     let lines = parameters.map { parameter in
       let fallback = parameter.defaultText.isEmpty ? (parameter.isOptional ? ", optional" : "") : ", default \(parameter.defaultText)"
-      return "  \(parameter.name): \(Decoder.expectation(parameter))\(fallback)\(parameter.isNamedOnly ? ", by name only" : "")"
+      return "  \(parameter.name): \(expectation(parameter))\(fallback)\(parameter.isNamedOnly ? ", by name only" : "")"
     }
     return "\n\nArguments:\n" + lines.joined(separator: "\n")
+  }
+
+  /// What a parameter takes: its names, where it takes one of them.
+  private static func expectation(_ parameter: Parameter) -> String {
+    let choices = parameter.choices.map { "\"\($0)\"" }
+    guard let last = choices.last else { return Decoder.expectation(parameter) }
+    return choices.count == 1 ? last : choices.dropLast().joined(separator: ", ") + " or " + last
   }
 
   private static func shown(_ value: OptionValue) -> String {
@@ -164,18 +203,5 @@ public enum Help {
     case .tuple(let values): "{ \(values.map(shown).joined(separator: ", ")) }"
     case .none: "nil"
     }
-  }
-}
-
-extension String {
-  /// What stands between each `opening` and the `closing` that follows it.
-  fileprivate func pieces(from opening: String, to closing: String) -> [Substring] {
-    var found: [Substring] = []
-    var rest = self[...]
-    while let start = rest.firstRange(of: opening), let end = rest[start.upperBound...].firstRange(of: closing) {
-      found.append(rest[start.upperBound..<end.lowerBound])
-      rest = rest[end.upperBound...]
-    }
-    return found
   }
 }

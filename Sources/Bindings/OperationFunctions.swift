@@ -28,7 +28,7 @@ struct OperationFunctions {
           tables[parts[0], default: [:]][parts[1]] = function
         }
       }
-      if operation.forms.contains(.functional) || operation.forms.contains(.function) {
+      if operation.forms.contains(.functional) {
         let function =
           OperationFunctions.writable.contains(operation.name)
           ? OperationFunctions.writing(operation)

@@ -6,7 +6,9 @@ local native, _, nn, shared = ...
 local format = string.format
 local kind_of, nearest, raise = native.kind_of, native.nearest, native.raise
 local new_class, assign, is_module, class_name = shared.new_class, shared.assign, shared.is_module, shared.class_name
-local guard = shared.guard
+local class_of, guard = shared.class_of, shared.guard
+-- Looked up once, since every step of training comes by Sequential.
+local rawget, rawlen = rawget, rawlen
 
 -- What may be kept ------------------------------------------------------------------------------------------------
 
@@ -190,9 +192,9 @@ function Sequential:init(...)
   end
 end
 
--- Every step of training comes by here: no varargs, and no metamethod for the length.
+-- No varargs, and no metamethod for the length.
 function Sequential:forward(x, more)
-  if type(self) ~= "table" or not is_module(self) then raise("forward: expected a Sequential as self, got " .. described(self)) end
+  if not class_of[self] then raise("forward: expected a Sequential as self, got " .. described(self)) end
   if more ~= nil then raise("Sequential: takes 1 value, got several") end
   local names = rawget(self, "__names")
   if names then

@@ -131,6 +131,10 @@ Arguments:
   tangent: of its shape and dtype
 
 Returns the dual tensor.
+
+Example:
+  local fwd = mg.autograd.forward_ad
+  fwd.dual_level(function() print(fwd.make_dual(mg.ones(2), mg.ones(2)) * 3) end)
 ]=]
 function forward_ad.make_dual(tensor, tangent) return native.make_dual(tensor, tangent) end
 
@@ -142,5 +146,9 @@ Arguments:
   tensor: any tensor
 
 Returns the tensor without its tangent at the innermost level, and that, or nil where there is none.
+
+Example:
+  local fwd = mg.autograd.forward_ad
+  fwd.dual_level(function() print(fwd.unpack_dual(fwd.make_dual(mg.ones(2), mg.ones(2)) * 3)) end)
 ]=]
 function forward_ad.unpack_dual(tensor) return native.unpack_dual(tensor) end

@@ -164,9 +164,10 @@ local function dimension(what, dim, weight)
 end
 
 --[=[ mg.nn.utils.parametrizations.weight_norm(module, name = "weight", dim = 1)
+mg.nn.utils.weight_norm(module, name = "weight", dim = 1)
 
 Lets a parameter be a length times a direction, which train apart: original0, the norms along dimension `dim` (false for one of all),
-and original1. Salimans and Kingma, 2016. nn.utils.weight_norm is the same.
+and original1. Salimans and Kingma, 2016.
 
 Example:
   local layer = mg.nn.utils.parametrizations.weight_norm(mg.nn.Linear(20, 40))
@@ -218,9 +219,10 @@ function SpectralNorm:forward(weight)
 end
 
 --[=[ mg.nn.utils.parametrizations.spectral_norm(module, name = "weight", n_power_iterations = 1, eps = 1e-12, dim = 1)
+mg.nn.utils.spectral_norm(module, name = "weight", n_power_iterations = 1, eps = 1e-12, dim = 1)
 
 Lets a parameter be divided by its largest singular value, which each call while training approaches by power iterations. Miyato et
-al., 2018. nn.utils.spectral_norm is the same.
+al., 2018.
 
 Options:
   n_power_iterations = 1: of each call
@@ -249,8 +251,9 @@ end
 utils.weight_norm, utils.spectral_norm = parametrizations.weight_norm, parametrizations.spectral_norm
 
 --[=[ mg.nn.utils.remove_weight_norm(module, name = "weight")
+mg.nn.utils.remove_spectral_norm(module, name = "weight")
 
-Makes a parameter one by itself again; nn.utils.remove_spectral_norm is the same.
+Makes a parameter one by itself again.
 
 Example:
   print(mg.nn.utils.remove_weight_norm(mg.nn.utils.weight_norm(mg.nn.Linear(3, 2))))

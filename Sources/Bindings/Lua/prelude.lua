@@ -167,23 +167,61 @@ local function show(text)
   if other == print or not pcall(other, text) then print(text) end
 end
 
+-- Names of the library's functions, for help of a function; found by the first call. Those of tensors and the like are found
+-- through one of each.
+local names_of
+local function name_of(topic)
+  if not names_of then
+    names_of = {}
+    local w = mg.zeros(1, { requires_grad = true })
+    local opt = optim.SGD({ w }, { lr = 1 })
+    local samples = { Tensor = w, Optimizer = opt, Scheduler = optim.lr_scheduler.StepLR(opt, { step_size = 1 }) }
+    for _, name in ipairs(native.help_names()) do
+      local place, bare = string.match(name, "^(%u%l+)%.(.+)$")
+      local ok, value
+      if place == "Module" then
+        ok, value = true, rawget(nn.Module, bare)
+      elseif place then
+        ok, value = pcall(function() return samples[place][bare] end)
+      else
+        ok, value = true, known_as(name)
+      end
+      local kind = type(value)
+      if ok and (kind == "function" or kind == "table") and names_of[value] == nil then names_of[value] = name end
+    end
+  end
+  return names_of[topic]
+end
+
+-- All names, by where they are.
+local function topics(names)
+  local places, list = {}, {}
+  for _, name in ipairs(names) do
+    local place, bare = string.match(name, "^(.+)%.([^.]+)$")
+    place, bare = place or "mg", bare or name
+    if not places[place] then
+      places[place] = {}
+      list[#list + 1] = place
+    end
+    table.insert(places[place], bare)
+  end
+  table.sort(list)
+  for i, place in ipairs(list) do list[i] = place .. ": " .. table.concat(places[place], " ") end
+  return table.concat(list, "\n\n")
+end
+
 -- mg.help("sum"), mg.help(x.sum), mg.help(nn.Linear): prints the reference text; mg.help() lists the topics.
 function mg.help(topic)
   local names = native.help_names()
-  if topic == nil then return show(table.concat(names, " ")) end
-  if type(topic) == "function" then
-    local sample = mg.zeros(1)
-    for _, name in ipairs(names) do
-      if known_as(name) == topic or rawget(F, name) == topic then topic = name break end
-      if not string.find(name, ".", 1, true) then
-        local ok, method = pcall(function() return sample[name] end)
-        if ok and method == topic then topic = name break end
-      end
-    end
-  end
-  local text = type(topic) == "string" and native.help_text(topic)
+  if topic == nil then return show(topics(names)) end
+  local name = topic
+  if type(topic) == "function" or type(topic) == "table" then name = name_of(topic) end
+  local text = type(name) == "string" and native.help_text(name)
   if text then return show(text) end
-  local hint = type(topic) == "string" and nearest(topic, names)
+  -- A name may be meant without its table.
+  local known = table.move(names, 1, #names, 1, {})
+  for _, listed in ipairs(names) do known[#known + 1] = string.match(listed, "[^.]+$") end
+  local hint = type(topic) == "string" and nearest(topic, known)
   raise(format("help: nothing is known about %s%s", type(topic) == "string" and format("'%s'", topic) or "this " .. type(topic),
     hint and format("; did you mean '%s'?", hint) or ""))
 end

@@ -156,7 +156,8 @@ enum Linalg {
     TensorOperation(
       "linalg.lstsq",
       "X with the least ‖A · X − B‖ and of those the least ‖X‖; with driver \"gels\", \"gelsd\" or \"gelss\" what is left over of each column; the rank; with the last two the singular values.",
-      matrix, Take.tensor("B"), Take.optionalScalar("rcond"), Take.text("driver", default: "gelsy", namedOnly: true), forms: .function,
+      matrix, Take.tensor("B"), Take.optionalScalar("rcond"),
+      Take.text("driver", default: "gelsy", namedOnly: true).oneOf("gelsy", "gels", "gelsd", "gelss"), forms: .function,
       samples: [[tall, .float(3, 2)], [wide, .float(2, 1)]], rejects: [[tall, .float(2, 1)]], composed: true, batching: .loop
     ) { a, b, rcond, driver in
       let drivers = ["gelsy", "gels", "gelsd", "gelss"]
@@ -214,7 +215,7 @@ enum Linalg {
     ) { a, upper in .tensor(try a.cholesky(upper: upper)) },
     TensorOperation(
       "linalg.qr", "Q with orthonormal columns and the upper triangular R of A = Q · R; mode \"complete\" has a square Q, \"r\" none.",
-      matrix, Take.text("mode", default: "reduced"), forms: .function,
+      matrix, Take.text("mode", default: "reduced").oneOf("reduced", "complete", "r"), forms: .function,
       samples: [[regular], [tall], [wide], [several], [wide, .text("complete")]], rejects: wholes + [[.float(3)], [regular, .text("x")]],
       batching: .trailing
     ) { a, mode in
@@ -247,14 +248,14 @@ enum Linalg {
     ) { a, _ in .tensor(try a.singularValueDecomposition(full: false).s) },
     TensorOperation(
       "linalg.eigh", "The eigenvalues in rising order and the eigenvectors, as columns, of a symmetric matrix; one triangle is read.",
-      matrix, Take.text("UPLO", default: "L"), forms: .function,
+      matrix, Take.text("UPLO", default: "L").oneOf("L", "U"), forms: .function,
       samples: [[definite], [definites], [definite, .text("U")]], rejects: square + wholes + [[definite, .text("x")]], batching: .trailing
     ) { a, half in
       let (values, vectors) = try a.symmetricEigen(upper: isUpper(half, "linalg.eigh"))
       return .several([.tensor(values), .tensor(vectors)])
     },
     TensorOperation(
-      "linalg.eigvalsh", "The eigenvalues of a symmetric matrix in rising order.", matrix, Take.text("UPLO", default: "L"),
+      "linalg.eigvalsh", "The eigenvalues of a symmetric matrix in rising order.", matrix, Take.text("UPLO", default: "L").oneOf("L", "U"),
       forms: .function, samples: [[definite], [definites]], rejects: square + wholes, batching: .trailing
     ) { a, half in .tensor(try a.symmetricEigen(upper: isUpper(half, "linalg.eigvalsh")).values) },
     TensorOperation(

@@ -241,7 +241,8 @@ package enum Lookups {
       "embedding_bag",
       "The mean, sum or max of the rows of weight (entries, width) that each bag names: input is (bags, entries of each), or a vector with the positions at which bags begin as offsets; to (bags, width). include_last_offset gives the end too.",
       Take.indices("input"), Take.tensor("weight"), Take.optionalIndices("offsets"), Take.optionalScalar("max_norm"), normType,
-      flag("scale_grad_by_freq"), Take.text("mode", default: "mean"), flag("sparse"), Take.optionalTensor("per_sample_weights"),
+      flag("scale_grad_by_freq"), Take.text("mode", default: "mean").oneOf("sum", "mean", "max"), flag("sparse"),
+      Take.optionalTensor("per_sample_weights"),
       flag("include_last_offset"), Take.optionalIndex("padding_idx"), forms: .functional,
       samples: [
         [.positions([2, 3], 0...3), .float(4, 2)],

@@ -234,7 +234,8 @@ enum LossFormulas {
   static let list: [TensorOperation] = [
     TensorOperation(
       "kl_div", "target · (ln target − input) for log-probabilities: the divergence of one distribution from another.", Take.input, target,
-      Take.text("reduction", default: "mean"), Take.flag("log_target", default: false), forms: .functional,
+      Take.text("reduction", default: "mean").oneOf("none", "mean", "sum", "batchmean"), Take.flag("log_target", default: false),
+      forms: .functional,
       samples: [
         [.float(2, 3), .positive(2, 3)], [.float(2, 3), .positive(2, 3), .text("batchmean")],
         [.float(2, 3), .float(2, 3), .text("sum"), .flag(true)], [.float(2, 3), .positive(2, 3), none],

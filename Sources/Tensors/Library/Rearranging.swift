@@ -451,7 +451,7 @@ enum Rearranging {
     },
     TensorOperation(
       "meshgrid", "Vectors as the coordinates of a grid; with indexing = \"xy\" the first two dimensions are exchanged.",
-      Take.tensors("tensors"), Take.text("indexing", default: "ij", namedOnly: true), forms: .function,
+      Take.tensors("tensors"), Take.text("indexing", default: "ij", namedOnly: true).oneOf("ij", "xy"), forms: .function,
       samples: [[.tensors([.float(2), .float(3)])], [.tensors([.float(2), .float(3)]), .text("xy")]], composed: true
     ) { tensors, indexing in .list(try Tensor.meshgrid(tensors, indexing)) },
     TensorOperation(

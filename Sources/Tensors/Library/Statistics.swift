@@ -452,7 +452,7 @@ enum Statistics {
     TensorOperation(
       "quantile", "Quantiles along a dimension, or of all elements.", Take.input, Take.operand("q"), Take.optionalDimension("dim"),
       Take.keepdim,
-      Take.text("interpolation", default: "linear"),
+      Take.text("interpolation", default: "linear").oneOf("linear", "lower", "higher", "midpoint", "nearest"),
       samples: [
         [.float(2, 5), .number(0.3)], [.float(2, 5), .number(0.5), .integer(1)], [.float(2, 5), .float([2], 0.1...0.9), .integer(1)],
         [.float(5, 2), .number(0.6), .integer(0), .flag(true)],

@@ -190,7 +190,8 @@ enum Thresholds {
     ) { x, threshold, value in .tensor(try x.threshold(threshold, value)) },
     TensorOperation(
       "hardshrink", "The element, 0 between -lambd and lambd.", Take.input, Take.number("lambd", default: 0.5),
-      samples: [[.float(2, 3)], [.float(2, 3), .number(1.25)]], rejects: [[.integers([2], 0...2)]], composed: true, batching: .broadcast
+      forms: [.function, .method, .functional], samples: [[.float(2, 3)], [.float(2, 3), .number(1.25)]],
+      rejects: [[.integers([2], 0...2)]], composed: true, batching: .broadcast
     ) { x, lambda in .tensor(try x.hardshrink(lambda)) },
     TensorOperation(
       "softshrink", "The element brought nearer to 0 by lambd, and 0 between -lambd and lambd.", Take.input,
@@ -213,7 +214,8 @@ enum Thresholds {
     ) { x in try x.exponentialUnit("selu", alpha: 1.6732632423543773, width: 1, factor: 1.0507009873554805) },
     TensorOperation(
       "prelu", "x where positive, else weight · x; one weight, or one for each position along the second dimension.", Take.input,
-      Take.tensor("weight"), samples: [[.float(2, 3), .float(3)], [.float(2, 3, 2), .float(3)], [.float(4), .float(1)]],
+      Take.tensor("weight"), forms: [.function, .method, .functional],
+      samples: [[.float(2, 3), .float(3)], [.float(2, 3, 2), .float(3)], [.float(4), .float(1)]],
       rejects: [[.float(2, 3), .float(2)], [.float(2, 3), .float(3, 1)], [.float(3), .float(3)]], composed: true
     ) { x, weight in .tensor(try x.prelu(weight)) },
     TensorOperation(
@@ -232,20 +234,20 @@ enum Thresholds {
     ) { x, p, dim, eps in .tensor(try x.normalized(p, dim ?? [1], eps)) },
     TensorOperation(
       "pairwise_distance", "The p-norms along the last dimension of the differences, to which eps is added.", Take.tensor("x1"),
-      Take.tensor("x2"), Take.number("p", default: 2), Take.number("eps", default: 1e-6), Take.keepdim, forms: .function,
+      Take.tensor("x2"), Take.number("p", default: 2), Take.number("eps", default: 1e-6), Take.keepdim, forms: [.function, .functional],
       samples: [[.float(2, 3), .float(2, 3)], [.float(2, 3), .float(3), .number(1), .number(0.01), .flag(true)]],
       rejects: [[.float(2, 3), .float(2)]], composed: true, batching: .broadcast
     ) { a, b, p, eps, keepdim in .tensor(try a.pairwiseDistance(b, p, eps, keepdim: keepdim)) },
     TensorOperation(
       "cosine_similarity", "The cosine of the angle between vectors along a dimension; norms below eps count as eps.", Take.tensor("x1"),
-      Take.tensor("x2"), Take.dimension("dim", default: 1), eps8, forms: .function,
+      Take.tensor("x2"), Take.dimension("dim", default: 1), eps8, forms: [.function, .functional],
       samples: [
         [.float(2, 3), .float(2, 3)], [.float(2, 3), .float(3), .integer(0)], [.float(2, 3, 2), .float(2, 3, 2), .integer(1)],
       ], rejects: [[.float(2, 3), .float(2)], [.float(3), .float(3)]], composed: true
     ) { a, b, dim, eps in .tensor(try a.cosineSimilarity(b, dim, eps)) },
     TensorOperation(
       "pdist", "The p-norms of the differences of each row and those after it, in order.", Take.input, Take.number("p", default: 2),
-      forms: .function, samples: [[.float(4, 2)], [.float(3, 2), .number(1)], [.float(1, 2)]],
+      forms: [.function, .functional], samples: [[.float(4, 2)], [.float(3, 2), .number(1)], [.float(1, 2)]],
       rejects: [[.float(3)], [.float(3, 2), .number(-1)], [.integers([2, 2], 0...3)]], composed: true
     ) { x, p in .tensor(try x.pdist(p)) },
     TensorOperation(

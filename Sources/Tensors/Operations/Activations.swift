@@ -229,7 +229,8 @@ enum Activations {
       forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .number(-0.5), .number(0.7)]], batching: .broadcast
     ) { x, minVal, maxVal in try .tensor(x.hardtanh(minVal, maxVal)) },
     TensorOperation(
-      "gelu", "x · Φ(x); approximate = \"tanh\" is faster and a little off.", Take.input, Take.text("approximate", default: "none"),
+      "gelu", "x · Φ(x); approximate = \"tanh\" is faster and a little off.", Take.input,
+      Take.text("approximate", default: "none").oneOf("none", "tanh"),
       forms: [.functional, .method], samples: [[.float(2, 3)], [.float(2, 3), .text("tanh")]], rejects: [[.float(2), .text("fast")]],
       batching: .broadcast
     ) { x, approximate in try .tensor(x.gelu(approximate: approximate)) },

@@ -233,7 +233,7 @@ enum Attention {
     TensorOperation(
       "bilinear", "Σ input1[i] · weight[o, i, j] · input2[j] + bias[o] over the last dimensions.", Take.tensor("input1"),
       Take.tensor("input2"),
-      Take.tensor("weight"), Take.optionalTensor("bias"), forms: .function,
+      Take.tensor("weight"), Take.optionalTensor("bias"), forms: [.function, .functional],
       samples: [[.float(3, 2), .float(3, 4), .float(2, 2, 4), .float(2)], [.float(2, 3, 2), .float(2, 3, 2), .float(3, 2, 2)]],
       rejects: [
         [.float(3, 2), .float(3, 4), .float(2, 4, 2)], [.float(3, 2), .float(2, 4), .float(2, 2, 4)],
@@ -242,7 +242,8 @@ enum Attention {
       composed: true
     ) { a, b, weight, bias in .tensor(try a.bilinear(b, weight, bias)) },
     dropping(
-      "dropout", "While training, elements set to 0 with probability p, and the others multiplied by 1/(1 − p).", forms: .function,
+      "dropout", "While training, elements set to 0 with probability p, and the others multiplied by 1/(1 − p).",
+      forms: [.function, .functional],
       [.float(2, 3)]
     ) { try $0.dropped($1, "dropout") },
     dropping(
@@ -262,17 +263,17 @@ enum Attention {
     ) { try $0.channelsDropped($1, spatial: 3, "dropout3d") },
     dropping(
       "alpha_dropout", "While training, elements set to what SELU tends to with probability p, and mean and variance kept.",
-      forms: .function,
+      forms: [.function, .functional],
       trains: false, [.float(2, 3)]
     ) { try $0.alphaDropped($1, "alpha_dropout") },
     dropping(
-      "feature_alpha_dropout", "The same of whole channels.", forms: .function, trains: false, [.float(2, 3, 2)]
+      "feature_alpha_dropout", "The same of whole channels.", forms: [.function, .functional], trains: false, [.float(2, 3, 2)]
     ) { try $0.alphaDropped($1, "feature_alpha_dropout", of: $0.channelTosses("feature_alpha_dropout")) },
     TensorOperation(
       "rrelu",
       "x where positive, else x times a number between lower and upper: while training drawn for each element, else the mean of the two.",
       Take.input, Take.number("lower", default: 0.125), Take.number("upper", default: 1.0 / 3), Take.flag("training", default: false),
-      forms: .function, samples: [[.float(2, 3)], [.float(2, 3), .number(0.25), .number(0.5)]],
+      forms: [.function, .functional], samples: [[.float(2, 3)], [.float(2, 3), .number(0.25), .number(0.5)]],
       rejects: [[.float(2), .number(0.5), .number(0.25)]], composed: true
     ) { x, lower, upper, training in .tensor(try x.rrelu(lower, upper, training: training)) },
   ]

@@ -240,7 +240,7 @@ public final class Binary: Row {
   private var rounding: TensorOperation {
     TensorOperation(
       name, summary + " With rounding_mode \"floor\" or \"trunc\" they stay whole.", Take.operand("input"), Take.operand("other"),
-      Take.optionalText("rounding_mode", namedOnly: true), aliases: aliases, forms: forms,
+      Take.optionalText("rounding_mode", namedOnly: true).oneOf("trunc", "floor"), aliases: aliases, forms: forms,
       samples: samples + [
         [.float(2, 3), .positive(3), .text("floor")], [.float(2, 3), .number(0.7), .text("trunc")],
         [.integers([2, 3], -9...9), .integers([3], 2...4), .text("trunc")], [.integers([2, 3], -9...9), .integer(4), .text("floor")],

@@ -161,18 +161,20 @@ enum ColumnOperations {
     },
     TensorOperation(
       "pixel_shuffle", "upscale_factor² channels as a square of places each: (…, channels, h, w) becomes larger by the factor.", Take.input,
-      Take.integer("upscale_factor"), forms: .function, samples: [[.float(2, 8, 2, 3), .integer(2)], [.float(9, 1, 2), .integer(3)]],
+      Take.integer("upscale_factor"), forms: [.function, .functional],
+      samples: [[.float(2, 8, 2, 3), .integer(2)], [.float(9, 1, 2), .integer(3)]],
       rejects: [[.float(2, 6, 2, 3), .integer(2)], [.float(4, 2), .integer(2)], [.float(4, 2, 2), .integer(0)]], composed: true,
       batching: .leading
     ) { x, factor in .tensor(try x.pixelShuffle(factor)) },
     TensorOperation(
-      "pixel_unshuffle", "Squares of downscale_factor² places as channels.", Take.input, Take.integer("downscale_factor"), forms: .function,
+      "pixel_unshuffle", "Squares of downscale_factor² places as channels.", Take.input, Take.integer("downscale_factor"),
+      forms: [.function, .functional],
       samples: [[.float(2, 1, 4, 6), .integer(2)], [.float(2, 3, 3), .integer(3)]],
       rejects: [[.float(1, 3, 4), .integer(2)], [.float(4, 2), .integer(2)]], composed: true, batching: .leading
     ) { x, factor in .tensor(try x.pixelUnshuffle(factor)) },
     TensorOperation(
       "channel_shuffle", "Channels of (batch, channels, …) dealt out to groups in turn.", Take.input, Take.integer("groups"),
-      forms: .function, samples: [[.float(2, 6, 3), .integer(2)], [.float(1, 4, 2, 2), .integer(4)]],
+      forms: [.function, .functional], samples: [[.float(2, 6, 3), .integer(2)], [.float(1, 4, 2, 2), .integer(4)]],
       rejects: [[.float(2, 6, 3), .integer(4)], [.float(2, 6), .integer(2)]], composed: true, batching: .moreSamples
     ) { x, groups in .tensor(try x.channelShuffle(groups)) },
   ]

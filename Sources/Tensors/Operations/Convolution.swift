@@ -275,7 +275,7 @@ enum Convolutions {
       name,
       "Windows of an input (batch, channels, \(sizes)), with or without the batch, times a weight (out, channels / groups, \(sizes)), plus a bias (out). padding may be \"same\" or \"valid\".",
       Take.input, Take.tensor("weight"), Take.optionalTensor("bias"), stride, Take.sizesOrName("padding", default: 0), dilation, groups,
-      forms: .function, samples: samples, rejects: rejects, batching: .convolution(rank)
+      forms: [.function, .functional], samples: samples, rejects: rejects, batching: .convolution(rank)
     ) { x, weight, bias, stride, padding, dilation, groups in
       let options = ConvolutionOptions(stride: stride, padding: padding, dilation: dilation, groups: groups)
       return .tensor(try x.convolution(weight, bias, options, rank: rank, name))
@@ -289,7 +289,7 @@ enum Convolutions {
       name,
       "An input (batch, channels, \(sizes)), with or without the batch, spread by windows of a weight (channels, out / groups, \(sizes)), plus a bias (out): what conv\(rank)d does to gradients.",
       Take.input, Take.tensor("weight"), Take.optionalTensor("bias"), stride, padding, Take.sizes("output_padding", default: 0), groups,
-      dilation, forms: .function, samples: samples, rejects: rejects, batching: .convolution(rank)
+      dilation, forms: [.function, .functional], samples: samples, rejects: rejects, batching: .convolution(rank)
     ) { x, weight, bias, stride, padding, outputPadding, groups, dilation in
       let options = ConvolutionOptions(
         stride: stride, padding: .sizes(padding), dilation: dilation, groups: groups, outputPadding: outputPadding)

@@ -663,7 +663,7 @@ enum Indexing {
       "scatter",
       "A copy with elements of src (or a number) written by an index tensor along a dimension, or with reduce added or multiplied.",
       Take.input, Take.dim, index,
-      Take.operand("src"), Take.optionalText("reduce", namedOnly: true),
+      Take.operand("src"), Take.optionalText("reduce", namedOnly: true).oneOf("add", "multiply"),
       forms: .all,
       samples: [
         [.float(4), .integer(0), .positions([3], 0...3), .float(3)], [.float(2, 3), .integer(0), .positions([1, 3], 0...1), .number(1.5)],

@@ -156,7 +156,9 @@ enum Interpolations {
     TensorOperation(
       "interpolate",
       "(batch, channels, …) made larger or smaller, to a size or by scale_factor, by mode \"nearest\", \"nearest-exact\", \"linear\", \"bilinear\", \"bicubic\", \"trilinear\" or \"area\".",
-      Take.input, Take.optionalSizes("size"), Take.optionalNumbers("scale_factor"), Take.text("mode", default: "nearest"),
+      Take.input, Take.optionalSizes("size"), Take.optionalNumbers("scale_factor"),
+      Take.text("mode", default: "nearest").oneOf(
+        "nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area"),
       Take.optionalFlag("align_corners"), Take.optionalFlag("recompute_scale_factor"), Take.flag("antialias", default: false),
       aliases: ["upsample"], forms: .functional,
       samples: [

@@ -505,7 +505,7 @@ enum Normalisations {
     TensorOperation(
       "group_norm",
       "Each of num_groups groups of channels of each image brought to mean 0 and variance 1; times weight plus bias, of channels.",
-      Take.input, Take.integer("num_groups"), weight, bias, eps, forms: .function,
+      Take.input, Take.integer("num_groups"), weight, bias, eps, forms: [.function, .functional],
       samples: [
         [.float(2, 4, 3), .integer(2), .float(4), .float(4)], [.float(2, 4), .integer(2)], [.float(2, 4, 2, 2), .integer(1), .float(4)],
         [.float(0, 4, 3), .integer(2), .float(4), .float(4)], [.float(2, 3, 2), .integer(3), .float(3), .float(3), .number(0.1)],
@@ -518,7 +518,7 @@ enum Normalisations {
     TensorOperation(
       "layer_norm",
       "The last dimensions, of the sizes normalized_shape, brought to mean 0 and variance 1; times weight plus bias of those sizes.",
-      Take.input, Take.shape("normalized_shape"), weight, bias, eps, forms: .function,
+      Take.input, Take.shape("normalized_shape"), weight, bias, eps, forms: [.function, .functional],
       samples: [
         [.float(3, 5), .list([5]), .float(5), .float(5)], [.float(2, 3, 4), .list([3, 4]), .float(3, 4)],
         [.float(2, 3, 4), .list([4]), .absent, .float(4)], [.float(5), .list([5])], [.float(0, 5), .list([5]), .float(5), .float(5)],
@@ -533,7 +533,7 @@ enum Normalisations {
     },
     TensorOperation(
       "rms_norm", "The last dimensions, of the sizes normalized_shape, divided by the root of their mean square; times weight.",
-      Take.input, Take.shape("normalized_shape"), weight, Take.optionalScalar("eps"), forms: .function,
+      Take.input, Take.shape("normalized_shape"), weight, Take.optionalScalar("eps"), forms: [.function, .functional],
       samples: [
         [.float(3, 5), .list([5]), .float(5)], [.float(2, 3, 4), .list([3, 4])], [.float(2, 4), .list([4]), .float(4), .number(0.1)],
       ], rejects: [[.float(3, 5), .list([3])], [.float(3, 5), .list([5]), .float(3)]], composed: true, batching: .leading

@@ -88,7 +88,8 @@ enum Paddings {
     TensorOperation(
       "pad",
       "Room around the last dimensions: before and after those of the last, then of the one before it …, filled with value; or, by mode, with elements \"reflect\"ed, \"replicate\"d or taken from the other end (\"circular\"). Negative sizes cut off.",
-      Take.input, Take.shape("pad"), Take.text("mode", default: "constant"), Take.optionalScalar("value"), forms: .functional,
+      Take.input, Take.shape("pad"), Take.text("mode", default: "constant").oneOf("constant", "reflect", "replicate", "circular"),
+      Take.optionalScalar("value"), forms: .functional,
       samples: [
         [.float(2, 3), .list([1, 2])], [.float(2, 3), .list([1, -1, 0, 2]), .text("constant"), .number(0.5)],
         [.float(3), .list([-2, 0])], [.float(2, 3, 4), .list([2, 3]), .text("reflect")],

@@ -283,7 +283,7 @@ enum Poolings {
       name,
       "The largest element of each window over (\(Tensor.dimensionNames(rank))); windows are a kernel_size apart, unless stride says otherwise. With return_indices, also where in its channel each was.",
       Take.input, Take.sizes("kernel_size"), stride, padding, Take.sizes("dilation", default: 1), ceilMode, returnsIndices,
-      forms: .function, samples: samples, rejects: rejects, composed: true, batching: .samples(rank)
+      forms: [.function, .functional], samples: samples, rejects: rejects, composed: true, batching: .samples(rank)
     ) { x, kernel, stride, padding, dilation, ceilMode, returnsIndices in
       let options = PoolingOptions(kernel: kernel, stride: stride, padding: padding, dilation: dilation, ceilMode: ceilMode)
       return try found(x.maxPool(options, rank: rank, name), returnsIndices)
@@ -306,7 +306,8 @@ enum Poolings {
     let counts = Take.flag("count_include_pad", default: true)
     if rank == 1 {
       return TensorOperation(
-        name, summary, Take.input, Take.sizes("kernel_size"), stride, padding, ceilMode, counts, forms: .function, samples: samples,
+        name, summary, Take.input, Take.sizes("kernel_size"), stride, padding, ceilMode, counts, forms: [.function, .functional],
+        samples: samples,
         rejects: rejects, composed: true, batching: .samples(rank)
       ) { x, kernel, stride, padding, ceilMode, counts in
         let options = PoolingOptions(kernel: kernel, stride: stride, padding: padding, ceilMode: ceilMode)

@@ -190,7 +190,8 @@ enum Scattering {
     TensorOperation(
       "scatter_reduce",
       "A copy in which elements of src meet those an index tensor along a dimension points to: by sum, prod, mean, amax or amin.",
-      Take.input, Take.dim, index, Take.tensor("src"), Take.text("reduce"), includeSelf, forms: .all,
+      Take.input, Take.dim, index, Take.tensor("src"), Take.text("reduce").oneOf("sum", "prod", "mean", "amax", "amin"), includeSelf,
+      forms: .all,
       samples: reductions + [
         [.values([3], [0, 2, -1]), .integer(0), .positions([4], 0...2), .values([4], [0, 3, 0, 0.5]), .text("prod")]
       ],
@@ -204,7 +205,8 @@ enum Scattering {
     },
     TensorOperation(
       "index_reduce", "A copy in which slices of source meet those at positions along a dimension: by prod, mean, amax or amin.",
-      Take.input, Take.dim, index, Take.tensor("source"), Take.text("reduce"), includeSelf, forms: .all,
+      Take.input, Take.dim, index, Take.tensor("source"), Take.text("reduce").oneOf("prod", "mean", "amax", "amin"), includeSelf,
+      forms: .all,
       samples: ["prod", "mean", "amax", "amin"].flatMap { name -> [Sample] in
         [
           [.float(4, 3), .integer(0), .positions([5], 0...3), .float(5, 3), .text(name)],

@@ -13,6 +13,9 @@ package struct Taken<Value>: Sendable {
     self.value = value
   }
 
+  /// The same, of which help says that it takes these names.
+  package func oneOf(_ choices: String...) -> Taken { Taken(parameter: parameter.oneOf(choices), value) }
+
   init(
     _ name: String, _ kind: Parameter.Kind, optional: Bool = false, default text: String = "", namedOnly: Bool = false,
     expecting expectation: String, absent: (@Sendable () -> Value)? = nil, _ value: @escaping @Sendable (Argument) throws -> Value?
@@ -316,7 +319,7 @@ package enum Take {
 
   /// How a loss is reduced.
   static var reduction: Taken<Reduction> {
-    Taken(parameter: Parameter("reduction", .string, default: "\"mean\"")) { argument, operation, position in
+    Taken(parameter: Parameter("reduction", .string, default: "\"mean\"").oneOf("none", "mean", "sum")) { argument, operation, position in
       switch argument {
       case .absent: .mean
       case .string(let name): try Reduction(named: name, operation)

@@ -155,6 +155,17 @@ public struct Parameter: Sendable {
   public let isNamedOnly: Bool
   /// Whether it takes positions that count from 1 as they are.
   package let readsFromOne: Bool
+  /// The names that one of kind `string` can have, as help shows them; empty where it takes any, or more than these.
+  public private(set) var choices: [String] = []
+
+  /// The same parameter, which takes these names.
+  public func oneOf(_ choices: String...) -> Parameter { oneOf(choices) }
+
+  package func oneOf(_ choices: [String]) -> Parameter {
+    var result = self
+    result.choices = choices
+    return result
+  }
 
   /// A parameter with a default text is optional.
   public init(_ name: String, _ kind: Kind, optional: Bool = false, default text: String = "", namedOnly: Bool = false) {

@@ -145,7 +145,8 @@ extension Unary {
   package static let sinh = Unary("sinh", MG_SINH, "The hyperbolic sine.", .uses(.a) { c in try c.g * c.a.cosh() })
   package static let cosh = Unary("cosh", MG_COSH, "The hyperbolic cosine.", .uses(.a) { c in try c.g * c.a.sinh() })
   package static let tanh = Unary(
-    "tanh", MG_TANH, "The hyperbolic tangent.", fused: MG_TANH_GRAD, .uses(.output) { c in try c.g * (1.0 - c.y * c.y) })
+    "tanh", MG_TANH, "The hyperbolic tangent.", fused: MG_TANH_GRAD, forms: [.function, .method, .inPlace, .functional],
+    .uses(.output) { c in try c.g * (1.0 - c.y * c.y) })
   package static let asinh = Unary(
     "asinh", MG_ASINH, "The inverse hyperbolic sine.", aliases: ["arcsinh"], .uses(.a) { c in try c.g * (c.a * c.a + 1.0).rsqrt() })
   package static let acosh = Unary(
@@ -181,7 +182,7 @@ extension Unary {
     "logsigmoid", MG_LOGSIGMOID, "The logarithm of the sigmoid, exact in the tail.", grad: "LogSigmoid", forms: [.functional, .method],
     .uses(.a) { c in try c.g * (-c.a).sigmoid() })
   package static let silu = Unary(
-    "silu", MG_SILU, "x · sigmoid(x).", fused: MG_SILU_GRAD, forms: [.functional, .method], aliases: ["swish"],
+    "silu", MG_SILU, "x · sigmoid(x).", fused: MG_SILU_GRAD, forms: [.functional, .method],
     .uses(.a) { c in
       let s = try c.a.sigmoid()
       return try c.g * (s * (c.a * (1.0 - s) + 1.0))

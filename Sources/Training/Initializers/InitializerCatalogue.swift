@@ -6,8 +6,10 @@ extension Initializer {
   private static let tensor = Take.tensor("tensor")
   private static let gain = Take.number("gain", default: 1)
   private static let std = Take.number("std", default: 1)
-  private static let mode = Take.text("mode", default: "fan_in")
-  private static let nonlinearity = Take.text("nonlinearity", default: "leaky_relu")
+  private static let mode = Take.text("mode", default: "fan_in").oneOf("fan_in", "fan_out")
+  private static let nonlinearity = Take.text("nonlinearity", default: "leaky_relu").oneOf(
+    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid", "tanh", "relu",
+    "leaky_relu", "selu")
 
   /// Functions of a tensor that fill it and return it, and the factor that some of them use.
   package static let operations: [TensorOperation] = [
@@ -79,7 +81,9 @@ extension Initializer {
     ) { .tensor(try sparse($0, sparsity: $1, std: $2)) },
     TensorOperation(
       "calculate_gain", "The factor by which weights before a nonlinearity are larger, so that the variance stays.",
-      Take.text("nonlinearity"), Take.optionalScalar("param"), forms: .function
+      Take.text("nonlinearity").oneOf(
+        "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid", "tanh", "relu",
+        "leaky_relu", "selu"), Take.optionalScalar("param"), forms: .function
     ) { .number(.real(try gain($0, $1?.real))) },
   ]
 }

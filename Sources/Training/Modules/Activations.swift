@@ -74,7 +74,10 @@ extension Activation {
       return { try $0.elu(alpha) }
     },
     row(
-      "GELU", "x · Φ(x); approximate = \"tanh\" is faster and a little off.", [.init("approximate", .string, default: "\"none\"")],
+      "GELU", "x · Φ(x); approximate = \"tanh\" is faster and a little off.",
+      [
+        Parameter("approximate", .string, default: "\"none\"").oneOf("none", "tanh")
+      ],
       samples: [[.text("tanh")]]
     ) { settings in
       let approximate = settings.string(0)

@@ -7,7 +7,8 @@ public class Convolution: Layer {}
 
 extension Convolution {
   private static let bias = Parameter("bias", .boolean, default: "true")
-  private static let mode = Parameter("padding_mode", .string, default: "\"zeros\"")
+  private static let mode = Parameter("padding_mode", .string, default: "\"zeros\"").oneOf(
+    "zeros", "reflect", "replicate", "circular")
   private static let groups = Parameter("groups", .integer, default: "1")
   private static func sizes(_ name: String, _ text: String) -> Parameter { Parameter(name, .integers, default: text) }
   private static let channels = [

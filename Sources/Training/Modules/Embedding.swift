@@ -68,8 +68,8 @@ extension Embedding {
       "EmbeddingBag",
       "The mean, sum or max of the vectors that each bag names: from (bags, entries of each), or from a vector of entries and the positions at which bags begin, to (bags, embedding_dim).",
       [entries, width] + norms + [
-        flag("scale_grad_by_freq"), Parameter("mode", .string, default: "\"mean\""), flag("sparse"), flag("include_last_offset"), padding,
-        .dtype,
+        flag("scale_grad_by_freq"), Parameter("mode", .string, default: "\"mean\"").oneOf("sum", "mean", "max"), flag("sparse"),
+        flag("include_last_offset"), padding, .dtype,
       ],
       inputs: [
         Parameter("input", .indices), Parameter("offsets", .indices, optional: true),

@@ -33,7 +33,7 @@ extension Loss {
 
   private static let weight = Parameter("weight", .tensor, optional: true)
   private static let ignoreIndex = Parameter("ignore_index", .index, default: "-100")
-  private static let reduction = Parameter("reduction", .string, default: "\"mean\"")
+  private static let reduction = Parameter("reduction", .string, default: "\"mean\"").oneOf("none", "mean", "sum")
 
   /// Samples for each reduction, with the other options absent.
   private static func reductions(_ before: Int, _ inputs: Sample) -> [ModuleSample] {

@@ -262,7 +262,7 @@ extension Recurrent {
 
   private static let sizes = [Parameter("input_size", .integer), Parameter("hidden_size", .integer)]
   private static func flag(_ name: String, _ text: String) -> Parameter { Parameter(name, .boolean, default: text) }
-  private static let nonlinearity = Parameter("nonlinearity", .string, default: "\"tanh\"")
+  private static let nonlinearity = Parameter("nonlinearity", .string, default: "\"tanh\"").oneOf("tanh", "relu")
   private static func states(_ kind: Kind) -> [Parameter] {
     [.input, Parameter("h_0", .tensor, optional: true)] + (kind.hasCell ? [Parameter("c_0", .tensor, optional: true)] : [])
   }

@@ -62,7 +62,9 @@ extension Rearrangement {
         "(batch, channels, …) made larger or smaller, to a size or by scale_factor, by a mode: \"nearest\", \"linear\", \"bilinear\", \"bicubic\", \"trilinear\".",
         [
           Parameter("size", .integers, optional: true), Parameter("scale_factor", .numbers, optional: true),
-          Parameter("mode", .string, default: "\"nearest\""), Parameter("align_corners", .boolean, optional: true),
+          Parameter("mode", .string, default: "\"nearest\"").oneOf(
+            "nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area"),
+          Parameter("align_corners", .boolean, optional: true),
           Parameter("recompute_scale_factor", .boolean, optional: true),
         ], by: "interpolate", prints: [.unless("scale_factor", "None"), .unless("size", "None"), .quoted("mode")],
         samples: [
