@@ -17,26 +17,63 @@ struct ModuleExample: CustomTestStringConvertible, Sendable {
 
 /// What PyTorch makes of one sample.
 struct ExpectedModule {
+  struct Values {
+    let shape: [Int]
+    let dtype: String
+    let data: [Double]
+    let node: String?
+  }
+  /// What a call gives, and the gradients of Σ cos(i)·output by float inputs and parameters.
+  struct Results {
+    let outputs: [Values]
+    let gradients: [Values?]
+  }
   let text: String
-  let parameters: [[Double]]
-  let outputs: [(values: [Double], node: String?)]
-  let gradients: [[Double]?]
+  let parameters: [Values]
+  let training: Results
+  let evaluation: Results
+  /// Whether both modes give the same.
+  let isSameInEvaluation: Bool
+  /// The losses of 20 steps, and what parameters and buffers are after them.
+  let losses: [Double]?
+  let trained: [Values]
+  let buffers: [Values]
 
   static let all: [String: ExpectedModule] = {
     var found: [String: ExpectedModule] = [:]
     for line in (try? lines(of: "TrainingTests/Fixtures/modules.jsonl")) ?? [] {
       guard let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else { continue }
-      func tensors(_ name: String) -> [[String: Any]?] { (object[name] as? [Any] ?? []).map { $0 as? [String: Any] } }
-      func values(_ tensor: [String: Any]) -> [Double] {
-        (tensor["data"] as? [Any] ?? []).map { ($0 as? NSNumber)?.doubleValue ?? Double($0 as? String ?? "") ?? .nan }
-      }
-      found[object["key"] as! String] = ExpectedModule(
-        text: object["text"] as! String, parameters: tensors("parameters").map { values($0!) },
-        outputs: tensors("outputs").map { (values($0!), $0!["grad_fn"] as? String) },
-        gradients: tensors("gradients").map { $0.map(values) })
+      found[object["key"] as! String] = ExpectedModule(object)
     }
     return found
   }()
+
+  private init(_ object: [String: Any]) {
+    text = object["text"] as! String
+    parameters = Self.values(object, "parameters").map { $0! }
+    training = Self.results(object)
+    let other = object["eval"] as? [String: Any]
+    evaluation = other.map(Self.results) ?? training
+    isSameInEvaluation = other == nil
+    losses = (object["losses"] as? [Any]).map { $0.map(Self.number) }
+    trained = Self.values(object, "trained").map { $0! }
+    buffers = Self.values(object, "buffers").map { $0! }
+  }
+
+  private static func results(_ object: [String: Any]) -> Results {
+    Results(outputs: values(object, "outputs").map { $0! }, gradients: values(object, "gradients"))
+  }
+
+  private static func values(_ object: [String: Any], _ name: String) -> [Values?] {
+    (object[name] as? [Any] ?? []).map { entry in
+      guard let entry = entry as? [String: Any] else { return nil }
+      return Values(
+        shape: entry["shape"] as! [Int], dtype: entry["dtype"] as! String, data: (entry["data"] as! [Any]).map(number),
+        node: entry["grad_fn"] as? String)
+    }
+  }
+
+  private static func number(_ value: Any) -> Double { (value as? NSNumber)?.doubleValue ?? Double(value as? String ?? "") ?? .nan }
 }
 
 /// Where PyTorch computes by several operations what is one here.
@@ -46,6 +83,7 @@ private let nodesDiffer: Set = [
 ]
 
 @Suite struct ModuleSampleTests {
+  /// Text, initial parameters, and in both modes outputs and first gradients; then 20 steps of training.
   @Test(arguments: ModuleExample.all) func matchesPyTorch(_ example: ModuleExample) throws {
     let name = example.testDescription
     let expected = try #require(ExpectedModule.all[name], "no fixture for \(name): see scripts/fixtures/modules.py")
@@ -53,33 +91,66 @@ private let nodesDiffer: Set = [
     let (module, call) = try example.sample.instance(of: example.kind)
     #expect(module.kind == example.kind.name)
     #expect(module.description == expected.text)
-    let parameters = module.namedParameters().map(\.tensor)
-    #expect(parameters.count == expected.parameters.count)
-    for (parameter, values) in zip(parameters, expected.parameters) {
-      expectClose(parameter.doubles, values, 1e-6, "parameter of \(name)")
-    }
+    expectTensors(module.namedParameters().map(\.tensor), expected.parameters, 1e-6, "parameter of \(name)")
+    let leaves = module.floatInputs(of: call)
+    for leaf in leaves { try leaf.setRequiresGrad(true) }
+    try expectResults(module, call, leaves, expected.training, example, "")
+    try expectResults(module.eval(), call, leaves, expected.evaluation, example, " in eval mode")
+    for leaf in leaves { try leaf.setRequiresGrad(false) }
+    try expectTraining(module.train(), call, expected, name)
+  }
 
+  private func expectResults(
+    _ module: Module, _ call: Arguments, _ leaves: [Tensor], _ expected: ExpectedModule.Results, _ example: ModuleExample, _ mode: String
+  ) throws {
+    let name = example.testDescription + mode
     // Sums over windows and batches have the rounding of their terms, also where those nearly cancel.
     let isLayer = module is Layer
-    let floats = call.tensors.filter(\.dtype.isFloating)
-    let leaves = module is Loss ? Array(floats.prefix(1)) : floats
-    for leaf in leaves { try leaf.setRequiresGrad(true) }
+    let share = isLayer ? 0.5 : 0
+    // Those of layers made of layers have passed through some twenty operations.
+    let tolerance = module.children.isEmpty ? 4e-6 : 1e-5
     let outputs = try module(call)
-    var roots: [Tensor] = []
-    for (output, expected) in zip(outputs, expected.outputs) {
-      expectClose(output.doubles, expected.values, 2e-6, ofLargest: isLayer ? 0.5 : 0, "output of \(name)")
-      let isComposed = try isLayer || module.asOperation(call.tensors)?.0.isComposed ?? false
-      if !nodesDiffer.contains(name), !isComposed { #expect(output.gradNode?.name == expected.node, "\(name)") }
-      if output.requiresGrad { roots.append(output) }
+    expectTensors(outputs, expected.outputs, 2e-6, ofLargest: share, "output of \(name)")
+    let isComposed = try isLayer || module.asOperation(call.tensors)?.0.isComposed ?? false
+    if !nodesDiffer.contains(example.testDescription), !isComposed {
+      for (output, expected) in zip(outputs, expected.outputs) { #expect(output.gradNode?.name == expected.node, "\(name)") }
     }
-    let seeds = try roots.map { root in
-      try Tensor((0..<root.count).map { cos(Double($0)) }, shape: root.shape)
-    }
-    let gradients = try Tape.gradients(of: roots, seeds, inputs: leaves + parameters)
+    let gradients = try module.gradients(of: outputs, by: leaves)
     #expect(gradients.count == expected.gradients.count)
     for (gradient, expected) in zip(gradients, expected.gradients) {
       #expect((gradient == nil) == (expected == nil), "\(name)")
-      if let gradient, let expected { expectClose(gradient.doubles, expected, 4e-6, ofLargest: isLayer ? 0.5 : 0, "gradient of \(name)") }
+      if let gradient, let expected { expectTensors([gradient], [expected], tolerance, ofLargest: share, "gradient of \(name)") }
+    }
+  }
+
+  /// Errors of rounding go into the next step, so that later losses have those of all steps before.
+  private func expectTraining(_ module: Module, _ call: Arguments, _ expected: ExpectedModule, _ name: String) throws {
+    let parameters = module.namedParameters()
+    #expect(parameters.isEmpty == (expected.losses == nil), "\(name)")
+    guard !parameters.isEmpty, let losses = expected.losses else { return }
+    let optimizer = try SGD(module, lr: 0.05, momentum: 0.9)
+    var found: [Double] = []
+    for _ in losses {
+      try optimizer.zeroGrad()
+      let terms = try module(call).filter(\.requiresGrad).map { y in try (y * (y / 2 + cosines(y))).mean() }
+      let loss = try terms.dropFirst().reduce(terms[0]) { try $0 + $1 }
+      try loss.backward()
+      try optimizer.step()
+      found.append(try loss.item().real)
+    }
+    expectClose(found, losses, 1e-5, ofLargest: 1, "loss of a step of \(name)")
+    expectTensors(parameters.map(\.tensor), expected.trained, 1e-5, ofLargest: 1, "trained parameter of \(name)")
+    expectTensors(module.namedBuffers().map(\.tensor), expected.buffers, 1e-5, ofLargest: 1, "buffer after training of \(name)")
+  }
+
+  private func expectTensors(
+    _ found: [Tensor], _ expected: [ExpectedModule.Values], _ tolerance: Double, ofLargest share: Double = 0, _ what: String
+  ) {
+    #expect(found.count == expected.count, "\(what)")
+    for (tensor, expected) in zip(found, expected) {
+      #expect(tensor.shape.array == expected.shape, "\(what)")
+      #expect("\(tensor.dtype)" == expected.dtype, "\(what)")
+      expectClose(tensor.doubles, expected.data, tolerance, ofLargest: share, what)
     }
   }
 
@@ -111,6 +182,25 @@ private let nodesDiffer: Set = [
       #expect(message { _ = try module(inputs[0]) } == "\(module.kind): takes \(inputs.count) tensors, got 1")
     }
   }
+}
+
+extension Module {
+  /// What a sample's call is differentiated by besides the parameters; targets of losses are not, as in PyTorch.
+  func floatInputs(of call: Arguments) -> [Tensor] {
+    let floats = call.tensors.filter(\.dtype.isFloating)
+    return self is Loss ? Array(floats.prefix(1)) : floats
+  }
+
+  /// The gradients of Σ cos(i)·output by `leaves` and the parameters.
+  func gradients(of outputs: [Tensor], by leaves: [Tensor], options: BackwardOptions = BackwardOptions()) throws -> [Tensor?] {
+    let roots = outputs.filter(\.requiresGrad)
+    return try Tape.gradients(of: roots, roots.map(cosines), inputs: leaves + namedParameters().map(\.tensor), options: options)
+  }
+}
+
+/// cos(i), for each element of a tensor.
+func cosines(_ tensor: Tensor) throws -> Tensor {
+  try Tensor((0..<tensor.count).map { cos(Double($0)) }, shape: tensor.shape, dtype: tensor.dtype)
 }
 
 /// Not a test: with MOONGRAD_WRITE_MODULES=path it writes all samples there (see scripts/fixtures/modules.py).
