@@ -422,6 +422,7 @@ extension AttentionLayer {
       ModuleSample(options([]), inputs[0]),
       ModuleSample(options([.text("gelu"), .number(0.01), .flag(true), .flag(true)]), inputs[1]),
       ModuleSample(options([.text("relu"), .number(1e-5), .flag(false), .flag(true), .flag(false)]), inputs[0]),
+      ModuleSample([.integer(4), .integer(1), .integer(3), .number(0.25)], inputs[0]),
     ]
   }
 
@@ -448,6 +449,7 @@ extension AttentionLayer {
         ModuleSample(
           [.integer(4), .integer(2), .number(0), .flag(false), .flag(false), .flag(false), .integer(3), .integer(5)],
           [.float(3, 4), .float(2, 3), .float(2, 5)]),
+        ModuleSample([.integer(4), .integer(2), .number(0.25)], [.float(3, 2, 4), .float(5, 2, 4), .float(5, 2, 4)]),
         ModuleSample(
           [.integer(4), .integer(2)],
           [.float(3, 2, 4), .float(3, 2, 4), .float(3, 2, 4), .absent, .flag(false), .float(4, 3, 3)]),

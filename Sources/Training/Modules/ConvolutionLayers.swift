@@ -127,6 +127,8 @@ extension Convolution {
         ModuleSample(
           [.integer(2), .integer(2), .integer(3), .integer(1), .integer(1), .integer(1), .integer(1), .flag(true), .text("circular")],
           [.float(1, 2, 6)]),
+        ModuleSample([.integer(3), .integer(6), .integer(3), .integer(2), .integer(2), .integer(3), .integer(3)], [.float(2, 3, 11)]),
+        ModuleSample([.integer(2), .integer(3), .integer(1), .integer(3)], [.float(1, 2, 7)]),
       ]),
     row(
       2,
@@ -138,8 +140,25 @@ extension Convolution {
         ModuleSample(
           [.integer(1), .integer(2), .integer(3), .integer(1), .text("same"), .integer(1), .integer(1), .flag(false), .text("reflect")],
           [.float(1, 1, 5, 4)]),
+        ModuleSample(
+          [.integer(3), .integer(3), .list([2, 3]), .list([2, 3]), .list([1, 2]), .list([2, 1]), .integer(3)], [.float(2, 3, 7, 8)]),
+        ModuleSample([.integer(2), .integer(3), .integer(1), .integer(2)], [.float(1, 2, 5, 5)]),
+        ModuleSample(
+          [
+            .integer(2), .integer(2), .integer(3), .list([2, 1]), .list([1, 2]), .integer(1), .integer(2), .flag(true), .text("replicate"),
+          ], [.float(1, 2, 5, 4)]),
       ]),
-    row(3, [ModuleSample([.integer(1), .integer(2), .integer(2)], [.float(1, 1, 3, 4, 3)])]),
+    row(
+      3,
+      [
+        ModuleSample([.integer(1), .integer(2), .integer(2)], [.float(1, 1, 3, 4, 3)]),
+        ModuleSample(
+          [.integer(2), .integer(2), .list([1, 2, 3]), .list([2, 1, 1]), .list([0, 1, 1]), .integer(1), .integer(2)],
+          [.float(1, 2, 3, 3, 4)]),
+        ModuleSample(
+          [.integer(1), .integer(1), .integer(2), .integer(1), .text("same"), .list([1, 2, 1]), .integer(1), .flag(false)],
+          [.float(1, 3, 4, 3)]),
+      ]),
     transposed(
       1,
       [
@@ -147,14 +166,31 @@ extension Convolution {
         ModuleSample(
           [.integer(4), .integer(2), .integer(3), .integer(2), .integer(1), .integer(1), .integer(2), .flag(false), .integer(2)],
           [.float(1, 4, 5)]),
+        ModuleSample([.integer(2), .integer(2), .integer(4), .integer(3), .integer(2), .integer(1)], [.float(2, 3)]),
       ]),
     transposed(
       2,
       [
         ModuleSample([.integer(2), .integer(3), .integer(2)], [.float(1, 2, 3, 3)]),
         ModuleSample([.integer(2), .integer(1), .list([2, 3]), .list([2, 1]), .list([0, 1]), .list([1, 0])], [.float(2, 3, 4)]),
+        ModuleSample(
+          [
+            .integer(4), .integer(2), .list([2, 3]), .list([2, 3]), .list([1, 0]), .list([1, 2]), .integer(2), .flag(true), .list([2, 1]),
+          ], [.float(1, 4, 3, 2)]),
       ]),
-    transposed(3, [ModuleSample([.integer(1), .integer(2), .integer(2)], [.float(1, 1, 2, 2, 2)])]),
+    transposed(
+      3,
+      [
+        ModuleSample([.integer(1), .integer(2), .integer(2)], [.float(1, 1, 2, 2, 2)]),
+        ModuleSample(
+          [.integer(2), .integer(2), .list([1, 2, 2]), .list([1, 2, 1]), .list([0, 1, 0]), .integer(0), .integer(2), .flag(false)],
+          [.float(1, 2, 2, 2, 2)]),
+        ModuleSample(
+          [
+            .integer(1), .integer(2), .integer(2), .list([2, 1, 2]), .integer(0), .list([1, 0, 0]), .integer(1), .flag(true),
+            .list([1, 2, 1]),
+          ], [.float(1, 2, 2, 2)]),
+      ]),
   ]
 
   static let kinds = table.map { $0.kind(Convolution.self) }

@@ -115,8 +115,16 @@ extension Normalisation {
       ]),
     batch(
       2, 4...4,
-      [ModuleSample([.integer(2)], [.float(2, 2, 3, 3)]), ModuleSample([.integer(2), .number(1e-3), .number(0.3)], [.float(2, 2, 3, 3)])]),
-    batch(3, 5...5, [ModuleSample([.integer(2)], [.float(2, 2, 2, 3, 2)])]),
+      [
+        ModuleSample([.integer(2)], [.float(2, 2, 3, 3)]), ModuleSample([.integer(2), .number(1e-3), .number(0.3)], [.float(2, 2, 3, 3)]),
+        ModuleSample([.integer(3), .number(1e-05), .number(0.2), .flag(false)], [.float(2, 3, 2, 3)]),
+      ]),
+    batch(
+      3, 5...5,
+      [
+        ModuleSample([.integer(2)], [.float(2, 2, 2, 3, 2)]),
+        ModuleSample([.integer(2), .number(0.01), .number(0.4), .flag(true), .flag(false)], [.float(2, 2, 2, 1, 3)]),
+      ]),
     instance(
       1,
       [
@@ -124,8 +132,18 @@ extension Normalisation {
         ModuleSample([.integer(2), .number(1e-4), .number(0.2), .flag(true), .flag(true)], [.float(2, 2, 5)]),
         ModuleSample([.integer(2)], [.float(2, 5)]),
       ]),
-    instance(2, [ModuleSample([.integer(2), .number(1e-5), .number(0.1), .flag(true)], [.float(1, 2, 3, 4)])]),
-    instance(3, [ModuleSample([.integer(2)], [.float(1, 2, 2, 3, 2)])]),
+    instance(
+      2,
+      [
+        ModuleSample([.integer(2), .number(1e-5), .number(0.1), .flag(true)], [.float(1, 2, 3, 4)]),
+        ModuleSample([.integer(3), .number(0.001), .number(0.3), .flag(false), .flag(true)], [.float(2, 3, 2, 3)]),
+      ]),
+    instance(
+      3,
+      [
+        ModuleSample([.integer(2)], [.float(1, 2, 2, 3, 2)]),
+        ModuleSample([.integer(2), .number(1e-05), .number(0.1), .flag(true), .flag(true)], [.float(2, 2, 1, 3, 2)]),
+      ]),
     LayerRow(
       "LayerNorm", "The last dimensions, of the sizes normalized_shape, brought to mean 0 and variance 1; times weight plus bias.",
       [Parameter("normalized_shape", .shape), eps("1e-05"), flag("elementwise_affine", "true"), flag("bias", "true"), .dtype],

@@ -51,16 +51,33 @@ extension Pooling {
 
   private static let table: [LayerRow] =
     [
-      maximum(1, [ModuleSample([.integer(2)], [.float(1, 2, 7)]), ModuleSample([.integer(3), .integer(1), .integer(1)], [.float(2, 5)])]),
+      maximum(
+        1,
+        [
+          ModuleSample([.integer(2)], [.float(1, 2, 7)]), ModuleSample([.integer(3), .integer(1), .integer(1)], [.float(2, 5)]),
+          ModuleSample([.integer(3), .integer(2), .integer(1), .integer(2), .flag(false), .flag(true)], [.float(1, 2, 10)]),
+        ]),
       maximum(
         2,
         [
           ModuleSample([.integer(2)], [.float(1, 2, 4, 6)]),
           ModuleSample([.list([3, 2]), .list([2, 1]), .list([1, 0]), .integer(1), .flag(false), .flag(true)], [.float(1, 2, 6, 5)]),
           ModuleSample([.integer(2), .absent, .integer(0), .integer(1), .flag(true)], [.float(1, 1, 4, 4)]),
+          ModuleSample([.integer(3), .list([1, 2]), .integer(1), .list([2, 1])], [.float(2, 7, 6)]),
         ]),
-      maximum(3, [ModuleSample([.integer(2)], [.float(1, 1, 4, 4, 4)])]),
-      mean(1, [ModuleSample([.integer(2)], [.float(1, 2, 7)]), ModuleSample([.integer(3), .integer(1), .integer(1)], [.float(2, 5)])]),
+      maximum(
+        3,
+        [
+          ModuleSample([.integer(2)], [.float(1, 1, 4, 4, 4)]),
+          ModuleSample(
+            [.list([1, 2, 3]), .list([2, 1, 2]), .list([0, 1, 1]), .list([1, 2, 1]), .flag(false), .flag(true)], [.float(1, 3, 4, 4)]),
+        ]),
+      mean(
+        1,
+        [
+          ModuleSample([.integer(2)], [.float(1, 2, 7)]), ModuleSample([.integer(3), .integer(1), .integer(1)], [.float(2, 5)]),
+          ModuleSample([.integer(3), .integer(2), .integer(1), .flag(true), .flag(false)], [.float(1, 2, 8)]),
+        ]),
       mean(
         2,
         [
@@ -68,8 +85,19 @@ extension Pooling {
           ModuleSample([.list([3, 2]), .list([2, 1]), .list([1, 0]), .flag(true), .flag(false)], [.float(1, 2, 6, 5)]),
           ModuleSample([.integer(2), .integer(2), .integer(0), .flag(false), .flag(true), .integer(3)], [.float(2, 4, 4)]),
         ]),
-      mean(3, [ModuleSample([.integer(2)], [.float(1, 1, 4, 4, 4)])]),
-      norm(1, [ModuleSample([.number(2), .integer(3)], [.float(1, 2, 7)])]),
+      mean(
+        3,
+        [
+          ModuleSample([.integer(2)], [.float(1, 1, 4, 4, 4)]),
+          ModuleSample([.list([2, 1, 3]), .list([1, 2, 2]), .list([1, 0, 1]), .flag(true), .flag(false)], [.float(1, 3, 3, 4)]),
+          ModuleSample([.integer(2), .integer(1), .integer(0), .flag(false), .flag(true), .integer(5)], [.float(1, 1, 2, 3, 3)]),
+        ]),
+      norm(
+        1,
+        [
+          ModuleSample([.number(2), .integer(3)], [.float(1, 2, 7)]),
+          ModuleSample([.number(1.5), .integer(3), .integer(2), .flag(true)], [.float([2, 8], 0.2...2)]),
+        ]),
       norm(2, [ModuleSample([.number(3), .list([2, 3]), .integer(2)], [.float([1, 2, 6, 6], 0.2...2)])]),
     ]
     + (1...3).flatMap { rank -> [LayerRow] in
@@ -84,7 +112,11 @@ extension Pooling {
           ]),
         adaptive(
           "AdaptiveMaxPool\(rank)d", "adaptive_max_pool\(rank)d", "The largest elements of output_size windows that cover the input.",
-          returnsIndices: true, [ModuleSample([.integer(3)], [.float([2, 2] + sizes, -2...2)])]),
+          returnsIndices: true,
+          [
+            ModuleSample([.integer(3)], [.float([2, 2] + sizes, -2...2)]),
+            ModuleSample([.list(Array([3, 2, 3].prefix(rank))), .flag(true)], [.float([1] + sizes, -2...2)]),
+          ]),
       ]
     }
 

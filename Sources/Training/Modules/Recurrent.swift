@@ -327,6 +327,7 @@ extension Recurrent {
         + (kind == .plain ? [.unless("nonlinearity", "tanh")] : []),
       samples: [
         ModuleSample([.integer(3), .integer(2)], [.float(4, 3)]), ModuleSample([.integer(3), .integer(2), .flag(false)], [.float(3)]),
+        ModuleSample([.integer(3), .integer(2)], Sample([.float(4, 3), .float(4, 2)] + (kind.hasCell ? [.float(4, 2)] : []))),
       ],
       complete: { try checkActivation($0) },
       compute: { layer, inputs in
@@ -365,7 +366,8 @@ extension Recurrent {
       "RNN", .plain, "h ← tanh(W · x + U · h), or relu.",
       samples([
         ModuleSample(
-          [.integer(3), .integer(2), .integer(1), .text("relu"), .flag(true), .flag(true), .number(0), .flag(true)], [.float(2, 4, 3)])
+          [.integer(3), .integer(2), .integer(1), .text("relu"), .flag(true), .flag(true), .number(0), .flag(true)], [.float(2, 4, 3)]),
+        ModuleSample([.integer(3), .integer(2), .integer(2), .text("tanh"), .flag(true), .flag(false), .number(0.5)], [.float(4, 2, 3)]),
       ])),
     row(
       "LSTM", .lstm, "Long short-term memory, with cells beside the hidden states: out, h, c = lstm(x, h_0, c_0).",
@@ -373,8 +375,15 @@ extension Recurrent {
         ModuleSample(several, [.float(2, 4, 3)]),
         ModuleSample(
           [.integer(3), .integer(4), .integer(2), .flag(true), .flag(false), .number(0), .flag(true), .integer(2)], [.float(3, 2, 3)]),
+        ModuleSample([.integer(2), .integer(3), .integer(1)], [.float(3, 2, 2), .float(1, 2, 3), .float(1, 2, 3)]),
+        ModuleSample([.integer(2), .integer(2), .integer(2), .flag(true), .flag(false), .number(0.25), .flag(true)], [.float(3, 2, 2)]),
       ])),
-    row("GRU", .gru, "Gated recurrent units: out, h = gru(x, h_0).", samples([ModuleSample(several, [.float(2, 4, 3)])])),
+    row(
+      "GRU", .gru, "Gated recurrent units: out, h = gru(x, h_0).",
+      samples([
+        ModuleSample(several, [.float(2, 4, 3)]),
+        ModuleSample([.integer(2), .integer(3)], [.float(3, 2, 2), .float(1, 2, 3)]),
+      ])),
     cell("RNNCell", .plain, "One step of an RNN."),
     cell("LSTMCell", .lstm, "One step of an LSTM: h, c = cell(x, h, c)."),
     cell("GRUCell", .gru, "One step of a GRU."),

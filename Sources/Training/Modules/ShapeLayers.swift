@@ -51,12 +51,16 @@ extension Rearrangement {
         samples: [
           ModuleSample([.integer(2)], [.float(1, 2, 3, 4)]),
           ModuleSample([.list([2, 3]), .integer(1), .integer(1), .integer(2)], [.float(1, 2, 5, 4)]),
+          ModuleSample([.list([1, 3]), .list([2, 1]), .list([1, 0]), .list([1, 2])], [.float(2, 3, 5)]),
         ]),
       LayerRow(
         "Fold", "Columns added up where Unfold took them from images of output_size.",
         [sizes("output_size"), sizes("kernel_size"), sizes("dilation", "1"), sizes("padding", "0"), sizes("stride", "1")], by: "fold",
         prints: [.named("output_size"), .named("kernel_size"), .named("dilation"), .named("padding"), .named("stride")],
-        samples: [ModuleSample([.list([3, 4]), .integer(2)], [.float(1, 8, 6)])]),
+        samples: [
+          ModuleSample([.list([3, 4]), .integer(2)], [.float(1, 8, 6)]),
+          ModuleSample([.list([4, 5]), .list([2, 3]), .list([2, 1]), .list([1, 0]), .list([2, 1])], [.float(1, 12, 6)]),
+        ]),
       LayerRow(
         "Upsample",
         "(batch, channels, …) made larger or smaller, to a size or by scale_factor, by a mode: \"nearest\", \"linear\", \"bilinear\", \"bicubic\", \"trilinear\".",
@@ -70,6 +74,9 @@ extension Rearrangement {
         samples: [
           ModuleSample([.absent, .number(2)], [.float(1, 2, 3, 3)]),
           ModuleSample([.list([5, 4]), .absent, .text("bilinear"), .flag(true)], [.float(1, 2, 3, 3)]),
+          ModuleSample([.integer(5), .absent, .text("linear")], [.float(1, 2, 3)]),
+          ModuleSample([.list([4, 3]), .absent, .text("bicubic")], [.float(1, 1, 3, 4)]),
+          ModuleSample([.absent, .number(2), .text("trilinear")], [.float(1, 1, 2, 1, 3)]),
         ]),
       LayerRow(
         "Unflatten", "One dimension as several, of the sizes unflattened_size.",
