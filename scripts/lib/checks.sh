@@ -7,7 +7,7 @@
 raising_calls() {
   local raw='lua_(gettop|settop|absindex|copy|rotate|pushnil|pushboolean|pushinteger|pushnumber|pushlightuserdata|pushvalue'
   raw+='|type|typename|is[a-z]+|tointegerx|tonumberx|toboolean|tothread|touserdata|topointer|tolstring|rawget|rawgeti|rawgetp'
-  raw+='|rawlen|rawequal|getmetatable|setmetatable|checkstack|pcallk|resume|status|sethook|gethook|getstack|version)'
+  raw+='|rawlen|rawequal|getmetatable|setmetatable|checkstack|pcallk|resume|status|sethook|gethook|getstack|setupvalue|version)'
   raw+='|luaL_(unref|loadbufferx)'
   { grep --recursive --line-number --extended-regexp --include='*.swift' '\bluaL?_[a-z]+\b' Sources || true; } |
     sed --regexp-extended "/^[^:]+:[0-9]+: *\/\//d; h; s/^[^:]+:[0-9]+://; s/\b($raw)\b//g; /\bluaL?_[a-z]+\b/!d; g"
