@@ -44,6 +44,27 @@ enum { PART = 128 };  // places of a row that are compared at a time
       }                                                                                                    \
     }                                                                                                      \
   }                                                                                                        \
+  /* Windows of two by two that do not overlap, the commonest, without a round through memory for each tap. */\
+  MG_CLONES static void squares_##tag(int64_t n, int64_t line, int32_t at, const T *x, T *y, int64_t *places) {\
+    const T *below = x + line;                                                                             \
+    MG_VECTORIZE                                                                                           \
+    for (int64_t i = 0; i < n; i++) {                                                                      \
+      T best = x[2 * i], v = x[2 * i + 1];                                                                 \
+      int32_t place = at + 2 * (int32_t)i, other = place + 1;                                              \
+      bool takes = v > best || v != v;                                                                     \
+      best = takes ? v : best;                                                                             \
+      place = takes ? other : place;                                                                       \
+      v = below[2 * i];                                                                                    \
+      other += (int32_t)line - 1;                                                                          \
+      takes = v > best || v != v;                                                                          \
+      best = takes ? v : best;                                                                             \
+      place = takes ? other : place;                                                                       \
+      v = below[2 * i + 1];                                                                                \
+      takes = v > best || v != v;                                                                          \
+      y[i] = takes ? v : best;                                                                             \
+      places[i] = takes ? other + 1 : place;                                                               \
+    }                                                                                                      \
+  }                                                                                                        \
   static void rows_##tag(const maxima *m, int64_t begin, int64_t end) {                                    \
     int64_t width = m->places[2], inside = m->size[0] * m->size[1] * m->size[2];                           \
     T best[PART];                                                                                          \
@@ -53,6 +74,12 @@ enum { PART = 128 };  // places of a row that are compared at a time
       const T *x = (const T *)m->x + row / m->places[1] / m->places[0] * inside;                           \
       T *y = (T *)m->y + row * width;                                                                      \
       int64_t *at = m->at + row * width;                                                                   \
+      if (m->stride == 2 && m->taps == 2 && m->step[2] == 1 && m->padding == 0 && m->count[0][a] == 1 && m->count[1][b] == 2 && \
+          m->size[2] >= 2 * width) {                                                                       \
+        int64_t first = (m->first[0][a] * m->size[1] + m->first[1][b]) * m->size[2];                       \
+        squares_##tag(width, m->step[1] * m->size[2], (int32_t)first, x + first, y, at);                   \
+        continue;                                                                                          \
+      }                                                                                                    \
       for (int64_t part = 0; part < width; part += PART) {                                                 \
         int64_t n = mg_min64(PART, width - part);                                                          \
         for (int64_t i = 0; i < n; i++) {                                                                  \
