@@ -57,6 +57,7 @@ struct Decoder {
     guard count <= positional || lastIsGreedy && call[positional].type == .number else { return false }
     if tensorsAt != 0, call[tensorsAt].type != .table { return false }
     let last = call[count]
+    if count > positional, last.isNil { return false }
     return last.type != .table || last.rawLength > 0
   }
 
@@ -71,6 +72,8 @@ struct Decoder {
   func decode(_ call: borrowing Call) throws -> Arguments {
     var values = [Argument](repeating: .absent, count: parameters.count)
     var count = call.count
+    // What a function that wraps this one passes on where it was given no options.
+    while count > positional + skips, call[count].isNil { count -= 1 }
     var options: Slot?
     if count > skips, takesOptions(call[count], position: count - 1 - skips) {
       options = call[count]

@@ -183,13 +183,15 @@ private func number(in output: String, after text: String) throws -> Double {
 }
 
 @Suite struct ReadmeTests {
-  /// The operation that README shows is one that exists, word for word.
+  /// The operation that README shows is one that exists, and the training loop one that is tested, word for word.
   @Test func swiftCode() throws {
     let text = try String(contentsOf: Place.checkout.appending(path: "README.md"), encoding: .utf8)
-    let source = try String(contentsOf: Place.checkout.appending(path: "Sources/Tensors/Operations/Selection.swift"), encoding: .utf8)
+    let sources = try ["Sources/Tensors/Operations/Selection.swift", "Tests/TrainingTests/TypedLayerTests.swift"].map {
+      try String(contentsOf: Place.checkout.appending(path: $0), encoding: .utf8)
+    }
     let blocks = text.matches(of: /(?ms)^```swift\n(.*?)^```/).map { String($0.1) }
-    #expect(blocks.count == 2)
-    for block in blocks { #expect(source.contains(block)) }
+    #expect(blocks.count == 3)
+    for block in blocks { #expect(sources.contains { $0.contains(block) }) }
   }
 }
 

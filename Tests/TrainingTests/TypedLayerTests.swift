@@ -86,14 +86,14 @@ import Training
   }
 
   @Test func trainingLoop() throws {
+    let images = try Tensor.randn([6, 1, 8, 8])
+    let labels = try Tensor([0, 1, 2, 0, 1, 2])
+    var losses: [Double] = []
     manualSeed(0)
     let net = Sequential(
       try Conv2d(1, 4, kernel: 3, padding: 1), Activation.relu(), try MaxPool2d(2), Flatten(), try Linear(4 * 4 * 4, 3))
     let optimizer = try SGD(net, lr: 0.1, momentum: 0.9)
     let loss = Loss.crossEntropy()
-    let images = try Tensor.randn([6, 1, 8, 8])
-    let labels = try Tensor([0, 1, 2, 0, 1, 2])
-    var losses: [Double] = []
     for _ in 0..<30 {
       try optimizer.zeroGrad()
       let value = try loss(net(images), labels)

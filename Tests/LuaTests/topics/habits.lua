@@ -127,4 +127,12 @@ check.case("a group's parameters cannot be assigned one by one, and are a list i
   check.equal(table.unpack(params), w)
 end)
 
+check.case("nil where options would stand is no argument", function()
+  local function noise(count, options) return mg.rand(count, 1, options) end
+  check.equal(noise(2).shape, { 2, 1 })
+  check.equal(noise(2, { dtype = "float64" }).dtype, "float64")
+  check.equal(mg.relu(mg.tensor { -1., 2 }, nil, nil):tolist(), { 0.0, 2.0 })
+  check.rejects("mg.relu(mg.ones(1), nil, 5)", "relu: 3 arguments given, but it takes at most 1: relu(input)…")
+end)
+
 return check.done()
