@@ -19,6 +19,8 @@ public final class Context {
     var releaseDepth: UInt32 = 0
     /// Of the tape's own type, which this folder does not know.
     var graveyard: AnyObject?
+    /// How deep modules have called each other (see Module.nested).
+    package var moduleDepth: UInt32 = 0
     /// The next node's number.
     var sequence: UInt64 = 0
     /// The last backward run, 0 for none, and the script's line that started it.

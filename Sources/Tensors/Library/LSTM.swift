@@ -130,6 +130,7 @@ extension Tensor {
     let length = shape[0]
     // By one node, whose gradient is put together at once.
     let parts = try result.split([length, 1], 0)
-    return (parts[0], try parts[1].squeeze([0]))
+    // Results of their own, which may be written in place.
+    return (try parts[0].clone(), try parts[1].squeeze([0]).clone())
   }
 }

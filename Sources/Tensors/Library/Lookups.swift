@@ -43,7 +43,8 @@ private struct Lookup: Operation {
 
   func gradient(_ c: inout Backward) throws {
     let width = size[size.rank - 1]
-    let indices = try c.b.reshape([size.count / Swift.max(width, 1)])
+    let places = try c.b
+    let indices = try places.reshape([places.count])
     var gradient = try c.g.reshape([indices.count, width])
     if let paddingIdx { gradient = try gradient.maskedFill(indices.eq(Double(paddingIdx)).unsqueeze(1), .integer(0)) }
     if scaleGradByFreq {
@@ -179,7 +180,8 @@ extension Tensor {
       for place in starts[bag]..<end { result[place] = bag }
     }
     let end = hasLastOffset ? starts.last ?? 0 : count
-    guard end == count, bags > 0 || count == 0 else { throw wrong("offsets cover \(end) of the \(count) entries") }
+    guard bags > 0 || count == 0 else { throw wrong("there is no bag for the \(count) entries") }
+    guard end == count else { throw wrong("offsets cover \(end) of the \(count) entries") }
     return (result, bags)
   }
 

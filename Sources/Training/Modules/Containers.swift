@@ -29,9 +29,11 @@ public final class Sequential: Module {
   public func append(_ module: Module) { modules.append((String(modules.count), module)) }
 
   public override func forward(_ x: Tensor) throws -> Tensor {
-    var x = x
-    for (_, module) in modules { x = try module(x) }
-    return x
+    try nested {
+      var x = x
+      for (_, module) in modules { x = try module(x) }
+      return x
+    }
   }
 }
 

@@ -95,7 +95,7 @@ open class Layer: Module {
 
   open override func forward(_ arguments: Arguments) throws -> [Tensor] {
     guard let call = row.call else { return try super.forward(arguments) }
-    return try call(self, arguments)
+    return try nested { try call(self, arguments) }
   }
 
   /// Whether so many inputs will do: those that can be left out come last.

@@ -13,6 +13,20 @@ extension Module {
   /// Modules nested deeper than this are not entered.
   public static let deepest = 1000
 
+  /// Modules that call each other deeper than this are refused: no model is so deep, and stacks of threads are short.
+  static let deepestCall = 200
+
+  /// Runs what calls modules within this one, which a script can have nested without end, or within itself.
+  final func nested<R>(_ body: () throws -> R) throws -> R {
+    let context = Context.current
+    context.pointee.moduleDepth += 1
+    defer { context.pointee.moduleDepth -= 1 }
+    guard context.pointee.moduleDepth <= Module.deepestCall else {
+      throw TensorError(.argument, kind, "modules are within themselves, or nested more than \(Module.deepestCall) deep")
+    }
+    return try body()
+  }
+
   /// This module and all below it, parents first, under dotted names; each object once, under its first name, unless
   /// `removesDuplicates` is false. A module that contains itself is not entered again, nor one below ``deepest`` levels.
   public final func namedModules(prefix: String = "", removesDuplicates: Bool = true) -> [(name: String, module: Module)] {

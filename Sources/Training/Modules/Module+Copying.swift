@@ -6,7 +6,9 @@ extension Module {
   /// A module of the same class, made with the options that its fields tell, with copies of the tensors. Hooks stay behind.
   ///
   /// Throws for classes that are not the library's, and where the copy would hold other tensors.
-  public final func copied() throws -> Module {
+  public final func copied() throws -> Module { try nested { try copy() } }
+
+  private func copy() throws -> Module {
     if let copy = try ownCopy() { return copy }
     if let list = self as? Sequential {
       let copy = Sequential(named: try list.children.map { ($0.name, try $0.module.copied()) })

@@ -37,7 +37,9 @@ public final class ParametrizationList: Module {
   }
 
   /// The parameter.
-  public func computed() throws -> Tensor {
+  public func computed() throws -> Tensor { try nested { try compute() } }
+
+  private func compute() throws -> Tensor {
     var values = originals.compactMap(\.tensor)
     for step in steps {
       values = try step(values)

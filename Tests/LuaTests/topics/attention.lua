@@ -89,6 +89,24 @@ check.case("batches and hooks", function()
   hook.remove()
 end)
 
+check.case("layers within themselves, and nested without end, are refused when they run or are copied", function()
+  local function stack() return nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 8), 1) end
+  local self_made = stack()
+  self_made.layers[1] = self_made
+  local deep = stack()
+  for _ = 1, 300 do
+    local above = stack()
+    above.layers[1] = deep
+    deep = above
+  end
+  for _, model in ipairs { self_made, deep } do
+    check.raises("TransformerEncoder: modules are within themselves, or nested more than 200 deep", model, x)
+    check.is_true(not pcall(mg.deepcopy, model))
+    check.is_true(#tostring(model) > 0 and #model:parameters() > 0 or model == self_made)
+  end
+  check.equal(stack()(x).shape, { 2, 5, 8 })
+end)
+
 check.case("a mask for later places", function()
   local model = nn.Transformer { d_model = 8, nhead = 2, num_encoder_layers = 1, num_decoder_layers = 1, dim_feedforward = 16, dropout = 0 }
   local source, target = mg.randn(3, 2, 8), mg.randn(4, 2, 8)

@@ -46,6 +46,12 @@ check.case("rows that are looked up are scaled down to max_norm", function()
   check.close(weight, mg.tensor { { 0.6, 0.8 }, { 0.3, 0.4 }, { 6, 8 } }, 1e-6)
 end)
 
+check.case("tables of no width have gradients", function()
+  local empty = nn.Embedding(5, 0)
+  empty(mg.tensor { 1, 2 }):sum():backward()
+  check.equal(empty.weight.grad.shape, { 5, 0 })
+end)
+
 check.case("tables of a batch, and batches of entries", function()
   local tables = mg.randn(3, 4, 2)
   local entries = mg.tensor { { 1, 4 }, { 2, 2 }, { 3, 1 } }

@@ -88,6 +88,16 @@ check.case("an LSTM's steps by one node do what the formulas do", function()
   end
 end)
 
+check.case("what an LSTM gives can be written in place", function()
+  local layer, x = nn.LSTM(2, 3), mg.randn(4, 1, 2)
+  local y, h = layer(x)
+  y:add_(1)
+  h:mul_(2)
+  local loss = y:sum() + h:sum()
+  loss:backward()
+  check.is_true(layer.weight_ih_l0.grad:abs():sum():item() > 0)
+end)
+
 check.case("gradients of only some: a frozen weight, the last state alone", function()
   local layer, wide = nn.LSTM(2, 3), nil
   layer.weight_hh_l0.requires_grad = false
