@@ -44,6 +44,31 @@ function F.triplet_margin_with_distance_loss(anchor, positive, negative, ...)
   raise("%s: reduction must be \"mean\", \"sum\" or \"none\", got %s", what, found(set.reduction))
 end
 
+--[=[ mg.nn.functional.gumbel_softmax(logits, { tau = 1, hard = false, dim = -1 })
+
+A draw of classes by their logits that has a gradient: softmax of (logits + Gumbel noise) / tau along a dimension (Jang et al., 2017).
+
+Options:
+  tau = 1: the smaller, the nearer to one class alone
+  hard = false: one class alone (ones and zeros), with the gradient of the soft draw
+  dim = -1
+
+Example:
+  print(mg.nn.functional.gumbel_softmax(mg.zeros(2, 3), { hard = true }):sum(2))      -- tensor([1., 1.])
+]=]
+function F.gumbel_softmax(logits, ...)
+  local what = "gumbel_softmax"
+  local set = options(what, { { "tau", 1 }, { "hard", false }, { "dim", -1 } }, ...)
+  if not is_tensor(logits) then raise("%s: argument 1: expected a tensor, got %s", what, found(logits)) end
+  if not logits:is_floating_point() then raise("%s: the logits must be of a float dtype, not %s", what, logits.dtype) end
+  if not (set.tau > 0) then raise("%s: tau must be above 0, got %s", what, found(set.tau)) end
+  local noise = -mg.empty_like(logits):detach():exponential_():log()
+  local soft = F.softmax((logits + noise) / set.tau, set.dim)
+  if not set.hard then return soft end
+  local _, best = soft:max(set.dim, true)
+  return mg.zeros_like(soft):detach():scatter(set.dim, best, 1) - soft:detach() + soft
+end
+
 -- A class of losses whose constructor's options go to a function.
 local function loss_class(name, known, forward)
   local class = nn.Module(name)

@@ -171,4 +171,20 @@ check.case("texts", function()
   end
 end)
 
+check.case("draws of classes that have gradients", function()
+  mg.manual_seed(3)
+  local logits = mg.tensor({ { 2., 0, -1 }, { 0, 0, 5 } }, { requires_grad = true })
+  local soft = nn.functional.gumbel_softmax(logits, { tau = 0.5 })
+  check.close(soft:sum(2), mg.ones(2))
+  local hard = nn.functional.gumbel_softmax(logits, { hard = true })
+  check.close(hard:max(2), mg.ones(2))
+  check.close(hard:detach():sum(2), mg.ones(2))
+  ;(hard * mg.tensor { 1., 2, 3 }):sum():backward()
+  check.is_true(logits.grad:abs():sum():item() > 0)
+  local counts = mg.zeros(3)
+  for _ = 1, 400 do counts = counts + nn.functional.gumbel_softmax(logits[1]:detach(), { hard = true }) end
+  check.close(counts / 400, nn.functional.softmax(logits[1]:detach(), 1), 0.08)
+  check.raises("gumbel_softmax: tau must be above 0, got 0", nn.functional.gumbel_softmax, logits, { tau = 0 })
+end)
+
 return check.done()
