@@ -106,17 +106,20 @@ import Testing
     let index: [Int64] = [3, 0, 3]
     let y: [Float] = filled(18) { #expect(mg_index_select(4, 2, 4, 0, 3, 3, index, nil, x, $0)) }
     #expect(y == [9, 10, 11, 0, 1, 2, 9, 10, 11, 21, 22, 23, 12, 13, 14, 21, 22, 23])
-    let fromOneToo: [Float] = filled(18) { #expect(mg_index_select(4, 2, 4, 1, 3, 3, [4, 1, -1], nil, x, $0)) }
+    // Lists of their own: what #expect captures of a literal does not live until the call.
+    let (fromEither, fromEnd, fromOneOn): ([Int64], [Int64], [Int64]) = ([4, 1, -1], [-1, -4, 3], [-1, 1, 4])
+    let fromOneToo: [Float] = filled(18) { #expect(mg_index_select(4, 2, 4, 1, 3, 3, fromEither, nil, x, $0)) }
     #expect(fromOneToo == y)
     var sum = [Float](repeating: 1, count: 24), at = [Int64](repeating: 9, count: 3)
-    #expect(mg_index_add(MG_F32, 2, 4, 0, 3, 3, [-1, -4, 3], &at, y, &sum))
+    #expect(mg_index_add(MG_F32, 2, 4, 0, 3, 3, fromEnd, &at, y, &sum))
     #expect(sum == [1, 2, 3, 1, 1, 1, 1, 1, 1, 19, 21, 23, 13, 14, 15, 1, 1, 1, 1, 1, 1, 43, 45, 47])
     #expect(at == index)
     var fromOne = [Float](repeating: 1, count: 24)
-    #expect(mg_index_add(MG_F32, 2, 4, 1, 3, 3, [-1, 1, 4], &at, y, &fromOne))
+    #expect(mg_index_add(MG_F32, 2, 4, 1, 3, 3, fromOneOn, &at, y, &fromOne))
     #expect(fromOne == sum && at == index)
+    let (twice, added): ([Int64], [UInt8]) = ([0, 0], [5, 3])
     var wrapping: [UInt8] = [250, 1]
-    #expect(mg_index_add(MG_U8, 1, 2, 0, 1, 2, [0, 0], nil, [5, 3] as [UInt8], &wrapping))
+    #expect(mg_index_add(MG_U8, 1, 2, 0, 1, 2, twice, nil, added, &wrapping))
     #expect(wrapping == [2, 1])
   }
 
