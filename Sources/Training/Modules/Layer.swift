@@ -104,7 +104,9 @@ open class Layer: Module {
   private var worksInPlace: Bool { row.hasInPlace && ((try? settings.flag("inplace")) ?? false) }
 
   package override func output(_ inputs: [Tensor]) throws -> Output {
-    guard row.compute == nil, row.operation != nil, hasSeveralOutputs, inputs.count == self.inputs.count else { return try super.output(inputs) }
+    guard row.compute == nil, row.operation != nil, hasSeveralOutputs, inputs.count == self.inputs.count else {
+      return try super.output(inputs)
+    }
     return try run(arguments(inputs))
   }
 
