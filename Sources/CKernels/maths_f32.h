@@ -242,10 +242,17 @@ FUNCTION F LEVEL(tail_below)(F a) {
   return FMA(d, a, 2);
 }
 
-/// e^(−a²/2) = value·2^k. What rounding lost in a² is passed to the exponential, so the far tail is as exact as the middle.
+/// e^(−a²/2) = value·2^k for 0 ≤ a ≤ 16. The sum a² + 2k·ln 2 is rounded once (2k times ln 2's upper 12 bits is exact), so the far
+/// tail is as exact as the middle; the polynomial is that of e^(−r/2), a degree shorter than the exponential's own.
 FUNCTION F LEVEL(bell)(F a, F *k) {
-  F half = -0.5f * a, square = half * a;
-  return LEVEL(exp_core)(square, FMA(half, a, -square), k);
+  *k = FMA(-0x1.715476p-1f * a, a, 12582912) - 12582912;  // −a²/2 / ln 2, rounded
+  F r = FMA(a, a, *k * 0x1.62ep+0f);
+  r = FMA(*k, 0x1.0bfbe8p-14f, r);
+  F q = -0x1.105a7cp-12f;
+  q = FMA(q, r, 0x1.573c6ap-9f);
+  q = FMA(q, r, -0x1.5557e2p-6f);
+  q = FMA(q, r, 0x1.fffdd4p-4f);
+  return FMA(FMA(q, r, -0.5f), r, 1);
 }
 
 /// x·Φ(x).
