@@ -7,6 +7,7 @@ let package = Package(
   products: [
     .library(name: "Moongrad", targets: ["Moongrad"]),
     .library(name: "Tensors", targets: ["Tensors"]),
+    .library(name: "Files", targets: ["Files"]),
     .library(name: "Training", targets: ["Training"]),
     .executable(name: "moongrad", targets: ["MoongradCLI"]),
   ],
@@ -19,7 +20,8 @@ let package = Package(
     .target(name: "CKernels", linkerSettings: [.linkedLibrary("sleef"), .linkedLibrary("m")]),
     .target(name: "CContext"),
     .target(name: "Tensors", dependencies: ["CKernels", "CContext", "COneDNN"]),
-    .target(name: "Training", dependencies: ["Tensors"]),
+    .target(name: "Files", dependencies: ["Tensors"]),
+    .target(name: "Training", dependencies: ["Tensors", "Files"]),
 
     // The Lua column.
     .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
@@ -28,7 +30,7 @@ let package = Package(
 
     // The roof.
     .target(
-      name: "Bindings", dependencies: ["LuaRuntime", "Tensors", "Training"],
+      name: "Bindings", dependencies: ["LuaRuntime", "Tensors", "Files", "Training"],
       resources: [.embedInCode("Lua")]),
     .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training"]),
     .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
@@ -40,6 +42,7 @@ let package = Package(
 
     .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], exclude: ["Fixtures"]),
+    .testTarget(name: "FilesTests", dependencies: ["Files", "Tensors"], exclude: ["Fixtures"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training", "Tensors"], exclude: ["Fixtures"]),
     .testTarget(name: "LuaRuntimeTests", dependencies: ["LuaRuntime"]),
     .testTarget(name: "MoongradTests", dependencies: ["Moongrad", "MoongradCLI"]),

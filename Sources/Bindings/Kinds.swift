@@ -1,5 +1,6 @@
 // The classes that scripts hold handles of, and what every native function of ours does first and last.
 
+import Files
 import LuaRuntime
 import Tensors
 import Training
@@ -26,6 +27,11 @@ struct ArgumentError: LuaErrorConvertible, CustomStringConvertible {
   var description: String { luaMessage }
 
   init(_ message: String) { luaMessage = message }
+}
+
+/// Runs what reads or writes files for the function of that name, which its errors begin with.
+func named<Result>(_ name: String, _ body: () throws -> Result) throws -> Result {
+  do { return try body() } catch let error as FileError { throw ArgumentError("\(name): \(error)") }
 }
 
 /// A native function that runs under the modes of the calling coroutine.

@@ -1,5 +1,6 @@
 // The library `moongrad` as scripts see it: every table, put together once for a state.
 
+import Files
 import Glibc
 import LuaRuntime
 import Tensors
@@ -137,7 +138,7 @@ public enum Library {
         guard let path = call.string(2) else {
           throw ArgumentError("save_npy: argument 2: expected a path, got \(Decoder.found(call[2]))")
         }
-        try NumPyFile.withPieces(of: tensor) { try OutputFile.write([$0, $1], to: path, "save_npy") }
+        try named("save_npy") { try NumPyFile.withPieces(of: tensor) { try OutputFile.write([$0, $1], to: path, isSynced: false) } }
       },
     ]
   }

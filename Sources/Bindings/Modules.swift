@@ -50,8 +50,20 @@ enum Modules {
     return members
   }
 
-  /// Calls a module, the first argument, with the others.
+  /// Calls a module, the first argument, with the others. An error says where in the model it is that was called: the outermost of
+  /// the modules that are being called, whether the script's or Swift's, that has it within.
   private static func run(_ module: Module, _ call: inout Call, _ library: ModuleLibrary) throws {
+    do { try compute(module, &call, library) } catch let error as TensorError {
+      guard var failure = module.placed(error) as? TensorError, let place = failure.place else { throw error }
+      // From the innermost, so that the last that has it is the outermost.
+      try call.forEachCallee { slot in
+        if let caller = try library.instances?.module(slot), let path = caller.path(of: place.module) { failure.place?.path = path }
+      }
+      throw failure
+    }
+  }
+
+  private static func compute(_ module: Module, _ call: inout Call, _ library: ModuleLibrary) throws {
     if BatchLevels.areInForce { return try runBatched(module, &call) }
     if module.takesOptions {
       let arguments = try arguments(module, call)
@@ -241,6 +253,7 @@ enum Modules {
       // copy_module(module): one of the same class with copies of its tensors.
       "copy_module": native("copy_module") { call in call.returns(try call.module("deepcopy").copied(), moduleKind) },
       "raise": NativeFunction("raise") { call in throw ArgumentError(call.string(1) ?? "?") },
+      "buffer": buffer,
       // watch_writes(tensor): from now on, written_at(tensor) is the script's line of the last write to its elements, or nil.
       "watch_writes": NativeFunction("watch_writes") { call in call.object(1, tensorKind)?.watchWrites() },
       "written_at": NativeFunction("written_at") { call in
@@ -305,6 +318,19 @@ enum Modules {
       let parameter = try arguments.tensor(0).detach()
       try parameter.markParameter(requiresGrad: arguments.boolean(1, default: true))
       call.returns(tensor: parameter)
+    }
+  }
+
+  /// `nn.Buffer(t, { persistent = true })`: a tensor of its own that shares t's elements, and the role that it has in a module.
+  static var buffer: NativeFunction {
+    let decoder = Decoder("Buffer", [.init("data", .tensor), .init("persistent", .boolean, default: "true")], isMethod: false)
+    return native("Buffer") { call in
+      let arguments = try decoder.decode(call)
+      let data = try arguments.tensor(0)
+      let buffer = data.detach()
+      if data.requiresGrad { try buffer.setRequiresGrad(true) }
+      call.returns(tensor: buffer)
+      call.returns(try arguments.boolean(1, default: true) ? "buffer" : "passing")
     }
   }
 }

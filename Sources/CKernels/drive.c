@@ -297,6 +297,11 @@ void mg_drive(const mg_job *job, const mg_loop *loop, void *y, const void *const
       return;
     }
   }
-  if (total < 2 * job->grain) body(&c, 0, total);
-  else mg_share(total, job->grain, body, &c);
+  if (total < 2 * job->grain) {
+    body(&c, 0, total);
+  } else {
+    // Chunks of one size, so that two threads end together: the last of three and a bit would be left to one of them.
+    int64_t count = (total - 1) / job->grain + 1;
+    mg_share(total, ((total - 1) / count / 64 + 1) * 64, body, &c);
+  }
 }

@@ -225,20 +225,19 @@ FUNCTION F LEVEL(erf)(F x) {
 }
 
 /// Numerator and denominator of Φ(−a)·e^(a²/2) for 0 ≤ a ≤ 16, Φ the normal distribution: polynomials all of whose terms are
-/// positive.
+/// positive. Their quotient is off by 4·10⁻⁷ of it at most, and exact at 0; a term more in each would show in no digit that
+/// matters, and costs a tenth of the time of gelu.
 FUNCTION F LEVEL(tail_above)(F a) {
-  F n = 0x1.0c3d5ep-7f;
-  n = FMA(n, a, 0x1.4bb244p-4f);
-  n = FMA(n, a, 0x1.767236p-2f);
-  n = FMA(n, a, 0x1.c04d8ap-1f);
+  F n = 0x1.16f634p-5f;
+  n = FMA(n, a, 0x1.e989eep-3f);
+  n = FMA(n, a, 0x1.72b54ep-1f);
   return FMA(n, a, 1);
 }
 FUNCTION F LEVEL(tail_below)(F a) {
-  F d = 0x1.502f4cp-6f;
-  d = FMA(d, a, 0x1.9fbf00p-3f);
-  d = FMA(d, a, 0x1.dfa682p-1f);
-  d = FMA(d, a, 0x1.336ea2p+1f);
-  d = FMA(d, a, 0x1.ac68f4p+1f);
+  F d = 0x1.5daa82p-4f;
+  d = FMA(d, a, 0x1.3291eep-1f);
+  d = FMA(d, a, 0x1.e82d5ep+0f);
+  d = FMA(d, a, 0x1.859becp+1f);
   return FMA(d, a, 2);
 }
 

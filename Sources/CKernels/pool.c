@@ -10,7 +10,8 @@
 //
 // Waking a sleeping thread costs its waker 5 µs and comes into effect after 3 to 50 µs (measured, virtual machine).
 // Worse, Linux likes to wake it on the waker's own CPU, where it does all the work while its waker waits. So workers
-// shun the CPU of whoever wakes them, and short loops use only workers that are awake.
+// shun the CPU of whoever wakes them, and short loops use only workers that are awake. Where many short loops went by without
+// them, they are woken all the same: if more follow, they find them awake (a hundred thousand additions: 9.8 µs, and 5 µs so).
 #if defined(__linux__)
 #define _GNU_SOURCE  // for sched_getaffinity
 #endif
@@ -27,7 +28,8 @@
 enum {
   MAX_THREADS = 256,
   SPINS = 500,       // of a pause each, 25 ns here: how long a worker without work stays awake
-  WORTH_WAKING = 12  // chunks of cheap work that pay for waking a worker
+  WORTH_WAKING = 12,  // chunks of cheap work that pay for waking a worker
+  WORTH_HOPING = 40   // chunks of short loops, one after another, after which the next ones may come as fast
 };
 
 typedef void (*loop_body)(void *context, int64_t begin, int64_t end);
@@ -48,6 +50,7 @@ static struct {
   pthread_cond_t wake;
   pthread_t handle[MAX_THREADS];
   int shunned;                 // the CPU that workers keep off; −1 for none
+  int64_t missed;              // chunks of loops that went by while workers slept; of the owner of busy
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .shunned = -1};
 
 static _Thread_local bool is_worker;
@@ -221,7 +224,13 @@ static void run(int64_t n, int64_t grain, loop_body body, void *context, bool ea
   atomic_store_explicit(&pool.unfinished, chunks, memory_order_relaxed);
   uint64_t generation = atomic_load_explicit(&pool.ticket, memory_order_relaxed) >> 32;
   atomic_store(&pool.ticket, (generation + 1) << 32 | (uint64_t)chunks);
-  if ((eager || chunks >= WORTH_WAKING) && atomic_load(&pool.sleepers) > 0) wake_workers();
+  if (atomic_load(&pool.sleepers) > 0) {
+    pool.missed += chunks;
+    if (eager || chunks >= WORTH_WAKING || pool.missed >= WORTH_HOPING) {
+      pool.missed = 0;
+      wake_workers();
+    }
+  }
 
   int64_t front = 0;
   while (run_chunk(&front)) {}

@@ -124,7 +124,7 @@ bool ml_attached_is_due(const ml_state *s);
 
 // Native bytes between collections, at least; and native bytes at which a full one comes, at least.
 // Where nothing tells what is in use, a full one comes for so many claimed.
-enum { ml_least_pace = 256 << 10, ml_most_pace = 4 << 20, ml_least_full_pace = 32 << 20, ml_blind_pace = 256 << 20 };
+enum { ml_least_pace = 256 << 10, ml_most_pace = 512 << 10, ml_least_full_pace = 32 << 20, ml_blind_pace = 256 << 20 };
 
 // Queued releases and pacing; never raises.
 void ml_settle(lua_State *L, ml_state *s);

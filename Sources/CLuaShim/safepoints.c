@@ -1,5 +1,7 @@
 // Safe points: what waits until Lua may be called. References that were given back, also inside a release callback, and
 // the collector, which native memory paces.
+#include <time.h>
+
 #include "CLuaShim/CLuaShim.h"
 #include "internal.h"
 
@@ -42,11 +44,19 @@ static void drain(lua_State *L, ml_state *s) {
 }
 
 // Lua's collector does not see native memory, so claims drive it. In its generational mode, our default, a
-// young collection costs a fraction of a microsecond whatever the heap holds, so one is made for every
+// young collection usually costs a fraction of a microsecond whatever the heap holds, so one is made for every
 // quarter of the native memory in use, and sooner where that is more than the processor's caches hold: large
-// results then take the places of those just dropped. What survives two of them is found by a full collection
-// only, made when the memory in use has doubled since the last. (Incremental mode, which a script may choose, must mark
-// the whole heap to find anything: 4 KB objects cost 150 ns each there and 5 ns here.)
+// results then take the places of those just dropped. How much sooner, the time of the last collection says, for a
+// script that writes to large old tables has them looked through each time: memory that is not in the cache costs
+// a microsecond for some ten kilobytes, so a collection for each hundred times that is well spent. What survives two of them is found by a
+// full collection only, made when the memory in use has doubled since the last. (Incremental mode, which a script may
+// choose, must mark the whole heap to find anything: 4 KB objects cost 150 ns each there and 5 ns here.)
+static uint64_t nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static void pace_collector(lua_State *L, ml_state *s) {
   ml_private *own = ml_own(s);
   size_t debt = s->native_debt;
@@ -58,7 +68,9 @@ static void pace_collector(lua_State *L, ml_state *s) {
     s->pace = ml_least_pace;
     return;
   }
+  uint64_t before = nanoseconds();
   lua_gc(L, LUA_GCSTEP, 0);
+  uint64_t took = nanoseconds() - before;
   size_t live = ml_live(s);
   own->since_full += debt;
   bool unknown = live == 0 && own->since_full > ml_blind_pace;  // pacing without an account
@@ -68,9 +80,7 @@ static void pace_collector(lua_State *L, ml_state *s) {
     own->since_full = 0;
     own->full_pace = live * 2 + ml_least_full_pace;
   }
-  // A script that writes to large old tables has them looked through each time, hence by the heap.
-  size_t heap = (size_t)lua_gc(L, LUA_GCCOUNT) << 10;
-  size_t most = 2 * heap > ml_most_pace ? 2 * heap : ml_most_pace;
+  size_t most = took << 10 > ml_most_pace ? took << 10 : ml_most_pace;
   s->pace = live / 4 > most ? most : live / 4 > ml_least_pace ? live / 4 : ml_least_pace;
 }
 

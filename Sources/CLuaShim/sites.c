@@ -288,3 +288,9 @@ size_t ml_where(lua_State *L, int level, char *buffer, size_t size) {
   int n = snprintf(buffer, size, "%s:%d: ", ar.short_src, ar.currentline);
   return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
+
+bool ml_push_first_local(lua_State *L, int level, bool *ended) {
+  lua_Debug ar;
+  *ended = !lua_getstack(L, level, &ar);
+  return !*ended && lua_checkstack(L, 1) && lua_getlocal(L, &ar, 1) != NULL;
+}

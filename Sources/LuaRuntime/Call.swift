@@ -45,6 +45,16 @@ public struct Call: ~Copyable {
   /// Whether a step of Lua's own `ipairs` made it: what answers for an index that is none ends the loop with nil then.
   public var isStepOfIpairs: Bool { ml_is_step(lua) }
 
+  /// The first argument, or local variable, of each function that is being called, this call's own first; of those around the
+  /// innermost `most` alone, for each costs a walk over those before it. A method's is the object that it was called on.
+  public func forEachCallee(most: Int = 1000, _ body: (Slot) throws -> Void) rethrows {
+    var ended = false
+    for level in 0..<Int32(most) where !ended && ml_push_first_local(lua, level, &ended) {
+      defer { ml_pop(lua, 1) }
+      try body(Slot(lua, lua_gettop(lua)))
+    }
+  }
+
   // MARK: Arguments
 
   /// The number of arguments.

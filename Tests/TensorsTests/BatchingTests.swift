@@ -162,7 +162,7 @@ import Testing
       let found = try Batching.run(operation, call.arguments)
       for (a, b) in zip(found.tensors, expected.tensors) where a.dtype.isFloating {
         let (x, y) = (try a.tangent(at: level), try b.tangent(at: level))
-        let wrong = try zip(x?.doubles ?? a.doubles.map { _ in 0 }, y?.doubles ?? b.doubles.map { _ in 0 }).first {
+        let wrong = zip(x?.doubles ?? a.doubles.map { _ in 0 }, y?.doubles ?? b.doubles.map { _ in 0 }).first {
           !($0 == $1 || ($0.isNaN && $1.isNaN) || Swift.abs($0 - $1) <= 1e-9 * Swift.max(1, Swift.abs($1)))
         }
         #expect(wrong == nil, "\(example.text): the tangents are \(wrong!)")

@@ -333,6 +333,9 @@ import Training
     #expect(
       message { _ = try Linear(3, 2)(Tensor.zeros([5, 2])) }
         == "Linear: an input of shape [5, 2] does not fit the weight of shape [2, 3]: its last size must be in_features = 3")
+    // Within another module, an error has the layer's name there.
+    let nested = Sequential(Activation.relu(), Sequential(try Linear(3, 2)))
+    #expect(message { _ = try nested(Tensor.zeros([5, 2])) }.hasPrefix("Linear (1.0): an input of shape [5, 2] does not fit"))
     #expect(message { _ = try Dropout(p: 1.5) } == "Dropout: p must be a probability between 0 and 1, got 1.5")
     #expect(message { _ = try Dropout(p: .nan) } == "Dropout: p must be a probability between 0 and 1, got nan")
     #expect(

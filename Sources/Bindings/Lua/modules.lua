@@ -7,12 +7,15 @@
 
 local native, mg, nn = ...
 local format, match = string.format, string.match
+local select = select
 local kind_of, module_kind, nearest, raise = native.kind_of, native.module_kind, native.nearest, native.raise
 
 local order = setmetatable({}, { __mode = "k" })   -- instance → names in order of first assignment
 local known_names = setmetatable({}, { __mode = "k" })  -- instance → set of those names
 local hooks = setmetatable({}, { __mode = "k" })   -- instance → { pre = {…}, post = {…}, … }
 local class_of = setmetatable({}, { __mode = "k" })
+
+local roles = setmetatable({}, { __mode = "k" })   -- tensor of nn.Buffer → "buffer" or "passing", which is not saved
 
 local Module = {}                                  -- the methods every class inherits
 
@@ -45,6 +48,16 @@ local function missing(self, key, class)
     hint and format("; did you mean '%s'?", hint) or ""))
 end
 
+-- From here on the tensor under a name is a buffer, whichever it is.
+local function register_buffer(self, name, role)
+  local registered = rawget(self, "__buffers")
+  if not registered then
+    registered = {}
+    rawset(self, "__buffers", registered)
+  end
+  registered[name] = role
+end
+
 local function assign(self, key, value)
   local names, known = order[self], known_names[self]
   if key ~= key then raise(format("%s: nan is no name for a field", class_name(self))) end
@@ -57,6 +70,7 @@ local function assign(self, key, value)
   end
   names[#names + 1] = key
   known[key] = true
+  if roles[value] then register_buffer(self, key, roles[value]) end
   rawset(self, key, value)
 end
 
@@ -214,7 +228,8 @@ local function instance_metatable(class)
     __call = function(self, ...)
       local set = hooks[self]
       if set then return run_hooks(self, set, class.forward, ...) end
-      return class.forward(self, ...)
+      -- No tail call: while forward runs, this call, with self, stays on the stack, by which errors find the outermost module.
+      return select(1, class.forward(self, ...))
     end,
     __tostring = function(self) return native.text(self) end,
   }
@@ -245,6 +260,12 @@ end
 
 setmetatable(Module, { __call = function(_, name, base) return new_class(name, base) end })
 nn.Module = Module
+
+function nn.Buffer(...)
+  local tensor, role = native.buffer(...)
+  roles[tensor] = role
+  return tensor
+end
 
 function Module.forward(self)
   raise(format("%s has no forward: define  function %s:forward(x) … end", class_name(self), class_name(self)))
@@ -286,6 +307,11 @@ function access.contents(module)
     if kind == "Parameter" then
       role = "parameter"
     elseif kind == "Tensor" then
+      -- A buffer may have come into a field that there was.
+      if roles[value] and not (registered and registered[key]) then
+        register_buffer(module, key, roles[value])
+        registered = rawget(module, "__buffers")
+      end
       role = registered and registered[key]
       -- functional_call puts other tensors into the places of parameters.
       if not role and placed[module] and placed[module][key] then role = "parameter" end
@@ -416,12 +442,7 @@ function Module.register_buffer(self, name, tensor, persistent)
   if tensor ~= nil and not kind_of(tensor) then
     raise(format("register_buffer: argument 2: expected a tensor, got %s", type(tensor)))
   end
-  local registered = rawget(self, "__buffers")
-  if not registered then
-    registered = {}
-    rawset(self, "__buffers", registered)
-  end
-  registered[name] = persistent == false and "passing" or "buffer"
+  register_buffer(self, name, persistent == false and "passing" or "buffer")
   self[name] = tensor
 end
 

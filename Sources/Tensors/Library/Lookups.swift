@@ -92,7 +92,7 @@ extension Tensor {
     try requireFloating(name)
     guard p > 0 else { throw TensorError(.argument, name, "norm_type must be above 0, got \(p)") }
     try withNoGrad {
-      let table = try detach()
+      let table = detach()
       let found = try table.indexSelect(0, rows)
       let norms = try found.norm(p, [1], keepdim: true)
       let isLong = try norms.gt(maxNorm)

@@ -252,7 +252,7 @@ private struct Convolution: Operation {
     }
     try Kernels.convolution(role, dtype, sizes, operands)
     withExtendedLifetime((first, second, added)) {}
-    if role == .input, let added { try withNoGrad { try Binary.add.inPlace(y, added.reshape([-1] + stride.map { _ in 1 })) } }
+    if role == .input, let added { _ = try withNoGrad { try Binary.add.inPlace(y, added.reshape([-1] + stride.map { _ in 1 })) } }
     if role == .input { y.storage.version = 0 }
     return y
   }

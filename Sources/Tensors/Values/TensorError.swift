@@ -25,6 +25,22 @@ public struct TensorError: Error, CustomStringConvertible {
   /// The operation's name as its users know it, `matmul`.
   public let operation: String
   package let facts: Facts
+  /// Where in a model of modules it happened; nil outside of modules.
+  package var place: Place?
+
+  /// A module in a model.
+  package struct Place: Sendable {
+    /// Tells the module apart.
+    package let module: Int
+    /// Its name in the outermost module that is known to have been called, `encoder.0`; empty for that itself.
+    package var path: String
+    /// For what is no one module's fault.
+    package static let nowhere = Place(module: 0)
+    package init(module: Int, path: String = "") {
+      self.module = module
+      self.path = path
+    }
+  }
 
   /// `operation` opens the message, unless it is empty; the facts are the rest of the sentence.
   public init(_ kind: Kind, _ operation: String, _ facts: Facts) {
@@ -36,7 +52,9 @@ public struct TensorError: Error, CustomStringConvertible {
   /// The sentence for readers who count from `base`: dimensions and indices in it are shifted by it.
   public func message(indexBase base: Int) -> String {
     let text = facts.render(base)
-    return operation.isEmpty ? text : "\(operation): \(text)"
+    let path = place?.path ?? ""
+    if operation.isEmpty { return path.isEmpty ? text : "\(path): \(text)" }
+    return path.isEmpty ? "\(operation): \(text)" : "\(operation) (\(path)): \(text)"
   }
 
   public var description: String { message(indexBase: 0) }

@@ -7,6 +7,8 @@ public struct ModuleIdentity: Hashable {
   private let address: UnsafeRawPointer
   /// The address of what a module is or stands for.
   public init(_ address: UnsafeRawPointer) { self.address = address }
+  /// The same as a number, for errors, which must not hold pointers.
+  var number: Int { Int(bitPattern: address) }
 }
 
 extension Module {
@@ -22,7 +24,9 @@ extension Module {
     context.pointee.moduleDepth += 1
     defer { context.pointee.moduleDepth -= 1 }
     guard context.pointee.moduleDepth <= Module.deepestCall else {
-      throw TensorError(.argument, kind, "modules are within themselves, or nested more than \(Module.deepestCall) deep")
+      var error = TensorError(.argument, kind, "modules are within themselves, or nested more than \(Module.deepestCall) deep")
+      error.place = .nowhere
+      throw error
     }
     return try body()
   }

@@ -138,26 +138,26 @@ open class Module {
   /// Runs the hooks and `forward`. Throws when a hook makes the outputs more or fewer than one.
   @inline(__always)
   public final func callAsFunction(_ x: Tensor) throws -> Tensor {
-    if hasHooks { return try only(of: runHooked([x])) }
-    return try forward(x)
+    do { return hasHooks ? try only(of: runHooked([x])) : try forward(x) } catch { throw placed(error) }
   }
 
   /// The same for two inputs.
   @inline(__always)
   public final func callAsFunction(_ a: Tensor, _ b: Tensor) throws -> Tensor {
-    if hasHooks { return try only(of: runHooked([a, b])) }
-    return try forward(a, b)
+    do { return hasHooks ? try only(of: runHooked([a, b])) : try forward(a, b) } catch { throw placed(error) }
   }
 
   /// The same for any inputs, with any outputs.
   public final func callAsFunction(_ inputs: [Tensor]) throws -> [Tensor] {
-    if hasHooks { return try runHooked(inputs) }
-    return try forward(inputs)
+    do { return hasHooks ? try runHooked(inputs) : try forward(inputs) } catch { throw placed(error) }
   }
 
   /// The same for arguments that are not all tensors. Hooks see the tensors.
   public final func callAsFunction(_ arguments: Arguments) throws -> [Tensor] {
-    guard hasHooks else { return try forward(arguments) }
+    do { return hasHooks ? try runHooked(arguments) : try forward(arguments) } catch { throw placed(error) }
+  }
+
+  private func runHooked(_ arguments: Arguments) throws -> [Tensor] {
     var arguments = arguments
     for hook in forwardPreHooks {
       guard let tensors = try hook.body(self, arguments.tensors) else { continue }
@@ -178,6 +178,23 @@ open class Module {
     var outputs = try withComputedParameters { try forward(inputs) }
     for hook in forwardHooks { outputs = try hook.body(self, inputs, outputs) ?? outputs }
     return outputs
+  }
+
+  /// An error that was thrown within a call of this module: it says which module's it is, by the name that it has in this one.
+  /// Only errors take the time.
+  package final func placed(_ error: any Error) -> any Error {
+    guard var failure = error as? TensorError else { return error }
+    guard let place = failure.place else {
+      failure.place = TensorError.Place(module: identity.number)
+      return failure
+    }
+    if let path = path(of: place.module) { failure.place?.path = path }
+    return failure
+  }
+
+  /// The name, in this module, of the one that has an identity; nil where it is not in it.
+  package final func path(of module: Int) -> String? {
+    namedModules().first { $0.module.identity.number == module }?.name
   }
 
   private func only(of outputs: [Tensor]) throws -> Tensor {

@@ -81,7 +81,7 @@ extension Normalisation {
     var momentum = try layer.settings.real("momentum") ?? 0
     if layer.isTraining, tracks, let batches = layer.tensor("num_batches_tracked"), operation == "batch_norm" {
       let count = batches.element(0).integer + 1
-      try withNoGrad { try batches.fill(.integer(count)) }
+      _ = try withNoGrad { try batches.fill(.integer(count)) }
       // Without a momentum, the mean of all batches.
       if try layer.settings.real("momentum") == nil { momentum = 1 / Double(count) }
     }

@@ -314,4 +314,74 @@ check.case("a parameter of one's own", function()
   check.equal(tostring(nn.Parameter(mg.ones(2), { requires_grad = false })), "Parameter containing:\ntensor([1., 1.])")
 end)
 
+check.case("an error of a layer says where in the model it is", function()
+  local Encoder = nn.Module "Encoder"
+  function Encoder:init(width) self.layers = nn.ModuleList { nn.Linear(3, width), nn.Linear(5, 2) } end
+  function Encoder:forward(x)
+    for _, layer in ipairs(self.layers) do x = layer(x) end
+    return x
+  end
+  local Model = nn.Module "Model"
+  function Model:init(width)
+    self.body = nn.Sequential(nn.ReLU(), Encoder(width))
+    self.head = nn.Embedding(4, 2)
+  end
+  -- A tail call leaves nothing of this function on the stack.
+  function Model:forward(x) return self.body(x) end
+  local said = "Linear (%s): an input of shape [2, 4] does not fit the weight of shape [2, 5]: its last size must be in_features = 5"
+  local model, x = Model(4), mg.ones(2, 3)
+  check.raises(string.format(said, "body.1.layers.1"), model, x)
+  check.raises(string.format(said, "1.layers.1"), model.body, x)
+  check.raises(string.format(said, "layers.1"), model.body[2], x)
+  check.raises((string.gsub(string.format(said, ""), " %(%)", "")), model.body[2].layers[2], mg.ones(2, 4))
+  check.raises(string.format(said, "0.body.1.layers.1"), nn.Sequential(model), x)
+  check.raises(string.format(said, "body.1.layers.1"), coroutine.wrap(function() return model(x) end))
+  -- One that holds no part of what fails does not count, nor does what is not being called.
+  local function step(other, net) return net(x) end
+  check.raises(string.format(said, "body.1.layers.1"), step, nn.Sequential(nn.ReLU()), model)
+  check.equal(#Model(5)(x), 2)
+  -- Layers that Swift composes of others.
+  local transformer = nn.Sequential(nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 2))
+  check.raises("MultiheadAttention (0.layers.0.self_attn): query must be 8 wide, got shape [3, 2, 7]", transformer, mg.ones(3, 2, 7))
+  function Model:forward(i) return self.head(i) end
+  check.raises("Embedding (head): entry 5 is not one of the 4 entries of the table", model, mg.tensor { 5 })
+end)
+
+check.case("nn.Buffer", function()
+  local Scale = nn.Module "Scale"
+  function Scale:init()
+    self.factor = nn.Buffer(mg.tensor { 2.0 })
+    self.scratch = nn.Buffer(mg.zeros(2), { persistent = false })
+    self.late = mg.zeros(1)
+    self.late = nn.Buffer(mg.ones(1))
+  end
+  local scale = Scale()
+  local names = {}
+  for name in scale:named_buffers() do names[#names + 1] = name end
+  check.equal(names, { "factor", "scratch", "late" })
+  check.equal(#scale:parameters(), 0)
+  local state = scale:state_dict()
+  check.elements(state.factor, { 2 })
+  check.elements(state.late, { 1 })
+  check.equal(state.scratch, nil)
+  -- The name is the buffer's, whichever tensor is under it.
+  scale.factor = scale.factor * 3
+  check.elements(scale:state_dict().factor, { 6 })
+  check.equal(scale:double().factor.dtype, "float64")
+  check.elements(mg.deepcopy(scale):state_dict().factor, { 6 })
+  scale.late = nil
+  check.equal(#scale:buffers(), 2)
+  scale.late = nn.Buffer(mg.ones(1), false)
+  check.equal(scale:state_dict().late, nil)
+  -- It shares elements, and requires grad as the tensor did.
+  local t = mg.ones(2)
+  local buffer = nn.Buffer(t)
+  t:fill_(3)
+  check.elements(buffer, { 3, 3 })
+  check.equal(buffer.requires_grad, false)
+  check.equal(nn.Buffer(mg.ones(1, { requires_grad = true })).requires_grad, true)
+  check.rejects("return nn.Buffer(3)", "Buffer: argument 1 (data): expected a tensor, got 3")
+  check.rejects("return nn.Buffer(mg.ones(1), { persistant = true })", "Buffer: unknown option 'persistant'; did you mean 'persistent'? (known: data, persistent)")
+end)
+
 return check.done()

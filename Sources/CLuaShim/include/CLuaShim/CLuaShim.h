@@ -44,6 +44,9 @@ size_t ml_site_text(uint32_t site, char *buffer, size_t size);
 // "chunk:line: " of the function that called the running native function, as luaL_where, but passing over a library's
 // own chunks; never raises.
 size_t ml_where(lua_State *L, int level, char *buffer, size_t size);
+// Pushes the first local variable, or argument, of the function at a level; false, with nothing pushed, where it has none, or the
+// stack no room. `ended` where there is no such level. Never raises.
+bool ml_push_first_local(lua_State *L, int level, bool *ended);
 
 // MARK: Limits (limits.c)
 
