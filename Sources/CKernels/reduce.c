@@ -149,7 +149,10 @@ typedef struct {
     }                                                                                                 \
   }                                                                                                   \
   MG_CLONES static void rows_##tag(mg_reduce_op op, int64_t rows, int64_t n, const T *x, T *y) {      \
-    for (int64_t r = 0; r < rows; r++) y[r] = (T)row_##tag(op, n, x + r * n);                         \
+    for (int64_t r = 0; r < rows; r++) {                                                              \
+      mg_prefetch_row(x + r * n, n * (int64_t)sizeof(T));                                             \
+      y[r] = (T)row_##tag(op, n, x + r * n);                                                          \
+    }                                                                                                 \
   }                                                                                                   \
   MG_CLONES static double segment_##tag(mg_reduce_op op, int64_t n, const T *x) { return row_##tag(op, n, x); } \
   static void columns_##tag(mg_reduce_op op, int64_t n, int64_t stride, int64_t width, const T *x, double *y) { \

@@ -8,6 +8,13 @@ MG_NO_CONTRACTION
 
 enum { MG_BLOCK = 1024 };  // elements of a row summed in float32 before the sum goes on in float64
 
+/// Asks for what lies a few kilobytes behind a short row: rows that begin anywhere keep the processor from noticing that memory is
+/// read from end to end (rows of 100 floats out of 40 MB: 0.9 ms, and 0.5 ms so).
+MG_INLINE void mg_prefetch_row(const void *x, int64_t bytes) {
+  if (bytes < 256 || bytes > 4096) return;
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)x + 4096 + i);
+}
+
 // MAP(x[0]) … MAP(x[n − 1]) by STEP to one double. Four accumulators hide the latency of the steps. The end of a row is
 // a vector that reaches back; what was counted already is masked out.
 #define MG_ROW(name, T, V, LANES, LOAD, MAP, NEUTRAL, STEP, FOLD)                                     \
