@@ -226,8 +226,9 @@ function mg.help(topic)
     hint and format("; did you mean '%s'?", hint) or ""))
 end
 
--- To be filled by functional.lua, func.lua, utils.lua and swa.lua.
+-- To be filled by the parts that follow.
 mg.autograd.functional, mg.func, nn.utils.rnn, optim.swa_utils = {}, {}, {}, {}
+mg.data, mg.metrics, mg.log = {}, {}, {}
 
 -- A name that does not exist is an error that names the nearest one.
 local function strict(library, name)
@@ -250,3 +251,6 @@ strict(optim.swa_utils, "optim.swa_utils")
 strict(mg.autograd, "autograd")
 strict(mg.autograd.functional, "autograd.functional")
 strict(mg.func, "func")
+strict(mg.data, "data")
+strict(mg.metrics, "metrics")
+strict(mg.log, "log")
