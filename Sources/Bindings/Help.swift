@@ -67,6 +67,23 @@ public enum Help {
     }
     for kind in OptimizerCatalogue.kinds { entries["optim." + kind.name] = { text(kind) } }
     for kind in SchedulerCatalogue.kinds { entries["optim.lr_scheduler." + kind.name] = { text(kind) } }
+    for kind in MetricCatalogue.kinds {
+      entries["metrics." + kind.name] = {
+        """
+        mg.metrics.\(kind.name)(\(signature(kind.parameters)))
+
+        \(kind.summary)\(details(kind.parameters))
+
+        update(\(signature(kind.inputs))) adds a batch; called like a function, the metric adds it and gives the value of the batch alone.
+        compute() gives the value of all batches, reset() forgets them; state_dict() and load_state_dict(state) save and restore.
+
+        Example:
+          local m = mg.metrics.\(kind.name)\(kind.example.options.isEmpty ? "()" : " " + kind.example.options)
+          for batch = 1, 2 do m:update(\(kind.example.update)) end
+          print(m:compute())
+        """
+      }
+    }
     for (name, text) in HelpTexts.all { entries[name] = { text } }
     entries["optim.swa_utils.SWALR"] = entries["optim.lr_scheduler.SWALR"]
     return entries

@@ -31,12 +31,16 @@ public enum Library {
     try state.define(scopeKind, Autograd.scopeMembers)
     try state.define(hookKind, Hooks.members)
     try state.define(schedulerKind, Schedulers.members)
+    try state.define(metricKind, Metrics.members)
+    try state.define(writerKind, Loggers.writerMembers)
+    try state.define(csvLoggerKind, Loggers.csvMembers)
 
     let initializers = OperationFunctions(Initializer.operations)
     let utilities = OperationFunctions(GradientUtilities.operations)
     let modules = ModuleLibrary()
     let native = Modules.primitives.merging(modules.primitives) { $1 }.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
       .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(Schedulers.primitives) { $1 }
+      .merging(Loggers.primitives) { $1 }
     let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
@@ -51,6 +55,7 @@ public enum Library {
           ]) { $1 })
       ),
       (.string("optim"), .record(Optimizers.constructors.mapValues(Value.native))),
+      (.string("metrics"), .record(Metrics.constructors)),
       (.string("autograd"), .record(Autograd.functions.mapValues(Value.native))),
       (.string("_VERSION"), .string("Moongrad \(version)")), (.string("pi"), .number(Double.pi)), (.string("inf"), .number(.infinity)),
       (.string("nan"), .number(.nan)),
@@ -90,6 +95,7 @@ public enum Library {
     let helpers = try run("functional", PackageResources.functional_lua)
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
     if case .function(let repack)? = try run("utils", PackageResources.utils_lua, shared).first { modules.repack = repack }
+    try run("loops", PackageResources.loops_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])
     try run("swa", PackageResources.swa_lua, shared, scripted[3])
     try run("gradcheck", PackageResources.gradcheck_lua, shared)

@@ -29,24 +29,6 @@ function mg.set_grad_enabled(flag, f, ...)
   return f(...)
 end
 
--- for epoch in mg.progress(100): counts, and on a terminal shows how far it is.
-function mg.progress(count)
-  local whole = type(count) == "number" and math.tointeger(count)
-  if not whole or whole < 0 then
-    raise("progress: expected a count, got " .. (type(count) == "number" and tostring(count) or type(count)))
-  end
-  count = whole
-  local shows, last = native.is_terminal(), mg.clock()
-  return function(_, i)
-    i = i + 1
-    if shows and (i > count or mg.clock() - last > 0.1) then
-      last = mg.clock()
-      native.write_error(i > count and "\r\27[K" or format("\r%d/%d", i, count))
-    end
-    if i <= count then return i end
-  end, nil, 0
-end
-
 -- Runs f and returns the warnings it gave, as a list, before its results.
 function mg.catch_warnings(f, ...)
   if type(f) ~= "function" then raise("catch_warnings: expected a function to run, got " .. type(f)) end
@@ -228,7 +210,7 @@ end
 
 -- To be filled by the parts that follow.
 mg.autograd.functional, mg.func, nn.utils.rnn, optim.swa_utils = {}, {}, {}, {}
-mg.data, mg.metrics, mg.log = {}, {}, {}
+mg.data, mg.loggers = {}, {}
 
 -- A name that does not exist is an error that names the nearest one.
 local function strict(library, name)
@@ -253,4 +235,4 @@ strict(mg.autograd.functional, "autograd.functional")
 strict(mg.func, "func")
 strict(mg.data, "data")
 strict(mg.metrics, "metrics")
-strict(mg.log, "log")
+strict(mg.loggers, "loggers")
