@@ -49,4 +49,12 @@ package enum Catalogue {
 extension TensorOperation {
   /// The operation of that name.
   package static func named(_ name: String) -> TensorOperation? { Catalogue.byName[name] }
+
+  /// The first result of the operation of that name, which there must be; with a `_` at its end, written into the first argument.
+  package static func call(_ name: String, _ arguments: Argument...) throws -> Tensor {
+    let isInPlace = name.hasSuffix("_")
+    guard let operation = named(isInPlace ? String(name.dropLast()) : name) else { preconditionFailure("there is no \(name)") }
+    let given = Arguments(name, arguments)
+    return try isInPlace ? operation.runInPlace(given) : operation.run(given).tensors[0]
+  }
 }

@@ -98,20 +98,11 @@ extension Tensor {
       let isLong = try norms.gt(maxNorm)
       guard try isLong.any().item() == .boolean(true) else { return }
       let scaled = try isLong.choosing(found * (maxNorm / (norms + 1e-7)), else: found)
-      try Tensor.call("index_copy_", [.tensor(table), .integer(0), .tensor(rows), .tensor(scaled)])
+      try TensorOperation.call("index_copy_", .tensor(table), .integer(0), .tensor(rows), .tensor(scaled))
     }
   }
 
   @discardableResult
-  private static func call(_ name: String, _ arguments: [Argument]) throws -> Tensor {
-    let isInPlace = name.hasSuffix("_")
-    guard let operation = TensorOperation.named(isInPlace ? String(name.dropLast()) : name) else {
-      preconditionFailure("there is no \(name)")
-    }
-    let given = Arguments(name, arguments)
-    return try isInPlace ? operation.runInPlace(given) : operation.run(given).tensors[0]
-  }
-
   /// The sums, means or maxima of the rows of each bag: a row of `indices`, or what lies between two offsets in a vector of them.
   fileprivate func bags(
     _ indices: Tensor, offsets: Tensor?, mode: String, weights: Tensor?, hasLastOffset: Bool, _ options: LookupOptions

@@ -2,6 +2,18 @@
 
 import CKernels
 
+extension Tensor {
+  /// Tensors one after another along a dimension, from 0, or −1 for the last; other sizes must agree. Throws for an empty list.
+  public static func cat(_ tensors: [Tensor], _ dimension: Int = 0) throws -> Tensor {
+    try TensorOperation.call("cat", .tensors(tensors), .integer(dimension))
+  }
+
+  /// Tensors of one shape, side by side along a new dimension. Throws for an empty list.
+  public static func stack(_ tensors: [Tensor], _ dimension: Int = 0) throws -> Tensor {
+    try TensorOperation.call("stack", .tensors(tensors), .integer(dimension))
+  }
+}
+
 enum Joining {
   /// Tensors one after another along `dimension`; other sizes must agree. Empty vectors are skipped, as in PyTorch.
   static func cat(_ tensors: [Tensor], _ dimension: Int) throws -> Tensor {

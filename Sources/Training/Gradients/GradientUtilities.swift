@@ -68,11 +68,7 @@ public enum GradientUtilities {
   /// All elements one after another. Part of the graph.
   public static func vector(of parameters: [Tensor]) throws -> Tensor {
     guard !parameters.isEmpty else { throw TensorError(.argument, "parameters_to_vector", "the list of parameters is empty") }
-    guard
-      case .tensor(let vector) = try TensorOperation.named("cat")!.run(
-        Arguments("cat", [.tensors(try parameters.map { try $0.reshape([-1]) }), .integer(0)]))
-    else { preconditionFailure("cat gives a tensor") }
-    return vector
+    return try Tensor.cat(parameters.map { try $0.reshape([-1]) })
   }
 
   /// Gives parameters the elements of a vector, one after another. They do not share them.

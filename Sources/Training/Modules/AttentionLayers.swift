@@ -55,12 +55,12 @@ extension AttentionLayer {
     /// -inf for keys that come later.
     static func later(_ length: Int, _ keys: Int, _ dtype: DType) throws -> Tensor {
       let full = try Tensor.filled(Shape([length, keys]), .real(-.infinity), dtype: dtype)
-      return try call("triu", [.tensor(full), .integer(1)])
+      return try TensorOperation.call("triu", .tensor(full), .integer(1))
     }
 
     /// One more key, which all see.
     mutating func append() throws {
-      func longer(_ mask: Tensor) throws -> Tensor { try call("pad", [.tensor(mask), .integers([0, 1])]) }
+      func longer(_ mask: Tensor) throws -> Tensor { try TensorOperation.call("pad", .tensor(mask), .integers([0, 1])) }
       attention = try attention.map(longer)
       padding = try padding.map(longer)
     }
@@ -71,11 +71,6 @@ extension AttentionLayer {
         return try padding.map { try attention + $0 } ?? attention
       }
     }
-  }
-
-  private static func call(_ name: String, _ arguments: [Argument]) throws -> Tensor {
-    guard let operation = TensorOperation.named(name) else { preconditionFailure("there is no \(name)") }
-    return try operation.run(Arguments(name, arguments)).tensors[0]
   }
 
   // MARK: Attention
@@ -119,7 +114,7 @@ extension AttentionLayer {
     if let bias = layer.tensor("bias_k"), let other = layer.tensor("bias_v") {
       func append(_ x: Tensor, _ bias: Tensor) throws -> Tensor {
         let row = try bias.expand(batchFirst ? [batch, 1, embed] : [1, batch, embed])
-        return try call("cat", [.tensors([x, row]), .integer(lengthAt)])
+        return try Tensor.cat([x, row], lengthAt)
       }
       (ks, vs) = (try append(ks, bias), try append(vs, other))
       try masks.append()
@@ -132,8 +127,8 @@ extension AttentionLayer {
     var (kh, vh) = (try split(ks), try split(vs))
     if try settings.flag("add_zero_attn") {
       let zero = try Tensor.zeros(Shape([batch, heads, 1, width]), dtype: kh.dtype)
-      kh = try call("cat", [.tensors([kh, zero]), .integer(2)])
-      vh = try call("cat", [.tensors([vh, zero]), .integer(2)])
+      kh = try Tensor.cat([kh, zero], 2)
+      vh = try Tensor.cat([vh, zero], 2)
       try masks.append()
     }
     let dropout = layer.isTraining ? try settings.real("dropout") ?? 0 : 0
@@ -155,18 +150,15 @@ extension AttentionLayer {
       // What a mask says beside being causal has been merged into it.
       let mask = try isCausal && masks.padding == nil ? nil : masks.sum
       return (
-        try call(
-          "scaled_dot_product_attention",
-          [
-            .tensor(q), .tensor(k), .tensor(v), mask.map { .tensor($0) } ?? .absent, .number(.real(dropout)),
-            .boolean(isCausal && mask == nil),
-          ]), nil
+        try TensorOperation.call(
+          "scaled_dot_product_attention", .tensor(q), .tensor(k), .tensor(v), mask.map { .tensor($0) } ?? .absent, .number(.real(dropout)),
+          .boolean(isCausal && mask == nil)), nil
       )
     }
     var scores = try (q * (1 / Double(q.shape[3]).squareRoot())).matmul(k.transpose(-2, -1))
     if let mask = try masks.sum { scores = try scores + mask }
     var weights = try scores.softmax(-1)
-    if dropout > 0 { weights = try call("dropout", [.tensor(weights), .number(.real(dropout)), .boolean(true)]) }
+    if dropout > 0 { weights = try TensorOperation.call("dropout", .tensor(weights), .number(.real(dropout)), .boolean(true)) }
     return (try weights.matmul(v), weights)
   }
 
@@ -196,90 +188,6 @@ extension AttentionLayer {
   /// The parts of that width of the last dimension.
   private static func parts(_ x: Tensor, _ width: Int) throws -> [Tensor] {
     try (0..<x.shape[x.rank - 1] / width).map { try x.narrow(-1, $0 * width, width) }
-  }
-
-  // MARK: Layers of transformers
-
-  private static func activated(_ layer: Layer, _ x: Tensor) throws -> Tensor {
-    if layer.hasMember("activation") { return try layer.member("activation")(x) }
-    return try layer.settings.text("activation") == "gelu" ? call("gelu", [.tensor(x)]) : x.relu()
-  }
-
-  private static func fed(_ layer: Layer, _ x: Tensor, dropout: String) throws -> Tensor {
-    let hidden = try layer.member("dropout")(activated(layer, layer.member("linear1")(x)))
-    return try layer.member(dropout)(layer.member("linear2")(hidden))
-  }
-
-  private static func seen(
-    _ layer: Layer, _ attention: String, _ x: Tensor, _ memory: Tensor, mask: Argument, padding: Argument, isCausal: Bool, dropout: String
-  ) throws -> Tensor {
-    let arguments: [Argument] = [
-      .tensor(x), .tensor(memory), .tensor(memory), padding, .boolean(false), mask, .absent, .boolean(isCausal),
-    ]
-    return try layer.member(dropout)(layer.member(attention)(Arguments(layer.kind, arguments))[0])
-  }
-
-  private static func encode(_ layer: Layer, _ arguments: Arguments) throws -> [Tensor] {
-    let x = try arguments.tensor(0)
-    func attended(_ x: Tensor) throws -> Tensor {
-      try seen(
-        layer, "self_attn", x, x, mask: arguments.value(1), padding: arguments.value(2), isCausal: arguments.boolean(3), dropout: "dropout1"
-      )
-    }
-    let (norm1, norm2) = (try layer.member("norm1"), try layer.member("norm2"))
-    if try layer.settings.flag("norm_first") {
-      let y = try x + attended(norm1(x))
-      return [try y + fed(layer, norm2(y), dropout: "dropout2")]
-    }
-    let y = try norm1(x + attended(x))
-    return [try norm2(y + fed(layer, y, dropout: "dropout2"))]
-  }
-
-  private static func decode(_ layer: Layer, _ arguments: Arguments) throws -> [Tensor] {
-    let (x, memory) = (try arguments.tensor(0), try arguments.tensor(1))
-    func own(_ x: Tensor) throws -> Tensor {
-      try seen(
-        layer, "self_attn", x, x, mask: arguments.value(2), padding: arguments.value(4), isCausal: arguments.boolean(6), dropout: "dropout1"
-      )
-    }
-    func other(_ x: Tensor) throws -> Tensor {
-      try seen(
-        layer, "multihead_attn", x, memory, mask: arguments.value(3), padding: arguments.value(5), isCausal: arguments.boolean(7),
-        dropout: "dropout2")
-    }
-    let (norm1, norm2, norm3) = (try layer.member("norm1"), try layer.member("norm2"), try layer.member("norm3"))
-    if try layer.settings.flag("norm_first") {
-      let y = try x + own(norm1(x))
-      let z = try y + other(norm2(y))
-      return [try z + fed(layer, norm3(z), dropout: "dropout3")]
-    }
-    let y = try norm1(x + own(x))
-    let z = try norm2(y + other(y))
-    return [try norm3(z + fed(layer, z, dropout: "dropout3"))]
-  }
-
-  /// The layers of a stack one after another, each with the arguments after the first `replaced`; then its norm.
-  private static func stacked(_ layer: Layer, _ arguments: Arguments) throws -> [Tensor] {
-    var x = try arguments.tensor(0)
-    for (_, inner) in try layer.member("layers").children {
-      x = try inner(Arguments(layer.kind, [.tensor(x)] + arguments.values.dropFirst()))[0]
-    }
-    return [layer.hasMember("norm") ? try layer.member("norm")(x) : x]
-  }
-
-  private static func transform(_ layer: Layer, _ arguments: Arguments) throws -> [Tensor] {
-    let (source, target) = (try arguments.tensor(0), try arguments.tensor(1))
-    let width = try layer.settings.integer("d_model")
-    for (name, x) in [("src", source), ("tgt", target)] {
-      guard x.rank == 2 || x.rank == 3, x.shape[x.rank - 1] == width else {
-        throw TensorError(
-          .shape, layer.kind, "\(name) of 3 dimensions, or 2 without a batch, and d_model = \(width) wide is expected, got \(x.shape)")
-      }
-    }
-    func value(_ position: Int) -> Argument { arguments.value(position) }
-    let memory = try layer.member("encoder")(Arguments(layer.kind, [.tensor(source), value(2), value(5), value(8)]))[0]
-    return try layer.member("decoder")(
-      Arguments(layer.kind, [.tensor(target), .tensor(memory), value(3), value(4), value(6), value(7), value(9), value(10)]))
   }
 
   // MARK: What they are made of
@@ -322,88 +230,11 @@ extension AttentionLayer {
     return [("out_proj", output)]
   }
 
-  private static func checkDropout(_ settings: Settings) throws {
+  static func checkDropout(_ settings: Settings) throws {
     guard let p = try settings.real("dropout"), p >= 0, p <= 1 else {
       throw TensorError(
         .argument, settings.kind, "dropout must be a probability between 0 and 1, got \(try settings.value("dropout").text(indexBase: 0))")
     }
-  }
-
-  private static func layerMembers(_ settings: Settings, _ dtype: DType?, isDecoder: Bool) throws -> [(name: String, module: Module)] {
-    let (width, hidden) = (try settings.integer("d_model", atLeast: 1), try settings.integer("dim_feedforward", atLeast: 1))
-    let (p, bias) = (try settings.real("dropout") ?? 0, try settings.flag("bias"))
-    try checkDropout(settings)
-    if try settings.module("activation") == nil, try !["relu", "gelu"].contains(settings.text("activation")) {
-      throw TensorError(
-        .argument, settings.kind,
-        "activation must be \"relu\", \"gelu\" or a module such as nn.SiLU(), got \"\(try settings.text("activation"))\"")
-    }
-    func attention() throws -> Module {
-      try ModuleCatalogue.made(
-        "MultiheadAttention",
-        [
-          .integer(width), .integer(settings.integer("nhead")), .number(.real(p)), .boolean(bias), .boolean(false), .boolean(false),
-          .absent,
-          .absent, .boolean(settings.flag("batch_first")), dtype.map { .dtype($0) } ?? .absent,
-        ], for: settings.kind)
-    }
-    func norm() throws -> Module {
-      try ModuleCatalogue.made(
-        "LayerNorm",
-        [
-          .integers([width]), .number(.real(settings.real("layer_norm_eps") ?? 1e-5)), .boolean(true), .boolean(bias),
-          dtype.map { .dtype($0) } ?? .absent,
-        ])
-    }
-    var members: [(name: String, module: Module)] = [("self_attn", try attention())]
-    if isDecoder { members.append(("multihead_attn", try attention())) }
-    members += [
-      ("linear1", try Linear(width, hidden, bias: bias, dtype: dtype)), ("dropout", try Dropout(p: p)),
-      ("linear2", try Linear(hidden, width, bias: bias, dtype: dtype)),
-    ]
-    for number in 1...(isDecoder ? 3 : 2) { members.append(("norm\(number)", try norm())) }
-    for number in 1...(isDecoder ? 3 : 2) { members.append(("dropout\(number)", try Dropout(p: p))) }
-    if let activation = try settings.module("activation") { members.append(("activation", activation)) }
-    return members
-  }
-
-  /// Copies of a layer, and a norm after them.
-  private static func stackMembers(_ settings: Settings, _ layer: String) throws -> [(name: String, module: Module)] {
-    guard let one = try settings.module(layer) else { throw TensorError(.argument, settings.kind, "\(layer) must be a module") }
-    let count = try settings.integer("num_layers", atLeast: 1)
-    guard count <= 10_000 else { throw TensorError(.argument, settings.kind, "num_layers must be at most 10,000, got \(count)") }
-    var members: [(name: String, module: Module)] = [("layers", ModuleList(try (0..<count).map { _ in try one.copied() }))]
-    if let norm = try settings.module("norm") { members.append(("norm", norm)) }
-    return members
-  }
-
-  private static func transformerMembers(_ settings: Settings, _ dtype: DType?) throws -> [(name: String, module: Module)] {
-    func named(_ name: String) throws -> Argument { try settings.value(name).asArgument }
-    func stack(_ kind: String, _ own: String, _ count: String) throws -> Module {
-      if let module = try settings.module(own) { return module }
-      let layer = try ModuleCatalogue.made(
-        "\(kind)Layer",
-        [
-          named("d_model"), named("nhead"), named("dim_feedforward"), named("dropout"), named("activation"), named("layer_norm_eps"),
-          named("batch_first"), named("norm_first"), named("bias"), dtype.map { .dtype($0) } ?? .absent,
-        ], for: settings.kind)
-      let norm = try ModuleCatalogue.made(
-        "LayerNorm",
-        [
-          .integers([settings.integer("d_model")]), named("layer_norm_eps"), .boolean(true), named("bias"),
-          dtype.map { .dtype($0) } ?? .absent,
-        ])
-      return try ModuleCatalogue.made(kind, [.object(layer), named(count), .object(norm)], for: settings.kind)
-    }
-    let members: [(name: String, module: Module)] = [
-      ("encoder", try stack("TransformerEncoder", "custom_encoder", "num_encoder_layers")),
-      ("decoder", try stack("TransformerDecoder", "custom_decoder", "num_decoder_layers")),
-    ]
-    // All matrices get their values once more, as PyTorch has it.
-    for (_, module) in members {
-      for (_, parameter) in module.namedParameters() where parameter.rank > 1 { _ = try Initializer.xavierUniform(parameter.detach()) }
-    }
-    return members
   }
 
   // MARK: Rows

@@ -86,7 +86,7 @@ extension Recurrent {
     let sizes: [Int]?
 
     func apart(_ x: Tensor) throws -> [Tensor] { try sizes.map { try x.split($0, 0) } ?? x.unbind(0) }
-    func together(_ steps: [Tensor]) throws -> Tensor { sizes == nil ? try call("stack", [.tensors(steps)]) : try cat(steps, 0) }
+    func together(_ steps: [Tensor]) throws -> Tensor { sizes == nil ? try Tensor.stack(steps) : try Tensor.cat(steps, 0) }
     func count(_ step: Int) -> Int { sizes?[step] ?? batch }
   }
 
@@ -109,7 +109,7 @@ extension Recurrent {
         ended.append(try rows.narrow(0, count, present - count))
         rows = try rows.narrow(0, 0, count)
       } else if count > present {
-        rows = try cat([rows, first.narrow(0, present, count - present)], 0)
+        rows = try Tensor.cat([rows, first.narrow(0, present, count - present)], 0)
       }
       return rows
     }
@@ -117,7 +117,7 @@ extension Recurrent {
     mutating func become(_ next: Tensor) { rows = next }
 
     /// That of all sequences after their last steps.
-    var last: Tensor { get throws { ended.isEmpty ? rows : try cat([rows] + ended.reversed(), 0) } }
+    var last: Tensor { get throws { ended.isEmpty ? rows : try Tensor.cat([rows] + ended.reversed(), 0) } }
   }
 
   /// One layer in one direction, over all steps: the outputs of each, and the states at the end.
@@ -205,24 +205,18 @@ extension Recurrent {
         lastH.append(done.h)
         if let c = done.c { lastC.append(c) }
       }
-      x = outputs.count == 1 ? outputs[0] : try cat(outputs, -1)
+      x = outputs.count == 1 ? outputs[0] : try Tensor.cat(outputs, -1)
       if dropout > 0, layer.isTraining, number < layers - 1 {
-        x = try call("dropout", [.tensor(x), .number(.real(dropout)), .boolean(true)])
+        x = try TensorOperation.call("dropout", .tensor(x), .number(.real(dropout)), .boolean(true))
       }
     }
     func final(_ states: [Tensor]) throws -> Tensor {
-      let all = try call("stack", [.tensors(states)])
+      let all = try Tensor.stack(states)
       return isAlone ? try all.squeeze([1]) : try packed?.unsorted.map { try all.indexSelect(1, $0) } ?? all
     }
     return [isAlone ? try x.squeeze([1]) : batchFirst ? try x.transpose(0, 1) : x, try final(lastH)]
       + (kind.hasCell ? [try final(lastC)] : [])
   }
-
-  private static func call(_ name: String, _ arguments: [Argument]) throws -> Tensor {
-    guard let operation = TensorOperation.named(name) else { preconditionFailure("there is no \(name)") }
-    return try operation.run(Arguments(name, arguments)).tensors[0]
-  }
-  private static func cat(_ list: [Tensor], _ dimension: Int) throws -> Tensor { try call("cat", [.tensors(list), .integer(dimension)]) }
 
   private static func activation(_ settings: Settings, _ kind: Kind) throws -> (Tensor) throws -> Tensor {
     guard kind == .plain else { return { $0 } }
