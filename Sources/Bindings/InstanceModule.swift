@@ -81,6 +81,14 @@ open class InstanceModule: Module {
     set { try? entering { try instances.put(table, "training", .boolean(newValue)) } }
   }
 
+  open override var staysInEvaluation: Bool {
+    get {
+      guard case .boolean(let flag)? = try? entering({ try table.get("__stays") }) else { return false }
+      return flag
+    }
+    set { try? entering { try instances.put(table, "__stays", newValue ? .boolean(true) : .nil) } }
+  }
+
   open override var mergesEqualChildren: Bool { kind == "ModuleList" }
 
   open override func extraDescription(indexBase base: Int) -> String {

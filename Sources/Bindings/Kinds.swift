@@ -13,6 +13,8 @@ public let optimizerKind = HandleKind<Optimizer>("Optimizer")
 public let schedulerKind = HandleKind<Scheduler>("Scheduler")
 public let metricKind = HandleKind<Metric>("Metric")
 let writerKind = HandleKind<SummaryWriter>("SummaryWriter")
+let watchKind = HandleKind<Watch>("Watch")
+let guardKind = HandleKind<ParameterGuard>("Guard")
 let csvLoggerKind = HandleKind<CSVLogger>("CSVLogger")
 /// A tensor after `free()`.
 let freedKind = HandleKind<Tensor>("freed tensor")

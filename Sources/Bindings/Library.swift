@@ -32,6 +32,7 @@ public enum Library {
     try state.define(hookKind, Hooks.members)
     try state.define(schedulerKind, Schedulers.members)
     try state.define(metricKind, Metrics.members)
+    try state.define(guardKind, ModuleLibrary.guardMembers)
     try state.define(writerKind, Loggers.writerMembers)
     try state.define(csvLoggerKind, Loggers.csvMembers)
 
@@ -40,7 +41,8 @@ public enum Library {
     let modules = ModuleLibrary()
     let native = Modules.primitives.merging(modules.primitives) { $1 }.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
       .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(Schedulers.primitives) { $1 }
-      .merging(Loggers.primitives) { $1 }
+      .merging(Loggers.primitives) { $1 }.merging(modules.freezingPrimitives) { $1 }
+    try state.define(watchKind, modules.watchMembers)
     let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
@@ -96,6 +98,7 @@ public enum Library {
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
     if case .function(let repack)? = try run("utils", PackageResources.utils_lua, shared).first { modules.repack = repack }
     try run("loops", PackageResources.loops_lua, shared)
+    try run("freezing", PackageResources.freezing_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])
     try run("swa", PackageResources.swa_lua, shared, scripted[3])
     try run("gradcheck", PackageResources.gradcheck_lua, shared)

@@ -1,6 +1,7 @@
 // The reference texts, for whoever asks outside a script.
 
 import Bindings
+import Tensors
 
 /// What operations, modules and optimizers say about themselves.
 public enum Reference {
@@ -12,7 +13,7 @@ public enum Reference {
 
   /// The known name that was probably meant.
   public static func nearest(to name: String) -> String? {
-    Bindings.nearest(name, names) ?? Bindings.nearest(bare(name), names.map(bare))
+    Tensors.nearest(name, names) ?? Tensors.nearest(bare(name), names.map(bare))
   }
 
   private static func bare(_ name: String) -> String {

@@ -4,6 +4,7 @@ import Bindings
 import Glibc
 import LuaRuntime
 import Moongrad
+import Tensors
 
 enum Command: Equatable {
   case help

@@ -48,6 +48,11 @@ public final class Context {
     var batchRefusals = 0
     /// Operations that were applied to one for want of a rule.
     var loopedOperations: Set<String> = []
+    /// How many guards forbid writes, and to what; of the tape's own type (see WriteGuard).
+    var guards: UInt32 = 0
+    var guardedElements: AnyObject?
+    /// Warnings that were given once and are not given again (see Notice.postOnce).
+    var said: Set<String> = []
     /// See GrowingHistory.
     var additions: [UInt32: Int] = [:]
   }

@@ -9,6 +9,11 @@ package enum Notice {
     if !context.pointee.notices.contains(text) { context.pointee.notices.append(text) }
   }
 
+  /// The same, once for the context.
+  package static func postOnce(_ text: String) {
+    if Context.current.pointee.said.insert(text).inserted { post(text) }
+  }
+
   /// The warnings that waited, in order; they wait no more.
   package static func take() -> [String] {
     let context = Context.current

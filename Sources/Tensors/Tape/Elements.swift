@@ -180,6 +180,7 @@ extension Tensor {
 
   /// Overwrites the elements with `source`'s, broadcast and converted, counting the write. No history.
   package func assign(_ source: Tensor) throws {
+    if !storage.restrictions.isEmpty { try checkGuard(by: "copy_") }
     let stretched = source.layout.stretched(to: shape)
     // Overlapping memory is read in full before it is written.
     let source = source.storage === storage && source !== self ? try source.copied() : source

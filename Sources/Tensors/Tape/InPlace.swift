@@ -38,6 +38,7 @@ extension Tensor {
       throw TensorError(
         .autograd, name(), "a hook that packs saved tensors cannot write to the tensor it was given; clone() it first")
     }
+    try checkGuard(by: name())
     guard GradMode.isEnabled else { return }
     guard !flags.contains(.sharesInput) else {
       throw TensorError(

@@ -32,6 +32,8 @@ package final class Storage {
     static let inference = Restrictions(rawValue: 1)
     /// Being packed by a hook, which must not write to it.
     static let packing = Restrictions(rawValue: 2)
+    /// Some guard forbids every write (see WriteGuard).
+    static let guarded = Restrictions(rawValue: 4)
   }
 
   /// Whether it was made in inference mode.

@@ -218,6 +218,7 @@ public final class Tensor {
     guard other.dtype == dtype else {
       throw TensorError(.dtype, "data", "elements of \(other.dtype) were assigned to a tensor of \(dtype)")
     }
+    try checkGuard(by: "data")
     noteReplacement()
     storage = other.storage
     layout = other.layout
@@ -232,6 +233,7 @@ public final class Tensor {
       throw TensorError(.autograd, "to", "only leaves can be converted in place, and no views")
     }
     guard dtype.isFloating else { throw TensorError(.dtype, "to", "parameters must be of float dtypes, not \(dtype)") }
+    try checkGuard(by: "to")
     let converted = try withNoGrad { try detach().to(dtype) }
     noteReplacement()
     (storage, layout, self.dtype) = (converted.storage, converted.layout, dtype)

@@ -79,6 +79,11 @@ public struct TensorError: Error, CustomStringConvertible {
       public mutating func appendInterpolation<T>(_ value: T) { parts.append(.text("\(value)")) }
       /// A dimension or index counted from 0, shown from the reader's base; a negative one is shown as it is.
       public mutating func appendInterpolation(index value: Int) { parts.append(.index(value)) }
+      /// The indices of an element, `[0, 2]`, in the same way; nothing for that of a tensor without dimensions.
+      public mutating func appendInterpolation(at indices: [Int]) {
+        for (place, index) in indices.enumerated() { parts += [.text(place == 0 ? " at [" : ", "), .index(index)] }
+        if !indices.isEmpty { parts.append(.text("]")) }
+      }
     }
 
     func followed(by text: String) -> Facts {

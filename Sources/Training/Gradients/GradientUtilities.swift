@@ -77,6 +77,7 @@ public enum GradientUtilities {
     guard vector.rank == 1, vector.count == count else {
       throw TensorError(.shape, "vector_to_parameters", "a vector of \(count) elements is needed, got shape \(vector.shape)")
     }
+    if WriteGuard.areThere { for parameter in parameters { try parameter.checkGuard(by: "vector_to_parameters") } }
     try withNoGrad {
       var offset = 0
       for parameter in parameters {

@@ -136,7 +136,7 @@ extension Module {
   /// Switches this module and all below it between training and evaluation.
   @discardableResult
   public final func train(_ mode: Bool = true) -> Self {
-    for (_, module) in namedModules() { module.isTraining = mode }
+    for (_, module) in namedModules() { module.isTraining = mode && !module.staysInEvaluation }
     return self
   }
 
@@ -163,7 +163,10 @@ extension Module {
     guard dtype.isFloating else {
       throw TensorError(.dtype, "to", "modules can be converted to float dtypes only, not to \(dtype)")
     }
-    for (_, tensor) in namedParameters() + namedBuffers() where tensor.dtype.isFloating { try tensor.convert(to: dtype) }
+    let tensors = (namedParameters() + namedBuffers()).map(\.tensor).filter { $0.dtype.isFloating && $0.dtype != dtype }
+    // Before any is converted, so that a refusal leaves all as they were.
+    if WriteGuard.areThere { for tensor in tensors { try tensor.checkGuard(by: "to") } }
+    for tensor in tensors { try tensor.convert(to: dtype) }
     return self
   }
 

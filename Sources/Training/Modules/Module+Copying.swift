@@ -13,11 +13,13 @@ extension Module {
     if let list = self as? Sequential {
       let copy = Sequential(named: try list.children.map { ($0.name, try $0.module.copied()) })
       copy.isTraining = isTraining
+      copy.staysInEvaluation = staysInEvaluation
       return copy
     }
     if let list = self as? ModuleList {
       let copy = ModuleList(try list.children.map { try $0.module.copied() })
       copy.isTraining = isTraining
+      copy.staysInEvaluation = staysInEvaluation
       return copy
     }
     guard let kind = ModuleCatalogue.kind(of: self) else {
@@ -63,6 +65,7 @@ extension Module {
       if own !== tensor { try own.detach().assign(tensor.detach()) }
     }
     copy.isTraining = isTraining
+    copy.staysInEvaluation = staysInEvaluation
     return copy
   }
 

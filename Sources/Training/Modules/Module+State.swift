@@ -56,6 +56,10 @@ extension Module {
     guard problems.isEmpty else {
       throw TensorError(.argument, "load_state_dict", TensorError.Facts("\(kind) does not fit: \(problems.joined(separator: "; "))"))
     }
+    // Before any is copied, so that a refusal leaves all as they were.
+    if WriteGuard.areThere {
+      for (name, tensor) in own where given[name] != nil { try tensor.checkGuard(by: "load_state_dict") }
+    }
     if assigns {
       for (name, tensor) in own { if let source = given[name] { try assign(name, source, inPlaceOf: tensor) } }
       return (missing, unexpected)

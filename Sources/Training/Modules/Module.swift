@@ -24,6 +24,12 @@ open class Module {
     set { trains = newValue }
   }
   private final var trains = true
+  /// Whether `train(_:)` leaves it in evaluation, since it was frozen with all that it has; see Freezing.swift.
+  open var staysInEvaluation: Bool {
+    get { isHeld }
+    set { isHeld = newValue }
+  }
+  private final var isHeld = false
   /// Called with the inputs before `forward`, first to last.
   public final var forwardPreHooks: [ForwardPreHook] = [] { didSet { noteHooks() } }
   /// Called with the inputs and outputs after `forward`, first to last.

@@ -123,7 +123,17 @@ public class Optimizer {
     return { [weak self] in self?[keyPath: list].removeAll { $0.key == key } }
   }
 
+  /// Throws before anything moves where a parameter would that is guarded.
+  private final func checkGuards() throws {
+    for group in groups {
+      for slot in group.slots where slot.parameter.requiresGrad && slot.parameter.grad != nil {
+        try slot.parameter.checkGuard(by: "\(kind.name).step")
+      }
+    }
+  }
+
   private final func move() throws {
+    if WriteGuard.areThere { try checkGuards() }
     for index in groups.indices {
       let group = groups[index]
       if let problem = group.problem { throw problem }

@@ -1,0 +1,199 @@
+// Freezing for scripts: what Lua/freezing.lua is made of, and the handles of watches and guards.
+
+import LuaRuntime
+import Tensors
+import Training
+
+extension ModuleLibrary {
+  /// Which parameters a script means: nothing for all, patterns, modules, parameters, lists of these, or a function of name and parameter.
+  private func selection(_ slot: Slot, _ name: String) throws -> ParameterSelection {
+    if slot.isNil { return .all }
+    if slot.type == .string, let pattern = slot.string { return .patterns([pattern]) }
+    if let tensor = slot.object(tensorKind) { return .tensors([tensor]) }
+    if let module = try instances?.module(slot) { return .modules([module]) }
+    if slot.type == .function, case .function(let function) = try slot.value() {
+      return .matching { parameter, tensor in
+        let answer = try function.call([.string(parameter), .object(tensor, tensorKind)]).first ?? .nil
+        switch answer {
+        case .nil, .boolean(false): return false
+        default: return true
+        }
+      }
+    }
+    guard slot.type == .table, slot.rawLength > 0 else {
+      throw ArgumentError(
+        "\(name): expected a pattern such as \"hidden.*\", a module, a parameter, a list of these, or a function, got \(Decoder.found(slot))"
+      )
+    }
+    var (patterns, tensors, modules): ([String], [Tensor], [Module]) = ([], [], [])
+    try slot.forEachElement { position, element in
+      if element.type == .string, let pattern = element.string {
+        patterns.append(pattern)
+      } else if let tensor = element.object(tensorKind) {
+        tensors.append(tensor)
+      } else if let module = try instances?.module(element) {
+        modules.append(module)
+      } else {
+        throw ArgumentError("\(name): element \(position): expected a pattern, a module or a parameter, got \(Decoder.found(element))")
+      }
+    }
+    guard [patterns.isEmpty, tensors.isEmpty, modules.isEmpty].count(where: { !$0 }) == 1 else {
+      throw ArgumentError("\(name): a list is of patterns, of modules or of parameters, not of several of these")
+    }
+    return !patterns.isEmpty ? .patterns(patterns) : !tensors.isEmpty ? .tensors(tensors) : .modules(modules)
+  }
+
+  private func model(_ call: borrowing Call, _ name: String) throws -> Module {
+    guard let module = try instances?.module(call[1]) else {
+      throw ArgumentError("\(name): argument 1: expected a module, got \(Decoder.found(call[1]))")
+    }
+    return module
+  }
+
+  private static func level(_ call: borrowing Call, _ name: String) throws -> FreezeLevel {
+    guard let level = FreezeLevel(rawValue: call.string(3) ?? "grad") else {
+      throw ArgumentError("\(name): level must be \"grad\" or \"full\", got \(Decoder.found(call[3]))")
+    }
+    return level
+  }
+
+  /// A report as a table: its sentence, the names, and the numbers of the whole model.
+  private static func value(_ report: FreezeReport) -> Value {
+    .record([
+      (key: .string("text"), value: .string(report.description)),
+      (key: .string("names"), value: .list(report.entries.map { .string($0.name) })),
+      (key: .string("modules"), value: .list(report.modules.map { .string($0) })),
+      (key: .string("total"), value: .integer(report.total)), (key: .string("trainable"), value: .integer(report.trainable)),
+    ])
+  }
+
+  var freezingPrimitives: [String: NativeFunction] {
+    [
+      // freeze(net, what, level), freeze_to(net, blocks, level), unfreeze(net, what, optimizer, policy): tables of what was done.
+      "freeze": native("freeze") { call in
+        let (net, level) = (try self.model(call, "freeze"), try ModuleLibrary.level(call, "freeze"))
+        call.returns(ModuleLibrary.value(try net.freeze(self.selection(call[2], "freeze"), level: level)))
+        call.state.giveNotice()
+      },
+      "freeze_to": native("freeze_to") { call in
+        let (net, level) = (try self.model(call, "freeze_to"), try ModuleLibrary.level(call, "freeze_to"))
+        guard let blocks = call.integer(2) else {
+          throw ArgumentError("freeze_to: argument 2: expected how many blocks stay trained, got \(Decoder.found(call[2]))")
+        }
+        call.returns(ModuleLibrary.value(try net.freeze(allButLast: blocks, level: level)))
+        call.state.giveNotice()
+      },
+      "unfreeze": native("unfreeze") { call in
+        let net = try self.model(call, "unfreeze")
+        let optimizer = call.object(3, optimizerKind)
+        guard optimizer != nil || call.isNil(3) else {
+          throw ArgumentError("unfreeze: option 'optimizer': expected an optimizer, got \(Decoder.found(call[3]))")
+        }
+        guard let policy = UnfreezePolicy(rawValue: call.string(4) ?? "keep") else {
+          throw ArgumentError("unfreeze: policy must be \"keep\", \"reset\" or \"drop\", got \(Decoder.found(call[4]))")
+        }
+        guard policy == .keep || optimizer != nil else {
+          throw ArgumentError("unfreeze: policy \"\(policy.rawValue)\" is for what an optimizer remembers: give it as { optimizer = opt }")
+        }
+        call.returns(ModuleLibrary.value(try net.unfreeze(self.selection(call[2], "unfreeze"), optimizer: optimizer, policy: policy)))
+        call.state.giveNotice()
+      },
+      // param_groups(net, patterns): a list of { pattern, { parameters } }.
+      "param_groups": native("param_groups") { call in
+        let net = try self.model(call, "param_groups")
+        var patterns: [(pattern: String, options: Void)] = []
+        try call[2].forEachPair { key, _ in if let pattern = key.string { patterns.append((pattern, ())) } }
+        patterns.sort { $0.pattern < $1.pattern }
+        let groups = try net.parameterGroups(patterns)
+        call.returns(
+          .list(groups.map { .list([.string($0.pattern), .list($0.parameters.map { .object($0, tensorKind) })]) }))
+      },
+      // module_summary(net): a table of rows and totals, with the text.
+      "module_summary": native("summary") { call in
+        let summary = ModuleSummary(try self.model(call, "summary"))
+        let rows: [Value] = summary.rows.map { row in
+          var fields: [(key: Value, value: Value)] = [
+            (.string("name"), .string(row.name)), (.string("module"), .string(row.kind)),
+            (.string("shape"), .list(row.shape.map(Value.integer))), (.string("dtype"), .string("\(row.dtype)")),
+            (.string("count"), .integer(row.count)), (.string("trainable"), .boolean(row.isTrainable)),
+          ]
+          if let shared = row.sharedWith { fields.append((.string("shared_with"), .string(shared))) }
+          return .record(fields)
+        }
+        call.returns(
+          .record([
+            (key: .string("text"), value: .string(summary.description)), (key: .string("rows"), value: .list(rows)),
+            (key: .string("total"), value: .integer(summary.total)), (key: .string("trainable"), value: .integer(summary.trainable)),
+            (key: .string("bytes"), value: .integer(summary.bytes)),
+          ]))
+      },
+      // watch(net, optimizer), guard(net, what): handles.
+      "watch": native("watch") { call in
+        let net = try self.model(call, "watch")
+        let optimizer = call.object(2, optimizerKind)
+        guard optimizer != nil || call.isNil(2) else {
+          throw ArgumentError("watch: option 'optimizer': expected an optimizer, got \(Decoder.found(call[2]))")
+        }
+        call.returns(try Watch(net, optimizer: optimizer), watchKind)
+      },
+      "guard": native("guard") { call in
+        call.returns(try ParameterGuard(self.model(call, "guard"), self.selection(call[2], "guard")), guardKind)
+      },
+    ]
+  }
+
+  // MARK: Handles
+
+  private static func subject<T>(_ call: borrowing Call, _ kind: HandleKind<T>, _ method: String, _ what: String) throws -> T {
+    guard let object = call.object(1, kind) else {
+      throw ArgumentError("\(method): expected a \(what) as self, got \(Decoder.found(call[1])); methods are called with ':'")
+    }
+    return object
+  }
+
+  var watchMembers: HandleMembers {
+    var members = HandleMembers()
+    members.methods["report"] = native("report") { call in
+      call.returns(try ModuleLibrary.subject(call, watchKind, "report", "watch").report())
+    }
+    members.methods["assert_frozen"] = native("assert_frozen") { call in
+      let watch = try ModuleLibrary.subject(call, watchKind, "assert_frozen", "watch")
+      try watch.assertFrozen(call.isNil(2) ? nil : self.selection(call[2], "assert_frozen"))
+    }
+    members.methods["rows"] = native("rows") { call in
+      let rows = try ModuleLibrary.subject(call, watchKind, "rows", "watch").rows()
+      call.returns(
+        .list(
+          rows.map { row in
+            var fields: [(key: Value, value: Value)] = [
+              (.string("name"), .string(row.name)), (.string("is_parameter"), .boolean(row.isParameter)),
+              (.string("trainable"), .boolean(row.isTrainable)), (.string("was_trainable"), .boolean(row.wasTrainable)),
+              (.string("changed"), .boolean(row.hasChanged)), (.string("change"), .number(row.change)),
+              (.string("largest_change"), .number(row.largestChange)), (.string("norm"), .number(row.norm)),
+              (.string("steps"), .integer(row.steps)),
+            ]
+            if let norm = row.gradientNorm { fields.append((.string("grad_norm"), .number(norm))) }
+            if let first = row.firstDifference { fields.append((.string("first_difference"), .integer(first + 1))) }
+            if let units = row.deadUnits { fields.append((.string("dead_units"), .list(units.map { .integer($0 + 1) }))) }
+            return .record(fields)
+          }))
+    }
+    members.metamethods["__tostring"] = native("tostring") { call in
+      call.returns(try ModuleLibrary.subject(call, watchKind, "tostring", "watch").report())
+    }
+    return members
+  }
+
+  static var guardMembers: HandleMembers {
+    var members = HandleMembers()
+    members.methods["close"] = native("close") { call in try subject(call, guardKind, "close", "guard").end() }
+    members.metamethods["__close"] = native("close") { call in call.object(1, guardKind)?.end() }
+    members.getters["names"] = native("names") { call in
+      call.returns(.list(try subject(call, guardKind, "names", "guard").names.map { .string($0) }))
+    }
+    members.metamethods["__tostring"] = native("tostring") { call in
+      call.returns("guard of \(try subject(call, guardKind, "tostring", "guard").names.joined(separator: ", "))")
+    }
+    return members
+  }
+}
