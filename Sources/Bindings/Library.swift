@@ -36,7 +36,9 @@ public enum Library {
     let utilities = OperationFunctions(GradientUtilities.operations)
     let modules = ModuleLibrary()
     let native = Modules.primitives.merging(modules.primitives) { $1 }.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
-      .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(Schedulers.primitives) { $1 }
+      .merging(FileFunctions.primitives) { $1 }.merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(
+        Schedulers.primitives
+      ) { $1 }
     let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
@@ -90,6 +92,7 @@ public enum Library {
     let helpers = try run("functional", PackageResources.functional_lua)
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
     if case .function(let repack)? = try run("utils", PackageResources.utils_lua, shared).first { modules.repack = repack }
+    try run("readers", PackageResources.readers_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])
     try run("swa", PackageResources.swa_lua, shared, scripted[3])
     try run("gradcheck", PackageResources.gradcheck_lua, shared)
@@ -129,16 +132,6 @@ public enum Library {
         let names = Help.names
         call.returnsList(names.count)
         for name in names { call.returns(name) }
-      },
-      // save_npy(tensor, path)
-      "save_npy": native("save_npy") { call in
-        guard let tensor = call.object(1, tensorKind) else {
-          throw ArgumentError("save_npy: argument 1: expected a tensor, got \(Decoder.found(call[1]))")
-        }
-        guard let path = call.string(2) else {
-          throw ArgumentError("save_npy: argument 2: expected a path, got \(Decoder.found(call[2]))")
-        }
-        try named("save_npy") { try NumPyFile.withPieces(of: tensor) { try OutputFile.write([$0, $1], to: path, isSynced: false) } }
       },
     ]
   }
