@@ -20,7 +20,8 @@ let package = Package(
     .target(name: "CKernels", linkerSettings: [.linkedLibrary("sleef"), .linkedLibrary("m")]),
     .target(name: "CContext"),
     .target(name: "Tensors", dependencies: ["CKernels", "CContext", "COneDNN"]),
-    .target(name: "Files", dependencies: ["Tensors"]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(name: "Files", dependencies: ["Tensors", "CZlib"]),
     .target(name: "Training", dependencies: ["Tensors", "Files"]),
 
     // The Lua column.

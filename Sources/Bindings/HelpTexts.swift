@@ -18,6 +18,7 @@ enum HelpTexts {
       PackageResources.utils_lua, PackageResources.parametrize_lua, PackageResources.swa_lua, PackageResources.modules_lua,
       PackageResources.containers_lua, PackageResources.copies_lua, PackageResources.loops_lua,
       PackageResources.freezing_lua,
+      PackageResources.readers_lua,
     ]
     for resource in resources {
       let source = Help.text(of: resource)

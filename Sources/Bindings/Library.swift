@@ -39,9 +39,14 @@ public enum Library {
     let initializers = OperationFunctions(Initializer.operations)
     let utilities = OperationFunctions(GradientUtilities.operations)
     let modules = ModuleLibrary()
-    let native = Modules.primitives.merging(modules.primitives) { $1 }.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
-      .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(Schedulers.primitives) { $1 }
-      .merging(Loggers.primitives) { $1 }.merging(modules.freezingPrimitives) { $1 }
+    // What the chunks in Lua/ are built on, by who answers for it.
+    let native = [
+      Modules.primitives, modules.primitives, primitives, CustomFunctions.primitives,
+      ForwardModes.primitives, Batches.primitives, Schedulers.primitives,
+      Loggers.primitives,
+      modules.freezingPrimitives,
+      FileFunctions.primitives,
+    ].reduce(into: [:]) { $0.merge($1) { $1 } }
     try state.define(watchKind, modules.watchMembers)
     let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
@@ -99,6 +104,7 @@ public enum Library {
     if case .function(let repack)? = try run("utils", PackageResources.utils_lua, shared).first { modules.repack = repack }
     try run("loops", PackageResources.loops_lua, shared)
     try run("freezing", PackageResources.freezing_lua, shared)
+    try run("readers", PackageResources.readers_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])
     try run("swa", PackageResources.swa_lua, shared, scripted[3])
     try run("gradcheck", PackageResources.gradcheck_lua, shared)
@@ -138,16 +144,6 @@ public enum Library {
         let names = Help.names
         call.returnsList(names.count)
         for name in names { call.returns(name) }
-      },
-      // save_npy(tensor, path)
-      "save_npy": native("save_npy") { call in
-        guard let tensor = call.object(1, tensorKind) else {
-          throw ArgumentError("save_npy: argument 1: expected a tensor, got \(Decoder.found(call[1]))")
-        }
-        guard let path = call.string(2) else {
-          throw ArgumentError("save_npy: argument 2: expected a path, got \(Decoder.found(call[2]))")
-        }
-        try named("save_npy") { try NumPyFile.withPieces(of: tensor) { try OutputFile.write([$0, $1], to: path, isSynced: false) } }
       },
     ]
   }

@@ -136,6 +136,10 @@ extension State {
     return error
   }
 
+  /// Whether a limit or an interruption ends the script as soon as Lua goes on: native code that takes long then gives up, with
+  /// any error.
+  public var isEnding: Bool { ml_killed(pointer) != ML_KILL_NONE }
+
   /// The error that stands for a kill under way.
   func killError() -> LuaError? {
     let kill = ml_killed(pointer)

@@ -121,21 +121,6 @@ function mg.iinfo(dtype)
     { bits = bits, min = magnitude < bits and -max - 1 or 0, max = max, dtype = dtype })
 end
 
---[=[ mg.save_npy(t, path)
-
-Writes a tensor of any shape and dtype to a file that numpy.load reads. A tensor that requires grad raises: detach() it first.
-A failure leaves the file that was there.
-
-Example:
-  local path = os.tmpname()
-  mg.save_npy(mg.arange(6):view(2, 3), path)
-  os.remove(path)
-]=]
-function mg.save_npy(t, path)
-  if not lent "io" then raise("save_npy: this session lends scripts no files") end
-  native.save_npy(t, path)
-end
-
 -- What a dotted name such as "autograd.functional.jacobian" leads to, or nil.
 local function known_as(name)
   local value = mg

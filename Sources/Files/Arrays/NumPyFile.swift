@@ -3,7 +3,7 @@
 
 import Tensors
 
-/// An array in NumPy's file format, version 1.0.
+/// An array in NumPy's file format: versions 1 to 3 are read, 1.0 is written.
 public enum NumPyFile {
   /// The bytes of a file that `numpy.load` reads as an array of the tensor's shape and dtype, in row-major order.
   ///
@@ -14,15 +14,16 @@ public enum NumPyFile {
 
   /// Gives `body` the bytes of such a file: the description, and the elements where they lie, of which large arrays need no copy.
   package static func withPieces<Result>(
-    of tensor: Tensor, _ body: (_ head: UnsafeRawBufferPointer, _ elements: UnsafeRawBufferPointer) throws -> Result
+    of tensor: Tensor, for operation: String = "save_npy",
+    _ body: (_ head: UnsafeRawBufferPointer, _ elements: UnsafeRawBufferPointer) throws -> Result
   ) throws -> Result {
     guard !tensor.requiresGrad else {
       throw TensorError(
-        .autograd, "save_npy",
+        .autograd, operation,
         "a tensor of shape \(tensor.shape) that requires grad cannot be exported, since a file keeps no history; detach() it first")
     }
     guard let type = tensor.dtype.numPyName else {
-      throw TensorError(.dtype, "save_npy", "NumPy has no elements of \(tensor.dtype); convert them, for instance with :float()")
+      throw TensorError(.dtype, operation, "NumPy has no elements of \(tensor.dtype); convert them, for instance with :float()")
     }
     let sizes = tensor.shape.array.map(String.init)
     let shape = sizes.count == 1 ? "(\(sizes[0]),)" : "(\(sizes.joined(separator: ", ")))"
@@ -32,7 +33,7 @@ public enum NumPyFile {
     let head = 10
     let padding = 64 - (head + description.utf8.count + 1) % 64
     let length = description.utf8.count + padding % 64 + 1
-    var bytes: [UInt8] = [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(length & 0xff), UInt8(length >> 8)]
+    var bytes = NumPyHeader.magic + [1, 0, UInt8(length & 0xff), UInt8(length >> 8)]
     bytes += description.utf8
     bytes += Array(repeating: UInt8(ascii: " "), count: padding % 64)
     bytes.append(UInt8(ascii: "\n"))

@@ -16,6 +16,8 @@ package final class Storage {
   @exclusivity(unchecked) var restrictions: Restrictions = []
   /// The script's line of the last write since it was saved (see Site).
   @exclusivity(unchecked) var writtenAt: UInt32 = 0
+  /// Whose memory the bytes are, where they are not the context's: kept as long as this lives.
+  private let lender: Unmanaged<AnyObject>?
 
   /// Room for that many bytes, not cleared.
   @inline(__always)
@@ -23,7 +25,18 @@ package final class Storage {
     self.byteCount = byteCount
     if GradMode.bits & GradMode.inference != 0 { restrictions = .inference }
     owner = Context.current
+    lender = nil
     firstByte = try owner.pointee.memory.lend(byteCount)
+  }
+
+  /// Bytes that belong to someone else, such as a mapped file, and may be read and written as long as that object lives. The
+  /// context's account knows nothing of them.
+  package init(borrowing firstByte: UnsafeMutableRawPointer, byteCount: Int, of lender: AnyObject) {
+    self.byteCount = byteCount
+    if GradMode.bits & GradMode.inference != 0 { restrictions = .inference }
+    owner = Context.current
+    self.lender = Unmanaged.passRetained(lender)
+    self.firstByte = firstByte
   }
 
   struct Restrictions: OptionSet {
@@ -41,6 +54,7 @@ package final class Storage {
   package var isInference: Bool { restrictions.contains(.inference) }
 
   deinit {
+    if let lender { return lender.release() }
     if owner == Context.current { owner.pointee.memory.free(firstByte, byteCount) } else { freeFromElsewhere() }
   }
 

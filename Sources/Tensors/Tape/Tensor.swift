@@ -96,6 +96,13 @@ public final class Tensor {
     self.init(storage: try Storage(byteCount: layout.count &* dtype.size), layout: layout, dtype: dtype)
   }
 
+  /// Elements in row-major order that belong to someone else (see `Storage`), where an element of that dtype may lie.
+  package convenience init(borrowing first: UnsafeMutableRawPointer, _ shape: Shape, _ dtype: DType, of lender: AnyObject) {
+    let layout = Layout(shape)
+    let storage = Storage(borrowing: first, byteCount: layout.count &* dtype.size, of: lender)
+    self.init(storage: storage, layout: layout, dtype: dtype)
+  }
+
   // MARK: Facts
 
   /// The sizes of the dimensions, outermost first.
