@@ -16,7 +16,7 @@ enum HelpTexts {
       PackageResources.autograd_lua, PackageResources.prelude_lua, PackageResources.functional_lua, PackageResources.gradcheck_lua,
       PackageResources.func_lua, PackageResources.forward_lua, PackageResources.vmap_lua, PackageResources.jacobians_lua,
       PackageResources.utils_lua, PackageResources.parametrize_lua, PackageResources.swa_lua, PackageResources.modules_lua,
-      PackageResources.containers_lua, PackageResources.copies_lua, PackageResources.loops_lua,
+      PackageResources.containers_lua, PackageResources.copies_lua, PackageResources.loops_lua, PackageResources.checkpoints_lua,
     ]
     for resource in resources {
       let source = Help.text(of: resource)

@@ -34,6 +34,7 @@ public enum Library {
     try state.define(metricKind, Metrics.members)
     try state.define(writerKind, Loggers.writerMembers)
     try state.define(csvLoggerKind, Loggers.csvMembers)
+    try state.define(safetensorsKind, Checkpoints.members)
 
     let initializers = OperationFunctions(Initializer.operations)
     let utilities = OperationFunctions(GradientUtilities.operations)
@@ -41,6 +42,7 @@ public enum Library {
     let native = Modules.primitives.merging(modules.primitives) { $1 }.merging(primitives) { $1 }.merging(CustomFunctions.primitives) { $1 }
       .merging(ForwardModes.primitives) { $1 }.merging(Batches.primitives) { $1 }.merging(Schedulers.primitives) { $1 }
       .merging(Loggers.primitives) { $1 }
+      .merging(Checkpoints.primitives(modules)) { $1 }
     let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
@@ -91,6 +93,7 @@ public enum Library {
     try state.define(optimizerKind, Optimizers.members(groupLists: groupLists))
     try state.define(groupKind, Optimizers.groupMembers(groupLists: groupLists))
     try run("autograd", PackageResources.autograd_lua)
+    try run("checkpoints", PackageResources.checkpoints_lua)
     try run("prelude", PackageResources.prelude_lua)
     let helpers = try run("functional", PackageResources.functional_lua)
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
