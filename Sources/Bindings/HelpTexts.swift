@@ -19,6 +19,7 @@ enum HelpTexts {
       PackageResources.containers_lua, PackageResources.copies_lua, PackageResources.loops_lua,
       PackageResources.freezing_lua,
       PackageResources.readers_lua,
+      PackageResources.checkpoints_lua,
     ]
     for resource in resources {
       let source = Help.text(of: resource)

@@ -35,6 +35,7 @@ public enum Library {
     try state.define(guardKind, ModuleLibrary.guardMembers)
     try state.define(writerKind, Loggers.writerMembers)
     try state.define(csvLoggerKind, Loggers.csvMembers)
+    try state.define(safetensorsKind, Checkpoints.members)
 
     let initializers = OperationFunctions(Initializer.operations)
     let utilities = OperationFunctions(GradientUtilities.operations)
@@ -46,6 +47,7 @@ public enum Library {
       Loggers.primitives,
       modules.freezingPrimitives,
       FileFunctions.primitives,
+      Checkpoints.primitives(modules),
     ].reduce(into: [:]) { $0.merge($1) { $1 } }
     try state.define(watchKind, modules.watchMembers)
     let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }
@@ -98,6 +100,7 @@ public enum Library {
     try state.define(optimizerKind, Optimizers.members(groupLists: groupLists))
     try state.define(groupKind, Optimizers.groupMembers(groupLists: groupLists))
     try run("autograd", PackageResources.autograd_lua)
+    try run("checkpoints", PackageResources.checkpoints_lua)
     try run("prelude", PackageResources.prelude_lua)
     let helpers = try run("functional", PackageResources.functional_lua)
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }

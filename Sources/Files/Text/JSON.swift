@@ -263,6 +263,13 @@ extension JSON: CustomStringConvertible {
     return text
   }
 
+  /// A string as JSON writes it, in double quotes.
+  static func string(_ string: String) -> String {
+    var text = ""
+    quote(string, into: &text)
+    return text
+  }
+
   private func write(to text: inout String) {
     switch self {
     case .null: text += "null"
@@ -298,6 +305,8 @@ extension JSON: CustomStringConvertible {
       case "\n": text += "\\n"
       case "\r": text += "\\r"
       case "\t": text += "\\t"
+      case "\u{8}": text += "\\b"
+      case "\u{c}": text += "\\f"
       case _ where scalar.value < 32:
         let digits = String(scalar.value, radix: 16)
         text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits

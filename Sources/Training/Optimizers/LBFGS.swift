@@ -183,7 +183,8 @@ struct LBFGS: WholeMethod {
       }
       memory.changes.append(change)
       memory.steps.append(step)
-      memory.products.append(1 / product)
+      // Rounded to the parameters' dtype, as the state dict has it: what goes on from that must not differ.
+      memory.products.append(try Tensor.filled([], .real(1 / product), dtype: gradient.dtype).item().real)
       memory.scale = try product / change.dot(change).item().real
     }
     var (q, weights) = (try gradient * -1.0, [Double](repeating: 0, count: memory.changes.count))
