@@ -107,6 +107,7 @@ public enum Library {
     if case .function(let repack)? = try run("utils", PackageResources.utils_lua, shared).first { modules.repack = repack }
     try run("loops", PackageResources.loops_lua, shared)
     try run("freezing", PackageResources.freezing_lua, shared)
+    try run("experiments", PackageResources.experiments_lua, shared)
     try run("readers", PackageResources.readers_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])
     try run("swa", PackageResources.swa_lua, shared, scripted[3])
