@@ -61,10 +61,6 @@ enum DataLoading {
         _ = (generator(call[1]) ?? .current).nextSeed()
       },
       "is_generator": NativeFunction("is_generator") { call in call.returns(call.object(1, generatorKind) != nil) },
-      "copy_generator": NativeFunction("deepcopy") { call in
-        guard let generator = call.object(1, generatorKind) else { throw ArgumentError("deepcopy: expected a generator") }
-        call.returns(generator.copy(), generatorKind)
-      },
       // check_sampler(sampler): the count of its positions, or an error that says what is wrong with it.
       "check_sampler": NativeFunction("Sampler") { call in call.returns(try sampler(call[1]).count) },
       // begin_pass(sampler, batch size or false, drop_last, source or nil, prefetch, state or nil)
@@ -155,7 +151,8 @@ enum DataLoading {
     switch kind {
     case "SequentialSampler": return SequentialSampler(try integer("total") ?? 0)
     case "RandomSampler":
-      return try RandomSampler(integer("total") ?? 0, replacement: flag("replacement"), samples: integer("num_samples"), generator: generator)
+      return try RandomSampler(
+        integer("total") ?? 0, replacement: flag("replacement"), samples: integer("num_samples"), generator: generator)
     case "SubsetRandomSampler":
       return SubsetRandomSampler(try slot.withField("positions") { try positions($0, kind) }, generator: generator)
     case "WeightedRandomSampler":

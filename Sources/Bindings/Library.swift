@@ -49,7 +49,7 @@ public enum Library {
       modules.freezingPrimitives,
       FileFunctions.primitives,
       Checkpoints.primitives(modules),
-      DataLoading.primitives,
+      DataLoading.primitives, Copies.primitives,
     ].reduce(into: [:]) { $0.merge($1) { $1 } }
     try state.define(watchKind, modules.watchMembers)
     let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }

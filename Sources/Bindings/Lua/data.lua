@@ -506,8 +506,11 @@ local function stream_of(sampler)
       return list[i]
     end
   end
+  local is_over = false
   return function()
+    if is_over then return nil end
     control = step(state, control)
+    is_over = control == nil
     return control
   end
 end

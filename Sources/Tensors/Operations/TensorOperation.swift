@@ -79,7 +79,8 @@ package struct TensorOperation: Sendable {
   /// The same operation, applied to batches by another rule.
   init(_ other: TensorOperation, batching: BatchingRule) {
     self.init(
-      name: other.name, summary: other.summary, parameters: other.parameters.filter { $0.kind != .generator }, aliases: other.aliases, forms: other.forms,
+      name: other.name, summary: other.summary, parameters: other.parameters.filter { $0.kind != .generator }, aliases: other.aliases,
+      forms: other.forms,
       samples: other.samples, rejects: other.rejects, differentiable: other.isDifferentiable, composed: other.isComposed,
       unary: other.unary, binary: other.binary, batching: batching, body: other.body)
   }

@@ -47,10 +47,12 @@ final class Copier: @unchecked Sendable {
     if !hasThread {
       var thread = pthread_t()
       hasThread =
-        pthread_create(&thread, nil, { _ in
-          Copier.shared.work()
-          return nil
-        }, nil) == 0
+        pthread_create(
+          &thread, nil,
+          { _ in
+            Copier.shared.work()
+            return nil
+          }, nil) == 0
       if hasThread { pthread_detach(thread) }
     }
     pthread_cond_signal(asked)
