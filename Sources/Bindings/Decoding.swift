@@ -271,6 +271,8 @@ struct Decoder {
     case .sequence:
       if let tensor = object(slot) { return .tensor(tensor) }
       if slot.type == .table, let sequence = try PackedSequence(slot, name) { return .object(sequence) }
+    case .generator:
+      if let generator = slot.object(generatorKind) { return .object(generator) }
     case .module:
       if let module = try modules?.instances?.module(slot) ?? slot.object(moduleKind) { return .object(module) }
       if slot.type == .string, !parameters[parameter].defaultText.isEmpty, let text = slot.string { return .string(text) }
@@ -347,6 +349,7 @@ struct Decoder {
     case .numbers: "a number, a list of numbers or a list of tensors"
     case .dtype: "a dtype such as \"float32\""
     case .sequence: "a tensor or a packed sequence"
+    case .generator: "a generator (mg.Generator())"
     case .module: parameter.defaultText.isEmpty ? "a module" : "a module or a name"
     }
   }

@@ -35,6 +35,7 @@ public enum Help {
       (["mg", "moongrad"], []), (["F"], ["nn", "functional"]), (["x", "t", "tensor", "Tensor"], ["Tensor"]),
       (["net", "m", "module", "model", "layer", "Module"], ["Module"]), (["opt", "optimizer", "Optimizer"], ["Optimizer"]),
       (["scheduler", "sched", "Scheduler"], ["Scheduler"]), (["node", "grad_fn", "Node"], ["Node"]), (["hook", "Hook"], ["Hook"]),
+      (["generator", "g", "Generator"], ["Generator"]), (["loader", "DataLoader"], ["DataLoader"]),
     ]
     return Dictionary(uniqueKeysWithValues: words.flatMap { words, place in words.map { ($0, place) } })
   }()

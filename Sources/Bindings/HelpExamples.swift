@@ -111,7 +111,7 @@ enum HelpExamples {
     case .indexTensors: .tensors([.positions([2], 0...1)])
     case .boolean: .flag(true)
     case .string, .dtype: .text("float32")
-    case .module: .absent
+    case .module, .generator: .absent
     }
   }
 }

@@ -20,6 +20,7 @@ enum HelpTexts {
       PackageResources.freezing_lua, PackageResources.experiments_lua,
       PackageResources.readers_lua,
       PackageResources.checkpoints_lua,
+      PackageResources.data_lua, PackageResources.loader_lua,
     ]
     for resource in resources {
       let source = Help.text(of: resource)
@@ -69,7 +70,8 @@ enum HelpTexts {
     let opt = net + ["local opt = mg.optim.SGD(net:parameters(), { lr = 0.1 })"]
     return [
       "net": net, "opt": opt, "scheduler": opt + ["local scheduler = mg.optim.lr_scheduler.StepLR(opt, { step_size = 1 })"],
-      "node": ["local y = mg.ones(2, { requires_grad = true }) * 2"],
+      "node": ["local y = mg.ones(2, { requires_grad = true }) * 2"], "generator": ["local generator = mg.Generator()"],
+      "loader": ["local loader = mg.data.DataLoader(mg.data.TensorDataset(mg.arange(6)), { batch_size = 4 })"],
     ]
   }()
 
@@ -79,6 +81,7 @@ enum HelpTexts {
     let places = [
       "mg.": "", "x:": "Tensor.", "x.": "Tensor.", "net:": "Module.", "net.": "Module.", "opt:": "Optimizer.",
       "opt.": "Optimizer.", "scheduler:": "Scheduler.", "node:": "Node.", "node.": "Node.", "hook:": "Hook.",
+      "generator:": "Generator.", "loader:": "DataLoader.",
     ]
     for (prefix, place) in places where head.hasPrefix(prefix) {
       let name = place + head.dropFirst(prefix.count)

@@ -18,6 +18,7 @@ let guardKind = HandleKind<ParameterGuard>("Guard")
 let csvLoggerKind = HandleKind<CSVLogger>("CSVLogger")
 /// A tensor after `free()`.
 let freedKind = HandleKind<Tensor>("freed tensor")
+let generatorKind = HandleKind<Generator>("Generator")
 let groupKind = HandleKind<Optimizer.Group>("ParameterGroup")
 let scopeKind = HandleKind<Scope>("Scope")
 

@@ -36,6 +36,7 @@ public enum Library {
     try state.define(writerKind, Loggers.writerMembers)
     try state.define(csvLoggerKind, Loggers.csvMembers)
     try state.define(safetensorsKind, Checkpoints.members)
+    try state.define(generatorKind, RandomStates.members)
 
     let initializers = OperationFunctions(Initializer.operations)
     let utilities = OperationFunctions(GradientUtilities.operations)
@@ -48,10 +49,11 @@ public enum Library {
       modules.freezingPrimitives,
       FileFunctions.primitives,
       Checkpoints.primitives(modules),
+      DataLoading.primitives, Copies.primitives,
     ].reduce(into: [:]) { $0.merge($1) { $1 } }
     try state.define(watchKind, modules.watchMembers)
     let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }
-    let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }
+    let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }.merging(RandomStates.functions) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
     fields += [
       (
@@ -111,6 +113,8 @@ public enum Library {
     try run("readers", PackageResources.readers_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])
     try run("swa", PackageResources.swa_lua, shared, scripted[3])
+    let dataParts = try run("data", PackageResources.data_lua)
+    try run("loader", PackageResources.loader_lua, dataParts[0])
     try run("gradcheck", PackageResources.gradcheck_lua, shared)
     guard let trees = try run("func", PackageResources.func_lua, shared).first else { throw LuaError("func.lua returned nothing") }
     for (name, part) in [
@@ -155,10 +159,6 @@ public enum Library {
   private static var functions: [String: NativeFunction] {
     [
       "tensor": Construction.tensor,
-      "manual_seed": NativeFunction("manual_seed") { call in
-        guard let seed = call.integer(1) else { throw ArgumentError("manual_seed: expected a whole number, got \(Decoder.found(call[1]))") }
-        Tensors.manualSeed(seed)
-      },
       "set_default_dtype": NativeFunction("set_default_dtype") { call in
         guard let name = call.string(1) else {
           throw ArgumentError("set_default_dtype: expected a float dtype such as \"float64\", got \(Decoder.found(call[1]))")

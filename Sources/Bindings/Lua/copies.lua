@@ -4,9 +4,24 @@ local native, mg, nn, shared = ...
 local match = string.match
 local kind_of, identity, raise = native.kind_of, native.identity, native.raise
 
+local copied
+
+-- Copies of what is neither a tensor nor a module: of a generator, an optimizer with its parameters, a scheduler with its optimizer.
+local copies = {
+  Generator = native.copy_generator,
+  Optimizer = function(optimizer, seen)
+    local parameters = {}
+    for _, group in ipairs(optimizer.param_groups) do
+      for _, parameter in ipairs(group.params) do parameters[#parameters + 1] = copied(parameter, seen) end
+    end
+    return native.copy_optimizer(optimizer, parameters)
+  end,
+  Scheduler = function(scheduler, seen) return native.copy_scheduler(scheduler, copied(scheduler.optimizer, seen)) end,
+}
+
 -- A copy of a module and all that is in it, of a tensor, or of a table of such. What stands in it twice, such as a tied
 -- parameter, stands twice in the copy. Hooks stay behind.
-local function copied(value, seen)
+function copied(value, seen)
   local kind = kind_of(value)
   if kind == "Tensor" or kind == "Parameter" then
     local id = identity(value)
@@ -37,7 +52,14 @@ local function copied(value, seen)
     end
     return copy
   end
-  if type(value) == "userdata" then raise "deepcopy: modules, tensors and tables of them can be copied, not a userdata" end
+  local what, id = native.copied_kind(value)
+  if what then
+    if not seen[id] then seen[id] = copies[what](value, seen) end
+    return seen[id]
+  end
+  if type(value) == "userdata" then
+    raise "deepcopy: modules, tensors, optimizers, schedulers, generators and tables of them can be copied, not a userdata"
+  end
   if type(value) ~= "table" then return value end
   if seen[value] then return seen[value] end
   local copy = {}
@@ -49,12 +71,15 @@ end
 
 --[=[ mg.deepcopy(value)
 
-A copy of a module and all that is in it, of a tensor, or of a table of such: later changes of one leave the other alone. What
-stands in it twice, such as a tied parameter, stands twice in the copy. Hooks of modules stay behind.
+A copy of a module and all that is in it, of a tensor, a generator, a loader, an optimizer or a scheduler, or of a table of such: later
+changes of one leave the other alone. What stands in it twice, such as a tied parameter, stands twice in the copy: copied together with
+its model, an optimizer moves the copy's parameters; copied alone, it moves copies of its own. Hooks stay behind.
 
 Example:
   local net = mg.nn.Sequential(mg.nn.Linear(2, 3), mg.nn.ReLU())
   local twin = mg.deepcopy(net)
   print(twin[1].weight:equal(net[1].weight), twin[1].weight == net[1].weight)     -- true false
+  local both = mg.deepcopy { net = net, opt = mg.optim.SGD(net:parameters(), { lr = 0.1 }) }
+  print(both.opt.param_groups[1].params[1] == both.net[1].weight)                  -- true
 ]=]
 function mg.deepcopy(value) return copied(value, {}) end

@@ -6,14 +6,22 @@ extension Generator {
   /// The generator of the context in force; seeded by the system until `manualSeed`.
   package static var current: Generator {
     if let made = Context.current.pointee.generator { return made }
-    let made = Generator()
+    let made = unpredictable()
     Context.current.pointee.generator = made
     return made
+  }
+
+  /// Runs `body`, in which this generator is drawn from where no other is given.
+  public func drawing<R>(_ body: () throws -> R) rethrows -> R {
+    let outer = Context.current.pointee.generator
+    Context.current.pointee.generator = self
+    defer { Context.current.pointee.generator = outer }
+    return try body()
   }
 }
 
 /// Starts the random stream of the context in force over: the same seed gives the same numbers, and those of PyTorch on CPU.
-public func manualSeed(_ seed: Int) { Generator.current.manualSeed(Int64(seed)) }
+public func manualSeed(_ seed: Int) { Generator.current.manualSeed(seed) }
 
 extension Tensor {
   private var floats: UnsafeMutableBufferPointer<Float> {

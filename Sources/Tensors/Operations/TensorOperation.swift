@@ -49,7 +49,9 @@ package struct TensorOperation: Sendable {
     self.name = name
     self.aliases = aliases
     self.summary = summary
-    self.parameters = parameters
+    // What draws random numbers may be told by which generator: here once for all of them.
+    let draws = if case .random? = batching { true } else { false }
+    self.parameters = parameters + (draws ? [.generator] : [])
     self.forms = forms
     self.samples = samples
     self.rejects = rejects
@@ -58,13 +60,27 @@ package struct TensorOperation: Sendable {
     isDifferentiable = differentiable
     isComposed = composed
     self.batching = batching ?? .inferred(parameters, elementwise: unary != nil || binary != nil)
-    self.body = body
+    guard draws else {
+      self.body = body
+      return
+    }
+    let last = parameters.count
+    self.body = { read in
+      guard case .object(let object) = try read(last), let generator = object as? Generator else { return try body(read) }
+      return try generator.drawing { try body(read) }
+    }
+  }
+
+  /// The generator that a call of it names.
+  package func generator(of arguments: Arguments) -> Generator? {
+    parameters.last?.kind == .generator ? arguments.object(parameters.count - 1) as? Generator : nil
   }
 
   /// The same operation, applied to batches by another rule.
   init(_ other: TensorOperation, batching: BatchingRule) {
     self.init(
-      name: other.name, summary: other.summary, parameters: other.parameters, aliases: other.aliases, forms: other.forms,
+      name: other.name, summary: other.summary, parameters: other.parameters.filter { $0.kind != .generator }, aliases: other.aliases,
+      forms: other.forms,
       samples: other.samples, rejects: other.rejects, differentiable: other.isDifferentiable, composed: other.isComposed,
       unary: other.unary, binary: other.binary, batching: batching, body: other.body)
   }
@@ -141,6 +157,8 @@ public struct Parameter: Sendable {
     case module
     /// A tensor, or such an object that stands for sequences of several lengths.
     case sequence
+    /// Where random numbers come from.
+    case generator
   }
 
   /// `dim`: the name that messages and help show, and under which it is given by name.
@@ -189,6 +207,7 @@ public struct Parameter: Sendable {
   public static let dim = Parameter("dim", .dimension)
   public static let keepdim = Parameter("keepdim", .boolean, default: "false")
   public static let dtype = Parameter("dtype", .dtype, optional: true, namedOnly: true)
+  public static let generator = Parameter("generator", .generator, optional: true, namedOnly: true)
 }
 
 /// A decoded argument. Everything counts from 0, but for positions where they say otherwise.

@@ -7,21 +7,30 @@
 import CKernels
 
 /// A stream of random 32-bit words, with what its distributions remember between calls.
-package final class Generator {
+///
+/// Each context has one, which functions draw from that are given none. One of your own keeps a stream apart: of the order of
+/// a data set, say, which then is the same whatever the model draws.
+///
+/// ```swift
+/// let generator = Generator()
+/// generator.manualSeed(3)
+/// let (train, test) = try generator.drawing { try (Tensor.rand([2]), Tensor.randn([2])) }
+/// ```
+public final class Generator {
   /// Everything that decides what the generator draws next.
   package struct State: Equatable, Sendable {
     /// The seed the stream began with.
-    package fileprivate(set) var seed: UInt64
+    package var seed: UInt64
     /// The twister's 624 words.
-    package fileprivate(set) var words: [UInt32]
+    package var words: [UInt32]
     /// How many words of the current block are drawn, 0...624.
-    package fileprivate(set) var position: Int
+    package var position: Int
     /// The second of a pair of normal numbers, of which the first was drawn.
-    package fileprivate(set) var pendingNormal: Double?
+    package var pendingNormal: Double?
   }
 
   /// The seed the stream began with, as `initial_seed` reports it.
-  package private(set) var initialSeed: UInt64
+  public private(set) var initialSeed: UInt64
 
   /// The second of a pair of normal numbers, kept for the next call that wants a single one.
   var pendingNormal: Double?
@@ -32,7 +41,7 @@ package final class Generator {
   private var drawable: UnsafeMutablePointer<UInt32> { state + Self.size }
   private var position = Generator.size
 
-  private static let size = 624
+  static let size = 624
   private static let shift = 397
 
   /// A generator whose stream begins as `manual_seed(seed)` begins it.
@@ -43,9 +52,19 @@ package final class Generator {
     manualSeed(seed)
   }
 
+  /// A generator whose stream begins as that of a generator of PyTorch's does, always the same.
+  public convenience init() {
+    self.init(seed: 67_280_421_310_721)
+  }
+
   /// A generator with a seed from the operating system, which is how a session begins that never seeds.
-  package convenience init() {
-    self.init(seed: UInt64.random(in: 0 ... .max))
+  package static func unpredictable() -> Generator { Generator(seed: UInt64.random(in: 0 ... .max)) }
+
+  /// A generator that draws from here on what this one does.
+  public func copy() -> Generator {
+    let copy = Generator(seed: initialSeed)
+    copy.currentState = currentState
+    return copy
   }
 
   deinit {
@@ -64,8 +83,16 @@ package final class Generator {
   }
 
   /// Begins the stream of a seed that may be negative, which PyTorch reads as its two's complement.
-  package func manualSeed(_ seed: Int64) {
-    manualSeed(UInt64(bitPattern: seed))
+  public func manualSeed(_ seed: Int) {
+    manualSeed(UInt64(bitPattern: Int64(seed)))
+  }
+
+  /// Begins the stream of a seed from the operating system, which it returns; not negative.
+  @discardableResult
+  public func seed() -> Int {
+    let seed = Int.random(in: 0 ... .max)
+    manualSeed(seed)
+    return seed
   }
 
   /// What the generator draws next, to be continued by assigning it, here or to another generator.

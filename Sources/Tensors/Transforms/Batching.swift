@@ -67,7 +67,12 @@ package enum Batching {
   /// Runs an operation on tensors of batches. `warn` is told the name of an operation that has no rule.
   package static func run(_ operation: TensorOperation, _ arguments: Arguments, warn: (String) -> Void = { _ in }) throws -> Output {
     let levels = try levels(of: arguments)
-    if case .random(let elementwise) = operation.batching { return try random(operation, elementwise: elementwise, arguments, levels) }
+    if case .random(let elementwise) = operation.batching {
+      guard let generator = operation.generator(of: arguments) else {
+        return try random(operation, elementwise: elementwise, arguments, levels)
+      }
+      return try generator.drawing { try random(operation, elementwise: elementwise, arguments, levels) }
+    }
     if levels.isEmpty { return try operation.run(arguments) }
     if case .shared = operation.batching { return try operation.run(element(of: arguments, [:])) }
     if let output = try ruled(operation, arguments, levels) { return output }
