@@ -35,6 +35,7 @@ public enum Library {
     try state.define(guardKind, ModuleLibrary.guardMembers)
     try state.define(writerKind, Loggers.writerMembers)
     try state.define(csvLoggerKind, Loggers.csvMembers)
+    try state.define(tableKind, TableFunctions.members)
 
     let initializers = OperationFunctions(Initializer.operations)
     let utilities = OperationFunctions(GradientUtilities.operations)
@@ -45,7 +46,7 @@ public enum Library {
       ForwardModes.primitives, Batches.primitives, Schedulers.primitives,
       Loggers.primitives,
       modules.freezingPrimitives,
-      FileFunctions.primitives,
+      FileFunctions.primitives, TableFunctions.primitives,
     ].reduce(into: [:]) { $0.merge($1) { $1 } }
     try state.define(watchKind, modules.watchMembers)
     let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }

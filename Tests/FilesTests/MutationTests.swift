@@ -28,6 +28,17 @@ struct Reader: CustomTestStringConvertible, Sendable {
       let archive = try NumPyArchive($0)
       for name in archive.names { _ = try archive.array(name) }
     },
+    Reader(name: "csv", files: ["table.csv", "table.csv.gz", "twice.csv.gz"]) {
+      let table = try CSVReader.read($0)
+      for column in table.names.indices { _ = try? table.labels(column) }
+      let reader = try CSVReader.stream($0, looking: 2)
+      while try reader.next(2) != nil {}
+    },
+    Reader(name: "idx", files: ["i2.idx", "f8.idx", "u1.idx.gz"]) { _ = try IDXFile.read($0).scalars },
+    Reader(name: "json lines", files: ["lines.jsonl"]) {
+      let reader = try JSONLinesReader($0)
+      while try reader.next() != nil {}
+    },
   ]
 }
 

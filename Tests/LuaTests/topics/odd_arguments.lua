@@ -17,7 +17,7 @@ local function is_raw(message)
   if not first:find "odd_arguments%.lua:%d+: " and first:find "attempt to " then return first end
 end
 
-local unwanted = { free = true, set_num_threads = true, save_npy = true, catch_warnings = true }
+local unwanted = { free = true, set_num_threads = true, save_npy = true, save_npz = true, write_csv = true, catch_warnings = true }
 local function attempt(name, f, ...)
   calls = calls + 1
   local arguments = table.pack(...)
