@@ -52,6 +52,20 @@ enum FileFunctions {
         let (path, goesOn) = (call.string(1) ?? "", call.goesOn)
         call.returns(tensor: try named("read_idx") { try IDXFile.read(path, while: goesOn) })
       },
+      // read_image(path, mode)
+      "read_image": native("read_image") { call in
+        let path = call.string(1) ?? ""
+        guard let mode = ImageFile.Mode(rawValue: call.string(2) ?? "") else {
+          let known = ImageFile.Mode.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
+          throw ArgumentError("read_image: option 'mode': expected one of \(known), got \(Decoder.found(call[2]))")
+        }
+        call.returns(tensor: try named("read_image") { try ImageFile.read(path, mode: mode) })
+      },
+      // write_image(tensor, path, quality)
+      "write_image": native("write_image") { call in
+        let (image, path, quality) = (try call.tensor(1, "write_image"), call.string(2) ?? "", call.integer(3) ?? 0)
+        try named("write_image") { try ImageFile.write(image, to: path, quality: quality, isSynced: false) }
+      },
       // lines(path, what): a function that returns the next line
       "lines": native("lines") { call in
         let (path, what) = (call.string(1) ?? "", call.string(2) ?? "")

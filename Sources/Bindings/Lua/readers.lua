@@ -336,3 +336,40 @@ Example:
   os.remove(path)
 ]=]
 function data.stream_jsonl(path, ...) return json_lines("stream_jsonl", path, ...) end
+
+--[=[ mg.data.read_image(path, { mode = "unchanged" })
+
+A PNG or JPEG image as a uint8 tensor of shape (channels, height, width), from 0 to 255. mode is "gray", "rgb" or "rgba" for 1, 3 or
+4 channels, or "unchanged" for those of the file: 1 for gray, 2 with opacity, 3 for colors, 4 with opacity. Numbers of 16 bits are
+rounded to 8. Images of more than 200 million pixels, and those that are damaged or cut off, are refused.
+
+Example:
+  local path = os.tmpname() .. ".png"
+  mg.data.write_image(mg.randint(0, 256, { 3, 4, 5 }):to "uint8", path)
+  print(mg.data.read_image(path, { mode = "gray" }).shape)      -- {1, 4, 5}
+  os.remove(path)
+]=]
+function data.read_image(path, ...)
+  path = path_of("read_image", path)
+  return native.read_image(path, options("read_image", { { "mode", "unchanged" } }, ...).mode)
+end
+
+--[=[ mg.data.write_image(image, path, { quality = 75 })
+
+Writes a uint8 tensor of shape (channels, height, width), or (height, width) for gray, as PNG or JPEG by the path's ending: .png, .jpg
+or .jpeg. PNG takes 1 to 4 channels (gray, gray and opacity, colors, colors and opacity), JPEG 1 or 3. quality is that of JPEG, from
+1 to 100.
+
+Example:
+  local path = os.tmpname() .. ".png"
+  mg.data.write_image(mg.zeros(1, 8, 8):to "uint8", path)
+  os.remove(path)
+]=]
+function data.write_image(image, path, ...)
+  lends_files "write_image"
+  if not mg.is_tensor(image) then raise("write_image: argument 1: expected a tensor, got %s", found(image)) end
+  path_of("write_image", path, 2)
+  local quality = options("write_image", { { "quality", 75 } }, ...).quality
+  if math.type(quality) ~= "integer" then raise("write_image: option 'quality': expected a whole number, got %s", found(quality)) end
+  native.write_image(image, path, quality)
+end

@@ -145,5 +145,19 @@ check.case("IDX, lines, JSON Lines", function()
   check.equal(count, 5)
 end)
 
+check.case("images", function()
+  local image = data.read_image(fixtures .. "rgb.png")
+  check.equal(image, mg.load_npy(fixtures .. "pixels_rgb.png.npy"))
+  check.equal(data.read_image(fixtures .. "rgb.jpg", { mode = "gray" }).shape, { 1, 5, 7 })
+  local name = path .. ".PNG"
+  data.write_image(image[{ {}, { 1, 2 } }], name)
+  check.equal(data.read_image(name), image[{ {}, { 1, 2 } }]:contiguous())
+  check.raises("write_image: an image of uint8 is needed, from 0 to 255, got float32", data.write_image, mg.ones(1, 2, 2), name)
+  os.remove(name)
+  check.raises("read_image: option 'mode': expected one of \"unchanged\", \"gray\", \"rgb\", \"rgba\", got \"grey\"", data.read_image,
+    fixtures .. "rgb.png", { mode = "grey" })
+  check.raises("read_image: " .. path .. ": is neither PNG nor JPEG by its first bytes", data.read_image, write "x")
+end)
+
 os.remove(path)
 return check.done()
