@@ -21,7 +21,9 @@ let package = Package(
     .target(name: "CContext"),
     .target(name: "Tensors", dependencies: ["CKernels", "CContext", "COneDNN"]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-    .target(name: "Files", dependencies: ["Tensors", "CZlib"]),
+    // libpng and libjpeg are loaded when the first image is read.
+    .target(name: "CImages"),
+    .target(name: "Files", dependencies: ["Tensors", "CZlib", "CImages"]),
     .target(name: "Training", dependencies: ["Tensors", "Files"]),
 
     // The Lua column.

@@ -37,6 +37,7 @@ public enum Library {
     try state.define(csvLoggerKind, Loggers.csvMembers)
     try state.define(safetensorsKind, Checkpoints.members)
     try state.define(generatorKind, RandomStates.members)
+    try state.define(tableKind, TableFunctions.members)
 
     let initializers = OperationFunctions(Initializer.operations)
     let utilities = OperationFunctions(GradientUtilities.operations)
@@ -47,7 +48,7 @@ public enum Library {
       ForwardModes.primitives, Batches.primitives, Schedulers.primitives,
       Loggers.primitives,
       modules.freezingPrimitives,
-      FileFunctions.primitives,
+      FileFunctions.primitives, TableFunctions.primitives,
       Checkpoints.primitives(modules),
       DataLoading.primitives, Copies.primitives,
     ].reduce(into: [:]) { $0.merge($1) { $1 } }

@@ -28,6 +28,21 @@ struct Reader: CustomTestStringConvertible, Sendable {
       let archive = try NumPyArchive($0)
       for name in archive.names { _ = try archive.array(name) }
     },
+    Reader(name: "csv", files: ["table.csv", "table.csv.gz", "twice.csv.gz"]) {
+      let table = try CSVReader.read($0)
+      for column in table.names.indices { _ = try? table.labels(column) }
+      let reader = try CSVReader.stream($0, looking: 2)
+      while try reader.next(2) != nil {}
+    },
+    Reader(name: "idx", files: ["i2.idx", "f8.idx", "u1.idx.gz"]) { _ = try IDXFile.read($0).scalars },
+    Reader(name: "image", files: ["rgba.png", "palette.png", "interlaced.png", "deep.png", "rgb.jpg", "progressive.jpg", "gray.jpg"]) {
+      path in
+      for mode in ImageFile.Mode.allCases { _ = try ImageFile.read(path, mode: mode) }
+    },
+    Reader(name: "json lines", files: ["lines.jsonl"]) {
+      let reader = try JSONLinesReader($0)
+      while try reader.next() != nil {}
+    },
   ]
 }
 
@@ -68,7 +83,7 @@ struct Dice: RandomNumberGenerator {
         }
         try run(good)
         #expect(refused == (file.hasPrefix("refused") ? 1 : 0), "\(file)")
-        let step = max(1, good.count / (MutationTests.wanted == nil ? 600 : 20_000))
+        let step = max(1, good.count / (MutationTests.wanted == nil ? 120 : 20_000))
         for end in stride(from: 0, to: good.count, by: step) { try run(Array(good[..<end])) }
         for place in stride(from: 0, to: good.count, by: step) {
           for change: (UInt8) -> UInt8 in [{ ~$0 }, { $0 ^ 1 }, { _ in 0 }, { _ in 0xff }, { $0 &+ 1 }] {
@@ -78,7 +93,7 @@ struct Dice: RandomNumberGenerator {
           }
         }
         var dice = Dice(good.count)
-        for _ in 0..<(MutationTests.wanted ?? 300) { try run(MutationTests.mutated(good, &dice)) }
+        for _ in 0..<(MutationTests.wanted ?? 60) { try run(MutationTests.mutated(good, &dice)) }
       }
       print("\(reader.name): \(executions) executions")
     }

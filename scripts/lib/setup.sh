@@ -6,6 +6,7 @@
 # OpenMP's libgomp, on which oneDNN runs; git, certificates and pkg-config are for Swift's package manager.
 packages=(
   liblua5.4-dev libdnnl-dev libedit-dev libsleef-dev libmimalloc-dev liblapacke-dev zlib1g-dev
+  libpng-dev libjpeg62-turbo-dev
   libc6-dev libgcc-12-dev libstdc++-12-dev binutils git ca-certificates pkg-config
 )
 

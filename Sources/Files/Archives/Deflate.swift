@@ -2,6 +2,9 @@
 
 import CZlib
 
+/// Deflate's most: a byte stands for so many of them.
+let greatestRatio = 1032
+
 /// What unpacks a stream of deflated bytes, piece by piece.
 final class Inflater {
   enum Form: Int32 {
@@ -102,6 +105,7 @@ final class GzipStream: ByteStream {
   private var before = 0
   private var isAtEnd = false
   var path: String { source.path }
+  var most: Int? { source.most.map { $0.multipliedReportingOverflow(by: greatestRatio).partialValue } }
 
   init(_ source: any ByteStream) throws {
     self.source = source

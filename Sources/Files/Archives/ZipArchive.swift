@@ -22,9 +22,6 @@ public final class ZipArchive {
   private let file: InputFile
   private let places: [String: Int]
 
-  /// Deflate's most: a byte stands for 1032 of them.
-  private static let greatestRatio = 1032
-
   /// Opens an archive and checks its list.
   public init(_ path: String) throws {
     file = try InputFile(path)
@@ -211,6 +208,7 @@ private final class MemberStream: ByteStream {
   private var taken = 0, given = 0
   private var sum: UInt32 = 0
   var path: String { file.path }
+  var most: Int? { member.size }
 
   init(_ file: InputFile, _ member: ZipArchive.Member) throws {
     self.file = file

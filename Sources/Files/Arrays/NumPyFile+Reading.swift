@@ -1,5 +1,6 @@
 // Reading .npy files.
 
+import Glibc
 import Tensors
 
 extension NumPyFile {
@@ -43,6 +44,7 @@ extension NumPyFile {
     let lying = header.isColumnMajor ? try Shape(shape.array.reversed()) : shape
     let tensor = try Tensor(uninitialized: lying, facts.dtype)
     let bytes = UnsafeMutableRawBufferPointer(start: tensor.data, count: lying.count * facts.width)
+    askForLargePages(bytes)
     // In parts, so that who waits for it can give up.
     for part in stride(from: 0, to: bytes.count, by: 1 << 24) {
       try goesOn()
@@ -61,6 +63,15 @@ extension NumPyFile {
     arrange(bytes, facts)
     guard header.isColumnMajor, shape.rank > 1 else { return tensor }
     return try withNoGrad { try tensor.permute(Array((0..<shape.rank).reversed())).contiguous().detach() }
+  }
+
+  /// New memory comes in pages of 4 KB, which the system clears one by one while a file is read into them: most of the time that
+  /// reading takes. Pages of 2 MB, where the system has them for those who ask, take a fifth of it.
+  private static func askForLargePages(_ bytes: UnsafeMutableRawBufferPointer) {
+    guard let base = bytes.baseAddress, bytes.count >= 8 << 20 else { return }
+    let page = 4096
+    let start = (Int(bitPattern: base) + page - 1) / page * page
+    madvise(UnsafeMutableRawPointer(bitPattern: start), (Int(bitPattern: base) + bytes.count - start) / page * page, MADV_HUGEPAGE)
   }
 
   /// The description, and where the elements begin.
@@ -93,18 +104,7 @@ extension NumPyFile {
   private static func arrange(_ bytes: UnsafeMutableRawBufferPointer, _ facts: NumPyHeader.Elements) {
     guard let base = bytes.baseAddress else { return }
     let count = bytes.count / facts.width
-    func turn<T: FixedWidthInteger>(_: T.Type) {
-      let elements = base.assumingMemoryBound(to: T.self)
-      for position in 0..<count { elements[position] = elements[position].byteSwapped }
-    }
-    if facts.isBigEndian {
-      switch facts.width {
-      case 2: turn(UInt16.self)
-      case 4: turn(UInt32.self)
-      case 8: turn(UInt64.self)
-      default: break
-      }
-    }
+    if facts.isBigEndian { turnAround(bytes, width: facts.width) }
     // From the end on, since the wider ones lie over those behind.
     if facts.isUnsigned, facts.width == 2 {
       for position in (0..<count).reversed() {

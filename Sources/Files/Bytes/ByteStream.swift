@@ -4,6 +4,8 @@
 public protocol ByteStream: AnyObject {
   /// Which file it is, for errors.
   var path: String { get }
+  /// More bytes than this cannot come, all in all; nil where that is not known. For checks before anything is allocated.
+  var most: Int? { get }
   /// Fills the buffer with the next bytes; how many there were, which is fewer than asked for only at the end.
   func read(into target: UnsafeMutableRawBufferPointer) throws -> Int
 }
@@ -20,6 +22,7 @@ extension ByteStream {
 }
 
 extension InputFile: ByteStream {
+  public var most: Int? { size }
   public func read(into target: UnsafeMutableRawBufferPointer) throws -> Int { try readNext(into: target) }
 }
 
@@ -47,6 +50,7 @@ final class ContinuedStream: ByteStream {
   private var first: ArraySlice<UInt8>
   private let rest: any ByteStream
   var path: String { rest.path }
+  var most: Int? { nil }
 
   init(_ first: [UInt8], _ rest: any ByteStream) {
     self.first = first[...]
