@@ -100,7 +100,6 @@ public enum Library {
     try state.define(optimizerKind, Optimizers.members(groupLists: groupLists))
     try state.define(groupKind, Optimizers.groupMembers(groupLists: groupLists))
     try run("autograd", PackageResources.autograd_lua)
-    try run("checkpoints", PackageResources.checkpoints_lua)
     try run("prelude", PackageResources.prelude_lua)
     let helpers = try run("functional", PackageResources.functional_lua)
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
@@ -108,6 +107,7 @@ public enum Library {
     try run("loops", PackageResources.loops_lua, shared)
     try run("freezing", PackageResources.freezing_lua, shared)
     try run("readers", PackageResources.readers_lua, shared)
+    try run("checkpoints", PackageResources.checkpoints_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])
     try run("swa", PackageResources.swa_lua, shared, scripted[3])
     try run("gradcheck", PackageResources.gradcheck_lua, shared)
