@@ -4,19 +4,22 @@
 import Files
 import LuaRuntime
 import Tensors
+import Training
 
 /// An open file of tensors.
 let safetensorsKind = HandleKind<SafetensorsSet>("SafetensorsFile")
+/// What `mg.Checkpointer` is made of.
+let checkpointerKind = HandleKind<Checkpointer>("Checkpointer")
 
 enum Checkpoints {
   /// What Lua/checkpoints.lua is made of.
   static func primitives(_ modules: ModuleLibrary) -> [String: NativeFunction] {
     [
-      // load_safetensors(path): tensors by name, and nothing after them, which load_state_dict would take for options.
+      // load_safetensors(path, isMapped): tensors by name, and nothing after them, which load_state_dict would take for options.
       "load_safetensors": native("load_safetensors") { call in
         let path = try path(call, 1, "load_safetensors")
         try named("load_safetensors") {
-          let tensors = try SafetensorsSet(path).tensors()
+          let tensors = try SafetensorsSet(path, isMapped: call[2].isTruthy).tensors()
           call.returnsRecord(tensors.count)
           for (name, tensor) in tensors {
             call.returns(name)
@@ -26,7 +29,7 @@ enum Checkpoints {
       },
       "open_safetensors": native("open_safetensors") { call in
         let path = try path(call, 1, "open_safetensors")
-        try named("open_safetensors") { call.returns(try SafetensorsSet(path), safetensorsKind) }
+        try named("open_safetensors") { call.returns(try SafetensorsSet(path, isMapped: call[2].isTruthy), safetensorsKind) }
       },
       // save_safetensors(tensors, path, options): the path to be read.
       "save_safetensors": native("save_safetensors") { call in try saveSafetensors(&call) },
@@ -48,7 +51,68 @@ enum Checkpoints {
         let path = try path(call, 1, "load_torch")
         try named("load_torch") { returns(try TorchFile.load(path), &call) }
       },
+      // checkpointer(folder, keep, monitor, mode)
+      "checkpointer": native("Checkpointer") { call in
+        let folder = try path(call, 1, "Checkpointer")
+        let mode = Checkpointer.Mode(rawValue: call.string(4) ?? "") ?? .min
+        try named("Checkpointer") {
+          let made = try Checkpointer(folder, keep: call.integer(2) ?? 1, monitor: call.string(3), mode: mode)
+          call.returns(made, checkpointerKind)
+        }
+      },
+      // checkpointer_save(checkpointer, step, value, metrics): the path.
+      "checkpointer_save": native("save") { call in
+        let checkpointer = try checkpointer(call)
+        guard let step = call.integer(2), step >= 0 else {
+          throw ArgumentError("save: argument 1: expected a step, a whole number from 0 on, got \(Decoder.found(call[2]))")
+        }
+        var metrics: [String: Double] = [:]
+        if !call.isNil(4) {
+          guard call.type(4) == .table else {
+            throw ArgumentError("save: argument 3: expected metrics by name, got \(Decoder.found(call[4]))")
+          }
+          try call[4].forEachPair(runsScripts: false) { key, value in
+            let name = try text(key, "save: the name of a metric")
+            if let tensor = value.object(tensorKind), tensor.count == 1 {
+              metrics[name] = try tensor.item().real
+            } else {
+              guard let number = value.number else { throw ArgumentError("save: metrics.\(name) is no number but \(Decoder.found(value))") }
+              metrics[name] = number
+            }
+          }
+        }
+        let value = try ValueReader(name: "save", modules: modules).value(call[3], path: "", depth: 0)
+        try named("save") { call.returns(try checkpointer.save(step: step, value, metrics: metrics)) }
+      },
+      // checkpointer_find(checkpointer, best): path, step and metrics, or nothing.
+      "checkpointer_find": native("latest") { call in
+        let (checkpointer, best) = (try checkpointer(call), call.boolean(2) == true)
+        try named(best ? "best" : "latest") {
+          if let entry = try best ? checkpointer.best() : checkpointer.latest() { returns(entry, &call) } else { call.returnsNil() }
+        }
+      },
+      // checkpointer_load(checkpointer, best): step and metrics, and then as load; or nothing.
+      "checkpointer_load": native("load_latest") { call in
+        let (checkpointer, best) = (try checkpointer(call), call.boolean(2) == true)
+        try named(best ? "load_best" : "load_latest") {
+          guard let found = try best ? checkpointer.loadBest() : checkpointer.loadLatest() else { return call.returnsNil() }
+          call.returns(found.entry.step)
+          call.returns(.record(found.entry.metrics.mapValues(Value.number)))
+          returns(found.value, &call)
+        }
+      },
     ]
+  }
+
+  private static func checkpointer(_ call: borrowing Call) throws -> Checkpointer {
+    guard let checkpointer = call.object(1, checkpointerKind) else { throw ArgumentError("expected a Checkpointer") }
+    return checkpointer
+  }
+
+  private static func returns(_ entry: Checkpointer.Entry, _ call: inout Call) {
+    call.returns(entry.path)
+    call.returns(entry.step)
+    call.returns(.record(entry.metrics.mapValues(Value.number)))
   }
 
   static var members: HandleMembers {

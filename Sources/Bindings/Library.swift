@@ -103,7 +103,6 @@ public enum Library {
     try state.define(optimizerKind, Optimizers.members(groupLists: groupLists))
     try state.define(groupKind, Optimizers.groupMembers(groupLists: groupLists))
     try run("autograd", PackageResources.autograd_lua)
-    try run("checkpoints", PackageResources.checkpoints_lua)
     try run("prelude", PackageResources.prelude_lua)
     let helpers = try run("functional", PackageResources.functional_lua)
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
@@ -112,6 +111,7 @@ public enum Library {
     try run("freezing", PackageResources.freezing_lua, shared)
     try run("experiments", PackageResources.experiments_lua, shared)
     try run("readers", PackageResources.readers_lua, shared)
+    try run("checkpoints", PackageResources.checkpoints_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])
     try run("swa", PackageResources.swa_lua, shared, scripted[3])
     let dataParts = try run("data", PackageResources.data_lua)

@@ -1,16 +1,21 @@
 -- Files of tensors, and checkpoints: what a training run needs to go on another day.
 
-local native, mg = ...
-local raise = native.raise
+local native, mg, nn, shared = ...
+local format = string.format
+local raise, found, options = shared.raise, shared.found, shared.options
 
 local function need_files(name)
-  if not lent "io" then raise(name .. ": this session lends scripts no files") end
+  if not lent "io" then raise("%s: this session lends scripts no files", name) end
 end
 
---[=[ mg.load_safetensors(path)
+--[=[ mg.load_safetensors(path, { mmap = false })
 
 Reads a .safetensors file: a table of its tensors by name. An index of several files, such as model.safetensors.index.json, is read with
 all files that it names. mg.open_safetensors has the texts beside the tensors.
+
+Options:
+  mmap: whether the tensors show the file's own bytes, which are read when they are looked at; only for files that nobody changes meanwhile,
+    since the system ends a process that looks at what is gone
 
 Example:
   local path = os.tmpname()
@@ -18,15 +23,16 @@ Example:
   print(mg.load_safetensors(path).weight)
   os.remove(path)
 ]=]
-function mg.load_safetensors(path)
+function mg.load_safetensors(path, ...)
   need_files "load_safetensors"
-  return native.load_safetensors(path)
+  return native.load_safetensors(path, options("load_safetensors", { { "mmap", false } }, ...).mmap)
 end
 
---[=[ mg.open_safetensors(path)
+--[=[ mg.open_safetensors(path, { mmap = false })
 
 Opens a .safetensors file, or an index of several, and reads what there is, but no tensor before it is asked for: f:keys() is the list
 of names, f:get(name) reads a tensor, f:info(name) is a table of its dtype and shape, f:metadata() the table of texts, #f the count.
+mmap is as for mg.load_safetensors.
 
 Example:
   local path = os.tmpname()
@@ -36,9 +42,9 @@ Example:
   print(f:get "bias")
   os.remove(path)
 ]=]
-function mg.open_safetensors(path)
+function mg.open_safetensors(path, ...)
   need_files "open_safetensors"
-  return native.open_safetensors(path)
+  return native.open_safetensors(path, options("open_safetensors", { { "mmap", false } }, ...).mmap)
 end
 
 --[=[ mg.save_safetensors(tensors, path, [options])
@@ -126,4 +132,70 @@ Example:
 function mg.load_torch(path)
   need_files "load_torch"
   return joined(native.load_torch(path))
+end
+
+--[=[ mg.Checkpointer(folder, { keep = 3, monitor, mode = "min" })
+
+Keeps a run's checkpoints in a folder, of which it makes one where there is none: the last, and the best few. A checkpoint takes its place when
+it is whole and on the disk, and only then others are removed: whenever the run is killed, there is one to go on from.
+
+Options:
+  keep: how many of the best are kept, or of the newest where nothing is monitored; the last is kept in any case
+  monitor: the metric by which they are judged
+  mode: "min" where it should fall, or "max"
+
+checkpoints:save(step, value, metrics) writes what mg.save would, and gives the path. checkpoints:latest() and checkpoints:best() give the path, the
+step and the metrics, or nil where there is none. checkpoints:load_latest() and checkpoints:load_best() give the value, the step and the metrics, or
+nil; what cannot be read is passed over for the next.
+
+Example:
+  local folder = os.tmpname()
+  os.remove(folder)
+  local checkpoints = mg.Checkpointer(folder, { keep = 2, monitor = "loss" })
+  local saved, step = checkpoints:load_latest()
+  for epoch = (step or 0) + 1, 3 do checkpoints:save(epoch, { epoch = epoch }, { loss = 1 / epoch }) end
+  print(checkpoints:load_latest().epoch)             -- 3
+  for epoch = 1, 3 do os.remove(("%s/checkpoint-%09d.safetensors"):format(folder, epoch)) end
+  os.remove(folder)
+]=]
+
+local Checkpointer = {}
+Checkpointer.__index, Checkpointer.__name = Checkpointer, "Checkpointer"
+-- What writes and reads, out of the reach of scripts.
+local handles = setmetatable({}, { __mode = "k" })
+
+function mg.Checkpointer(folder, ...)
+  need_files "Checkpointer"
+  if type(folder) ~= "string" then raise("Checkpointer: argument 1: expected a folder's path, got %s", found(folder)) end
+  local set = options("Checkpointer", { { "keep", 3 }, { "monitor" }, { "mode", "min" } }, ...)
+  local keep = math.tointeger(set.keep)
+  if not keep or keep < 1 then raise("Checkpointer: option 'keep': expected a count from 1 on, got %s", found(set.keep)) end
+  if set.monitor ~= nil and type(set.monitor) ~= "string" then
+    raise("Checkpointer: option 'monitor': expected the name of a metric, got %s", found(set.monitor))
+  end
+  if set.mode ~= "min" and set.mode ~= "max" then
+    raise("Checkpointer: option 'mode': expected \"min\" or \"max\", got %s", found(set.mode))
+  end
+  local self = setmetatable({ folder = folder, keep = keep, monitor = set.monitor, mode = set.mode }, Checkpointer)
+  handles[self] = native.checkpointer(folder, keep, set.monitor, set.mode)
+  return self
+end
+
+local function handle(self, name)
+  return self ~= nil and handles[self] or raise("%s: expected a Checkpointer as self, got %s; methods are called with ':'", name, found(self))
+end
+
+function Checkpointer.save(self, step, value, metrics) return native.checkpointer_save(handle(self, "save"), step, value, metrics) end
+function Checkpointer.latest(self) return native.checkpointer_find(handle(self, "latest"), false) end
+function Checkpointer.best(self) return native.checkpointer_find(handle(self, "best"), true) end
+
+local function loaded(step, metrics, ...)
+  if step ~= nil then return joined(...), step, metrics end
+end
+function Checkpointer.load_latest(self) return loaded(native.checkpointer_load(handle(self, "load_latest"), false)) end
+function Checkpointer.load_best(self) return loaded(native.checkpointer_load(handle(self, "load_best"), true)) end
+
+function Checkpointer.__tostring(self)
+  if getmetatable(self) ~= Checkpointer then return "Checkpointer" end
+  return format("Checkpointer(%s, keep=%s, monitor=%s, mode=%s)", tostring(self.folder), tostring(self.keep), tostring(self.monitor), tostring(self.mode))
 end

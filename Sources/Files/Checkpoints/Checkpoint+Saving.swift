@@ -14,7 +14,11 @@ extension Checkpoint {
   /// Elements that tensors share are written once, and only those of a storage that the tensors show. Whether a tensor requires grad,
   /// and whether it is a parameter, is kept; gradients and history are not. What stood at `path` is replaced when the whole
   /// file is on the disk. Throws for tables that hold themselves, or are nested more than ``deepest`` deep, with the path to them.
-  public static func save(_ value: Value, to path: String, isSynced: Bool = true) throws {
+  ///
+  /// `metadata` are texts beside the tensors, for other programs.
+  public static func save(
+    _ value: Value, to path: String, metadata: [(name: String, text: String)] = [], isSynced: Bool = true
+  ) throws {
     var writer = StructureWriter(path: path)
     let root = try writer.json(value, path: "", name: "", depth: 0)
     var names = Set<String>()
@@ -39,7 +43,7 @@ extension Checkpoint {
       JSON.Member("version", .integer(version)), JSON.Member("value", root), JSON.Member("tables", .array(writer.written)),
       JSON.Member("tensors", .array(described)),
     ])
-    try SafetensorsFile.write(entries, metadata: [(structureName, "\(structure)")], to: path, isSynced: isSynced)
+    try SafetensorsFile.write(entries, metadata: metadata + [(structureName, "\(structure)")], to: path, isSynced: isSynced)
   }
 
   private static func describe(_ tensor: Tensor, _ form: CheckpointPiece.Form, _ name: String) -> JSON {

@@ -22,11 +22,17 @@ public final class SafetensorsFile {
   /// The texts beside the tensors, in the file's order.
   public let metadata: [(name: String, text: String)]
   private let file: InputFile
+  /// The file in memory, where that was asked for.
+  private let mapped: MappedFile?
   private let places: [String: Int]
 
   /// Opens a file and reads its header. Throws where anything in it is wrong.
-  public init(_ path: String) throws {
+  ///
+  /// Where `isMapped`, tensors show the file's bytes, which are read when they are looked at; writes to them stay in memory. That is for
+  /// files that nobody shortens meanwhile, see ``MappedFile``.
+  public init(_ path: String, isMapped: Bool = false) throws {
     self.path = path
+    mapped = isMapped ? try MappedFile(path) : nil
     file = try InputFile(path)
     guard let size = file.size else { throw FileError(path, "is no regular file, and only those can be read by parts") }
     guard size >= 8 else {
@@ -60,16 +66,26 @@ public final class SafetensorsFile {
 
   /// Reads a tensor of this file.
   public func tensor(_ entry: Entry) throws -> Tensor {
+    if let mapped, entry.offset % entry.dtype.size == 0, entry.byteCount > 0, mapped.count >= entry.offset + entry.byteCount {
+      let tensor = Tensor(borrowing: mapped.base! + entry.offset, entry.shape, entry.dtype, of: mapped)
+      try checkTruth(of: tensor, entry)
+      return tensor
+    }
+    // Elements of a mapped file that lie where they cannot be read in place are copied too.
     let tensor = try Tensor(uninitialized: entry.shape, entry.dtype)
     let target = UnsafeMutableRawBufferPointer(start: tensor.data, count: entry.byteCount)
     let count = try file.read(at: entry.offset, into: target)
     guard count == entry.byteCount else {
       throw FileError(path, "ends at byte \(entry.offset + count), within the tensor \"\(entry.name)\"")
     }
-    try requireTruth(of: tensor, UnsafeRawBufferPointer(target)) {
+    try checkTruth(of: tensor, entry)
+    return tensor
+  }
+
+  private func checkTruth(of tensor: Tensor, _ entry: Entry) throws {
+    try requireTruth(of: tensor, UnsafeRawBufferPointer(start: tensor.data, count: entry.byteCount)) {
       FileError(path, "byte \(entry.offset + $0): the tensor \"\(entry.name)\" of booleans has the byte \($1), neither 0 nor 1")
     }
-    return tensor
   }
 
   /// All tensors by name, in the file's order.

@@ -17,10 +17,11 @@ public final class SafetensorsSet {
   private static let longestIndex = 100_000_000
 
   /// Opens a file, or an index and all files that it names, and reads their headers; an index is told by its name's end, `.json`.
-  public init(_ path: String) throws {
+  /// Where `isMapped`, tensors show the files' bytes, see ``SafetensorsFile/init(_:isMapped:)``.
+  public init(_ path: String, isMapped: Bool = false) throws {
     self.path = path
     guard path.hasSuffix(".json") else {
-      let file = try SafetensorsFile(path)
+      let file = try SafetensorsFile(path, isMapped: isMapped)
       (files, metadata) = ([file], file.metadata)
       places = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, 0) })
       names = places.keys.sorted()
@@ -45,7 +46,7 @@ public final class SafetensorsSet {
       if let found = known[name] {
         place = found
       } else {
-        files.append(try SafetensorsFile(folder + name))
+        files.append(try SafetensorsFile(folder + name, isMapped: isMapped))
         place = files.count - 1
         known[name] = place
       }

@@ -11,22 +11,52 @@ public enum TorchFile {
   /// nothing, dtypes and devices are strings.
   public static func load(_ path: String) throws -> Checkpoint.Value {
     let archive = try TorchArchive(path)
-    guard archive.members["constants.pkl"] == nil else {
+    guard archive["constants.pkl"] == nil else {
       throw FileError(path, "is a TorchScript program, which is not executed here; save the state_dict() in PyTorch")
     }
-    if archive.members["byteorder"] != nil {
-      let order = String(decoding: try archive.bytes("byteorder"), as: UTF8.self)
+    if let member = archive["byteorder"] {
+      let order = String(decoding: try archive.zip.contents(member), as: UTF8.self)
       guard order == "little" else {
         throw FileError(path, "byteorder: elements are stored in the order \"\(order.prefix(20))\", not \"little\"")
       }
     }
-    let pickle = try archive.bytes("data.pkl")
+    guard let member = archive["data.pkl"] else { throw FileError(path, "has no data.pkl, as archives by torch.save do") }
+    let pickle = try archive.zip.contents(member)
     return try pickle.withUnsafeBytes { bytes in
       let reader = PickleReader(bytes, path: path, tensors: TorchTensors(archive: archive))
       defer { reader.finish() }
       return try reader.value()
     }
   }
+}
+
+/// The archive: members by what stands behind the first `/` of their names, as in `data/0`; before it is the archive's own name.
+struct TorchArchive {
+  let zip: ZipArchive
+  private var members: [String: ZipArchive.Member] = [:]
+
+  init(_ path: String) throws {
+    let start = try InputFile(path).bytes(upTo: 8)
+    // What torch.save wrote before it wrote archives begins with a pickle of a number, 0x1950a86a20f9469cfc6c.
+    if start == [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46] {
+      throw FileError(path, "is of the format before PyTorch 1.6; load it in PyTorch and save it again")
+    }
+    guard start.starts(with: [0x50, 0x4b, 3, 4]) else {
+      throw FileError(path, "byte 0: is no zip archive, which is what torch.save writes")
+    }
+    zip = try ZipArchive(path)
+    for member in zip.members {
+      // What is packed could be a thousand times as large as the file.
+      guard !member.isPacked else { throw FileError(path, "its member '\(member.name)' is compressed, which torch.save does not do") }
+      let parts = member.name.split(separator: "/", maxSplits: 1)
+      guard parts.count == 2 else { throw FileError(path, "its member '\(member.name)' is in no folder, as those of torch.save are") }
+      guard members.updateValue(member, forKey: String(parts[1])) == nil else {
+        throw FileError(path, "has members called '\(parts[1])' in two folders")
+      }
+    }
+  }
+
+  subscript(name: String) -> ZipArchive.Member? { members[name] }
 }
 
 /// Makes tensors of what a pickle says about them.
@@ -55,18 +85,18 @@ final class TorchTensors {
       guard known.dtype == dtype, known.count == count else { throw Refusal("the storage \(key) as two different ones") }
       return known
     }
-    guard let member = archive.members["data/\(key)"] else { throw Refusal("the storage \(key), which the archive does not have") }
+    guard let member = archive["data/\(key)"] else { throw Refusal("the storage \(key), which the archive does not have") }
     // Before anything is allocated.
     guard count >= 0, member.size % dtype.size == 0, member.size / dtype.size == count else {
       throw Refusal("the storage \(key) of \(count) elements of \(dtype), which has \(member.size) bytes")
     }
-    let start = try archive.start(of: member)
     let tensor = try Tensor(uninitialized: Shape([count]), dtype)
     let target = UnsafeMutableRawBufferPointer(start: tensor.data, count: member.size)
-    let path = archive.file.path
-    guard try archive.file.read(at: start, into: target) == member.size else { throw FileError(path, "ends within the storage \(key)") }
+    let stream = try archive.zip.stream(member)
+    let path = archive.zip.path
+    guard try stream.read(into: target) == member.size else { throw FileError(path, "ends within the storage \(key)") }
     try requireTruth(of: tensor, UnsafeRawBufferPointer(target)) {
-      FileError(path, "byte \(start + $0): the storage \(key) of booleans has the byte \($1), neither 0 nor 1")
+      FileError(path, "byte \(member.offset + $0): the storage \(key) of booleans has the byte \($1), neither 0 nor 1")
     }
     storages[key] = tensor
     return tensor

@@ -44,6 +44,17 @@ check.case("safetensors: one tensor at a time", function()
   check.raises("keys: expected an open file as self, got nil; methods are called with ':'", f.keys)
 end)
 
+check.case("safetensors: a file in memory", function()
+  local w, odd = mg.randn(3, 5), mg.ones(3):byte()
+  mg.save_safetensors({ w = w, odd = odd, empty = mg.zeros(0) }, path)
+  local t = mg.load_safetensors(path, { mmap = true })
+  check.is_true(t.w:equal(w) and t.odd:equal(odd) and t.empty:numel() == 0)
+  t.w:zero_()                                                   -- stays in memory
+  check.is_true(mg.open_safetensors(path, { mmap = true }):get("w"):equal(w))
+  check.is_true((t.w + 1):sum():item() == 15)
+  check.raises("load_safetensors: option 'mmap': expected true or false, got 1", mg.load_safetensors, path, { mmap = 1 })
+end)
+
 check.case("safetensors: several files", function()
   local name = path .. ".safetensors"
   local state = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 40)):state_dict()
@@ -289,6 +300,60 @@ check.case("what PyTorch's files may not ask for", function()
   } do refuses({ "load_torch: ", name .. ".pt: ", table.unpack(parts) }, mg.load_torch, fixtures .. name .. ".pt") end
 end)
 
+check.case("the last and the best are kept", function()
+  local folder = path .. "-runs/inner"
+  local function file(step) return ("%s/checkpoint-%09d.safetensors"):format(folder, step) end
+  local function there()
+    local steps = {}
+    for step = 0, 9 do
+      local f = io.open(file(step))
+      if f then steps[#steps + 1] = step f:close() end
+    end
+    return steps
+  end
+  local c = mg.Checkpointer(folder, { keep = 2, monitor = "loss" })
+  check.equal({ c:latest(), c:best(), c:load_latest(), c:load_best() }, {})
+  for step, loss in ipairs { 3, 1, 2, mg.nan, 5 } do
+    check.equal(c:save(step, { step = step, w = mg.ones(2) * step }, { loss = loss, other = 1 }), file(step))
+    check.equal(there(), ({ { 1 }, { 1, 2 }, { 2, 3 }, { 2, 3, 4 }, { 2, 3, 5 } })[step])
+  end
+  check.equal({ c:latest() }, { file(5), 5, { loss = 5.0, other = 1.0 } })
+  check.equal({ c:best() }, { file(2), 2, { loss = 1.0, other = 1.0 } })
+  local value, step, metrics = c:load_best()
+  check.equal({ value.step, step, metrics.loss, value.w:tolist() }, { 2, 2, 1.0, { 2.0, 2.0 } })
+  -- What a writer left that was killed is removed; and what is broken, or is something else, is passed over.
+  write(file(6) .. ".part-999999999-abc", "half")
+  write(file(5), read(file(5)):sub(1, -2))
+  write(folder .. "/checkpoint-x.safetensors", "not one")
+  c = mg.Checkpointer(folder, { keep = 2, monitor = "loss", mode = "max" })
+  check.equal(io.open(file(6) .. ".part-999999999-abc"), nil)
+  check.equal(select(2, c:load_latest()), 3)
+  check.equal(select(2, c:best()), 3)
+  c:save(7, 7, { loss = mg.tensor(9) })
+  check.equal({ c:load_latest() }, { 7, 7, { loss = 9.0 } })
+  check.raises("save: " .. folder .. ": the metric 'loss', by which checkpoints are judged, is not among the metrics of step 8", c.save, c, 8, 1)
+  for _, step in ipairs { 2, 3, 7 } do os.remove(file(step)) end
+  refuses({ "load_latest: ", "checkpoint-000000005.safetensors: " }, c.load_latest, c)     -- of which none can be read
+  os.remove(file(5))
+  os.remove(folder .. "/checkpoint-x.safetensors")
+  c = mg.Checkpointer(folder, { keep = 2 })
+  for step = 1, 4 do c:save(step, step) end
+  check.equal(there(), { 3, 4 })
+  check.equal({ c:load_best() }, { 4, 4, {} })
+  for step = 3, 4 do os.remove(file(step)) end
+  os.remove(folder)
+  os.remove(path .. "-runs")
+  for _, case in ipairs {
+    { { 3 }, "argument 1: expected a folder's path, got 3" }, { { path, { keep = 0 } }, "option 'keep': expected a count from 1 on, got 0" },
+    { { path, { mode = "best" } }, "option 'mode': expected \"min\" or \"max\", got \"best\"" },
+    { { path, { keeps = 1 } }, "unknown option 'keeps'; did you mean 'keep'? (known: keep, monitor, mode)" },
+    { { path, { monitor = 1 } }, "option 'monitor': expected the name of a metric, got 1" },
+  } do check.raises("Checkpointer: " .. case[2], mg.Checkpointer, table.unpack(case[1])) end
+  check.raises("save: argument 1: expected a step, a whole number from 0 on, got -1", c.save, c, -1, 1)
+  check.raises("save: expected a Checkpointer as self, got 1; methods are called with ':'", c.save, 1, 2)
+  check.raises("save: net is a module; save what its :state_dict() gives", c.save, c, 1, { net = nn.Linear(1, 1) })
+end)
+
 check.case("a session may lend no files", function()
   local kept = io
   io = nil
@@ -296,6 +361,7 @@ check.case("a session may lend no files", function()
   for _, call in ipairs {
     { "save", mg.save, 1, path }, { "load", mg.load, path }, { "save_safetensors", mg.save_safetensors, {}, path },
     { "load_safetensors", mg.load_safetensors, path }, { "open_safetensors", mg.open_safetensors, path }, { "load_torch", mg.load_torch, path },
+    { "Checkpointer", mg.Checkpointer, path },
   } do results[#results + 1] = { call[1], select(2, pcall(table.unpack(call, 2))) } end
   io = kept
   for _, result in ipairs(results) do check.mentions(result[2], result[1] .. ": this session lends scripts no files") end
