@@ -15,16 +15,18 @@ enum Checkpoints {
   /// What Lua/checkpoints.lua is made of.
   static func primitives(_ modules: ModuleLibrary) -> [String: NativeFunction] {
     [
-      // load_safetensors(path, isMapped): tensors by name, and nothing after them, which load_state_dict would take for options.
+      // load_safetensors(path, isMapped): tensors by name, and the texts beside them.
       "load_safetensors": native("load_safetensors") { call in
         let path = try path(call, 1, "load_safetensors")
         try named("load_safetensors") {
-          let tensors = try SafetensorsSet(path, isMapped: call[2].isTruthy).tensors()
+          let file = try SafetensorsSet(path, isMapped: call[2].isTruthy)
+          let tensors = try file.tensors()
           call.returnsRecord(tensors.count)
           for (name, tensor) in tensors {
             call.returns(name)
             call.returns(tensor: tensor)
           }
+          returns(file.metadata, &call)
         }
       },
       "open_safetensors": native("open_safetensors") { call in

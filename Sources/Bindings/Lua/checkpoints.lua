@@ -10,8 +10,8 @@ end
 
 --[=[ mg.load_safetensors(path, { mmap = false })
 
-Reads a .safetensors file: a table of its tensors by name. An index of several files, such as model.safetensors.index.json, is read with
-all files that it names. mg.open_safetensors has the texts beside the tensors.
+Reads a .safetensors file: a table of its tensors by name, and the table of the texts that are beside them. An index of several files,
+such as model.safetensors.index.json, is read with all files that it names.
 
 Options:
   mmap: whether the tensors show the file's own bytes, which are read when they are looked at; only for files that nobody changes meanwhile,
@@ -25,7 +25,8 @@ Example:
 ]=]
 function mg.load_safetensors(path, ...)
   need_files "load_safetensors"
-  return native.load_safetensors(path, options("load_safetensors", { { "mmap", false } }, ...).mmap)
+  local tensors, texts = native.load_safetensors(path, options("load_safetensors", { { "mmap", false } }, ...).mmap)
+  return tensors, setmetatable(texts, native.file_metadata)
 end
 
 --[=[ mg.open_safetensors(path, { mmap = false })

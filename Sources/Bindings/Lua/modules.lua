@@ -563,6 +563,14 @@ local incompatible = {
   end,
 }
 
+-- The texts of a file of tensors, which come after them: net:load_state_dict(mg.load_safetensors(path)) means the tensors.
+native.file_metadata = { __name = "Metadata" }
+
+local function without_metadata(first, ...)
+  if type(first) == "table" and getmetatable(first) == native.file_metadata then return ... end
+  return first, ...
+end
+
 function Module.load_state_dict(self, state, ...)
   if type(state) == "table" then
     -- A copy, since hooks may rename what was saved by older versions.
@@ -571,7 +579,7 @@ function Module.load_state_dict(self, state, ...)
     state = given
     if is_module(self) then run_state_hooks(self, "load_pre", state) end
   end
-  local missing_keys, unexpected_keys = native.load_state_dict(self, state, by_position({ "strict", "assign" }, ...))
+  local missing_keys, unexpected_keys = native.load_state_dict(self, state, by_position({ "strict", "assign" }, without_metadata(...)))
   local keys = setmetatable({ missing_keys = missing_keys, unexpected_keys = unexpected_keys }, incompatible)
   run_state_hooks(self, "load_post", keys)
   return keys
