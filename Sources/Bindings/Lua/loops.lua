@@ -164,23 +164,16 @@ function mg.progress(what, ...)
     total = math.tointeger(what)
     if not total or total < 0 then raise("progress: expected a count, got %s", tostring(what)) end
     start = function() return function(done) if done < total then return done + 1 end end end
-  elseif type(what) == "function" then
-    start = function()
-      local state, control
-      return function() return what(state, control) end
-    end
-  elseif (type(what) == "table" or type(what) == "userdata") and not mg.is_tensor(what) and answers(what, "__call") then
-    -- A loader: each loop over it is a pass.
+  elseif type(what) == "function" or answers(what, "__call") and not mg.is_tensor(what) then
+    -- Called as a loop calls it, with what it gave first the last time. A loader: each loop over it is a pass.
     if answers(what, "__len") then total = #what end
     start = function()
-      local first, control = true, nil
-      return function()
-        if first then
-          first = false
-          return what(nil, nil)
-        end
-        return what(nil, true)
+      local control
+      local function passed(first, ...)
+        control = first
+        return first, ...
       end
+      return function() return passed(what(nil, control)) end
     end
   else
     raise("progress: expected a count, a loader or an iterator, got %s", type(what) == "table" and "table" or found(what))

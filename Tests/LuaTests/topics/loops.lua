@@ -85,6 +85,16 @@ check.case("progress goes through iterators, and ends where a loop is left", fun
   local seen = {}
   for word, rest in mg.progress(string.gmatch("a1 b2", "(%a)(%d)")) do seen[#seen + 1] = word .. rest end
   check.equal(seen, { "a1", "b2" })
+  local loader, sum, sizes = mg.data.DataLoader(mg.data.TensorDataset(mg.arange(5), mg.arange(5)), { batch_size = 2 }), 0, {}
+  for _ = 1, 2 do
+    local bar = mg.progress(loader)
+    check.equal(#bar, 3)
+    for a, b in bar do
+      sum = sum + (a + b):sum():item()
+      sizes[#sizes + 1] = #a
+    end
+  end
+  check.equal({ sum, table.concat(sizes, " ") }, { 40, "2 2 1 2 2 1" })
   local text = written(function(write)
     for i in mg.progress(5, { write = write, every = 0 }) do if i == 2 then break end end
     for _ in mg.progress(1, { write = write, every = 0 }) do end
