@@ -12,19 +12,9 @@ local here = arg[0]:match "^.*/" or "./"
 
 -- Reading. The first line has counts and the names of the kinds, and each other line four centimetres and a kind from 0 to 2.
 -- A class label is an index, so that kinds count from 1 here.
-local kinds, flowers, labels = {}, {}, {}
-for line in io.lines(here .. "data/iris.csv") do
-  local fields = {}
-  for field in line:gmatch "[^,]+" do fields[#fields + 1] = field end
-  if #kinds == 0 then
-    kinds = table.move(fields, 3, #fields, 1, {})
-  else
-    labels[#labels + 1] = math.tointeger(table.remove(fields)) + 1
-    for i, field in ipairs(fields) do fields[i] = tonumber(field) end
-    flowers[#flowers + 1] = fields
-  end
-end
-flowers, labels = mg.tensor(flowers), mg.tensor(labels)
+local data = mg.data.read_csv(here .. "data/iris.csv")
+local kinds = table.move(data.columns, 3, #data.columns, 1, {})
+local flowers, labels = data:tensor(1, 2, 3, 4), data:labels(5)
 
 -- The seed decides which flowers are held out.
 mg.manual_seed(0)

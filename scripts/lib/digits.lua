@@ -9,15 +9,8 @@ local digits = {}
 -- All pictures, or the first `count`: pixels from 0 to 16 [count, 64] and labels [count]. A line of the file has 64 pixels and
 -- the digit. A class label is an index, so that digit 0 has label 1.
 function digits.read(path, count)
-  local pixels, labels = {}, {}
-  for line in io.lines(path) do
-    local row = {}
-    for field in line:gmatch "[^,]+" do row[#row + 1] = tonumber(field) end
-    labels[#labels + 1] = table.remove(row) + 1
-    pixels[#pixels + 1] = row
-    if #pixels == count then break end
-  end
-  return mg.tensor(pixels, { dtype = "float32" }), mg.tensor(labels)
+  local all = mg.data.read_csv(path, { header = false, rows = count }):tensor()
+  return all[{ {}, { 1, -2 } }]:contiguous(), all[{ {}, -1 }]:long() + 1
 end
 
 -- Shuffled, and parted in two: what to learn from, and a quarter to test with. The seed decides which quarter that is.

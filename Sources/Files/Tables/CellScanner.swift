@@ -33,7 +33,8 @@ final class CellScanner {
   var place = 0
   var line = 1
   private var capacity: Int
-  private var scratch: [UInt8] = []
+  /// A cell without its doubled quotes. At one address, since cells point to it.
+  private var scratch = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: 0)
 
   private static let margin = 64
 
@@ -71,7 +72,10 @@ final class CellScanner {
     }
   }
 
-  deinit { bytes.deallocate() }
+  deinit {
+    bytes.deallocate()
+    scratch.deallocate()
+  }
 
   /// Reads more, and keeps what is from `place` on. False where there is nothing more.
   func refill() throws -> Bool {
@@ -128,7 +132,18 @@ final class CellScanner {
       }
     }
     var newlines = 0
-    var isCopied = false
+    var copied = 0
+    func copy(_ part: UnsafeBufferPointer<UInt8>) {
+      // No cell is longer than the window.
+      if scratch.count < end - start {
+        let larger = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: capacity)
+        larger.baseAddress!.update(from: scratch.baseAddress!, count: copied)
+        scratch.deallocate()
+        scratch = larger
+      }
+      (scratch.baseAddress! + copied).update(from: part.baseAddress!, count: part.count)
+      copied += part.count
+    }
     position += 1
     var partStart = position
     while true {
@@ -145,10 +160,7 @@ final class CellScanner {
       let part = UnsafeBufferPointer(start: bytes + partStart, count: position - partStart)
       if bytes[position + 1] == quote, position + 1 < end {
         // A doubled quote stands for one.
-        if !isCopied { scratch.removeAll(keepingCapacity: true) }
-        isCopied = true
-        scratch += part
-        scratch.append(quote)
+        copy(UnsafeBufferPointer(start: part.baseAddress, count: part.count + 1))
         position += 2
         partStart = position
         continue
@@ -159,9 +171,10 @@ final class CellScanner {
         throw failure(lineNumber + newlines, column, "behind the closing quote there is \(found), where \(expected) is expected")
       }
       if ending == .window { return Cell(text: part, ending: .window, next: position, isQuoted: true, newlines: 0) }
-      guard isCopied else { return Cell(text: part, ending: ending, next: next, isQuoted: true, newlines: newlines) }
-      scratch += part
-      return scratch.withUnsafeBufferPointer { Cell(text: $0, ending: ending, next: next, isQuoted: true, newlines: newlines) }
+      guard copied > 0 else { return Cell(text: part, ending: ending, next: next, isQuoted: true, newlines: newlines) }
+      copy(part)
+      let text = UnsafeBufferPointer(start: scratch.baseAddress, count: copied)
+      return Cell(text: text, ending: ending, next: next, isQuoted: true, newlines: newlines)
     }
   }
 
