@@ -302,6 +302,7 @@ private final class ValueReader {
       if slot.object(moduleKind) != nil { throw refusal("is a module; save what its :state_dict() gives") }
       if slot.object(optimizerKind) != nil { throw refusal("is an optimizer; save what its :state_dict() gives") }
       if slot.object(schedulerKind) != nil { throw refusal("is a scheduler; save what its :state_dict() gives") }
+      if slot.object(generatorKind) != nil { throw refusal("is a generator; save what its :get_state() gives") }
       if slot.object(batchedKind) != nil { throw refusal("is a tensor of a batch, which is only whole outside of vmap") }
       throw refusal("is \(slot.kindIdentifier > 1 ? Decoder.found(slot) : "a userdata"), which a file cannot hold")
     }
@@ -321,6 +322,8 @@ private final class ValueReader {
     if let module = try modules.instances?.instance(slot) {
       throw refusal("is a module, \(module.name); save what its :state_dict() gives")
     }
+    // Loaders and their like would come back as tables without their methods.
+    if let name = slot.metatableName { throw refusal("is a \(name); save what its :state_dict() gives, if it has one") }
     open[address] = path
     let table = Checkpoint.Table()
     try slot.forEachPair { key, element in

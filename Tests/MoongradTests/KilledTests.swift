@@ -6,8 +6,8 @@ import Glibc
 import Testing
 
 @Suite struct KilledTests {
-  /// Momentum, Adam and LBFGS with dropout, shuffling, batch statistics, clipping and schedulers; a checkpoint each few steps. Prints what it
-  /// came to. Numbers drawn at random come from a seed of each step.
+  /// Momentum, Adam and LBFGS with dropout, shuffling, batch statistics, clipping and schedulers; a checkpoint each few steps, most of them
+  /// within a pass over the data. Prints what it came to.
   static let program = """
     local mg = require "moongrad"
     local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
@@ -29,35 +29,41 @@ import Testing
       lbfgs = make { optim.LBFGS, { lr = 0.3, max_iter = 3, history_size = 4 }, function(o) return schedulers.ReduceLROnPlateau(o, { patience = 2 }) end },
     }
 
-    local saved, last = checkpoints:load_latest()
+    local loader = mg.data.DataLoader(mg.data.TensorDataset(x, y), { batch_size = 12, shuffle = true })
+    local saved, step = checkpoints:load_latest()
     if saved then
       for name, run in pairs(runs) do
-        for part, object in pairs(run) do object:load_state_dict(saved[name][part]) end
+        for part, object in pairs(run) do object:load_state_dict(saved.runs[name][part]) end
       end
+      loader:load_state_dict(saved.loader)
+      mg.set_rng_state(saved.random)
     end
-    for step = (last or 0) + 1, steps do
-      mg.manual_seed(1000 + step)
-      local rows = mg.randperm(64):narrow(1, 1, 32)
-      local loss = {}
-      for _, name in ipairs { "momentum", "adam", "lbfgs" } do
-        local run = runs[name]
-        local function closure()
-          run.opt:zero_grad()
-          local loss = F.mse_loss(run.net(x:index_select(1, rows)), y:index_select(1, rows))
-          loss:backward()
-          nn.utils.clip_grad_norm_(run.net:parameters(), 5)
-          return loss
+    step = step or 0
+    while step < steps do
+      for x, y in loader:iter() do
+        step = step + 1
+        local loss = {}
+        for _, name in ipairs { "momentum", "adam", "lbfgs" } do
+          local run = runs[name]
+          local function closure()
+            run.opt:zero_grad()
+            local loss = F.mse_loss(run.net(x), y)
+            loss:backward()
+            nn.utils.clip_grad_norm_(run.net:parameters(), 5)
+            return loss
+          end
+          loss[name] = run.opt:step(closure):item()
+          run.scheduler:step(name == "lbfgs" and loss[name] or nil)
         end
-        loss[name] = run.opt:step(closure):item()
-        run.scheduler:step(name == "lbfgs" and loss[name] or nil)
-      end
-      if step % 3 == 0 then
-        local states = {}
-        for name, run in pairs(runs) do
-          states[name] = {}
-          for part, object in pairs(run) do states[name][part] = object:state_dict() end
+        if step % 4 == 0 then
+          local states = { runs = {}, loader = loader:state_dict(), random = mg.get_rng_state() }
+          for name, run in pairs(runs) do
+            states.runs[name] = {}
+            for part, object in pairs(run) do states.runs[name][part] = object:state_dict() end
+          end
+          checkpoints:save(step, states, { loss = loss.adam })
         end
-        checkpoints:save(step, states, { loss = loss.adam })
+        if step >= steps then break end
       end
     end
     for _, name in ipairs { "momentum", "adam", "lbfgs" } do

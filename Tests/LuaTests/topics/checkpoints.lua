@@ -149,6 +149,8 @@ check.case("what a file cannot hold", function()
     { { net = { Own() } }, "net[1] is a module, Own; save what its :state_dict() gives" },
     { nn.Sequential(), "the value is a module, Sequential; save what its :state_dict() gives" },
     { { opt = opt }, "opt is an optimizer; save what its :state_dict() gives" },
+    { { loader = mg.data.DataLoader(mg.ones(3)) }, "loader is a DataLoader; save what its :state_dict() gives, if it has one" },
+    { { g = mg.Generator() }, "g is a generator; save what its :get_state() gives" },
     { { s = optim.lr_scheduler.StepLR(opt, 1) }, "s is a scheduler; save what its :state_dict() gives" },
     { cycle, "a[1] is the value itself, and a file holds no cycles" },
     { { t = { [{}] = 1 } }, "t has a table for a key, where numbers, strings, true and false can be" },
