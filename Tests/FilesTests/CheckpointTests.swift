@@ -210,4 +210,57 @@ import Testing
     #expect(refusal("big-endian.pt").hasPrefix("byteorder: elements are stored in the order \"big\""))
     #expect(refusal("reference.safetensors") == "byte 0: is no zip archive, which is what torch.save writes")
   }
+
+  /// What is said of a pickle alone.
+  private func reading(pickle: [UInt8]) -> String {
+    var text = ""
+    try? withFolder { folder in
+      let writer = try ZipWriter(folder + "/a.pt", isSynced: false)
+      try pickle.withUnsafeBytes { try writer.add("a/data.pkl", [$0]) }
+      try writer.finish()
+      text = problem { _ = try TorchFile.load(folder + "/a.pt") }
+    }
+    return text
+  }
+
+  @Test func picklesThatLie() {
+    func pickle(_ text: String) -> [UInt8] { Array(text.utf8) }
+    #expect(reading(pickle: pickle("N.")) == "")
+    #expect(reading(pickle: pickle("}.")) == "")
+    #expect(reading(pickle: []).hasPrefix("data.pkl, byte 0: 1 bytes are announced here, and 0 are left"))
+    #expect(reading(pickle: pickle(".")) == "data.pkl ends with 0 values, not one")
+    #expect(reading(pickle: pickle("NN.")) == "data.pkl ends with 2 values, not one")
+    #expect(reading(pickle: pickle("0.")) == "data.pkl, byte 0: a value is taken from an empty stack")
+    #expect(reading(pickle: pickle("(0.")) == "data.pkl, byte 1: a mark stands where a value was expected")
+    #expect(reading(pickle: pickle("t.")) == "data.pkl, byte 0: there is no mark")
+    #expect(reading(pickle: pickle("NNa.")).contains("values are added to what is no list"))
+    #expect(reading(pickle: pickle("NNNs.")).contains("no dictionary"))
+    #expect(reading(pickle: pickle("h5.")).contains("value 53 is recalled, which was not kept"))
+    #expect(reading(pickle: pickle("I5\n.")).contains("the instruction 73 (INT) is not one of those"))
+    #expect(reading(pickle: [0x58, 0xff, 0xff, 0xff, 0xff, 0x2e]).contains("4294967295 bytes are announced, and 1 are left"))
+    #expect(reading(pickle: [0x8e, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).contains("18446744073709551615 bytes are announced"))
+    #expect(reading(pickle: [0x80, 9]).contains("version 9 of pickles is not known"))
+    #expect(reading(pickle: pickle("cbuiltins\neval\n)R.")).contains("builtins.eval makes what is no tensor"))
+    #expect(
+      reading(pickle: pickle("cbuiltins\neval\n.")) == "data.pkl: the value is builtins.eval, a class or function, which is not looked for")
+    #expect(reading(pickle: pickle("]q0h0a.")) == "data.pkl: [1] holds itself")
+    #expect(reading(pickle: pickle("}N}s.")).contains("has a key that is no number, string or flag"))
+    // Nested 100,000 deep, in a list and through what is recalled.
+    #expect(
+      reading(pickle: Array(repeating: 0x5d, count: 100_000) + Array(repeating: 0x61, count: 99_999) + [0x2e]).contains(
+        "nested more than 200 deep"))
+    // Each list has the one before twice: 2^150 ways through.
+    var doubled: [UInt8] = [0x5d, 0x94]
+    for place in 0..<UInt8(150) { doubled += [0x5d, 0x68, place, 0x61, 0x68, place, 0x61, 0x94] }
+    #expect(reading(pickle: doubled + [0x2e]) == "data.pkl ends with 151 values, not one")
+    doubled = [0x5d, 0x94]
+    for place in 0..<UInt8(150) { doubled += [0x30, 0x5d, 0x68, place, 0x61, 0x68, place, 0x61, 0x94] }
+    #expect(reading(pickle: doubled + [0x2e]) == "")
+    // A text that is made bytes of a thousand times.
+    let text = String(repeating: "x", count: 200)
+    let calls =
+      pickle("c_codecs\nencode\nq\u{1}X") + [200, 0, 0, 0] + pickle(text) + pickle("q\u{2}X") + [6, 0, 0, 0] + pickle("latin1q\u{3}]")
+    let call: [UInt8] = [0x68, 1, 0x68, 2, 0x68, 3, 0x86, 0x52, 0x61]
+    #expect(reading(pickle: calls + (0..<1000).flatMap { _ in call } + [0x2e]).contains("bytes of the same text again and again"))
+  }
 }

@@ -136,9 +136,9 @@ extension Checkpoint.Value {
 }
 
 extension Checkpoint.Key {
-  /// Words that need no quotes behind a dot.
+  /// Words that need no quotes behind a dot, and are short enough to be shown.
   private static func isWord(_ text: String) -> Bool {
-    guard let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9") ~= first) else { return false }
+    guard text.utf8.count <= 80, let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9") ~= first) else { return false }
     return text.utf8.allSatisfy {
       UInt8(ascii: "a")...UInt8(ascii: "z") ~= $0 || UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0
         || UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || $0 == UInt8(ascii: "_")

@@ -47,6 +47,8 @@ final class PickleReader {
   private let tensors: TorchTensors
   private var stack: [PickleItem] = []
   private var memo: [Int: PickleItem] = [:]
+  /// How many bytes strings were made bytes of.
+  private var encoded = 0
   // All containers: each is emptied at the end, so that none lets go of a long chain of others.
   private var lists: [PickleList] = []
   private var dictionaries: [PickleDictionary] = []
@@ -262,7 +264,7 @@ final class PickleReader {
       guard arguments.count == 1, arguments[0].integers != nil else { throw Refusal("a torch.Size of what is none") }
       return arguments[0]
     case ("torch", "device"):
-      guard case .text(let type)? = arguments.first else { throw Refusal("a torch.device of what is none") }
+      guard case .text(let type)? = arguments.first, type.utf8.count <= 40 else { throw Refusal("a torch.device of what is none") }
       if arguments.count == 2, case .integer(let number) = arguments[1] { return .text("\(type):\(number)") }
       return .text(type)
     case ("_codecs", "encode"):
@@ -270,26 +272,19 @@ final class PickleReader {
       guard arguments.count == 2, case .text(let text) = arguments[0], case .text("latin1") = arguments[1] else {
         throw Refusal("bytes in an encoding that is not known")
       }
+      // Each text that is written once is used once, so that they are no longer together than the pickle.
+      encoded += text.utf8.count
+      guard encoded <= reader.bytes.count else { throw Refusal("bytes of the same text again and again") }
       let bytes = text.unicodeScalars.compactMap { UInt8(exactly: $0.value) }
       guard bytes.count == text.unicodeScalars.count else { throw Refusal("bytes that are none") }
       return .bytes(bytes)
     case ("collections", "OrderedDict"), ("collections", "Counter"), ("collections", "defaultdict"):
-      switch arguments.last {
-      case .dictionary? where name != "defaultdict" || arguments.count == 2:
-        if case .dictionary(let known)? = arguments.last {
-          return .dictionary(try newDictionary(known.entries.flatMap { [$0.key, $0.value] }))
-        }
+      // The dictionary itself, not a copy: a few bytes that ask for a copy could come a thousand times.
+      if case .dictionary(let known)? = arguments.last { return .dictionary(known) }
+      guard arguments.isEmpty || name == "defaultdict" && arguments.count == 1 else {
         throw Refusal("a collections.\(name) of what is none")
-      case .list(let pairs)? where name == "OrderedDict":
-        let flat = try pairs.items.flatMap { pair -> [PickleItem] in
-          switch pair {
-          case .list(let list) where list.items.count == 2, .tuple(let list) where list.items.count == 2: return list.items
-          default: throw Refusal("a collections.OrderedDict of what are no pairs")
-          }
-        }
-        return .dictionary(try newDictionary(flat))
-      default: return .dictionary(try newDictionary())
       }
+      return .dictionary(try newDictionary())
     default:
       throw PickleReader.refusal(module, name)
     }
