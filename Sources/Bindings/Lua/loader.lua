@@ -95,9 +95,7 @@ end
 
 local function sample(dataset, position)
   local value = shared.sample_of(dataset, position, values_at(dataset, position))
-  -- One of several tensors is a list in any case, as ds[i] is.
-  if type(dataset) == "table" and rawget(dataset, "tensors") and not is_list(value) then return { value } end
-  return value
+  return shared.gives_lists(dataset) and not is_list(value) and { value } or value
 end
 
 -- A batch must be something, since nil ends a loop.
@@ -180,8 +178,8 @@ local function begin(self)
     next_positions = shared.stream_of(self.sampler)
   end
   for _ = 1, state and state.batches or 0 do
+    if next_positions() == nil then break end
     run.batches = run.batches + 1
-    next_positions()
   end
   return function()
     local given = next_positions()
