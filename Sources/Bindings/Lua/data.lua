@@ -157,6 +157,7 @@ local function length_of(dataset)
 end
 
 local function values_at(dataset, position)
+  if kind_of(dataset) == "dataset" then return dataset:get(position) end
   if is_tensor(dataset) or is_list(dataset) then return dataset[position] end
   return dataset:get(position)
 end
@@ -428,6 +429,12 @@ end
 function collate(batch, name)
   local first = batch[1]
   local kind = is_tensor(first) and "tensor" or type(first)
+  local stacked, problem
+  if kind == "tensor" then
+    -- What does not fit is looked for when it is known that something does not.
+    stacked, problem = pcall(mg.stack, batch)
+    if stacked then return problem end
+  end
   for i, value in ipairs(batch) do
     local other = is_tensor(value) and "tensor" or type(value)
     if other ~= kind then
@@ -442,7 +449,7 @@ function collate(batch, name)
           concat(tensor.shape, ", "), name(1), shape))
       end
     end
-    return mg.stack(batch)
+    error(problem, 0)
   end
   if kind == "boolean" then return mg.tensor(batch) end
   if kind == "number" then
