@@ -54,7 +54,9 @@ enum DataLoading {
       },
       // permutation(n, generator): positions in random order.
       "permutation": NativeFunction("random_split") { call in
-        returns((generator(call[2]) ?? .current).permutation(max(call.integer(1) ?? 0, 0)), &call)
+        let count = max(call.integer(1) ?? 0, 0)
+        try requireRoom(for: count)
+        returns((generator(call[2]) ?? .current).permutation(count), &call)
       },
       // draw_seed(generator): what a loader draws when a pass begins.
       "draw_seed": NativeFunction("DataLoader") { call in
@@ -176,7 +178,7 @@ enum DataLoading {
     }
     var state = SamplerPass.State(pieces: try integer("pieces") ?? 0)
     if let first = try integer("first"), let last = try integer("last") {
-      guard first >= 1, first <= last + 1, last <= count else {
+      guard first >= 1, last <= count, first <= last + 1 else {
         throw refuse("the samples \(first) to \(last) are to come, but there are \(count)")
       }
       state.range = first - 1..<last

@@ -200,9 +200,14 @@ static bool select_elements(int64_t count, int64_t n, int64_t first, const int64
 }
 
 static bool select_bytes(int64_t count, int64_t n, int64_t first, const int64_t *index, int64_t *at, const char *x, char *y, size_t row) {
+  // Rows here and there of a source beyond the caches: the processor does not see where the next is, and is told while one is copied.
+  bool ahead = row >= 256 && (size_t)n > ((size_t)8 << 20) / row;
+  size_t reach = row < 4096 ? row : 4096;
   for (int64_t j = 0; j < count; j++, y += row) {
     uint64_t p = from_zero(index[j], n, first);
     if (p >= (uint64_t)n) return false;
+    uint64_t next = ahead && j + 1 < count ? from_zero(index[j + 1], n, first) : (uint64_t)n;
+    if (next < (uint64_t)n) for (size_t i = 0; i < reach; i += 64) __builtin_prefetch(x + next * row + i);
     memcpy(y, x + p * row, row);
     if (at) at[j] = (int64_t)p;
   }

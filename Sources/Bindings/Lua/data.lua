@@ -157,6 +157,7 @@ local function length_of(dataset)
 end
 
 local function values_at(dataset, position)
+  if kind_of(dataset) == "dataset" then return dataset:get(position) end
   if is_tensor(dataset) or is_list(dataset) then return dataset[position] end
   return dataset:get(position)
 end
@@ -216,14 +217,16 @@ local function new_class(kind, name, base, metamethods)
   })
 end
 
+-- Whether samples are lists also where they have one value, as those of tensors side by side are; defined below.
+local gives_lists
+
 local dataset_metamethods = {
   index = function(self, position)
     local length = length_of(self)
     if position == length + 1 then return nil end       -- ends ipairs
     position = in_range(name_of(self), position, length)
     local sample = sample_of(self, position, values_at(self, position))
-    if rawget(self, "tensors") and not is_list(sample) then return { sample } end
-    return sample
+    return gives_lists(self) and not is_list(sample) and { sample } or sample
   end,
   add = function(a, b) return data.ConcatDataset { a, b } end,
 }
@@ -376,16 +379,23 @@ function data.random_split(dataset, lengths, ...)
   return parts
 end
 
+function gives_lists(dataset)
+  if kind_of(dataset) ~= "dataset" then return false end
+  if dataset.get == TensorDataset.get then return true end
+  if dataset.get == Subset.get then return gives_lists(dataset.dataset) end
+  return dataset.get == ConcatDataset.get and gives_lists(dataset.datasets[1])
+end
+
 -- What Swift gathers batches of, where the data set is tensors all the way down; nil where a script's part has to be asked.
 local function source_of(dataset)
   if is_tensor(dataset) then return native.tensor_source { dataset } end
-  local class = kind_of(dataset) == "dataset" and name_of(dataset)
-  if class == "TensorDataset" and dataset.get == TensorDataset.get then return native.tensor_source(dataset.tensors) end
-  if class == "Subset" and dataset.get == Subset.get then
+  if kind_of(dataset) ~= "dataset" then return nil end
+  if dataset.get == TensorDataset.get then return native.tensor_source(dataset.tensors) end
+  if dataset.get == Subset.get then
     local source = source_of(dataset.dataset)
     return source and native.subset_source(source, dataset.indices)
   end
-  if class == "ConcatDataset" and dataset.get == ConcatDataset.get then
+  if dataset.get == ConcatDataset.get then
     local sources = {}
     for i, part in ipairs(dataset.datasets) do
       sources[i] = source_of(part)
@@ -419,6 +429,12 @@ end
 function collate(batch, name)
   local first = batch[1]
   local kind = is_tensor(first) and "tensor" or type(first)
+  local stacked, problem
+  if kind == "tensor" then
+    -- What does not fit is looked for when it is known that something does not.
+    stacked, problem = pcall(mg.stack, batch)
+    if stacked then return problem end
+  end
   for i, value in ipairs(batch) do
     local other = is_tensor(value) and "tensor" or type(value)
     if other ~= kind then
@@ -433,7 +449,7 @@ function collate(batch, name)
           concat(tensor.shape, ", "), name(1), shape))
       end
     end
-    return mg.stack(batch)
+    error(problem, 0)
   end
   if kind == "boolean" then return mg.tensor(batch) end
   if kind == "number" then
@@ -699,7 +715,7 @@ function data.BatchSampler(...) return BatchSampler(...) end
 return {
   kinds = kinds, kind_of = kind_of, shown = shown, is_list = is_list, is_tensor = is_tensor, options = options, flag = flag, count = count,
   generator = generator, looped = looped, expect_dataset = expect_dataset, length_of = length_of, values_at = values_at,
-  sample_of = sample_of, name_of = name_of, in_range = in_range, source_of = source_of, columns_of = columns_of, collated = collated,
+  sample_of = sample_of, name_of = name_of, in_range = in_range, source_of = source_of, gives_lists = gives_lists, columns_of = columns_of, collated = collated,
   described = described, stream_of = stream_of, batches_of = batches_of, expect_sampler = expect_sampler, sampler_length = sampler_length,
   batch_count = batch_count, SequentialSampler = SequentialSampler, RandomSampler = RandomSampler,
 }

@@ -93,11 +93,10 @@ end
 
 -- Samples -------------------------------------------------------------------------------------------------------
 
-local function sample(dataset, position)
+-- With `as_list`, a single value is a list too.
+local function sample(dataset, position, as_list)
   local value = shared.sample_of(dataset, position, values_at(dataset, position))
-  -- One of several tensors is a list in any case, as ds[i] is.
-  if type(dataset) == "table" and rawget(dataset, "tensors") and not is_list(value) then return { value } end
-  return value
+  return as_list and not is_list(value) and { value } or value
 end
 
 -- A batch must be something, since nil ends a loop.
@@ -111,14 +110,14 @@ local function fetched(self, source, positions)
   local dataset, collate_fn = self.dataset, self.collate_fn
   if type(positions) == "number" then
     if source and not collate_fn then return native.sample(source, positions) end
-    local value = sample(dataset, positions)
+    local value = sample(dataset, positions, shared.gives_lists(dataset))
     if collate_fn then return checked(collate_fn(value)) end
     if is_list(value) and #value > 0 then return unpack(value) end
     return value
   end
   if source and not collate_fn then return native.gather(source, positions) end
-  local batch = {}
-  for i, position in ipairs(positions) do batch[i] = sample(dataset, position) end
+  local batch, as_list = {}, shared.gives_lists(dataset)
+  for i, position in ipairs(positions) do batch[i] = sample(dataset, position, as_list) end
   if collate_fn then return checked(collate_fn(batch)) end
   return shared.collated(batch, function(i) return "sample " .. positions[i] end)
 end
@@ -180,8 +179,8 @@ local function begin(self)
     next_positions = shared.stream_of(self.sampler)
   end
   for _ = 1, state and state.batches or 0 do
+    if next_positions() == nil then break end
     run.batches = run.batches + 1
-    next_positions()
   end
   return function()
     local given = next_positions()

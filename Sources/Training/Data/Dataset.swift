@@ -167,7 +167,11 @@ public final class ConcatDataset: Dataset {
     guard !datasets.isEmpty else { throw TensorError(.argument, "ConcatDataset", "at least one data set is needed") }
     self.datasets = datasets
     var ends: [Int] = []
-    for dataset in datasets { ends.append((ends.last ?? 0) + (try dataset.count)) }
+    for dataset in datasets {
+      let (end, isTooLarge) = (ends.last ?? 0).addingReportingOverflow(try dataset.count)
+      guard !isTooLarge else { throw TensorError(.argument, "ConcatDataset", "there are more samples than can be counted") }
+      ends.append(end)
+    }
     self.ends = ends
   }
 
@@ -245,6 +249,7 @@ public final class ConcatDataset: Dataset {
 public func splitLengths(_ lengths: [Double], of count: Int) throws -> [Int] {
   func refuse(_ facts: TensorError.Facts) -> TensorError { TensorError(.argument, "random_split", facts) }
   guard !lengths.isEmpty else { throw refuse("at least one length is needed") }
+  guard count <= 1 << 53 else { throw refuse("\(count) samples are more than can be split") }
   for (number, length) in lengths.enumerated() where !(length >= 0 && length.isFinite) {
     throw refuse("length \(index: number) is \(length); lengths are counts, or fractions from 0 to 1")
   }
@@ -270,6 +275,7 @@ public func splitLengths(_ lengths: [Double], of count: Int) throws -> [Int] {
 /// Splits a data set at random into parts of such lengths, drawn from `generator`, or else from the context's.
 public func randomSplit(_ dataset: any Dataset, _ lengths: [Double], generator: Generator? = nil) throws -> [Subset] {
   let counts = try splitLengths(lengths, of: dataset.count)
+  try requireRoom(for: counts.reduce(0, +))
   let order = try (generator ?? .current).permutation(counts.reduce(0, +))
   var start = 0
   return try counts.map { count in

@@ -10,6 +10,8 @@ public final class LoaderPass {
   private let dropLast: Bool
   private let prefetch: Int
   private var ahead: [BatchAhead] = []
+  /// What went wrong with the batch after those.
+  private var failure: (any Error)?
   /// Whether no positions are left to take.
   private var isDrawn = false
   /// How many batches were given, those before it was resumed too.
@@ -45,7 +47,7 @@ public final class LoaderPass {
       isOver = true
       return nil
     }
-    batches += 1
+    batches &+= 1
     return next
   }
 
@@ -66,12 +68,21 @@ public final class LoaderPass {
       guard let next = try nextPositions() else { return nil }
       return try batchSize == nil ? dataset.sample(next[0]) : dataset.batch(next)
     }
-    while ahead.count <= prefetch, !isDrawn, let next = try takePositions() { ahead.append(try BatchAhead(dataset, next)) }
+    do {
+      while ahead.count <= prefetch, failure == nil, !isDrawn, let next = try takePositions() {
+        ahead.append(try BatchAhead(dataset, next))
+      }
+    } catch { failure = error }
+    // Of the batches before it none is lost.
+    if ahead.isEmpty, let failure {
+      self.failure = nil
+      throw failure
+    }
     guard !ahead.isEmpty else {
       isOver = true
       return nil
     }
-    batches += 1
+    batches &+= 1
     return ahead.removeFirst().wait()
   }
 

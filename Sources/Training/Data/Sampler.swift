@@ -17,11 +17,25 @@ public final class SamplerPass {
   enum Piece {
     case range(Range<Int>)
     case list([Int])
+    /// The first of a tensor of positions. Drawn ones are kept so: their memory is counted, and has a limit.
+    case drawn(Tensor, count: Int)
 
     var count: Int {
       switch self {
       case .range(let range): range.count
       case .list(let list): list.count
+      case .drawn(_, let count): count
+      }
+    }
+
+    /// Appends those from `start` on.
+    func append(_ start: Int, _ number: Int, to result: inout [Int]) {
+      switch self {
+      case .range(let range): result.append(contentsOf: range.lowerBound + start..<range.lowerBound + start + number)
+      case .list(let list): result.append(contentsOf: list[start..<start + number])
+      case .drawn(let tensor, _):
+        let positions = tensor.data.assumingMemoryBound(to: Int.self)
+        result.append(contentsOf: UnsafeBufferPointer(start: positions + start, count: number))
       }
     }
   }
@@ -73,10 +87,8 @@ public final class SamplerPass {
         continue
       }
       let number = min(rest, count - result.count)
-      switch piece {
-      case .range(let range): result.append(contentsOf: range.lowerBound + taken..<range.lowerBound + taken + number)
-      case .list(let list): result.append(contentsOf: list[taken..<taken + number])
-      }
+      if number > 1 << 16 { try requireRoom(for: number) }
+      piece.append(taken, number, to: &result)
       taken += number
     }
     return result
@@ -89,7 +101,7 @@ public final class SamplerPass {
       generator = own
     }
     let next = try draw(pieces, generator ?? .current)
-    if next != nil { pieces += 1 }
+    if next != nil { pieces &+= 1 }
     return next
   }
 
@@ -99,7 +111,9 @@ public final class SamplerPass {
     switch piece {
     case .range(let range) where ahead.isEmpty: state.range = range.lowerBound + taken..<range.upperBound
     case .range(let range): state.range = range.lowerBound + taken - ahead.count..<range.upperBound
-    case .list(let list): state.rest = ahead + list[taken...]
+    case .list, .drawn:
+      state.rest = ahead
+      piece.append(taken, piece.count - taken, to: &state.rest)
     }
     if makesGenerator { state.generator = try generator?.stateTensor() }
     return state
@@ -117,6 +131,9 @@ public final class SamplerPass {
     }
   }
 }
+
+/// Throws where a list of so many positions would pass the limit of memory, which lists themselves do not ask.
+package func requireRoom(for count: Int) throws { _ = try Tensor(uninitialized: Shape([count], operation: "DataLoader"), .int64) }
 
 /// Checks a count that must be positive.
 private func requirePositive(_ count: Int, _ name: String, _ parameter: String) throws {
@@ -165,8 +182,8 @@ public struct RandomSampler: Sampler {
       // The last is drawn too where nothing of it is taken.
       let rounds = count / total
       guard number <= rounds else { return nil }
-      let order = generator.permutation(total)
-      return .list(number < rounds ? order : Array(order[..<(count % total)]))
+      let order = try generator.drawing { try Tensor.randperm(total) }
+      return .drawn(order, count: number < rounds ? total : count % total)
     }
   }
 }
@@ -219,7 +236,7 @@ public struct WeightedRandomSampler: Sampler {
       let drawn = try withNoGrad {
         try generator.drawing { try Tensor(weights, dtype: .float64).multinomial(count, replacement: replacement) }
       }
-      return .list(drawn.doubles.map { Int($0) })
+      return .drawn(try drawn.packed(), count: count)
     }
   }
 }

@@ -262,6 +262,46 @@ check.case("loaders that cannot be", function()
   check.raises("DataLoader: a batch_sampler gives lists of positions, but it gave an empty list", batches, ds, { batch_sampler = { {} } })
 end)
 
+check.case("more samples than there can be", function()
+  local Endless = data.Dataset "Endless"
+  function Endless:len() return math.maxinteger end
+  function Endless:get(i) return i end
+  local ds, wide = Endless(), mg.zeros(1 << 40, 0)
+  check.is_true(not pcall(data.random_split, ds, { 0.5, 0.5 }))
+  check.is_true(not pcall(data.random_split, wide, { 0.5, 0.5 }))
+  check.is_true(not pcall(function() for _ in data.DataLoader(ds, { shuffle = true }):iter() do end end))
+  check.is_true(not pcall(function() for _ in data.DataLoader(ds, { batch_size = math.maxinteger }):iter() do end end))
+  check.is_true(not pcall(function() for _ in data.DataLoader(wide, { batch_size = 1 << 39, prefetch = 3 }):iter() do end end))
+  check.is_true(not pcall(function() for _ in data.WeightedRandomSampler({ 1 }, 1 << 60):iter() do end end))
+  for x in data.DataLoader(ds, { batch_size = 3 }):iter() do
+    check.equal(x, mg.tensor { 1, 2, 3 })
+    break
+  end
+  for x in data.DataLoader(ds, { batch_size = 2, sampler = data.RandomSampler(ds, { replacement = true }), drop_last = true }):iter() do
+    check.equal(#x, 2)
+    break
+  end
+  local batches = data.DataLoader(mg.arange(3))
+  for _, pass in ipairs { { batches = math.maxinteger, pieces = math.maxinteger, first = 1, last = 3 }, { batches = 1, first = 1, last = math.maxinteger },
+    { batches = 0, first = math.mininteger, last = 0 }, { batches = 0, rest = {} }, { batches = 0 } } do
+    if pcall(batches.load_state_dict, batches, { samples = 3, pass = pass }) then pcall(function() for _ in batches:iter() do end end) end
+  end
+end)
+
+check.case("samples of one tensor are lists, whatever of tensors they come from", function()
+  local ds, seen = data.TensorDataset(mg.arange(3)), {}
+  for _, other in ipairs { ds, data.Subset(ds, { 1, 2 }), ds + ds } do
+    check.equal(#other[1], 1)
+    for n in data.DataLoader(other, { collate_fn = function(samples) return #samples[1] end }):iter() do seen[n] = true end
+  end
+  check.equal(seen, { true })
+  local Own = data.Dataset "Own"
+  function Own:init(...) self.tensors = { ... } end
+  function Own:len() return #self.tensors[1] end
+  function Own:get(i) return self.tensors[1][i] end
+  check.equal(Own(mg.arange(3))[2], mg.tensor(1))
+end)
+
 check.case("data sets whose length changes", function()
   local ds = Made(6, function(i) return i end)
   local loader = data.DataLoader(ds, { batch_size = 2, shuffle = true })

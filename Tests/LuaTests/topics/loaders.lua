@@ -199,6 +199,26 @@ check.case("a pass that was stopped goes on with the same batches", function()
   end
 end)
 
+check.case("a state goes through a file", function()
+  for _, options in ipairs { { shuffle = true }, { generator = mg.Generator(), shuffle = true }, {} } do
+    local path = os.tmpname()
+    options.batch_size = 3
+    local batches, rest = data.DataLoader(mg.arange(10), options), {}
+    for x in batches:iter() do
+      if #rest == 0 then mg.save({ loader = batches:state_dict(), rng = mg.get_rng_state() }, path) end
+      rest[#rest + 1] = x:tolist()
+    end
+    local following = orders(batches)
+    mg.manual_seed(12)
+    local saved, again = mg.load(path), data.DataLoader(mg.arange(10), options)
+    again:load_state_dict(saved.loader)
+    mg.set_rng_state(saved.rng)
+    check.equal(orders(again), table.move(rest, 2, #rest, 1, {}))
+    check.equal(orders(again), following)
+    os.remove(path)
+  end
+end)
+
 check.case("states between passes, and states that do not fit", function()
   local batches = data.DataLoader(mg.arange(6), { batch_size = 2, shuffle = true })
   check.equal(batches:state_dict().pass, nil)
