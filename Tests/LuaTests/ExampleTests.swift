@@ -99,6 +99,16 @@ private func number(in output: String, after text: String) throws -> Double {
     #expect(run.output.contains(/predict\.bias +5 of +5 changed/))
   }
 
+  @Test func freezeVariants() throws {
+    let run = try Run(example("freeze_variants.lua"), "4")
+    #expect(run.status == 0, "\(run.error)")
+    // Training all of it is better than any half for the same seeds, and the random hidden layer is a better half to freeze than the last one.
+    func loss(_ variant: String) throws -> Double { try number(in: run.output, after: "\n\(variant)  4     ") }
+    let (none, hidden, predict) = (try loss("none                "), try loss("hidden              "), try loss("predict             "))
+    #expect(none < hidden && hidden < predict)
+    #expect(run.output.contains("difference to none"))
+  }
+
   @Test func iris() throws {
     let run = try Run(example("iris.lua"))
     #expect(run.status == 0)
@@ -165,10 +175,15 @@ private func number(in output: String, after text: String) throws -> Double {
   @Test func readme() throws {
     let text = try String(contentsOf: Place.checkout.appending(path: "README.md"), encoding: .utf8)
     let blocks = text.matches(of: /(?ms)^```lua\n(.*?)^```/).map { String($0.1) }
-    // What each prints: the freezing, then the questions to a graph.
+    // What each prints: the freezing, then the questions to a graph, batches, the tools for freezing, and saving, which prints nothing.
     let outputs: [Regex<AnyRegexOutput>] = try [
       Regex("^Parameter containing:"),
       Regex("(?s)AccumulateGrad  b  data = 3\\.0.*was detached at .*:6.*freed by an earlier backward at .*:7;"),
+      Regex("^(\\{16, 4\\}\t\\{16\\}\n){5}$"),
+      Regex(
+        "(?s)^froze 2 parameters: 0.weight, 0.bias; 9 of 25 numbers are trained.*25 parameters, 9 trained.*0.weight +frozen +no .*2.weight +trained +yes"
+      ),
+      Regex("^$"),
     ]
     #expect(blocks.count == outputs.count)
     for (block, output) in zip(blocks, outputs) {
