@@ -124,7 +124,7 @@ func message(_ path: String, _ body: () throws -> Void) -> String {
       let other = try CSVReader.stream(path)
       #expect(
         message(path) { while try other.next(500) != nil {} }.hasPrefix(
-          "line 2002, column 1: 'oh' in the column 'x' is no number; it was one"))
+          "line 2002, column 1: 'oh' in the column 'x' is no number: say types"))
     }
   }
 

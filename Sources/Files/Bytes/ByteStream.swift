@@ -38,7 +38,7 @@ public func openStream(_ path: String) throws -> any ByteStream {
 
 extension ByteStream {
   /// Up to that many bytes.
-  fileprivate func take(upTo count: Int) throws -> [UInt8] {
+  func take(upTo count: Int) throws -> [UInt8] {
     try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
       filled = try read(into: UnsafeMutableRawBufferPointer(buffer))
     }

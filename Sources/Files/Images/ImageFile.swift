@@ -34,15 +34,18 @@ public enum ImageFile {
 
   /// An image, uint8 `(channels, height, width)`. Numbers of 16 bits are rounded to 8. Images that are cut off or damaged are refused.
   public static func read(_ path: String, mode: Mode = .unchanged) throws -> Tensor {
-    let bytes = try InputFile(path).contents(most: mostBytes)
+    let file = try InputFile(path)
+    // Before the rest, of which there may be much.
+    let head = try file.take(upTo: 8)
     let format: mg_format
-    if bytes.starts(with: [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]) {
+    if head == [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a] {
       format = MG_PNG
-    } else if bytes.starts(with: [0xff, 0xd8, 0xff]) {
+    } else if head.starts(with: [0xff, 0xd8, 0xff]) {
       format = MG_JPEG
     } else {
       throw FileError(path, "is neither PNG nor JPEG by its first bytes")
     }
+    let bytes = try file.size == nil ? head + file.contents(most: mostBytes) : file.contents(most: mostBytes)
     return try bytes.withUnsafeBufferPointer { bytes in
       var facts = mg_image_facts()
       facts.most_pixels = Int64(mostPixels)

@@ -136,7 +136,14 @@ public final class CSVReader {
       let reader = try CSVReader(path, options, texts: texts, isFixed: false, while: goesOn)
       let table = try reader.table(options.mostRows)
       // What turned out to be text further down is read again from the beginning as such.
-      if reader.spoilt.isEmpty { return table }
+      guard let first = reader.spoilt.min(by: { $0.key < $1.key }) else { return table }
+      guard isRegular(path) else {
+        let name = reader.fileNames[first.key]
+        throw FileError(
+          path,
+          "\(first.value) in the column '\(name)' is no number; what is no file cannot be read again: say types = { [\"\(name)\"] = \"text\" }"
+        )
+      }
       texts = reader.spoilt.merging(reader.reasons) { first, _ in first }
     }
   }
@@ -146,6 +153,8 @@ public final class CSVReader {
   public static func stream(
     _ path: String, _ options: CSVOptions = CSVOptions(), looking: Int = 1000, while goesOn: @escaping () throws -> Void = {}
   ) throws -> CSVReader {
+    // What comes through a pipe comes once: columns are numbers there, unless they are said to be text.
+    guard isRegular(path) else { return try CSVReader(path, options, texts: [:], isFixed: true, while: goesOn) }
     var few = options
     few.mostRows = min(looking, options.mostRows)
     var texts: [Int: String] = [:]
@@ -156,6 +165,12 @@ public final class CSVReader {
       if reader.spoilt.isEmpty { return try CSVReader(path, options, texts: found, isFixed: true, while: goesOn) }
       texts = found
     }
+  }
+
+  /// Whether it can be read more than once.
+  private static func isRegular(_ path: String) -> Bool {
+    var facts = stat()
+    return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG
   }
 
   /// The next rows, at most that many; nil at the end.
@@ -306,7 +321,7 @@ public final class CSVReader {
     guard !isFixed, !declared.contains(column) else {
       let hint =
         declared.contains(column)
-        ? "" : "; it was one in all rows before: say types = { [\"\(fileNames[column])\"] = \"text\" } if it is none"
+        ? "" : ": say types = { [\"\(fileNames[column])\"] = \"text\" } if it is text"
       throw scanner.failure(line, column + 1, "\(shown) in the column '\(fileNames[column])' is no number\(hint)")
     }
     let reason = "line \(line), column \(column + 1): \(shown)"
