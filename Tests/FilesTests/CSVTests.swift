@@ -128,6 +128,49 @@ func message(_ path: String, _ body: () throws -> Void) -> String {
     }
   }
 
+  /// Windows of numbers alone are read on several threads, and mean what they do line by line: with what is not all numbers at any place
+  /// among them, whatever the lines end with, and where an error is.
+  @Test(arguments: ["\n", "\r\n"], [1, 2, 3]) func manyNumbers(_ end: String, _ threads: Int) throws {
+    let before = Threads.count
+    Threads.count = threads
+    defer { Threads.count = before }
+    try withFolder { folder in
+      let path = folder + "/a.csv"
+      var random = SystemRandomNumberGenerator()
+      let rows = 60_000
+      let values = (0..<rows).map { _ in [Double.random(in: -1e6...1e6, using: &random), Double(Int.random(in: 0...9, using: &random))] }
+      // Some 2 MB, in two windows. What is at those rows is no plain line.
+      func text(_ odd: [Int: String]) -> String {
+        "x,name,k" + end + values.enumerated().map { (odd[$0] ?? "\($1[0]),n\($0), \($1[1]) ") + end }.joined()
+      }
+      for odd in [[:], [0: ""], [29_999: "# no row"], [7: ",n,3", 20_000: "1,n,", 41_111: "5,\"a,b\",6"], [59_999: ",n,"]]
+        as [[Int: String]]
+      {
+        FileManager.default.createFile(atPath: path, contents: Data(text(odd).utf8))
+        var options = CSVOptions()
+        options.comment = UInt8(ascii: "#")
+        let table = try CSVReader.read(path, options)
+        var expected = values.map { [$0[0], $0[1]] }
+        for (row, text) in odd where text.contains(",") {
+          let cells = text.replacing("\"a,b\"", with: "n").split(separator: ",", omittingEmptySubsequences: false)
+          expected[row] = [Double(cells[0]) ?? .nan, Double(cells[2]) ?? .nan]
+        }
+        for row in odd.keys.sorted().reversed() where !odd[row]!.contains(",") { expected.remove(at: row) }
+        for (column, place) in [(0, 0), (2, 1)] {
+          let found = try table.numbers(column).doubles
+          #expect(found.count == expected.count)
+          #expect(zip(found, expected).allSatisfy { $0 == $1[place] || $0.isNaN && $1[place].isNaN })
+        }
+        options.columns = [.name("k")]
+        options.mostRows = 50_001
+        let few = try CSVReader.read(path, options).numbers(0).doubles
+        #expect(few.count == 50_001 && zip(few, expected).allSatisfy { $0 == $1[1] || $0.isNaN && $1[1].isNaN })
+      }
+      FileManager.default.createFile(atPath: path, contents: Data(text([41_234: "1,n"]).utf8))
+      #expect(message(path) { _ = try CSVReader.read(path) } == "line 41236 has 2 cells, where the header has 3")
+    }
+  }
+
   /// Numbers against Swift's own reading, which rounds correctly: of all lengths and sizes, near the middle between two doubles, and
   /// what is no number.
   @Test func numbers() throws {

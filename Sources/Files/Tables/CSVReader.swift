@@ -9,7 +9,7 @@ import Tensors
 /// Reads a CSV file, gzipped or not, also one that is larger than memory: some rows at a time.
 public final class CSVReader {
   /// One column of the file.
-  private struct Slot: BitwiseCopyable {
+  struct Slot: BitwiseCopyable {
     enum Role {
       case ignored, numbers, texts
       /// Numbers until a cell was none.
@@ -25,17 +25,21 @@ public final class CSVReader {
   public let names: [String]
   /// For each of these, its place in the file, from 0.
   private let places: [Int]
-  private let options: CSVOptions
-  private let scanner: CellScanner
+  let options: CSVOptions
+  let scanner: CellScanner
   private let goesOn: () throws -> Void
-  private let slots: UnsafeMutablePointer<Slot>
-  private let slotCount: Int
+  let slots: UnsafeMutablePointer<Slot>
+  let slotCount: Int
   /// Names of the file's columns, for errors.
   private let fileNames: [String]
   private var piles: [Pile<Double>?]
   private var texts: [TextColumn?]
   /// Rows of this table, and for how many there is room; and those of the tables before.
-  private var rows = 0, room = 0, rowsBefore = 0
+  var rows = 0
+  private(set) var room = 0
+  private var rowsBefore = 0
+  /// Windows whose lines were not all numbers (see ``readPlainLines(_:)``).
+  var mixedWindows = 0
   /// For columns that are texts, by their places, since which cell.
   private var reasons: [Int: String]
   /// Columns that began as numbers and are none, with the first cell that was none.
@@ -43,10 +47,10 @@ public final class CSVReader {
   /// What columns are is no longer open.
   private let isFixed: Bool
   private let declared: Set<Int>
-  private let parser = DecimalParser()
+  let parser = DecimalParser()
   private let missing: [[UInt8]]
   /// Whether some spelling of what is missing is a number.
-  private let hasMissingNumbers: Bool
+  let hasMissingNumbers: Bool
 
   /// `texts` are columns known to be texts, by their places in the file, and why.
   private init(
@@ -218,7 +222,7 @@ public final class CSVReader {
     return DataTable(path, names, places.compactMap { columns[$0] }, rows: rows, reasons: reasons)
   }
 
-  private func makeRoom(_ most: Int) throws {
+  func makeRoom(_ most: Int) throws {
     room = min(most, max(2 * room, max(16, (1 << 18) / slotCount)))
     for place in 0..<slotCount {
       guard let pile = piles[place] else { continue }
@@ -232,6 +236,7 @@ public final class CSVReader {
 
   /// Reads lines until there are `most` rows or the window ends: whether these are all, or the file ended.
   private func readLines(_ most: Int) throws -> Bool {
+    try readPlainLines(most)
     let scanner = scanner, slots = slots, slotCount = slotCount, parser = parser
     let delimiter = options.delimiter
     let hasMissingNumbers = hasMissingNumbers
