@@ -50,6 +50,12 @@ extension CSVReader {
       row += parts[index].lines
     }
     guard row <= most else { return }
+    // By what the file's size promises, for to double the room again and again is to copy all columns as often.
+    if room < row, let size = fileSize {
+      let promised = Double(row) / Double(max(scanner.passed + stop, 1)) * Double(size) * 1.02 + 64
+      // At least twice as much as there was: a gzipped file promises too little.
+      try makeRoom(min(most, max(row, 2 * room, Int(min(promised, 1e12)))), exactly: true)
+    }
     while room < row { try makeRoom(most) }
 
     CSVReader.readAll(&parts, Lines(bytes: bytes, slots: slots, slotCount: slotCount, parser: parser, options: options))

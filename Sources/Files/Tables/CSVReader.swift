@@ -38,6 +38,8 @@ public final class CSVReader {
   var rows = 0
   private(set) var room = 0
   private var rowsBefore = 0
+  /// The size of a plain file, nil for others: a gzipped one does not tell how many rows it has.
+  let fileSize: Int?
   /// Windows whose lines were not all numbers (see ``readPlainLines(_:)``).
   var mixedWindows = 0
   /// For columns that are texts, by their places, since which cell.
@@ -61,6 +63,8 @@ public final class CSVReader {
     self.goesOn = goesOn
     self.isFixed = isFixed
     reasons = known
+    var facts = stat()
+    fileSize = stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG ? Int(facts.st_size) : nil
     missing = options.missing.map { Array($0.utf8) }
     hasMissingNumbers = options.missing.contains { Double($0).map { !$0.isNaN } ?? false }
     scanner = try CellScanner(path, options)
@@ -222,8 +226,9 @@ public final class CSVReader {
     return DataTable(path, names, places.compactMap { columns[$0] }, rows: rows, reasons: reasons)
   }
 
-  func makeRoom(_ most: Int) throws {
-    room = min(most, max(2 * room, max(16, (1 << 18) / slotCount)))
+  /// Makes room for more rows, `most` at most; for as many where `exactly`.
+  func makeRoom(_ most: Int, exactly: Bool = false) throws {
+    room = exactly ? most : min(most, max(2 * room, max(16, (1 << 18) / slotCount)))
     for place in 0..<slotCount {
       guard let pile = piles[place] else { continue }
       pile.count = rows

@@ -29,6 +29,8 @@ final class CellScanner {
   private(set) var bytes: UnsafeMutablePointer<UInt8>
   private(set) var end = 0
   private(set) var isAtEnd = false
+  /// How many bytes the window has passed over.
+  private(set) var passed = 0
   /// Where the next line begins, in the window, and its number.
   var place = 0
   var line = 1
@@ -93,6 +95,7 @@ final class CellScanner {
     } else if place > 0 {
       memmove(bytes, bytes + place, kept)
     }
+    passed += place
     place = 0
     end = kept
     let count = try stream.read(into: UnsafeMutableRawBufferPointer(start: bytes + end, count: capacity - end))
