@@ -121,7 +121,7 @@ struct MetricCase: CustomTestStringConvertible, Sendable {
     #expect(message { try Accuracy().update(scores, nil) } == "Accuracy: update takes predictions and targets")
     #expect(message { try Accuracy(top: 2).update(labels, labels) } == "Accuracy: top_k = 2 needs scores [examples, classes]")
     #expect(message { _ = try Accuracy(top: 0) } == "Accuracy: top_k must be 1 or more, got 0")
-    #expect(message { _ = try MetricCatalogue.metric("F1Score", .integer(0)) } == "F1Score: num_classes must be from 1 to 10,000, got 0")
+    #expect(message { _ = try MetricCatalogue.metric("F1Score", .integer(0)) } == "F1Score: num_classes must be from 1 to 2,000, got 0")
     #expect(
       message { _ = try MetricCatalogue.metric("F1Score", .integer(2), .string("mean")) }
         == "F1Score: average must be \"macro\", \"micro\", \"weighted\" or \"none\", got \"mean\"")

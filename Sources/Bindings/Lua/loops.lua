@@ -178,13 +178,15 @@ function mg.progress(what, ...)
   else
     raise("progress: expected a count, a loader or an iterator, got %s", type(what) == "table" and "table" or found(what))
   end
-  if set.total ~= nil and (type(set.total) ~= "number" or not (set.total >= 0)) then
-    raise("progress: total must be a count, got %s", found(set.total))
+  if set.total ~= nil then
+    local count = type(set.total) == "number" and math.tointeger(set.total)
+    if not count or count < 0 then raise("progress: total must be a count, got %s", found(set.total)) end
+    total = count
   end
   if not (set.every >= 0) then raise("progress: every must be seconds from 0 on, got %s", found(set.every)) end
   if set.write ~= nil and type(set.write) ~= "function" then raise("progress: write must be a function, got %s", found(set.write)) end
   local bar = setmetatable({
-    start = start, total = set.total or total, desc = set.desc, leave = set.leave, every = set.every,
+    start = start, total = total, desc = set.desc, leave = set.leave, every = set.every,
     write = set.write or native.is_terminal() and native.write_error or nil, done = 0, began = mg.clock(), values = {},
   }, bars)
   -- The fourth closes it when a loop is left early.

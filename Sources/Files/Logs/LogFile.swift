@@ -19,6 +19,8 @@ public final class LogFile {
 
   /// Makes a folder and those above it, where there are none.
   public static func makeFolder(_ path: String) throws {
+    // A folder above another for each `/`: what no system takes would be a long way down.
+    guard path.utf8.count <= 4096 else { throw FileError("", "a path of \(path.utf8.count) bytes is too long") }
     var facts = stat()
     if stat(try checked(path: path), &facts) == 0 {
       guard facts.st_mode & S_IFMT == S_IFDIR else { throw FileError(path, "is no folder") }

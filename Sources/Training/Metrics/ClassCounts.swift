@@ -33,7 +33,12 @@ extension Metric {
     }
     // Labels of classes that are nowhere counted are told apart all the same.
     if !prediction.dtype.isFloating, prediction.dtype != .bool, !target.dtype.isFloating, target.dtype != .bool {
-      return Decisions(predicted: prediction.doubles.map { Int($0) }, actual: target.doubles.map { Int($0) }, scores: nil)
+      // By their own values: float64 does not tell large ones apart.
+      func integers(_ tensor: Tensor) throws -> [Int] {
+        let flat = try tensor.reshape([-1])
+        return (0..<flat.count).map { Int(flat.element($0).integer) }
+      }
+      return Decisions(predicted: try integers(prediction), actual: try integers(target), scores: nil)
     }
     let predicted = prediction.doubles.map { $0 > threshold ? 1 : 0 }
     return Decisions(predicted: predicted, actual: try truths(target), scores: nil)
@@ -55,11 +60,11 @@ extension Metric {
       throw failure("labels are whole numbers, got a tensor of \(tensor.dtype)")
     }
     return try tensor.doubles.map { number in
-      let label = Int(number) - labelBase
-      guard label >= 0, label < classes else {
-        throw failure("label \(Int(number)) is none of the \(classes) classes, which count from \(labelBase)")
+      guard let label = Int(exactly: number), label >= labelBase, label - labelBase < classes else {
+        let shown = Int(exactly: number).map { "\($0)" } ?? "\(number)"
+        throw failure("label \(shown) is none of the \(classes) classes, which count from \(labelBase)")
       }
-      return label
+      return label - labelBase
     }
   }
 
@@ -119,8 +124,8 @@ public final class Accuracy: Metric {
   public override func stateDict() throws -> [(name: String, value: Tensor)] { [("counts", try Tensor([right, count]))] }
 
   public override func load(_ state: [String: Tensor]) throws {
-    let counts = try stored(state, "counts") { $0.count == 2 }.doubles
-    (right, count) = (Int(counts[0]), Int(counts[1]))
+    let numbers = try counts(stored(state, "counts") { $0.count == 2 }.doubles, "counts")
+    (right, count) = (numbers[0], numbers[1])
   }
 }
 
@@ -139,7 +144,7 @@ public class ClassCounts: Metric {
     self.threshold = threshold
     table = []
     super.init(kind)
-    guard self.classes >= 1, self.classes <= 10_000 else { throw failure("num_classes must be from 1 to 10,000, got \(self.classes)") }
+    guard self.classes >= 1, self.classes <= 2000 else { throw failure("num_classes must be from 1 to 2,000, got \(self.classes)") }
     table = Array(repeating: 0, count: self.classes * self.classes)
   }
 
@@ -162,7 +167,7 @@ public class ClassCounts: Metric {
   }
 
   public override func load(_ state: [String: Tensor]) throws {
-    table = try stored(state, "table") { $0.count == table.count }.doubles.map { Int($0) }
+    table = try counts(stored(state, "table") { $0.count == table.count }.doubles, "table")
     count = table.reduce(0, +)
   }
 

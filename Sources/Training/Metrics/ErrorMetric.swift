@@ -80,7 +80,7 @@ public final class ErrorMetric: Metric {
 
   public override func load(_ state: [String: Tensor]) throws {
     let sums = try stored(state, "sums") { $0.rank == 2 && $0.shape[0] == 3 }
-    count = Int(try stored(state, "count") { $0.count == 1 }.doubles[0])
+    count = try counts(stored(state, "count") { $0.count == 1 }.doubles, "count")[0]
     let (all, width) = (sums.doubles, sums.shape[1])
     (errors, means, spreads) = (Array(all[..<width]), Array(all[width..<2 * width]), Array(all[(2 * width)...]))
   }

@@ -57,6 +57,7 @@ public final class Mean: Metric {
 
   public override func load(_ state: [String: Tensor]) throws {
     let sums = try stored(state, "sums") { $0.count == 4 }.doubles
-    (total, lost, weight, count) = (sums[0], sums[1], sums[2], Int(sums[3]))
+    let seen = try counts([sums[3]], "sums")[0]
+    (total, lost, weight, count) = (sums[0], sums[1], sums[2], seen)
   }
 }

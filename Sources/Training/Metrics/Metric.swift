@@ -63,6 +63,17 @@ open class Metric: CustomStringConvertible {
     return target
   }
 
+  /// Numbers of a state that are counts. Throws for what is none, since a state may come from anywhere.
+  func counts(_ numbers: some Sequence<Double>, _ name: String) throws -> [Int] {
+    try numbers.map { number in
+      // So few that no sum of them overflows.
+      guard let count = Int(exactly: number), 0...(1 << 36) ~= count else {
+        throw failure("'\(name)' of the state holds \(pythonNumber(number)), which is no count")
+      }
+      return count
+    }
+  }
+
   /// A tensor of a state, with its shape.
   func stored(_ state: [String: Tensor], _ name: String, _ fits: (Tensor) -> Bool) throws -> Tensor {
     guard let tensor = state[name] else { throw failure("the state has no '\(name)'") }

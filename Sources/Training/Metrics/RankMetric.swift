@@ -81,7 +81,7 @@ public final class RankMetric: Metric {
   }
 
   public override func load(_ state: [String: Tensor]) throws {
-    let actual = try stored(state, "actual") { $0.rank == 1 }.doubles.map { Int($0) }
+    let actual = try counts(stored(state, "actual") { $0.rank == 1 }.doubles, "actual")
     scores = try stored(state, "scores") { $0.count == actual.count * (classes ?? 1) }.doubles
     self.actual = actual
     count = actual.count

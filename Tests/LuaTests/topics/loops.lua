@@ -47,6 +47,30 @@ check.case("a metric goes on from its state", function()
   check.rejects("return require 'moongrad'.metrics.Acuracy", "metrics has no 'Acuracy'; did you mean 'Accuracy'?")
 end)
 
+check.case("no number of a script's traps a metric", function()
+  local huge, least = mg.tensor { math.maxinteger }, mg.tensor { math.mininteger }
+  check.equal(metrics.Accuracy()(huge, huge), 1.0)
+  check.equal(metrics.Accuracy()(huge, mg.tensor { math.maxinteger - 1 }), 0.0)
+  for _, wrong in ipairs { huge, least } do
+    check.is_true(not pcall(function() metrics.ConfusionMatrix(2):update(wrong, mg.tensor { 1 }) end))
+    check.is_true(not pcall(function() metrics.F1Score():update(wrong, mg.tensor { 1 }) end))
+    check.is_true(not pcall(function() metrics.AUROC(2):update(mg.ones(1, 2), wrong) end))
+  end
+  for _, bad in ipairs { 0 / 0, 1 / 0, -1, 0.5, 1e300 } do
+    for name, state in pairs {
+      Accuracy = { counts = mg.tensor({ bad, 1 }, { dtype = "float64" }) }, Mean = { sums = mg.tensor({ 1, 1, 1, bad }, { dtype = "float64" }) }, F1Score = { table = mg.full({ 2, 2 }, bad, { dtype = "float64" }) },
+      AUROC = { actual = mg.tensor({ bad }, { dtype = "float64" }), scores = mg.tensor { 1.0 } }, R2Score = { sums = mg.zeros(3, 1), count = mg.tensor({ bad }, { dtype = "float64" }) },
+    } do
+      local ok, message = pcall(function() metrics[name]():load_state_dict(state) end)
+      check.is_true(not ok)
+      check.mentions(message, name .. ": '", "which is no count")
+    end
+  end
+  check.raises("ConfusionMatrix: num_classes must be from 1 to 2,000, got 1000000", metrics.ConfusionMatrix, 1000000)
+  check.raises("progress: total must be a count, got 2.5", mg.progress, 3, { total = 2.5 })
+  check.raises("SummaryWriter: a path of 2000000 bytes is too long", mg.loggers.SummaryWriter, string.rep("a/", 1000000))
+end)
+
 check.case("metrics of a model that requires grad keep no graph", function()
   local net, accuracy = nn.Linear(3, 2), metrics.Accuracy()
   accuracy:update(net(mg.randn(4, 3)), mg.tensor { 1, 2, 1, 2 })
