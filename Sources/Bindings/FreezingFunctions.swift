@@ -108,9 +108,19 @@ extension ModuleLibrary {
         call.returns(
           .list(groups.map { .list([.string($0.pattern), .list($0.parameters.map { .object($0, tensorKind) })]) }))
       },
-      // module_summary(net): a table of rows and totals, with the text.
+      // module_summary(net, run): a table of rows and totals, with the text; with what run(meter) costs, which calls net, tells the meter
+      // of modules' calls, and gives the tensors that came out.
       "module_summary": native("summary") { call in
-        let summary = ModuleSummary(try self.model(call, "summary"))
+        let net = try self.model(call, "summary")
+        var cost: ModuleCost?
+        if case .function(let run) = try call[2].value() {
+          cost = try ModuleCost(of: net) { meter in
+            try run.call([.object(meter, callMeterKind)]).compactMap {
+              if case .handle(let handle) = $0 { handle.object(tensorKind) } else { nil }
+            }
+          }
+        }
+        let summary = ModuleSummary(net, cost: cost)
         let rows: [Value] = summary.rows.map { row in
           var fields: [(key: Value, value: Value)] = [
             (.string("name"), .string(row.name)), (.string("module"), .string(row.kind)),
@@ -120,12 +130,21 @@ extension ModuleLibrary {
           if let shared = row.sharedWith { fields.append((.string("shared_with"), .string(shared))) }
           return .record(fields)
         }
-        call.returns(
-          .record([
-            (key: .string("text"), value: .string(summary.description)), (key: .string("rows"), value: .list(rows)),
-            (key: .string("total"), value: .integer(summary.total)), (key: .string("trainable"), value: .integer(summary.trainable)),
-            (key: .string("bytes"), value: .integer(summary.bytes)),
-          ]))
+        var fields: [(key: Value, value: Value)] = [
+          (key: .string("text"), value: .string(summary.description)), (key: .string("rows"), value: .list(rows)),
+          (key: .string("total"), value: .integer(summary.total)), (key: .string("trainable"), value: .integer(summary.trainable)),
+          (key: .string("bytes"), value: .integer(summary.bytes)),
+        ]
+        if let cost = summary.cost { fields += ModuleLibrary.fields(of: cost) }
+        call.returns(.record(fields))
+      },
+      // call_began(meter, module), call_ended(meter, module, output): what the hooks of module_summary's run tell.
+      "call_began": native("summary") { call in
+        if let meter = call.object(1, callMeterKind), let module = try self.instances?.module(call[2]) { meter.begin(module) }
+      },
+      "call_ended": native("summary") { call in
+        guard let meter = call.object(1, callMeterKind), let module = try self.instances?.module(call[2]) else { return }
+        meter.end(module, (3..<max(3, call.count + 1)).compactMap { call.object($0, tensorKind) })
       },
       // watch(net, optimizer), guard(net, what): handles.
       "watch": native("watch") { call in
@@ -140,6 +159,29 @@ extension ModuleLibrary {
         call.returns(try ParameterGuard(self.model(call, "guard"), self.selection(call[2], "guard")), guardKind)
       },
     ]
+  }
+
+  private static func fields(of cost: ModuleCost) -> [(key: Value, value: Value)] {
+    func counts(_ pairs: KeyValuePairs<String, Int>) -> [(key: Value, value: Value)] {
+      pairs.map { (key: .string($0.key), value: .integer($0.value)) }
+    }
+    let layers = cost.layers.map { layer -> Value in
+      .record(
+        [
+          (key: .string("name"), value: .string(layer.name)), (key: .string("module"), value: .string(layer.kind)),
+          (key: .string("outputs"), value: .list(layer.outputs.map { .list($0.map(Value.integer)) })),
+        ]
+          + counts([
+            "calls": layer.calls, "parameters": layer.parameters, "trainable": layer.trainable, "forward": layer.forward,
+            "backward": layer.backward, "backward_unfrozen": layer.backwardUnfrozen, "kept": layer.kept,
+            "kept_unfrozen": layer.keptUnfrozen, "backward_if_frozen_to_here": layer.backwardIfFrozenUpToHere,
+          ]))
+    }
+    return [(key: .string("layers"), value: .list(layers))]
+      + counts([
+        "forward": cost.forward, "backward": cost.backward, "backward_unfrozen": cost.backwardUnfrozen, "kept": cost.kept,
+        "kept_unfrozen": cost.keptUnfrozen, "nodes": cost.nodes, "nodes_unfrozen": cost.nodesUnfrozen,
+      ])
   }
 
   // MARK: Handles

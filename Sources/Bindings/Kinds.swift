@@ -14,6 +14,7 @@ public let schedulerKind = HandleKind<Scheduler>("Scheduler")
 public let metricKind = HandleKind<Metric>("Metric")
 let writerKind = HandleKind<SummaryWriter>("SummaryWriter")
 let watchKind = HandleKind<Watch>("Watch")
+let callMeterKind = HandleKind<CallMeter>("CallMeter")
 let guardKind = HandleKind<ParameterGuard>("Guard")
 let csvLoggerKind = HandleKind<CSVLogger>("CSVLogger")
 /// A tensor after `free()`.

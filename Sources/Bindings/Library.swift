@@ -33,6 +33,7 @@ public enum Library {
     try state.define(schedulerKind, Schedulers.members)
     try state.define(metricKind, Metrics.members)
     try state.define(guardKind, ModuleLibrary.guardMembers)
+    try state.define(callMeterKind, HandleMembers())
     try state.define(writerKind, Loggers.writerMembers)
     try state.define(csvLoggerKind, Loggers.csvMembers)
     try state.define(safetensorsKind, Checkpoints.members)

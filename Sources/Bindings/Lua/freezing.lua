@@ -4,6 +4,23 @@ local native, mg, nn, shared = ...
 local format = string.format
 local raise, found, options = shared.raise, shared.found, shared.options
 
+-- Writes rows of a report as a CSV file with these columns; lists are written as they print.
+local function save_rows(what, path, rows, columns)
+  if type(path) ~= "string" then raise("%s: expected a path, got %s", what, found(path)) end
+  local function cell(value)
+    if type(value) ~= "table" then return type(value) == "boolean" and tostring(value) or value end
+    local parts = {}
+    for i, part in ipairs(value) do parts[i] = tostring(cell(part)) end
+    return "[" .. table.concat(parts, ", ") .. "]"
+  end
+  local logger <close> = mg.loggers.CSVLogger(path, { columns = columns })
+  for _, row in ipairs(rows) do
+    local cells = {}
+    for _, column in ipairs(columns) do cells[column] = cell(row[column]) end
+    logger:log(cells)
+  end
+end
+
 local report = { __tostring = function(self) return self.text end, __name = "FreezeReport" }
 
 --[=[ mg.freeze(net, [what], { level = "grad" })
@@ -130,18 +147,80 @@ function Schedule.step(self, epoch)
   return done
 end
 
---[=[ mg.summary(net)
+--[=[ mg.summary(net, { input, inputs })
 
 The parameters of a model: names, shapes, how many numbers, which are trained, and the totals. Prints as a table; has rows, total,
-trainable and bytes.
+trainable and bytes, and save_csv(path).
+
+Options:
+  input: what a call of net takes; then also layers: the shapes they give, multiply-adds of matrix products and convolutions in forward
+    and backward, the bytes kept for backward, and what these would be if nothing were frozen, or more: in layers, a table for each, and
+    the totals forward, backward, backward_unfrozen, kept, kept_unfrozen, nodes and nodes_unfrozen. Operations say what their gradients
+    cost; none is computed. Parameters, buffers, gradients and random numbers stay as they were
+  inputs: a list of all that a call takes, where that is more than one argument
 
 Example:
   local net = mg.nn.Sequential(mg.nn.Linear(1, 10), mg.nn.ReLU(), mg.nn.Linear(10, 1))
   mg.freeze(net, "0.*")
   print(mg.summary(net))
+  print(mg.summary(net, { input = mg.ones(100, 1) }))
 ]=]
 local summary = { __tostring = function(self) return self.text end, __name = "Summary" }
-function mg.summary(net) return setmetatable(native.module_summary(net), summary) end
+summary.__index = summary
+
+-- All tensors among values and in tables of them, as a recurrent layer gives its states.
+local function tensors_in(...)
+  local list = {}
+  local function add(depth, n, ...)
+    for i = 1, n do
+      local value = select(i, ...)
+      if mg.is_tensor(value) then
+        list[#list + 1] = value
+      elseif type(value) == "table" and depth < 8 then
+        for _, part in pairs(value) do add(depth + 1, 1, part) end
+      end
+    end
+  end
+  add(1, select("#", ...), ...)
+  return table.unpack(list)
+end
+
+-- Calls net with gradients recorded, and tells the meter when its modules begin and end.
+local function metered(net, inputs)
+  return function(meter)
+    local hooks = {}
+    local function remove() for _, hook in ipairs(hooks) do hook:remove() end end
+    local outputs = table.pack(pcall(function()
+      for _, module in net:named_modules() do
+        hooks[#hooks + 1] = module:register_forward_pre_hook(function(called) native.call_began(meter, called) end)
+        hooks[#hooks + 1] = module:register_forward_hook(function(called, _, ...) native.call_ended(meter, called, tensors_in(...)) end)
+      end
+      return mg.enable_grad(function() return net(table.unpack(inputs, 1, inputs.n)) end)
+    end))
+    remove()
+    if not outputs[1] then error(outputs[2], 0) end
+    return tensors_in(table.unpack(outputs, 2, outputs.n))
+  end
+end
+
+function mg.summary(net, ...)
+  local set = options("summary", { { "input" }, { "inputs" } }, ...)
+  local inputs = set.input ~= nil and { set.input, n = 1 } or set.inputs
+  if inputs == nil then return setmetatable(native.module_summary(net), summary) end
+  if set.input ~= nil and set.inputs ~= nil then raise "summary: input and inputs cannot both be given" end
+  if type(inputs) ~= "table" then raise("summary: option 'inputs': expected a list of what a call takes, got %s", found(inputs)) end
+  inputs.n = inputs.n or #inputs
+  return setmetatable(native.module_summary(net, metered(net, inputs)), summary)
+end
+
+function summary.save_csv(self, path)
+  if getmetatable(self) ~= summary then raise("save_csv: expected a summary as self, got %s; methods are called with ':'", found(self)) end
+  if self.layers then
+    return save_rows("save_csv", path, self.layers, { "name", "module", "outputs", "calls", "parameters", "trainable", "forward", "backward",
+      "backward_unfrozen", "kept", "kept_unfrozen", "backward_if_frozen_to_here" })
+  end
+  return save_rows("save_csv", path, self.rows, { "name", "module", "shape", "dtype", "count", "trainable", "shared_with" })
+end
 
 --[=[ mg.watch(net, { optimizer })
 

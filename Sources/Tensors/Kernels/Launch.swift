@@ -150,6 +150,11 @@ package enum Kernels {
   @inline(never)
   private static func attended(_ launch: Launch, _ kernel: (borrowing Launch) throws -> Void) throws {
     if Context.current.pointee.isHeard, heard(launch) { return }
+    // What a kernel launches within is its own affair: products, of a convolution by columns.
+    let context = Context.current
+    let listener = context.pointee.listener
+    context.pointee.listener = nil
+    defer { context.pointee.listener = listener }
     try launch.dtype.isOnlyStored ? launch.widened(kernel) : kernel(launch)
   }
 

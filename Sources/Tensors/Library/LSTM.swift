@@ -13,6 +13,12 @@ private struct LSTMSteps: Operation {
   func uses(_ number: Int) -> Uses { [.a, .b, .c, .d, .output, .own, .own1] }
   func attribute(_ name: String) -> Any? { nil }
 
+  /// The states' gradients pass all steps, whichever are wanted.
+  func gradientWork(_ node: Node, _ wants: (Int) -> Bool) throws -> Int {
+    let gates = try node.read(.own(0), graph: false)
+    return gates.count * gates.shape[2] / 4 * (wants(3) ? 2 : 1)
+  }
+
   private static let step = NamedKernel("lstm_step")
   private static let stepGradient = NamedKernel("lstm_step_gradient")
 

@@ -192,6 +192,10 @@ private struct Convolution: Operation {
   var slotNames: KeyValuePairs<String, KeptSlot> { ["input": .input(0), "weight": .input(1)] }
   func uses(_ number: Int) -> Uses { number == 0 ? .b : number == 1 ? .a : .nothing }
 
+  func gradientWork(_ node: Node, _ wants: (Int) -> Bool) -> Int {
+    (0..<2).reduce(0) { $0 + (wants($1) ? sizes.operations / 2 : 0) }
+  }
+
   private func another(_ role: ConvolutionRole) -> Convolution { Convolution(role, sizes) }
 
   func gradient(_ c: inout Backward) throws {

@@ -69,4 +69,17 @@ struct Formula: Operation {
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try Formula.of(inputs, nodeName, slotNames, formula)] }
 
   func attribute(_ name: String) -> Any? { nil }
+
+  /// Found by doing it: the formula once more, and then what its own graph would cost.
+  func gradientWork(_ node: Node, _ wants: (Int) -> Bool) throws -> Int {
+    var inputs: [Tensor] = []
+    for number in 0..<count {
+      let input = try node.read(.input(number), graph: false).detach()
+      if wants(number) { try input.setRequiresGrad(true) }
+      inputs.append(input)
+    }
+    let counter = MultiplyAdds()
+    let y = try counter.during { try withGradMode(enabled: true) { try formula(inputs) } }
+    return counter.count + (try GraphWork([y]).shares { $0.requiresGrad }.reduce(0) { $0 + $1.multiplyAdds })
+  }
 }

@@ -68,7 +68,7 @@ extension Tensor {
     let y = try Tensor(uninitialized: Shape(rows: m, columns: n), dtype)
     let (a, b) = (try Factor(self), try Factor(other))
     try Kernels.product(dtype, m, n, k, a[0], b[0], into: y.data)
-    return try y.recorded(RowOperation(MatrixProduct.mm), self, other)
+    return try y.recorded(Product(.mm, m, n, k), self, other)
   }
 
   /// The matrix product of each pair in two batches, `(b, n, k)` and `(b, k, m)`.
@@ -87,7 +87,7 @@ extension Tensor {
     for batch in 0..<batches {
       try Kernels.product(dtype, m, n, k, a[batch], b[batch], into: y.data + batch * m * n * dtype.size)
     }
-    return try y.recorded(RowOperation(MatrixProduct.bmm), self, other)
+    return try y.recorded(Product(.bmm, batches * m, n, k), self, other)
   }
 
   /// The product of a matrix `(n, k)` and a vector `(k)`.
@@ -102,7 +102,7 @@ extension Tensor {
       storage: packed.storage, layout: Layout([shape[1], 1]).moved(by: packed.layout.offset), dtype: dtype)
     let (a, b) = (try Factor(self), try Factor(column))
     try Kernels.product(dtype, shape[0], 1, shape[1], a[0], b[0], into: y.data)
-    return try y.recorded(RowOperation(MatrixProduct.mv), self, vector)
+    return try y.recorded(Product(.mv, shape[0], 1, shape[1]), self, vector)
   }
 
   /// The inner product of two vectors.
@@ -112,7 +112,7 @@ extension Tensor {
       throw TensorError(.shape, "dot", "two vectors of one length are needed, got shapes \(shape) and \(other.shape)")
     }
     let y = try withNoGrad { try (self * other).sum().to(dtype) }
-    return try y.recorded(RowOperation(MatrixProduct.dot), self, other)
+    return try y.recorded(Product(.dot, 1, 1, count), self, other)
   }
 
   /// The outer product of two vectors, `(n)` and `(m)` to `(n, m)`.
@@ -167,7 +167,8 @@ extension Tensor {
       throw TensorError(.shape, "addmm", "the input of shape \(shape) does not fit a product of shape [\(a.shape[0]), \(b.shape[1])]")
     }
     let y = try withNoGrad { try scaled(beta) + a.mm(b).scaled(alpha) }
-    return try y.recorded(AddMatrixProduct(beta: beta, alpha: alpha), [self, a, b])
+    let sizes = (a.shape[0], b.shape[1], a.shape[1])
+    return try y.recorded(AddMatrixProduct(beta: beta, alpha: alpha, sizes: sizes), [self, a, b])
   }
 
   /// x · weightᵀ + bias: `x` is `(…, in)`, `weight` `(out, in)`, `bias` `(out)` or absent; the result `(…, out)`.
@@ -262,6 +263,9 @@ final class MatrixProduct: Row {
   var slotNames: KeyValuePairs<String, KeptSlot> { ["self": .input(0), second: .input(1)] }
   var tangentRule: TangentRule { .multilinear }
 
+  /// Whether an input's gradient is a product with sums; an outer one has none, nor has a vector times a number.
+  func isProduct(_ number: Int) -> Bool { self === Self.mm || self === Self.bmm || self === Self.mv && number == 1 }
+
   static let mm = MatrixProduct(
     "MmBackward0", { try $0.mm($1) }, second: "mat2",
     a: .uses(.b) { c in try c.g.mm(c.b.transpose(0, 1)) }, b: .uses(.a) { c in try c.a.transpose(0, 1).mm(c.g) })
@@ -276,8 +280,35 @@ final class MatrixProduct: Row {
     a: .uses(.b) { c in try c.g * c.b }, b: .uses(.a) { c in try c.g * c.a })
 }
 
+/// A product of two matrices or vectors: which, and how much it multiplies.
+private struct Product: Operation {
+  private let constant: Unmanaged<MatrixProduct>
+  private let work: Int
+
+  /// The sizes of an m × k by k × n product, those of a batch below one another.
+  @inline(__always)
+  init(_ kind: MatrixProduct, _ m: Int, _ n: Int, _ k: Int) {
+    constant = .passUnretained(kind)
+    work = m &* n &* k
+  }
+
+  private var kind: MatrixProduct { constant.takeUnretainedValue() }
+  var nodeName: String { kind.nodeName }
+  var slotNames: KeyValuePairs<String, KeptSlot> { kind.slotNames }
+  var tangentRule: TangentRule { .multilinear }
+  func uses(_ number: Int) -> Uses { constant._withUnsafeGuaranteedRef { number == 0 ? $0.uses0 : $0.uses1 } }
+  func gradient(_ pass: inout Backward) throws { try constant._withUnsafeGuaranteedRef { try $0.gradient(&pass) } }
+  func apply(_ inputs: [Tensor]) throws -> [Tensor] { try kind.apply(inputs) }
+  func attribute(_ name: String) -> Any? { nil }
+  func gradientWork(_ node: Node, _ wants: (Int) -> Bool) -> Int {
+    (0..<2).reduce(0) { $0 + (wants($1) && kind.isProduct($1) ? work : 0) }
+  }
+}
+
 struct AddMatrixProduct: Operation {
   let beta, alpha: Double
+  /// Rows, columns, and the size between.
+  let sizes: (Int, Int, Int)
 
   var nodeName: String { "AddmmBackward0" }
   static var broadcasts: Bool { true }
@@ -291,6 +322,10 @@ struct AddMatrixProduct: Operation {
   }
 
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].addmm(inputs[1], inputs[2], beta: beta, alpha: alpha)] }
+
+  func gradientWork(_ node: Node, _ wants: (Int) -> Bool) -> Int {
+    (1...2).reduce(0) { $0 + (wants($1) ? sizes.0 * sizes.1 * sizes.2 : 0) }
+  }
 }
 
 extension Tensor {
@@ -331,11 +366,13 @@ struct Linear: Operation {
     }
     let product: Node
     if hasBias {
-      product = OperationNode(AddMatrixProduct(beta: 1, alpha: 1), replacing: node, edges: Edges(node.edges[2], x, weight))
+      product = OperationNode(
+        AddMatrixProduct(beta: 1, alpha: 1, sizes: (rows[0], outFeatures, inFeatures)), replacing: node,
+        edges: Edges(node.edges[2], x, weight))
       product.forms = InputForms(
         shapes: [Shape(size: outFeatures), rows, Shape(rows: inFeatures, columns: outFeatures)])
     } else {
-      product = OperationNode(RowOperation(MatrixProduct.mm), replacing: node, edges: Edges(x, weight))
+      product = OperationNode(Product(.mm, rows[0], outFeatures, inFeatures), replacing: node, edges: Edges(x, weight))
     }
     let first = hasBias ? 1 : 0
     try node.share(.input(0), with: product, in: .input(first)) { try $0.rawView(rows) }
@@ -350,6 +387,12 @@ struct Linear: Operation {
   }
 
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].linear(inputs[1], hasBias ? inputs[2] : nil)] }
+
+  func uses(_ number: Int) -> Uses { number == 0 ? .b : number == 1 ? .a : .nothing }
+
+  func gradientWork(_ node: Node, _ wants: (Int) -> Bool) -> Int {
+    (0..<2).reduce(0) { $0 + (wants($1) ? from.count * outFeatures : 0) }
+  }
 
   func gradient(_ pass: inout Backward) throws {
     let g = pass.g

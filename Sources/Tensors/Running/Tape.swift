@@ -51,6 +51,9 @@ public enum Tape {
   }
 
   /// The last backward run of the context in force: its number, 0 for none, and the script's line that started it.
+  /// The number of the operation that is recorded next.
+  package static var nextSequence: UInt64 { Context.current.pointee.sequence }
+
   static var last: (number: UInt32, site: UInt32) { (Context.current.pointee.lastRun, Context.current.pointee.lastBackward) }
 }
 

@@ -71,6 +71,9 @@ package protocol Operation: Sendable {
   var passage: Passage { get }
   /// How results get tangents in forward mode.
   var tangentRule: TangentRule { get }
+  /// Multiplications that are added up, of matrix products and convolutions, in computing the gradients of the inputs that `wants`
+  /// names: what they cost, beside which everything else is small. `node` is for what depends on the values that it keeps.
+  func gradientWork(_ node: Node, _ wants: (Int) -> Bool) throws -> Int
   /// What the node of a kernel that does several operations' work stands for; nil where it stands for itself.
   func expanded(_ node: Node) throws -> Node?
 }
@@ -94,6 +97,7 @@ extension Operation {
   package func uses(_ number: Int) -> Uses { .nothing }
   package var tangentRule: TangentRule { .transposed }
   package func expanded(_ node: Node) throws -> Node? { nil }
+  package func gradientWork(_ node: Node, _ wants: (Int) -> Bool) throws -> Int { 0 }
   @inline(__always)
   package var hasEmptyEdge: Bool { false }
   package var passage: Passage { .everywhere }

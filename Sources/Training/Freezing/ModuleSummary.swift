@@ -29,8 +29,17 @@ public struct ModuleSummary: CustomStringConvertible, Sendable {
   public let bytes: Int
   /// Modules that stay in evaluation.
   public let held: [String]
+  /// What a call of it costs, where it was given inputs.
+  public let cost: ModuleCost?
 
-  public init(_ module: Module) {
+  /// The parameters alone.
+  public init(_ module: Module) { self.init(module, cost: nil) }
+
+  /// The parameters, and what a call with these inputs costs and freezing saves. The call leaves everything as it was.
+  public init(_ module: Module, inputs: [Tensor]) throws { self.init(module, cost: try ModuleCost(of: module, inputs: inputs)) }
+
+  package init(_ module: Module, cost: ModuleCost?) {
+    self.cost = cost
     kind = module.kind
     let modules = Dictionary(
       module.namedModules(removesDuplicates: false).map { ($0.name, $0.module) }, uniquingKeysWith: { first, _ in first })
@@ -67,7 +76,37 @@ public struct ModuleSummary: CustomStringConvertible, Sendable {
     if buffered > 0 { text += ", \(buffered) in buffers" }
     text += "; \(bytes) bytes"
     if !held.isEmpty { text += "\nin evaluation whatever train() says: \(held.joined(separator: ", "))" }
+    if let cost { text += "\n\n\(cost)" }
     return text
+  }
+}
+
+extension ModuleCost: CustomStringConvertible {
+  public var description: String {
+    /// Three digits and a prefix: 12.8 M.
+    func short(_ count: Int, _ unit: String = "") -> String {
+      let steps = [("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)]
+      guard let (prefix, size) = steps.first(where: { Double(count) >= $0.1 }) else { return "\(count)\(unit.isEmpty ? "" : " " + unit)" }
+      let value = Double(count) / size
+      let scale = value >= 100 ? 1.0 : value >= 10 ? 10 : 100
+      let digits = (value * scale).rounded() / scale
+      return "\(digits == digits.rounded() ? "\(Int(digits))" : "\(digits)") \(prefix)\(unit)"
+    }
+    func share(_ part: Int, _ whole: Int) -> String {
+      whole == 0 ? "" : " (\((Double(whole - part) / Double(whole) * 1000).rounded() / 10) % saved)"
+    }
+    var table = [["layer", "module", "output", "forward", "backward", "if unfrozen", "kept", "if unfrozen", "backward if frozen to here"]]
+    for layer in layers {
+      table.append([
+        layer.name.isEmpty ? "(itself)" : layer.name, layer.kind + (layer.calls > 1 ? " ×\(layer.calls)" : ""),
+        layer.outputs.map { "[\($0.map(String.init).joined(separator: ", "))]" }.joined(separator: " "), short(layer.forward),
+        short(layer.backward), short(layer.backwardUnfrozen), short(layer.kept, "B"), short(layer.keptUnfrozen, "B"),
+        short(layer.backwardIfFrozenUpToHere),
+      ])
+    }
+    return aligned(table, right: [3, 4, 5, 6, 7, 8])
+      + "\nmultiply-adds: forward \(short(forward)); backward \(short(backward)) of \(short(backwardUnfrozen))\(share(backward, backwardUnfrozen))"
+      + "\nkept for backward: \(short(kept, "B")) of \(short(keptUnfrozen, "B"))\(share(kept, keptUnfrozen)), in \(nodes) of \(nodesUnfrozen) nodes"
   }
 }
 

@@ -264,4 +264,41 @@ check.case("a guard refuses every write before a bit moves", function()
   mg.no_grad(function() net.hidden.bias:add_(1) end)
 end)
 
+check.case("a summary with an input says what a step costs, and what freezing saves", function()
+  local net = Net()
+  mg.freeze(net, "hidden.*")
+  local input = mg.ones(5, 1)
+  local s = mg.summary(net, { input = input })
+  check.equal({ s.forward, s.backward, s.backward_unfrozen }, { 100, 50, 50 + 50 + 50 })
+  check.equal({ s.layers[1].name, s.layers[1].module, s.layers[1].forward, s.layers[1].backward_unfrozen }, { "hidden", "Linear", 50, 50 })
+  check.equal(s.layers[3].outputs, { { 5, 1 } })
+  check.equal(s.layers[2].name, "")                   -- the net's own ReLU
+  check.equal(s.layers[3].backward_if_frozen_to_here, 0)
+  check.mentions(tostring(s), "layer", "hidden", "multiply-adds: forward 100; backward 50 of 150 (66.7 % saved)")
+  check.equal(flags(net), { "hidden.weight", "hidden.bias" })
+  -- Scripts' modules with several inputs, outputs in tables, and keywords of none.
+  local Two = nn.Module "Two"
+  function Two:init() self.rnn = nn.LSTM(3, 4) self.out = nn.Linear(4, 2) end
+  function Two:forward(a, b) local y, states = self.rnn(a + b) return { y = self.out(y), states } end
+  local two = mg.summary(Two(), { inputs = { mg.ones(2, 1, 3), mg.ones(2, 1, 3) } })
+  check.equal({ two.layers[1].name, two.layers[2].name }, { "rnn", "out" })
+  check.equal(two.layers[2].forward, 2 * 4 * 2)
+  check.raises("Linear (out): an input of shape [2, 4] does not fit the weight of shape [1, 1]: its last size must be in_features = 1",
+    function()
+      local bad = nn.Module "Bad"
+      function bad:init() self.out = nn.Linear(1, 1) end
+      function bad:forward(x) return self.out(x) end
+      mg.summary(bad(), { input = mg.ones(2, 4) })
+    end)
+  check.raises("summary: input and inputs cannot both be given", mg.summary, net, { input = input, inputs = { input } })
+  check.raises("summary: option 'inputs': expected a list of what a call takes, got 3", mg.summary, net, { inputs = 3 })
+  local path = os.tmpname()
+  s:save_csv(path)
+  local rows = mg.data.read_csv(path)
+  check.equal(rows.forward:tolist(), { 50.0, 0.0, 50.0 })
+  mg.summary(net):save_csv(path)
+  check.equal(mg.data.read_csv(path).name, { "hidden.weight", "hidden.bias", "predict.weight", "predict.bias" })
+  os.remove(path)
+end)
+
 return check.done()
