@@ -57,6 +57,21 @@ extension ModuleLibrary {
     return level
   }
 
+  /// The optimizer and the policy for what it remembers, arguments 3 and 4.
+  private static func policy(_ call: borrowing Call, _ name: String) throws -> (Optimizer?, UnfreezePolicy) {
+    let optimizer = call.object(3, optimizerKind)
+    guard optimizer != nil || call.isNil(3) else {
+      throw ArgumentError("\(name): option 'optimizer': expected an optimizer, got \(Decoder.found(call[3]))")
+    }
+    guard let policy = UnfreezePolicy(rawValue: call.string(4) ?? "keep") else {
+      throw ArgumentError("\(name): policy must be \"keep\", \"reset\" or \"drop\", got \(Decoder.found(call[4]))")
+    }
+    guard policy == .keep || optimizer != nil else {
+      throw ArgumentError("\(name): policy \"\(policy.rawValue)\" is for what an optimizer remembers: give it as { optimizer = opt }")
+    }
+    return (optimizer, policy)
+  }
+
   /// A report as a table: its sentence, the names, and the numbers of the whole model.
   private static func value(_ report: FreezeReport) -> Value {
     .record([
@@ -85,18 +100,42 @@ extension ModuleLibrary {
       },
       "unfreeze": native("unfreeze") { call in
         let net = try self.model(call, "unfreeze")
-        let optimizer = call.object(3, optimizerKind)
-        guard optimizer != nil || call.isNil(3) else {
-          throw ArgumentError("unfreeze: option 'optimizer': expected an optimizer, got \(Decoder.found(call[3]))")
-        }
-        guard let policy = UnfreezePolicy(rawValue: call.string(4) ?? "keep") else {
-          throw ArgumentError("unfreeze: policy must be \"keep\", \"reset\" or \"drop\", got \(Decoder.found(call[4]))")
-        }
-        guard policy == .keep || optimizer != nil else {
-          throw ArgumentError("unfreeze: policy \"\(policy.rawValue)\" is for what an optimizer remembers: give it as { optimizer = opt }")
-        }
+        let (optimizer, policy) = try ModuleLibrary.policy(call, "unfreeze")
         call.returns(ModuleLibrary.value(try net.unfreeze(self.selection(call[2], "unfreeze"), optimizer: optimizer, policy: policy)))
         call.state.giveNotice()
+      },
+      // unfreeze_schedule(net, plan, optimizer, policy, every, start): a handle. The plan is a table of what to unfreeze by epochs, or
+      // "top_down".
+      "unfreeze_schedule": native("unfreeze_schedule") { call in
+        let net = try self.model(call, "unfreeze_schedule")
+        let (optimizer, policy) = try ModuleLibrary.policy(call, "unfreeze_schedule")
+        if call[2].type == .string {
+          guard call.string(2) == "top_down" else {
+            throw ArgumentError(
+              "unfreeze_schedule: argument 2: expected what to unfreeze by epochs, or \"top_down\", got \(Decoder.found(call[2]))")
+          }
+          guard let every = call.isNil(5) ? 1 : call.number(5), let start = call.isNil(6) ? 1 : call.number(6) else {
+            throw ArgumentError("unfreeze_schedule: every and start must be numbers of epochs")
+          }
+          call.returns(
+            try UnfreezeSchedule(net, topDownEvery: every, from: start, optimizer: optimizer, policy: policy), unfreezeScheduleKind)
+        } else {
+          guard call[2].type == .table else {
+            throw ArgumentError(
+              "unfreeze_schedule: argument 2: expected what to unfreeze by epochs, or \"top_down\", got \(Decoder.found(call[2]))")
+          }
+          guard call.isNil(5), call.isNil(6) else {
+            throw ArgumentError("unfreeze_schedule: every and start are for \"top_down\"; a table says what to unfreeze by epochs")
+          }
+          var plan: [(epoch: Double, selection: ParameterSelection)] = []
+          try call[2].forEachPair { key, what in
+            guard key.type == .number, let epoch = key.number, !epoch.isNaN else {
+              throw ArgumentError("unfreeze_schedule: epochs are numbers, got \(Decoder.found(key))")
+            }
+            plan.append((epoch, try self.selection(what, "unfreeze_schedule")))
+          }
+          call.returns(try UnfreezeSchedule(net, plan, optimizer: optimizer, policy: policy), unfreezeScheduleKind)
+        }
       },
       // param_groups(net, patterns): a list of { pattern, { parameters } }.
       "param_groups": native("param_groups") { call in
@@ -146,14 +185,20 @@ extension ModuleLibrary {
         guard let meter = call.object(1, callMeterKind), let module = try self.instances?.module(call[2]) else { return }
         meter.end(module, (3..<max(3, call.count + 1)).compactMap { call.object($0, tensorKind) })
       },
-      // watch(net, optimizer), guard(net, what): handles.
+      // watch(net, optimizer, every, run), guard(net, what): handles. run is as for module_summary.
       "watch": native("watch") { call in
         let net = try self.model(call, "watch")
         let optimizer = call.object(2, optimizerKind)
         guard optimizer != nil || call.isNil(2) else {
           throw ArgumentError("watch: option 'optimizer': expected an optimizer, got \(Decoder.found(call[2]))")
         }
-        call.returns(try Watch(net, optimizer: optimizer), watchKind)
+        guard let every = call.isNil(3) ? 1 : call.integer(3) else {
+          throw ArgumentError("watch: option 'every': expected a whole number of steps, got \(Decoder.found(call[3]))")
+        }
+        var look: ((CallMeter) throws -> Void)?
+        if case .function(let run) = try call[4].value() { look = { meter in _ = try run.call([.object(meter, callMeterKind)]) } }
+        call.returns(try Watch(net, optimizer: optimizer, every: every, call: look), watchKind)
+        call.state.giveNotice()
       },
       "guard": native("guard") { call in
         call.returns(try ParameterGuard(self.model(call, "guard"), self.selection(call[2], "guard")), guardKind)
@@ -220,8 +265,62 @@ extension ModuleLibrary {
             return .record(fields)
           }))
     }
+    members.methods["history"] = native("history") { call in
+      let watch = try ModuleLibrary.subject(call, watchKind, "history", "watch")
+      call.returns(.list(watch.records.map(ModuleLibrary.value)))
+    }
+    members.methods["similarities"] = native("similarities") { call in
+      let found = try ModuleLibrary.subject(call, watchKind, "similarities", "watch").similarities()
+      call.returns(.record(found.map { (key: .string($0.layer), value: .number($0.value)) }))
+    }
+    members.getters["steps"] = native("steps") { call in
+      call.returns(try ModuleLibrary.subject(call, watchKind, "steps", "watch").steps)
+    }
     members.metamethods["__tostring"] = native("tostring") { call in
       call.returns(try ModuleLibrary.subject(call, watchKind, "tostring", "watch").report())
+    }
+    return members
+  }
+
+  /// One record of a watch: `{ step, updates = { … }, similarities = { … } }`.
+  private static func value(_ record: WatchRecord) -> Value {
+    let updates = record.updates.map { update -> Value in
+      var fields: [(key: Value, value: Value)] = [
+        (.string("name"), .string(update.name)), (.string("norm"), .number(update.norm)),
+        (.string("grad_norm"), .number(update.gradientNorm)), (.string("update"), .number(update.update)),
+        (.string("ratio"), .number(update.ratio)),
+      ]
+      if let cosine = update.cosine { fields.append((.string("cosine"), .number(cosine))) }
+      if let dead = update.deadUnits { fields.append((.string("dead_units"), .integer(dead))) }
+      return .record(fields)
+    }
+    return .record([
+      (key: .string("step"), value: .integer(record.step)), (key: .string("updates"), value: .list(updates)),
+      (
+        key: .string("similarities"),
+        value: .list(
+          record.similarities.map {
+            .record([(key: .string("layer"), value: .string($0.layer)), (key: .string("value"), value: .number($0.value))])
+          })
+      ),
+    ])
+  }
+
+  var unfreezeScheduleMembers: HandleMembers {
+    var members = HandleMembers()
+    members.methods["step"] = native("step") { call in
+      let schedule = try ModuleLibrary.subject(call, unfreezeScheduleKind, "step", "schedule")
+      guard call[2].type == .number, let epoch = call.number(2) else {
+        throw ArgumentError("unfreeze_schedule: step: expected an epoch, got \(Decoder.found(call[2]))")
+      }
+      call.returns(.list(try schedule.step(epoch: epoch).map(ModuleLibrary.value)))
+      call.state.giveNotice()
+    }
+    members.getters["pending"] = native("pending") { call in
+      call.returns(try ModuleLibrary.subject(call, unfreezeScheduleKind, "pending", "schedule").pending)
+    }
+    members.metamethods["__tostring"] = native("tostring") { call in
+      call.returns("UnfreezeSchedule: \(try ModuleLibrary.subject(call, unfreezeScheduleKind, "tostring", "schedule").pending) to come")
     }
     return members
   }

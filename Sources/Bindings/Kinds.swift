@@ -15,6 +15,7 @@ public let metricKind = HandleKind<Metric>("Metric")
 let writerKind = HandleKind<SummaryWriter>("SummaryWriter")
 let watchKind = HandleKind<Watch>("Watch")
 let callMeterKind = HandleKind<CallMeter>("CallMeter")
+let unfreezeScheduleKind = HandleKind<UnfreezeSchedule>("UnfreezeSchedule")
 let guardKind = HandleKind<ParameterGuard>("Guard")
 let csvLoggerKind = HandleKind<CSVLogger>("CSVLogger")
 /// A tensor after `free()`.

@@ -54,6 +54,7 @@ public enum Library {
       DataLoading.primitives, Copies.primitives,
     ].reduce(into: [:]) { $0.merge($1) { $1 } }
     try state.define(watchKind, modules.watchMembers)
+    try state.define(unfreezeScheduleKind, modules.unfreezeScheduleMembers)
     let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }
     let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }.merging(RandomStates.functions) { $1 }
     var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }

@@ -105,10 +105,17 @@ function mg.param_groups(net, patterns)
   return groups
 end
 
---[=[ mg.unfreeze_schedule(net, { [epoch] = what, … }, { optimizer, policy = "keep" })
+--[=[ mg.unfreeze_schedule(net, plan, { optimizer, policy = "keep", every = 1, start = 1 })
 
 Unfreezes by epochs: schedule:step(epoch) unfreezes what is due by then and was not yet, and gives the reports. schedule.pending is the
 number of what is still to come.
+
+Arguments:
+  plan: what to unfreeze by epochs, { [1] = "predict.*", [10] = "hidden.*" }; or "top_down", block by block from the last to the first
+
+Options:
+  optimizer, policy: as for mg.unfreeze
+  every = 1, start = 1: for "top_down": at which epoch the last block is unfrozen, and how many epochs later one more is
 
 Example:
   local net = mg.nn.Sequential(mg.nn.Linear(1, 10), mg.nn.ReLU(), mg.nn.Linear(10, 1))
@@ -117,33 +124,30 @@ Example:
   for epoch = 1, 3 do
     for _, done in ipairs(schedule:step(epoch)) do print(epoch, done) end
   end
+  mg.freeze(net)
+  schedule = mg.unfreeze_schedule(net, "top_down", { every = 2 })
+  for epoch = 1, 3 do schedule:step(epoch) end
 ]=]
-local Schedule = {}
-Schedule.__index, Schedule.__name = Schedule, "UnfreezeSchedule"
+local Schedule, schedules = {}, setmetatable({}, { __mode = "k" })
+Schedule.__name = "UnfreezeSchedule"
+function Schedule.__index(self, key)
+  if key == "pending" then return schedules[self].pending end
+  return Schedule[key]
+end
+function Schedule.__tostring(self) return tostring(schedules[self]) end
 
 function mg.unfreeze_schedule(net, plan, ...)
-  local set = options("unfreeze_schedule", { { "optimizer" }, { "policy", "keep" } }, ...)
-  if type(plan) ~= "table" then raise("unfreeze_schedule: expected what to unfreeze by epochs, got %s", found(plan)) end
-  local epochs = {}
-  for epoch in pairs(plan) do
-    if type(epoch) ~= "number" then raise("unfreeze_schedule: epochs are numbers, got %s", found(epoch)) end
-    epochs[#epochs + 1] = epoch
-  end
-  table.sort(epochs)
-  return setmetatable({ net = net, plan = plan, epochs = epochs, pending = #epochs, set = set }, Schedule)
+  local set = options("unfreeze_schedule", { { "optimizer" }, { "policy", "keep" }, { "every" }, { "start" } }, ...)
+  local self = setmetatable({}, Schedule)
+  schedules[self] = native.unfreeze_schedule(net, plan, set.optimizer, set.policy, set.every, set.start)
+  return self
 end
 
 function Schedule.step(self, epoch)
-  if getmetatable(self) ~= Schedule then
-    raise("step: expected an unfreeze_schedule as self, got %s; methods are called with ':'", found(self))
-  end
-  if type(epoch) ~= "number" then raise("unfreeze_schedule: step: expected an epoch, got %s", found(epoch)) end
-  local done = {}
-  while self.epochs[1] and self.epochs[1] <= epoch do
-    local due = table.remove(self.epochs, 1)
-    self.pending = #self.epochs
-    done[#done + 1] = mg.unfreeze(self.net, self.plan[due], { optimizer = self.set.optimizer, policy = self.set.policy })
-  end
+  local schedule = schedules[self]
+  if not schedule then raise("step: expected an unfreeze_schedule as self, got %s; methods are called with ':'", found(self)) end
+  local done = schedule:step(epoch)
+  for _, each in ipairs(done) do setmetatable(each, report) end
   return done
 end
 
@@ -185,8 +189,17 @@ local function tensors_in(...)
   return table.unpack(list)
 end
 
--- Calls net with gradients recorded, and tells the meter when its modules begin and end.
-local function metered(net, inputs)
+-- What a call of a model takes, of the options input and inputs; nil for neither.
+local function inputs_of(what, set)
+  if set.input ~= nil and set.inputs ~= nil then raise("%s: input and inputs cannot both be given", what) end
+  if set.input ~= nil then return { set.input, n = 1 } end
+  if set.inputs == nil then return nil end
+  if type(set.inputs) ~= "table" then raise("%s: option 'inputs': expected a list of what a call takes, got %s", what, found(set.inputs)) end
+  return table.pack(table.unpack(set.inputs))
+end
+
+-- Calls net, in a mode such as mg.no_grad, and tells the meter when its modules begin and end.
+local function metered(net, inputs, mode)
   return function(meter)
     local hooks = {}
     local function remove() for _, hook in ipairs(hooks) do hook:remove() end end
@@ -195,7 +208,7 @@ local function metered(net, inputs)
         hooks[#hooks + 1] = module:register_forward_pre_hook(function(called) native.call_began(meter, called) end)
         hooks[#hooks + 1] = module:register_forward_hook(function(called, _, ...) native.call_ended(meter, called, tensors_in(...)) end)
       end
-      return mg.enable_grad(function() return net(table.unpack(inputs, 1, inputs.n)) end)
+      return mode(function() return net(table.unpack(inputs, 1, inputs.n)) end)
     end))
     remove()
     if not outputs[1] then error(outputs[2], 0) end
@@ -205,12 +218,8 @@ end
 
 function mg.summary(net, ...)
   local set = options("summary", { { "input" }, { "inputs" } }, ...)
-  local inputs = set.input ~= nil and { set.input, n = 1 } or set.inputs
-  if inputs == nil then return setmetatable(native.module_summary(net), summary) end
-  if set.input ~= nil and set.inputs ~= nil then raise "summary: input and inputs cannot both be given" end
-  if type(inputs) ~= "table" then raise("summary: option 'inputs': expected a list of what a call takes, got %s", found(inputs)) end
-  inputs.n = inputs.n or #inputs
-  return setmetatable(native.module_summary(net, metered(net, inputs)), summary)
+  local inputs = inputs_of("summary", set)
+  return setmetatable(native.module_summary(net, inputs and metered(net, inputs, mg.enable_grad)), summary)
 end
 
 function summary.save_csv(self, path)
@@ -222,29 +231,46 @@ function summary.save_csv(self, path)
   return save_rows("save_csv", path, self.rows, { "name", "module", "shape", "dtype", "count", "trainable", "shared_with" })
 end
 
---[=[ mg.watch(net, { optimizer })
+--[=[ mg.watch(net, { optimizer, every = 1, input, inputs })
 
-Copies all parameters and buffers, to say later what became of them. With an optimizer its steps are counted, and units that never had
-a gradient are found.
+Copies all parameters and buffers, to say later what became of them. With an optimizer its steps are counted, and one of every so many
+is recorded: norms, the ratio of update to weight, dead units, the angle to the step before.
 
-Methods:
-  report(): a table of every parameter and buffer: changed or not, the norm of the change, its largest element, gradients, steps, dead units
+Options:
+  optimizer: whose steps are watched; a warning says where it does not hold what is trained
+  every = 1: of how many steps one is recorded
+  input, inputs: what net is called with when the watch begins and for every record, in evaluation and without a trace: some tens or
+    hundreds of rows; then also how much each layer's output still resembles what it was (linear CKA)
+
+Methods and fields:
+  report(): a table of every parameter and buffer: changed or not, the norm of the change, its largest element, gradients, steps, dead
+    units; and the layers' resemblance
   rows(): the same as tables
+  history(): what was recorded: tables of step, updates (name, norm, grad_norm, update, ratio, cosine, dead_units) and similarities
+    (layer, value)
+  similarities(): by layers, how much their outputs are what they were at first
+  steps: how many steps there were
   assert_frozen([what]): raises unless what was frozen when the watch began, or what is meant, has every bit as it was
 
 Example:
   local net = mg.nn.Sequential(mg.nn.Linear(1, 4), mg.nn.ReLU(), mg.nn.Linear(4, 1))
   mg.freeze(net, "0.*")
   local opt = mg.optim.SGD(net:parameters(), { lr = 0.1 })
-  local watch = mg.watch(net, { optimizer = opt })
-  net(mg.ones(3, 1)):pow(2):mean():backward()
-  opt:step()
+  local x = mg.linspace(-1, 1, 20):view(-1, 1)
+  local watch = mg.watch(net, { optimizer = opt, every = 2, input = x })
+  for step = 1, 4 do
+    opt:zero_grad()
+    net(x):pow(2):mean():backward()
+    opt:step()
+  end
   watch:assert_frozen()
   print(watch:report())
+  print(watch:history()[2].updates[1].ratio)
 ]=]
 function mg.watch(net, ...)
-  local set = options("watch", { { "optimizer" } }, ...)
-  return native.watch(net, set.optimizer)
+  local set = options("watch", { { "optimizer" }, { "every" }, { "input" }, { "inputs" } }, ...)
+  local inputs = inputs_of("watch", set)
+  return native.watch(net, set.optimizer, set.every, inputs and metered(net, inputs, mg.no_grad))
 end
 
 --[=[ mg.guard(net, [what])

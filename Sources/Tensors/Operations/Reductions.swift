@@ -137,6 +137,10 @@ extension Tensor {
       Extremes(over: Reduced(dim: axes, keepdim: keepdim, from: shape), extreme: extreme, isTotal: dimensions == nil), self)
   }
 
+  /// The largest and the smallest elements over some dimensions, all where none are named; positions that tie share the gradient.
+  public func amax(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor { try extreme(.amax, dimensions, keepdim: keepdim) }
+  public func amin(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor { try extreme(.amin, dimensions, keepdim: keepdim) }
+
   /// All elements' maximum and minimum.
   public func max() throws -> Tensor { try extreme(.max, nil, keepdim: false) }
   public func min() throws -> Tensor { try extreme(.min, nil, keepdim: false) }

@@ -34,6 +34,8 @@ public final class Tensor {
     static let madeInteger = Flags(rawValue: 512)
     /// A custom function's result that is one of its inputs, or a view of one.
     static let sharesInput = Flags(rawValue: 1024)
+    /// A parameter that some optimizer was given.
+    static let optimized = Flags(rawValue: 4096)
     /// Those of the flags that say why there is no history.
     static let cut: Flags = [.madeWithoutGrad, .detached, .madeInteger]
   }
@@ -113,6 +115,11 @@ public final class Tensor {
   @inline(__always) public var count: Int { layout.count }
   /// Whether the elements lie one after another in row-major order.
   @inline(__always) public var isContiguous: Bool { layout.isContiguous }
+  /// Whether an optimizer was given it, which may have let go of it since.
+  package var isOptimized: Bool {
+    get { flags.contains(.optimized) }
+    set { if newValue { flags.insert(.optimized) } else { flags.remove(.optimized) } }
+  }
   /// Whether this is a module's parameter.
   public var isParameter: Bool { flags.contains(.parameter) }
   /// In-place writes to the storage so far.
@@ -287,6 +294,8 @@ package final class TensorExtras {
   /// Tangents, of open levels and of closed ones; and how often a write changed them, or that of the base when they were made.
   var tangents: [Tangent] = []
   var tangentWrites: UInt32 = 0
+  /// What it is called in the model in which it was frozen, for warnings.
+  package var name: String?
   /// The levels, by number, whose batches are the first dimensions, the outermost first.
   var batch: [UInt32] = []
 

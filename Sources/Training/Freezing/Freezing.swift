@@ -62,7 +62,12 @@ extension Module {
   public final func freeze(_ selection: ParameterSelection = .all, level: FreezeLevel = .gradients) throws -> FreezeReport {
     let chosen = try selected(selection, "freeze", modulesDo: level == .full)
     let entries = report(chosen) { $0.requiresGrad }
-    for parameter in chosen { try parameter.tensor.setRequiresGrad(false) }
+    for parameter in chosen {
+      try parameter.tensor.setRequiresGrad(false)
+      let extras = parameter.tensor.extras ?? TensorExtras()
+      extras.name = parameter.name
+      parameter.tensor.extras = extras
+    }
     var held: [String] = []
     for (path, module) in covered(by: chosen, selection) {
       if level == .full {
@@ -115,6 +120,15 @@ extension Module {
       }
       for parameter in chosen where policy != .drop && !optimizer.holds(parameter.tensor) {
         Notice.postOnce("unfreeze: \(parameter.name) is trained again, but the \(optimizer.kind.name) does not hold it: no step moves it")
+      }
+    }
+    // Where the model is being trained already, whatever no optimizer was given stays as it is.
+    if optimizer == nil, namedParameters().contains(where: { $0.tensor.isOptimized }) {
+      let missing = chosen.filter { !$0.tensor.isOptimized }.map(\.name)
+      if !missing.isEmpty {
+        Notice.postOnce(
+          "unfreeze: \(listed(missing)) \(missing.count == 1 ? "is" : "are") trained again, but no optimizer holds \(missing.count == 1 ? "it" : "them"): add_param_group takes \(missing.count == 1 ? "it" : "them") in"
+        )
       }
     }
     return summed(false, entries, freed)

@@ -58,7 +58,7 @@ public struct ModuleCost: Sendable {
     let trained = Set(parameters.filter { $0.tensor.requiresGrad }.map { ObjectIdentifier($0.tensor) })
     let ofModel = Set(parameters.map { ObjectIdentifier($0.tensor) })
     let meter = CallMeter(module)
-    let outputs = try ModuleCost.undisturbed(module) {
+    let outputs = try module.undisturbed(trainsAll: true) {
       try meter.counter.during { try withGradMode(enabled: true) { try body(meter) } }
     }
     let graph = try GraphWork(
@@ -101,25 +101,6 @@ public struct ModuleCost: Sendable {
     nodes = now.count
     nodesUnfrozen = whole.count
   }
-
-  /// Runs `body` with every parameter trained, and puts back what it may have changed.
-  private static func undisturbed<R>(_ module: Module, _ body: () throws -> R) throws -> R {
-    let parameters = module.namedParameters().map { (tensor: $0.tensor, wasTrained: $0.tensor.requiresGrad, gradient: $0.tensor.grad) }
-    let buffers = try module.namedBuffers().map { (tensor: $0.tensor, copy: try $0.tensor.detach().copied()) }
-    let generator = Generator.current
-    let random = generator.currentState
-    for parameter in parameters where parameter.tensor.dtype.isFloating { try parameter.tensor.setRequiresGrad(true) }
-    defer {
-      for (tensor, wasTrained, gradient) in parameters {
-        // Neither can fail: the flag was so before, and the gradient is the tensor's own.
-        try? tensor.setRequiresGrad(wasTrained)
-        try? tensor.setGrad(gradient)
-      }
-      for (tensor, copy) in buffers where tensor.shape == copy.shape { try? withNoGrad { _ = try tensor.copy(from: copy) } }
-      generator.currentState = random
-    }
-    return try body()
-  }
 }
 
 /// When each module of a model is called, in the order of what is recorded.
@@ -127,7 +108,10 @@ package final class CallMeter {
   struct Called {
     let name: String
     let module: Module
+    /// Of the last call.
     var outputs: [[Int]] = []
+    /// The first tensor of these, where they are kept.
+    var output: Tensor?
     var calls = 0
     /// Multiplications while it and none of its parts ran.
     var forward = 0
@@ -142,7 +126,10 @@ package final class CallMeter {
   private var spans: [(from: UInt64, layer: Int?)] = []
   private var counted = 0
 
-  init(_ module: Module) {
+  private let keepsOutputs: Bool
+
+  init(_ module: Module, keepsOutputs: Bool = false) {
+    self.keepsOutputs = keepsOutputs
     names = Dictionary(
       module.namedModules().map { ($0.module.identity, (name: $0.name, module: $0.module)) }, uniquingKeysWith: { first, _ in first })
   }
@@ -220,6 +207,7 @@ package final class CallMeter {
     // A call within that an error ended, and a script caught, ends with it.
     while let last = open.popLast(), last != place {}
     layers[place].outputs = outputs.map(\.shape.array)
+    if keepsOutputs { layers[place].output = outputs.first }
     spans.append((Tape.nextSequence, open.last))
   }
 }

@@ -150,6 +150,17 @@ extension Watch {
         dead,
       ])
     }
-    return aligned(table, right: [3, 4, 5, 6, 7])
+    var text = aligned(table, right: [3, 4, 5, 6, 7])
+    let similarities = try similarities()
+    if !similarities.isEmpty {
+      let rows = similarities.map { [$0.layer.isEmpty ? "(itself)" : $0.layer, $0.value.isNaN ? "constant" : number($0.value)] }
+      text += "\n\n" + aligned([["layer", "like at first (linear CKA)"]] + rows, right: [1])
+    }
+    return text
   }
+}
+
+/// Names for a sentence: the first eight.
+func listed(_ names: [String]) -> String {
+  names.prefix(8).joined(separator: ", ") + (names.count > 8 ? " and \(names.count - 8) more" : "")
 }

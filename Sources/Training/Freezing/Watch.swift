@@ -2,7 +2,7 @@
 
 import Tensors
 
-/// A copy of every parameter and buffer of a module, to compare with later.
+/// A copy of every parameter and buffer of a module, to compare with later; with an optimizer also a record of its steps.
 public final class Watch {
   /// What became of one parameter or buffer.
   public struct Row: Sendable {
@@ -41,12 +41,46 @@ public final class Watch {
 
   private let module: Module
   private var entries: [Entry] = []
-  private var removeHook: (() -> Void)?
+  private var removeHooks: [() -> Void] = []
+  /// How many steps lie between two records.
+  public let interval: Int
+  /// What was recorded so far, in order.
+  public private(set) var records: [WatchRecord] = []
+  /// Steps of the optimizer since the watch began.
+  public private(set) var steps = 0
+  /// What layers give for the input that the watch was given, and what they gave when it began.
+  private let look: (() throws -> LayerProbe)?
+  private let first: LayerProbe?
+  /// Before a step that is recorded: what is moved, by its place among the entries.
+  private var before: [(place: Int, copy: Tensor)] = []
+  /// The step before, where it is needed for an angle.
+  private var lastUpdate: [Int: Tensor] = [:]
 
-  /// Begins to watch: copies all that the module holds. With an optimizer, each of its steps is counted, and the gradients are looked
-  /// at for units that have none.
-  public init(_ module: Module, optimizer: Optimizer? = nil) throws {
+  /// Begins to watch: copies all that the module holds.
+  ///
+  /// With an optimizer its steps are counted, and one of every `interval` is recorded. With inputs, of some tens or hundreds of rows, the
+  /// module is also called with them when it begins and for every record, in evaluation and without a trace, to see how far each layer
+  /// still gives what it gave.
+  ///
+  /// Warns where the optimizer holds nothing that is trained, or does not hold what is.
+  public convenience init(_ module: Module, optimizer: Optimizer? = nil, every interval: Int = 1, inputs: [Tensor] = []) throws {
+    try self.init(
+      module, optimizer: optimizer, every: interval, call: inputs.isEmpty ? nil : { meter in _ = try meter.hooked { try module(inputs) } })
+  }
+
+  /// The same with a call of the module, which tells the meter when its modules begin and end.
+  package init(_ module: Module, optimizer: Optimizer?, every interval: Int, call: ((CallMeter) throws -> Void)?) throws {
+    guard interval > 0 else { throw TensorError(.argument, "watch", "every must be a positive number of steps, got \(interval)") }
     self.module = module
+    self.interval = interval
+    look = call.map { call in
+      {
+        let meter = CallMeter(module, keepsOutputs: true)
+        try module.undisturbed(evaluates: true) { try withNoGrad { try call(meter) } }
+        return try LayerProbe(meter.order.compactMap { place in meter.layers[place].output.map { (meter.layers[place].name, $0) } })
+      }
+    }
+    first = try look?()
     for (name, tensor) in module.namedParameters() {
       entries.append(
         Entry(name: name, tensor: tensor, copy: try tensor.detach().copied(), isParameter: true, wasTrainable: tensor.requiresGrad))
@@ -54,28 +88,84 @@ public final class Watch {
     for (name, tensor) in module.namedBuffers() {
       entries.append(Entry(name: name, tensor: tensor, copy: try tensor.detach().copied(), isParameter: false, wasTrainable: false))
     }
-    removeHook = optimizer?.addPreHook { [weak self] optimizer in self?.look(at: optimizer) }
+    guard let optimizer else { return }
+    let missing = entries.filter { $0.isParameter && $0.wasTrainable && !optimizer.holds($0.tensor) }.map(\.name)
+    if !missing.isEmpty {
+      Notice.postOnce(
+        "watch: the \(optimizer.kind.name) does not hold \(listed(missing)), though trained: no step moves \(missing.count == 1 ? "it" : "them")"
+      )
+    }
+    removeHooks = [
+      optimizer.addPreHook { [weak self] optimizer in try self?.begin(optimizer) },
+      optimizer.addPostHook { [weak self] optimizer in try self?.end(optimizer) },
+    ]
   }
 
-  deinit { removeHook?() }
+  deinit { for remove in removeHooks { remove() } }
 
-  private func look(at optimizer: Optimizer) {
-    for index in entries.indices {
-      let tensor = entries[index].tensor
-      guard tensor.requiresGrad, let gradient = tensor.grad, optimizer.holds(tensor) else { continue }
-      entries[index].steps += 1
-      note(gradient, in: &entries[index])
+  // MARK: Steps
+
+  /// Whether the step to come is recorded, or is the one before, which it is compared with.
+  private func isRecorded(_ step: Int) -> Bool { step % interval == 0 }
+
+  private func begin(_ optimizer: Optimizer) throws {
+    let isNeeded = isRecorded(steps + 1) || isRecorded(steps + 2)
+    before = []
+    guard isNeeded else { return }
+    for (place, entry) in entries.enumerated() where entry.tensor.requiresGrad && optimizer.holds(entry.tensor) {
+      before.append((place, try entry.tensor.detach().copied()))
     }
   }
 
-  private func note(_ gradient: Tensor, in entry: inout Entry) {
-    guard gradient.rank >= 2, gradient.shape[0] > 0 else { return }
-    let values = gradient.doubles
-    let width = values.count / gradient.shape[0]
-    var moved = entry.hasMoved ?? Array(repeating: false, count: gradient.shape[0])
-    guard moved.count == gradient.shape[0] else { return }
-    for row in moved.indices where !moved[row] { moved[row] = values[row * width..<(row + 1) * width].contains { $0 != 0 } }
-    entry.hasMoved = moved
+  private func end(_ optimizer: Optimizer) throws {
+    steps += 1
+    for place in entries.indices {
+      let tensor = entries[place].tensor
+      guard tensor.requiresGrad, let gradient = tensor.grad, optimizer.holds(tensor) else { continue }
+      entries[place].steps += 1
+      if isRecorded(steps) { try note(gradient, in: &entries[place]) }
+    }
+    guard !before.isEmpty else { return }
+    defer { before = [] }
+    var (updates, moves) = ([WatchRecord.Update](), [Int: Tensor]())
+    try withNoGrad {
+      for (place, copy) in before {
+        let entry = entries[place]
+        guard let gradient = entry.tensor.grad, gradient.shape == copy.shape, entry.tensor.shape == copy.shape else { continue }
+        let move = try entry.tensor.detach().to(.float64) - copy.to(.float64)
+        moves[place] = move
+        guard isRecorded(steps) else { continue }
+        let size = try Watch.norm(move)
+        var cosine: Double?
+        if let last = lastUpdate[place], last.shape == move.shape {
+          let sizes = try size * Watch.norm(last)
+          if sizes > 0 { cosine = try (move * last).sum().item().real / sizes }
+        }
+        updates.append(
+          WatchRecord.Update(
+            name: entry.name, norm: try Watch.norm(entry.tensor), gradientNorm: try Watch.norm(gradient), update: size, cosine: cosine,
+            deadUnits: try Watch.movedRows(gradient).map { $0.count { !$0 } }))
+      }
+    }
+    lastUpdate = interval == 1 || isRecorded(steps + 1) ? moves : [:]
+    guard isRecorded(steps) else { return }
+    let similarities = try first.map { try look?().similarities(to: $0) ?? [] } ?? []
+    records.append(WatchRecord(step: steps, updates: updates, similarities: similarities))
+  }
+
+  /// Of each row of a matrix, or of what has more dimensions, whether it has an element other than 0; nil for what has no rows.
+  private static func movedRows(_ gradient: Tensor) throws -> [Bool]? {
+    guard gradient.rank >= 2, gradient.shape[0] > 0 else { return nil }
+    guard gradient.count > 0 else { return Array(repeating: false, count: gradient.shape[0]) }
+    return try withNoGrad {
+      try gradient.detach().reshape([gradient.shape[0], -1]).abs().amax([1]).doubles.map { $0 != 0 }
+    }
+  }
+
+  private func note(_ gradient: Tensor, in entry: inout Entry) throws {
+    guard let rows = try Watch.movedRows(gradient) else { return }
+    let known = entry.hasMoved ?? Array(repeating: false, count: rows.count)
+    if known.count == rows.count { entry.hasMoved = zip(known, rows).map { $0 || $1 } }
   }
 
   /// Every parameter and buffer, in the order of the model.
@@ -86,20 +176,32 @@ public final class Watch {
       let now = entry.isParameter ? entry.tensor : current[entry.name] ?? entry.tensor
       let isComparable = now.shape == entry.copy.shape && now.dtype == entry.copy.dtype
       let first = isComparable ? try Watch.firstDifference(now, entry.copy) : 0
-      let (before, after) = (entry.copy.doubles, isComparable ? now.doubles : entry.copy.doubles)
-      let differences = zip(after, before).map { $0 - $1 }
+      let difference = try withNoGrad {
+        try isComparable ? now.detach().to(.float64) - entry.copy.to(.float64) : Tensor.zeros(entry.copy.shape, dtype: .float64)
+      }
       var seen = entry
-      if let gradient = now.grad, entry.steps == 0 { note(gradient, in: &seen) }
+      if let gradient = now.grad, entry.hasMoved == nil { try note(gradient, in: &seen) }
       return Row(
         name: entry.name, isParameter: entry.isParameter, isTrainable: now.requiresGrad, wasTrainable: entry.wasTrainable,
-        hasChanged: first != nil, firstDifference: first, change: Watch.norm(differences),
-        largestChange: differences.reduce(0) { max($0, abs($1)) }, norm: Watch.norm(before),
-        gradientNorm: now.grad.map { Watch.norm($0.doubles) }, steps: entry.steps,
+        hasChanged: first != nil, firstDifference: first, change: try Watch.norm(difference),
+        largestChange: difference.count == 0 ? 0 : try withNoGrad { try difference.abs().amax().item().real },
+        norm: try Watch.norm(entry.copy),
+        gradientNorm: try now.grad.map(Watch.norm), steps: entry.steps,
         deadUnits: seen.hasMoved.map { moved in moved.indices.filter { !moved[$0] } })
     }
   }
 
-  private static func norm(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
+  private static func norm(_ tensor: Tensor) throws -> Double {
+    try withNoGrad {
+      let wide = try tensor.detach().to(.float64)
+      return try (wide * wide).sum().item().real.squareRoot()
+    }
+  }
+
+  /// How much each layer's output resembles what it was when the watch began, for the inputs that it was given; empty for none.
+  public func similarities() throws -> [(layer: String, value: Double)] {
+    try first.map { try look?().similarities(to: $0) ?? [] } ?? []
+  }
 
   /// Bit by bit, so that −0 is not 0, and nan is nan.
   private static func firstDifference(_ a: Tensor, _ b: Tensor) throws -> Int? {

@@ -151,5 +151,6 @@ extension Optimizer {
   /// Lets go of a parameter: it is not moved any more. A group may become empty.
   public func drop(_ parameter: Tensor) {
     for group in groups { group.slots.removeAll { $0.parameter === parameter } }
+    parameter.isOptimized = false
   }
 }

@@ -21,6 +21,8 @@ public class Optimizer {
   @exclusivity(unchecked) final var preHooks: [(key: Int, run: StepHook)] = []
   @exclusivity(unchecked) final var postHooks: [(key: Int, run: StepHook)] = []
   final var hooksSoFar = 0
+  /// Whether it was said that all is frozen, and that frozen parameters have gradients.
+  private final var (hasToldIdle, hasToldStale) = (false, false)
 
   /// What runs before or after each step.
   public typealias StepHook = (Optimizer) throws -> Void
@@ -62,6 +64,7 @@ public class Optimizer {
       throw TensorError(.argument, kind.name, "there is one group of parameters, since a step moves all of them together")
     }
     groups.append(try Group(kind, parameters, values, extras))
+    for parameter in parameters { parameter.isOptimized = true }
   }
 
   // MARK: Steps
@@ -91,6 +94,9 @@ public class Optimizer {
         if first == nil { first = loss }
         return try value(loss)
       }
+      let slots = groups.flatMap(\.slots)
+      let isIdle = slots.allSatisfy { !$0.parameter.requiresGrad }
+      if isIdle || slots.contains(where: { !$0.parameter.requiresGrad && $0.parameter.grad != nil }) { tell(isIdle: isIdle) }
       return try first ?? closure()
     }
   }
@@ -134,12 +140,19 @@ public class Optimizer {
 
   private final func move() throws {
     if WriteGuard.areThere { try checkGuards() }
+    var (isIdle, meetsStale) = (true, false)
+    /// One that is not moved: it has no gradient, or is frozen.
+    func pass(over parameter: Tensor, _ slot: Slot) throws {
+      if parameter.requiresGrad { isIdle = false } else if parameter.grad != nil { meetsStale = true }
+      try checkElements(slot)
+    }
     for index in groups.indices {
       let group = groups[index]
       if let problem = group.problem { throw problem }
       if kind.usesTensors, let method = group.method as? any TensorMethod {
         try group.forEachSlot { parameter, slot in
-          guard parameter.requiresGrad, let gradient = parameter.grad else { return try checkElements(slot) }
+          guard parameter.requiresGrad, let gradient = parameter.grad else { return try pass(over: parameter, slot) }
+          isIdle = false
           try check(parameter, gradient)
           try withNoGrad { try method.update(parameter, gradient, &slot, of: group) }
         }
@@ -147,7 +160,8 @@ public class Optimizer {
       }
       let method = group.method
       try group.forEachSlot { parameter, slot in
-        guard parameter.requiresGrad, let gradient = parameter.grad else { return try checkElements(slot) }
+        guard parameter.requiresGrad, let gradient = parameter.grad else { return try pass(over: parameter, slot) }
+        isIdle = false
         if let target = UpdateTarget(parameter, gradient) {
           try Optimizer.update(target, &slot, method, group)
           parameter.bumpVersion()
@@ -155,6 +169,29 @@ public class Optimizer {
           try updateApart(parameter, gradient, &slot, group)
         }
       }
+    }
+    if isIdle || meetsStale { tell(isIdle: isIdle) }
+  }
+
+  /// Says, once for each, that a step moved nothing since all is frozen, and which frozen parameters have gradients nonetheless.
+  private final func tell(isIdle: Bool) {
+    let slots = groups.flatMap(\.slots)
+    func name(_ position: Int) -> String {
+      let parameter = slots[position].parameter
+      return parameter.extras?.name ?? "parameter \(position + 1), of shape \(parameter.shape)"
+    }
+    if isIdle, !slots.isEmpty, !hasToldIdle {
+      hasToldIdle = true
+      let names = slots.indices.prefix(8).map(name).joined(separator: ", ") + (slots.count > 8 ? ", …" : "")
+      Notice.post("\(kind.name).step: nothing is moved, since all that the optimizer holds is frozen (\(names))")
+    }
+    let stale = slots.indices.filter { !slots[$0].parameter.requiresGrad && slots[$0].parameter.grad != nil }
+    if !stale.isEmpty, !hasToldStale {
+      hasToldStale = true
+      let names = stale.prefix(8).map(name).joined(separator: ", ") + (stale.count > 8 ? ", …" : "")
+      Notice.post(
+        "\(kind.name).step: \(names) \(stale.count == 1 ? "is" : "are") frozen, and \(stale.count == 1 ? "has a gradient" : "have gradients") that came later: no step moves \(stale.count == 1 ? "it" : "them"), and zero_grad() clears \(stale.count == 1 ? "it" : "them")"
+      )
     }
   }
 

@@ -301,4 +301,123 @@ check.case("a summary with an input says what a step costs, and what freezing sa
   os.remove(path)
 end)
 
+check.case("a watch records steps: norms, ratios, angles, dead units", function()
+  mg.manual_seed(2)
+  local net = nn.Sequential(nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 1))
+  mg.no_grad(function() net[1].bias[2] = -100 end)     -- a dead unit
+  mg.freeze(net, "2.bias")
+  local opt = optim.SGD(net:parameters(), { lr = 0.1, momentum = 0.5 })
+  local watch = mg.watch(net, { optimizer = opt, every = 3 })
+  local weight, seen, last = net[3].weight, {}, nil
+  for step = 1, 6 do
+    local before = weight:detach():clone()
+    train(net, opt)
+    local move = weight:detach() - before
+    seen[step] = { norm = weight:norm():item(), update = move:norm():item(), of = before:norm():item(), grad = weight.grad:norm():item(),
+      cosine = last and ((move * last):sum() / (move:norm() * last:norm())):item() }
+    last = move
+  end
+  local history = watch:history()
+  check.equal({ #history, history[1].step, history[2].step, watch.steps }, { 2, 3, 6, 6 })
+  for _, record in ipairs(history) do
+    check.equal(#record.updates, 3)
+    check.equal({ record.updates[1].name, record.updates[1].dead_units, record.updates[2].dead_units }, { "0.weight", 1, nil })
+    local update, expected = record.updates[3], seen[record.step]
+    check.equal(update.name, "2.weight")
+    for key, value in pairs { norm = expected.norm, update = expected.update, grad_norm = expected.grad, cosine = expected.cosine } do
+      check.is_true(math.abs(update[key] - value) < 1e-5, key)
+    end
+    -- By the norm after the step, since that is what is there.
+    check.is_true(math.abs(update.ratio - expected.update / expected.norm) < 1e-5)
+    check.equal(record.similarities, {})
+  end
+  check.raises("watch: every must be a positive number of steps, got 0", mg.watch, net, { every = 0 })
+  check.raises("watch: option 'every': expected a whole number of steps, got 1.5", mg.watch, net, { every = 1.5 })
+end)
+
+check.case("a watch with an input tells how layers come to give something else", function()
+  mg.manual_seed(3)
+  local net = nn.Sequential(nn.Linear(1, 5), nn.Dropout(0.5), nn.BatchNorm1d(5), nn.Linear(5, 2))
+  mg.freeze(net, "0.*", { level = "full" })
+  local opt = optim.Adam(net:parameters(), { lr = 0.1 })
+  local function outputs() net:eval() local y = mg.no_grad(function() return net(x) end) net:train() return y end
+  local before = outputs()
+  local random = mg.get_rng_state()
+  local watch = mg.watch(net, { optimizer = opt, every = 2, input = x })
+  check.is_true(mg.get_rng_state():equal(random))
+  check.equal(net[2].training, true)
+  train(net, opt, 4)
+  local after = outputs()
+  local function centred(t) t = t:double() return t - t:mean({ 1 }, true) end
+  local a, b = centred(before), centred(after)
+  local function size(t) return t:pow(2):sum():sqrt():item() end
+  local expected = size(a:t():mm(b)) ^ 2 / (size(a:t():mm(a)) * size(b:t():mm(b)))
+  local now = watch:similarities()
+  check.is_true(math.abs(now["3"] - expected) < 1e-9, "linear CKA")
+  check.is_true(math.abs(now["0"] - 1) < 1e-12, "a frozen layer gives what it gave")
+  check.equal(#watch:history()[2].similarities, 5)
+  check.mentions(watch:report(), "like at first (linear CKA)")
+  -- A rotation and a scale are no change.
+  local line = nn.Linear(2, 2, { bias = false })
+  local points = mg.randn(10, 2)
+  local turned = mg.watch(line, { input = points })
+  local turn = mg.tensor { { 0.0, -3.0 }, { 3.0, 0.0 } }
+  mg.no_grad(function() line.weight:copy_(turn:mm(line.weight)) end)
+  check.is_true(math.abs(turned:similarities()[""] - 1) < 1e-6)
+end)
+
+check.case("what no step moves is said once, with names", function()
+  local net = Net()
+  local opt = optim.Adam(net:parameters(), { lr = 0.1 })
+  mg.freeze(net, "hidden.*")
+  net.hidden.weight.grad, net.hidden.bias.grad = mg.ones(10, 1), mg.ones(10)
+  net(x):sum():backward()
+  local warned = mg.catch_warnings(function() opt:step() opt:step() mg.ones(1) end)
+  check.equal(warned, { "Adam.step: hidden.weight, hidden.bias are frozen, and have gradients that came later: no step moves them, and zero_grad() clears them" })
+  opt:zero_grad()
+  net.predict.weight.requires_grad, net.predict.bias.requires_grad = false, false
+  warned = mg.catch_warnings(function() opt:step() opt:step() mg.ones(1) end)
+  check.equal(warned, {
+    "Adam.step: nothing is moved, since all that the optimizer holds is frozen (hidden.weight, hidden.bias, parameter 3, of shape [1, 10], parameter 4, of shape [1])" })
+  local lbfgs = optim.LBFGS(net:parameters())
+  warned = mg.catch_warnings(function() pcall(function() lbfgs:step(function() return mg.ones(1) end) end) mg.ones(1) end)
+  check.mentions(warned[1] or "", "LBFGS.step: nothing is moved")
+  -- Trained, and held by no optimizer.
+  local other = Net()
+  mg.freeze(other, "hidden.*")
+  local part = optim.SGD(other.predict:parameters(), { lr = 1 })
+  warned = mg.catch_warnings(function() mg.unfreeze(other, "hidden.*") mg.ones(1) end)
+  check.equal(warned, { "unfreeze: hidden.weight, hidden.bias are trained again, but no optimizer holds them: add_param_group takes them in" })
+  warned = mg.catch_warnings(function() mg.watch(other, { optimizer = part }) mg.ones(1) end)
+  check.equal(warned, { "watch: the SGD does not hold hidden.weight, hidden.bias, though trained: no step moves them" })
+  -- Where there is none yet, nothing is missing.
+  local fresh = Net()
+  warned = mg.catch_warnings(function() mg.freeze(fresh) mg.unfreeze(fresh) mg.ones(1) end)
+  check.equal(warned, {})
+end)
+
+check.case("unfreezing from the top, block by block", function()
+  local net = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2), nn.Linear(2, 1))
+  local opt = optim.SGD(net:parameters(), { lr = 0.1 })
+  mg.freeze(net)
+  local schedule = mg.unfreeze_schedule(net, "top_down", { every = 2, start = 2, optimizer = opt })
+  check.equal(tostring(schedule), "UnfreezeSchedule: 3 to come")
+  local frozen = {}
+  for epoch = 1, 6 do
+    for _, done in ipairs(schedule:step(epoch)) do check.mentions(tostring(done), "unfroze 2 parameters") end
+    frozen[epoch] = #flags(net)
+  end
+  check.equal(frozen, { 6, 4, 4, 2, 2, 0 })
+  check.equal(schedule.pending, 0)
+  check.raises("unfreeze_schedule: argument 2: expected what to unfreeze by epochs, or \"top_down\", got \"top\"", mg.unfreeze_schedule, net, "top")
+  check.raises("unfreeze_schedule: every must be a positive number of epochs, got 0.0", mg.unfreeze_schedule, net, "top_down", { every = 0 })
+  check.raises("unfreeze_schedule: every must be a positive number of epochs, got nan", mg.unfreeze_schedule, net, "top_down", { every = 0 / 0 })
+  check.raises("unfreeze_schedule: epochs are numbers, got \"x\"", mg.unfreeze_schedule, net, { x = "0.*" })
+  check.raises("unfreeze_schedule: every and start are for \"top_down\"; a table says what to unfreeze by epochs",
+    mg.unfreeze_schedule, net, { "0.*" }, { every = 2 })
+  -- A pattern that matches nothing is found before anything is trained.
+  check.raises("unfreeze_schedule: no parameter matches '9.*' (there is 0.weight, 0.bias, 2.weight, 2.bias, 3.weight, 3.bias)",
+    mg.unfreeze_schedule, net, { "0.*", "9.*" })
+end)
+
 return check.done()
