@@ -49,7 +49,7 @@ public enum Library {
       ForwardModes.primitives, Batches.primitives, Schedulers.primitives,
       Loggers.primitives,
       modules.freezingPrimitives,
-      FileFunctions.primitives, TableFunctions.primitives,
+      FileFunctions.primitives, TableFunctions.primitives, ChartFunctions.primitives,
       Checkpoints.primitives(modules),
       DataLoading.primitives, Copies.primitives,
     ].reduce(into: [:]) { $0.merge($1) { $1 } }
@@ -111,7 +111,7 @@ public enum Library {
     if case .function(let repack)? = try run("utils", PackageResources.utils_lua, shared).first { modules.repack = repack }
     try run("loops", PackageResources.loops_lua, shared)
     try run("freezing", PackageResources.freezing_lua, shared)
-    try run("experiments", PackageResources.experiments_lua, shared)
+    try run("experiments", PackageResources.experiments_lua, shared, try run("results", PackageResources.results_lua, shared)[0])
     try run("readers", PackageResources.readers_lua, shared)
     try run("checkpoints", PackageResources.checkpoints_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])

@@ -75,12 +75,23 @@ public enum ImageFile {
       throw refused("\(format == MG_PNG ? "PNG has 1 to 4 channels" : "JPEG has 1 or 3 channels"), got an image of shape \(image.shape)")
     }
     guard 1...100 ~= quality else { throw refused("the quality is from 1 to 100, got \(quality)") }
-    var facts = mg_image_facts()
-    (facts.height, facts.width, facts.channels) = (Int64(image.shape[image.rank - 2]), Int64(image.shape[image.rank - 1]), Int64(channels))
     let most = format == MG_PNG ? 1_000_000 : 65_500
-    guard 1...most ~= Int(facts.width), 1...most ~= Int(facts.height) else {
+    guard 1...most ~= image.shape[image.rank - 2], 1...most ~= image.shape[image.rank - 1] else {
       throw refused("an image has 1 to \(most) pixels in each direction, got one of shape \(image.shape)")
     }
+    try withFile(image, channels, format, quality, path) { try OutputFile.write([$0], to: path, isSynced: isSynced) }
+  }
+
+  /// The bytes of a PNG file of uint8 `(channels, height, width)`.
+  static func png(_ image: Tensor) throws -> [UInt8] {
+    try withFile(image, image.shape[0], MG_PNG, 100, "PNG") { Array($0) }
+  }
+
+  private static func withFile<Result>(
+    _ image: Tensor, _ channels: Int, _ format: mg_format, _ quality: Int, _ path: String, _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) throws -> Result {
+    var facts = mg_image_facts()
+    (facts.height, facts.width, facts.channels) = (Int64(image.shape[image.rank - 2]), Int64(image.shape[image.rank - 1]), Int64(channels))
     let rows = try withNoGrad { try (image.rank == 2 ? image.detach() : image.detach().permute([1, 2, 0])).packed() }
     var count = 0
     let bytes = withExtendedLifetime(rows) {
@@ -88,7 +99,7 @@ public enum ImageFile {
     }
     guard let bytes else { throw failure(path, &facts) }
     defer { free(bytes) }
-    try OutputFile.write([UnsafeRawBufferPointer(start: bytes, count: count)], to: path, isSynced: isSynced)
+    return try body(UnsafeRawBufferPointer(start: bytes, count: count))
   }
 
   private static func failure(_ path: String, _ facts: inout mg_image_facts) -> FileError {

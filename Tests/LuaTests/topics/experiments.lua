@@ -87,13 +87,50 @@ check.case("files", function()
   local lines = {}
   for line in io.lines(path) do lines[#lines + 1] = (line:gsub(",[%d.e-]+,$", ",S,")) end
   check.equal(lines, { "variant,seed,loss,seconds,error", "a,1,0.5,S,", "a,2,1.0,S,", "b & c,1,0.5,S,", "b & c,2,1.0,S," })
-  result:save_svg(path, "curve", { log = true, title = "x < y" })
-  local file <close> = assert(io.open(path))
-  local text = file:read "a"
-  check.mentions(text, "<svg xmlns", "b &amp; c", "x &lt; y", "<polyline points", "</svg>")
-  check.equal(select(2, text:gsub("<polyline", "")), 2)
+  local function text_of(path)
+    local file <close> = assert(io.open(path, "rb"))
+    return file:read "a"
+  end
+  result:save_svg(path, "curve", { log = true, title = "x < y", x = "epoch" })
+  local text = text_of(path)
+  check.mentions(text, "<svg xmlns", ">a</text>", ">b &amp; c</text>", ">x &lt; y</text>", ">epoch</text>", ">curve</text>",
+    ">mean ± sd over 2 seeds</text>", "</svg>")
+  check.equal(select(2, text:gsub('<polyline points="[%d., ]+" fill="none" stroke="#%x+" stroke%-width="2"', "")), 2)
   check.is_true(not text:find "nan" and not text:find "inf")
-  check.raises("save_svg: run gave no curve called \"loss\": a list of numbers under that name in what it returns", result.save_svg, result, path, "loss")
+  -- The picture of a metric has the runs of each variant.
+  result:plot(path .. ".svg", "loss")
+  check.mentions(text_of(path .. ".svg"), ">a</text>", ">0.75 ± 0.3536</text>", ">mean ± sd over 2 seeds</text>")
+  check.equal(select(2, text_of(path .. ".svg"):gsub('r="3.5"', "")), 4)
+  result:plot(path .. ".PNG", "curve", { width = 300, height = 200 })
+  check.equal(mg.data.read_image(path .. ".PNG").shape, { 3, 400, 600 })
+  result:save_png(path, "loss")
+  check.equal(mg.data.read_image(path).shape, { 3, 396, 1600 })
+  os.remove(path .. ".svg")
+  os.remove(path .. ".PNG")
+  check.raises("save_svg: run gave neither a curve, which is a list of numbers, nor a number called \"lss\" in what it returns",
+    result.save_svg, result, path, "lss")
+  check.raises("plot: 'a.gif' ends neither in .svg nor in .png, by which the format is chosen", result.plot, result, "a.gif", "loss")
+  check.raises("plot: option 'width': expected a whole number from 160 to 4000, got 5", result.plot, result, "a.svg", "loss", { width = 5 })
+  check.raises("plot: argument 2: expected the name of a curve or of a metric that run gave, got nil", result.plot, result, "a.svg")
+  check.raises("save_png: expected what experiment gave as self, got nil; methods are called with ':'", result.save_png)
+  os.remove(path)
+end)
+
+check.case("pictures of runs that failed, ended early, or gave no numbers", function()
+  local path = os.tmpname()
+  local function picture(name, run)
+    local result = mg.experiment { variants = { a = { 1 }, b = { 2 } }, seeds = 3, progress = false, run = run }
+    result:save_svg(path, name)
+    local file <close> = assert(io.open(path))
+    return file:read "a"
+  end
+  local text = picture("c", function(variant, seed)
+    if variant[1] == 2 and seed == 3 then error "no" end
+    return { c = { seed, 1, variant[1] == 1 and seed == 1 and 2 or nil } }
+  end)
+  check.mentions(text, ">mean ± sd over 2 to 3 seeds; where some end earlier, over those that go on</text>", ">a (3 seeds)</text>", ">b (2 seeds)</text>")
+  check.mentions(picture("c", function() return { c = { 0 / 0, 1 / 0, 3, "x" } } end), ">6 values are not finite and not shown</text>")
+  check.mentions(picture("l", function(_, seed) return { l = seed == 1 and 0 / 0 or 1 } end), ">a</text>", ">–</text>", ">4 values are not finite and not shown</text>")
   os.remove(path)
 end)
 
