@@ -269,6 +269,15 @@ extension ModuleLibrary {
       let watch = try ModuleLibrary.subject(call, watchKind, "history", "watch")
       call.returns(.list(watch.records.map(ModuleLibrary.value)))
     }
+    // plot(path, quantity, title): writes a picture; Lua/freezing.lua asks whether the session lends files.
+    members.methods["plot"] = native("plot") { call in
+      let watch = try ModuleLibrary.subject(call, watchKind, "plot", "watch")
+      let quantity = try ModuleLibrary.quantity(call[3], "plot")
+      guard let title = call.isNil(4) ? "" : call.string(4) else {
+        throw ArgumentError("plot: option 'title': expected text, got \(Decoder.found(call[4]))")
+      }
+      try named("plot") { try watch.chart(of: quantity, title: title).write(to: call.string(2) ?? "") }
+    }
     members.methods["similarities"] = native("similarities") { call in
       let found = try ModuleLibrary.subject(call, watchKind, "similarities", "watch").similarities()
       call.returns(.record(found.map { (key: .string($0.layer), value: .number($0.value)) }))
@@ -280,6 +289,14 @@ extension ModuleLibrary {
       call.returns(try ModuleLibrary.subject(call, watchKind, "tostring", "watch").report())
     }
     return members
+  }
+
+  private static func quantity(_ slot: Slot, _ name: String) throws -> Watch.Quantity {
+    guard let quantity = Watch.Quantity(rawValue: slot.isNil ? "ratio" : slot.string ?? "") else {
+      let known = Watch.Quantity.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
+      throw ArgumentError("\(name): argument 2: expected one of \(known), got \(Decoder.found(slot))")
+    }
+    return quantity
   }
 
   /// One record of a watch: `{ step, updates = { … }, similarities = { … } }`.

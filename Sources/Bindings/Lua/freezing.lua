@@ -21,6 +21,32 @@ local function save_rows(what, path, rows, columns)
   end
 end
 
+-- A class of objects around handles: some of the handle's methods and fields, and whatever methods are added, which get the handle.
+local function wrapping(name, phrase, taken, fields)
+  local handles, methods, of_handle = setmetatable({}, { __mode = "k" }), {}, {}
+  local function add(key, method)
+    rawset(methods, key, function(self, ...)
+      local handle = handles[self]
+      if not handle then raise("%s: expected %s as self, got %s; methods are called with ':'", key, phrase, found(self)) end
+      return method(handle, ...)
+    end)
+  end
+  for _, key in ipairs(taken) do add(key, function(handle, ...) return handle[key](handle, ...) end) end
+  for _, key in ipairs(fields) do of_handle[key] = true end
+  local meta = { __name = name, __tostring = function(self) return tostring(handles[self]) end }
+  function meta.__index(self, key)
+    if of_handle[key] then return handles[self][key] end
+    return methods[key]
+  end
+  return setmetatable({ methods = setmetatable({}, { __newindex = function(_, key, method) add(key, method) end }) }, {
+    __call = function(_, handle)
+      local self = setmetatable({}, meta)
+      handles[self] = handle
+      return self
+    end,
+  })
+end
+
 local report = { __tostring = function(self) return self.text end, __name = "FreezeReport" }
 
 --[=[ mg.freeze(net, [what], { level = "grad" })
@@ -128,24 +154,14 @@ Example:
   schedule = mg.unfreeze_schedule(net, "top_down", { every = 2 })
   for epoch = 1, 3 do schedule:step(epoch) end
 ]=]
-local Schedule, schedules = {}, setmetatable({}, { __mode = "k" })
-Schedule.__name = "UnfreezeSchedule"
-function Schedule.__index(self, key)
-  if key == "pending" then return schedules[self].pending end
-  return Schedule[key]
-end
-function Schedule.__tostring(self) return tostring(schedules[self]) end
+local Schedule = wrapping("UnfreezeSchedule", "an unfreeze_schedule", {}, { "pending" })
 
 function mg.unfreeze_schedule(net, plan, ...)
   local set = options("unfreeze_schedule", { { "optimizer" }, { "policy", "keep" }, { "every" }, { "start" } }, ...)
-  local self = setmetatable({}, Schedule)
-  schedules[self] = native.unfreeze_schedule(net, plan, set.optimizer, set.policy, set.every, set.start)
-  return self
+  return Schedule(native.unfreeze_schedule(net, plan, set.optimizer, set.policy, set.every, set.start))
 end
 
-function Schedule.step(self, epoch)
-  local schedule = schedules[self]
-  if not schedule then raise("step: expected an unfreeze_schedule as self, got %s; methods are called with ':'", found(self)) end
+function Schedule.methods.step(schedule, epoch)
   local done = schedule:step(epoch)
   for _, each in ipairs(done) do setmetatable(each, report) end
   return done
@@ -251,6 +267,9 @@ Methods and fields:
   similarities(): by layers, how much their outputs are what they were at first
   steps: how many steps there were
   assert_frozen([what]): raises unless what was frozen when the watch began, or what is meant, has every bit as it was
+  plot(path, [quantity = "ratio"], { title }): a picture, .svg or .png, of one of "norm", "grad_norm", "update", "ratio", "cosine",
+    "dead_units" over the steps, a curve for each parameter, or of "similarity", one for each layer
+  save_csv(path): what was recorded, a row for each parameter and step
 
 Example:
   local net = mg.nn.Sequential(mg.nn.Linear(1, 4), mg.nn.ReLU(), mg.nn.Linear(4, 1))
@@ -267,10 +286,38 @@ Example:
   print(watch:report())
   print(watch:history()[2].updates[1].ratio)
 ]=]
+local Watch = wrapping("Watch", "a watch", { "report", "rows", "history", "similarities", "assert_frozen" }, { "steps" })
+
 function mg.watch(net, ...)
   local set = options("watch", { { "optimizer" }, { "every" }, { "input" }, { "inputs" } }, ...)
   local inputs = inputs_of("watch", set)
-  return native.watch(net, set.optimizer, set.every, inputs and metered(net, inputs, mg.no_grad))
+  return Watch(native.watch(net, set.optimizer, set.every, inputs and metered(net, inputs, mg.no_grad)))
+end
+
+local function lends_files(what, path)
+  if not lent "io" then raise("%s: this session lends scripts no files", what) end
+  if type(path) ~= "string" then raise("%s: argument 1: expected a path, got %s", what, found(path)) end
+end
+
+function Watch.methods.plot(watch, path, quantity, ...)
+  local set = options("plot", { { "title" } }, ...)
+  lends_files("plot", path)
+  watch:plot(path, quantity, set.title)
+end
+
+function Watch.methods.save_csv(watch, path)
+  lends_files("save_csv", path)
+  local rows = {}
+  for _, record in ipairs(watch:history()) do
+    for _, update in ipairs(record.updates) do
+      update.step = record.step
+      rows[#rows + 1] = update
+    end
+    for _, each in ipairs(record.similarities) do
+      rows[#rows + 1] = { step = record.step, name = each.layer == "" and "(itself)" or each.layer, similarity = each.value }
+    end
+  end
+  save_rows("save_csv", path, rows, { "step", "name", "norm", "grad_norm", "update", "ratio", "cosine", "dead_units", "similarity" })
 end
 
 --[=[ mg.guard(net, [what])

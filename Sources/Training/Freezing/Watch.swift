@@ -39,7 +39,7 @@ public final class Watch {
     var hasMoved: [Bool]?
   }
 
-  private let module: Module
+  let module: Module
   private var entries: [Entry] = []
   private var removeHooks: [() -> Void] = []
   /// How many steps lie between two records.

@@ -357,6 +357,27 @@ check.case("a watch with an input tells how layers come to give something else",
   check.is_true(math.abs(now["0"] - 1) < 1e-12, "a frozen layer gives what it gave")
   check.equal(#watch:history()[2].similarities, 5)
   check.mentions(watch:report(), "like at first (linear CKA)")
+  -- As tables and pictures.
+  local path = os.tmpname()
+  watch:save_csv(path)
+  local rows = mg.data.read_csv(path)
+  check.equal(rows.name[1], "2.weight")
+  check.equal(rows.step:tolist(), mg.cat { mg.full({ 9 }, 2.0), mg.full({ 9 }, 4.0) }:tolist())
+  os.remove(path)
+  for _, quantity in ipairs { "norm", "grad_norm", "update", "ratio", "cosine", "dead_units", "similarity" } do
+    watch:plot(path .. ".svg", quantity, { title = "A picture" })
+    local file <close> = assert(io.open(path .. ".svg"))
+    check.mentions(file:read "a", "<svg", "A picture", quantity == "similarity" and "0" or "3.weight", "step")
+  end
+  watch:plot(path .. ".png")
+  check.equal(mg.data.read_image(path .. ".png"):dim(), 3)
+  os.remove(path .. ".svg")
+  os.remove(path .. ".png")
+  check.raises('plot: argument 2: expected one of "norm", "grad_norm", "update", "ratio", "cosine", "dead_units", "similarity", got "loss"',
+    watch.plot, watch, path .. ".svg", "loss")
+  check.raises("plot: there is no ratio: a watch records steps of the optimizer that it is given, and there was none yet",
+    function() mg.watch(net):plot(path .. ".svg") end)
+  check.raises("plot: expected a watch as self, got 3; methods are called with ':'", watch.plot, 3)
   -- A rotation and a scale are no change.
   local line = nn.Linear(2, 2, { bias = false })
   local points = mg.randn(10, 2)
@@ -410,13 +431,13 @@ check.case("unfreezing from the top, block by block", function()
   check.equal(frozen, { 6, 4, 4, 2, 2, 0 })
   check.equal(schedule.pending, 0)
   check.raises("unfreeze_schedule: argument 2: expected what to unfreeze by epochs, or \"top_down\", got \"top\"", mg.unfreeze_schedule, net, "top")
-  check.raises("unfreeze_schedule: every must be a positive number of epochs, got 0.0", mg.unfreeze_schedule, net, "top_down", { every = 0 })
+  check.raises("unfreeze_schedule: every must be a positive number of epochs, got 0", mg.unfreeze_schedule, net, "top_down", { every = 0 })
   check.raises("unfreeze_schedule: every must be a positive number of epochs, got nan", mg.unfreeze_schedule, net, "top_down", { every = 0 / 0 })
   check.raises("unfreeze_schedule: epochs are numbers, got \"x\"", mg.unfreeze_schedule, net, { x = "0.*" })
   check.raises("unfreeze_schedule: every and start are for \"top_down\"; a table says what to unfreeze by epochs",
     mg.unfreeze_schedule, net, { "0.*" }, { every = 2 })
   -- A pattern that matches nothing is found before anything is trained.
-  check.raises("unfreeze_schedule: no parameter matches '9.*' (there is 0.weight, 0.bias, 2.weight, 2.bias, 3.weight, 3.bias)",
+  check.raises("unfreeze_schedule: no parameter matches '9.*'; did you mean '0.*'? (there is 0.weight, 0.bias, 2.weight, 2.bias, 3.weight, 3.bias)",
     mg.unfreeze_schedule, net, { "0.*", "9.*" })
 end)
 
