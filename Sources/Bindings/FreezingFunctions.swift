@@ -77,6 +77,17 @@ extension ModuleLibrary {
     .record([
       (key: .string("text"), value: .string(report.description)),
       (key: .string("names"), value: .list(report.entries.map { .string($0.name) })),
+      (
+        key: .string("rows"),
+        value: .list(
+          report.entries.map { entry in
+            .record([
+              (key: .string("name"), value: .string(entry.name)), (key: .string("count"), value: .integer(entry.count)),
+              (key: .string("trainable"), value: .boolean(!report.freezes)), (key: .string("is_new"), value: .boolean(entry.isNew)),
+              (key: .string("shared_with"), value: .list(entry.sharedWith.map { .string($0) })),
+            ])
+          })
+      ),
       (key: .string("modules"), value: .list(report.modules.map { .string($0) })),
       (key: .string("total"), value: .integer(report.total)), (key: .string("trainable"), value: .integer(report.trainable)),
     ])
@@ -261,6 +272,7 @@ extension ModuleLibrary {
             ]
             if let norm = row.gradientNorm { fields.append((.string("grad_norm"), .number(norm))) }
             if let first = row.firstDifference { fields.append((.string("first_difference"), .integer(first + 1))) }
+            if let line = row.lastWrite { fields.append((.string("last_write"), .string(line))) }
             if let units = row.deadUnits { fields.append((.string("dead_units"), .list(units.map { .integer($0 + 1) }))) }
             return .record(fields)
           }))

@@ -48,11 +48,16 @@ local function wrapping(name, phrase, taken, fields)
 end
 
 local report = { __tostring = function(self) return self.text end, __name = "FreezeReport" }
+report.__index = report
+function report.save_csv(self, path)
+  if getmetatable(self) ~= report then raise("save_csv: expected a report as self, got %s; methods are called with ':'", found(self)) end
+  save_rows("save_csv", path, self.rows, { "name", "count", "trainable", "is_new", "shared_with" })
+end
 
 --[=[ mg.freeze(net, [what], { level = "grad" })
 
 Freezes parameters: they get no gradient, and no optimizer moves them by a bit, until they are unfrozen. Gives a report that prints as a
-sentence and has names, modules, total and trainable.
+sentence and has names, modules, total and trainable, rows for tables, and save_csv(path).
 
 Arguments:
   what: all where it is left out; a pattern of names, where * is any text, dots too, and ? one character ("hidden.*"; the name of a module

@@ -151,6 +151,9 @@ extension Tensor {
   /// That line of the last write, as `train.lua:12`; nil when no script wrote.
   package var lineOfLastWrite: String? { Site.text(storage.writtenAt) }
 
+  /// The same, or the line by which it was given other elements, where it was since there were so many replacements.
+  package func lineOfLastWrite(since known: UInt32) -> String? { Site.text(replacements == known ? storage.writtenAt : replacedAt) }
+
   /// Gives the tensor a new history after a write: `node` computed all its elements now.
   func rebase(onto new: Node?, index: Int32) throws {
     storage.writtenAt = Site.current

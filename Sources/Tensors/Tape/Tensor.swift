@@ -54,7 +54,7 @@ public final class Tensor {
   /// The last backward run that added to `gradient`, by its number.
   @exclusivity(unchecked) var reachedBy: UInt32 = 0
   /// How often other elements took the place of this object's (see SavedTensor).
-  @exclusivity(unchecked) private(set) var replacements: UInt32 = 0
+  @exclusivity(unchecked) package private(set) var replacements: UInt32 = 0
   /// The script's line where that happened last.
   @exclusivity(unchecked) private(set) var replacedAt: UInt32 = 0
   /// The script's line where the history was cut off (see the flags).
@@ -276,9 +276,9 @@ public final class Tensor {
   /// Counts a write to the storage.
   @inline(__always)
   package func bumpVersion() {
+    if storage.isSaved { storage.writtenAt = Site.current }
     if flags.contains(.uncounted) { return }
     storage.version &+= 1
-    if storage.isSaved { storage.writtenAt = Site.current }
   }
 }
 

@@ -138,7 +138,7 @@ extension Watch {
       let digits = ((-3...3 ~= power ? value : value / pow(10, power)) * scale).rounded() / scale
       return -3...3 ~= power ? "\(digits)" : "\(digits)e\(Int(power))"
     }
-    var table = [["name", "state", "changed", "‖Δ‖", "max|Δ|", "‖Δ‖/‖w‖", "‖grad‖", "steps", "dead units"]]
+    var table = [["name", "state", "changed", "‖Δ‖", "max|Δ|", "‖Δ‖/‖w‖", "‖grad‖", "steps", "dead units", "last write"]]
     for row in try rows() {
       let state =
         !row.isParameter
@@ -147,7 +147,7 @@ extension Watch {
       table.append([
         row.name, state, row.hasChanged ? "yes" : "no", number(row.change), number(row.largestChange),
         row.norm > 0 ? number(row.change / row.norm) : "", row.gradientNorm.map(number) ?? "", row.isParameter ? String(row.steps) : "",
-        dead,
+        dead, row.lastWrite ?? "",
       ])
     }
     var text = aligned(table, right: [3, 4, 5, 6, 7])

@@ -26,6 +26,8 @@ public final class Watch {
     public let steps: Int
     /// Rows of a matrix of weights, units of a layer, whose gradient was 0 wherever the watch looked; nil where it never did.
     public let deadUnits: [Int]?
+    /// The script's line that wrote to it last, as `train.lua:12`; nil where it has not changed, or no script wrote.
+    public let lastWrite: String?
   }
 
   private struct Entry {
@@ -34,6 +36,7 @@ public final class Watch {
     let copy: Tensor
     let isParameter: Bool
     let wasTrainable: Bool
+    let replacements: UInt32
     var steps = 0
     /// By row: whether some gradient of it was other than 0. nil until a gradient was seen.
     var hasMoved: [Bool]?
@@ -81,13 +84,15 @@ public final class Watch {
       }
     }
     first = try look?()
-    for (name, tensor) in module.namedParameters() {
+    func take(_ name: String, _ tensor: Tensor, isParameter: Bool) throws {
+      tensor.watchWrites()
       entries.append(
-        Entry(name: name, tensor: tensor, copy: try tensor.detach().copied(), isParameter: true, wasTrainable: tensor.requiresGrad))
+        Entry(
+          name: name, tensor: tensor, copy: try tensor.detach().copied(), isParameter: isParameter,
+          wasTrainable: isParameter && tensor.requiresGrad, replacements: tensor.replacements))
     }
-    for (name, tensor) in module.namedBuffers() {
-      entries.append(Entry(name: name, tensor: tensor, copy: try tensor.detach().copied(), isParameter: false, wasTrainable: false))
-    }
+    for (name, tensor) in module.namedParameters() { try take(name, tensor, isParameter: true) }
+    for (name, tensor) in module.namedBuffers() { try take(name, tensor, isParameter: false) }
     guard let optimizer else { return }
     let missing = entries.filter { $0.isParameter && $0.wasTrainable && !optimizer.holds($0.tensor) }.map(\.name)
     if !missing.isEmpty {
@@ -187,7 +192,8 @@ public final class Watch {
         largestChange: difference.count == 0 ? 0 : try withNoGrad { try difference.abs().amax().item().real },
         norm: try Watch.norm(entry.copy),
         gradientNorm: try now.grad.map(Watch.norm), steps: entry.steps,
-        deadUnits: seen.hasMoved.map { moved in moved.indices.filter { !moved[$0] } })
+        deadUnits: seen.hasMoved.map { moved in moved.indices.filter { !moved[$0] } },
+        lastWrite: first == nil || now !== entry.tensor ? nil : now.lineOfLastWrite(since: entry.replacements))
     }
   }
 
@@ -228,7 +234,7 @@ public final class Watch {
       guard isMeant else { continue }
       throw TensorError(
         .autograd, "assert_frozen",
-        "\(row.name) was to stay as it was, and differs\(at: Watch.indices(of: row.firstDifference ?? 0, entry.copy.shape.array)): the largest change is \(pythonNumber(row.largestChange))"
+        "\(row.name) was to stay as it was, and differs\(at: Watch.indices(of: row.firstDifference ?? 0, entry.copy.shape.array)): the largest change is \(pythonNumber(row.largestChange))\(row.lastWrite.map { ", and it was last written to at \($0)" } ?? "")"
       )
     }
   }

@@ -117,7 +117,7 @@ check.case("with level full, statistics and dropout stand still too", function()
   copy:train()
   check.equal(copy[2].training, false)                -- a copy is as frozen
   mg.no_grad(function() net[2].running_mean:add_(1) end)
-  check.raises("assert_frozen: 1.running_mean was to stay as it was, and differs at [1]: the largest change is 1.0", watch.assert_frozen, watch)
+  check.raises("assert_frozen: 1.running_mean was to stay as it was, and differs at [1]: the largest change is 1.0, and it was last written to at freezing.lua:119", watch.assert_frozen, watch)
   mg.unfreeze(net, { "1", "2" })
   check.equal({ net[2].training, net[3].training }, { true, true })
   local own = nn.Module "Own"
@@ -214,7 +214,7 @@ check.case("a watch finds what changed, and dead units", function()
   mg.freeze(other)
   watch = mg.watch(other)
   mg.no_grad(function() other.weight:fill_(-0.0) end)
-  check.raises("assert_frozen: weight was to stay as it was, and differs at [1, 1]: the largest change is 0", watch.assert_frozen, watch)
+  check.raises("assert_frozen: weight was to stay as it was, and differs at [1, 1]: the largest change is 0, and it was last written to at freezing.lua:216", watch.assert_frozen, watch)
 end)
 
 check.case("a guard refuses every write before a bit moves", function()
@@ -439,6 +439,42 @@ check.case("unfreezing from the top, block by block", function()
   -- A pattern that matches nothing is found before anything is trained.
   check.raises("unfreeze_schedule: no parameter matches '9.*'; did you mean '0.*'? (there is 0.weight, 0.bias, 2.weight, 2.bias, 3.weight, 3.bias)",
     mg.unfreeze_schedule, net, { "0.*", "9.*" })
+end)
+
+check.case("a watch names the line of the last write", function()
+  local function line() return "freezing.lua:" .. debug.getinfo(2, "l").currentline end
+  local net = Net()
+  mg.freeze(net)
+  local watch = mg.watch(net)
+  local at = {}
+  at["hidden.weight"] = line() net.hidden.weight.data:add_(1)
+  at["hidden.bias"] = line() mg.no_grad(function() net.hidden.bias:mul_(2) end)
+  at["predict.weight"] = line() mg.nn.utils.vector_to_parameters(mg.zeros(10), { net.predict.weight })
+  at["predict.bias"] = line() net.predict.bias.data = mg.ones(1)
+  for _, row in ipairs(watch:rows()) do check.mentions(row.last_write or "", at[row.name]) end
+  check.mentions(watch:report(), at["hidden.bias"], at["predict.bias"])
+  check.mentions(select(2, pcall(watch.assert_frozen, watch)), "hidden.weight was to stay as it was", "and it was last written to at", at["hidden.weight"])
+  watch = mg.watch(net)
+  local state = mg.nn.Linear(1, 10):state_dict()
+  at = line() net.hidden:load_state_dict(state)
+  check.mentions(watch:rows()[1].last_write, at)
+  check.equal(watch:rows()[3].last_write, nil)
+end)
+
+check.case("reports as rows and CSV", function()
+  local net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+  net[2].weight = net[1].weight
+  mg.freeze(net, "0.bias")
+  local done = mg.freeze(net, "0.*")
+  check.equal(done.rows, {
+    { name = "0.weight", count = 4, trainable = false, is_new = true, shared_with = { "1.weight" } },
+    { name = "0.bias", count = 2, trainable = false, is_new = false, shared_with = {} } })
+  local path = os.tmpname()
+  done:save_csv(path)
+  local rows = mg.data.read_csv(path)
+  check.equal(rows.name, { "0.weight", "0.bias" })
+  check.equal(rows.shared_with, { "[1.weight]", "[]" })
+  os.remove(path)
 end)
 
 return check.done()
