@@ -144,6 +144,70 @@ function workloads.Ladam()
   return function() optimizer:step() end
 end
 
+-- F: training steps of models of which some is frozen; W1f and W3f are of these, too. `frozen` says which of the layers that have
+-- parameters are, from the input to the output.
+local function freezing(make, count, frozen)
+  return function()
+    local net, loss_fn, x, y = make()
+    local layers = {}
+    for layer in net:children() do
+      if #layer:parameters() > 0 then layers[#layers + 1] = layer end
+    end
+    assert(#layers == count)
+    for i = frozen[1], frozen[2] do layers[i]:requires_grad_(false) end
+    return training(net, optim.SGD(net:parameters(), { lr = 0.01 }), loss_fn, x, y)
+  end
+end
+
+local function deep()
+  local layers = {}
+  for i = 1, 9 do
+    layers[2 * i - 1] = nn.Linear(512, 512)
+    if i < 9 then layers[2 * i] = nn.ReLU() end
+  end
+  return nn.Sequential(table.unpack(layers)), nn.MSELoss(), mg.randn(128, 512), mg.randn(128, 512)
+end
+
+local function lenet()
+  local net = nn.Sequential(nn.Conv2d(1, 6, 5, { padding = 2 }), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
+  return net, nn.CrossEntropyLoss(), mg.randn(64, 1, 28, 28), mg.randint(1, 11, { 64 })
+end
+
+local function w3()
+  local net, x, y = classifier(784, 128, 10, 64)
+  return net, nn.CrossEntropyLoss(), x, y
+end
+
+workloads.W3f   = freezing(w3, 2, { 1, 1 })
+workloads.F9    = freezing(deep, 9, { 1, 0 })
+workloads.F9b4  = freezing(deep, 9, { 1, 4 })
+workloads.F9b8  = freezing(deep, 9, { 1, 8 })
+workloads.F9t4  = freezing(deep, 9, { 6, 9 })
+workloads.F9t8  = freezing(deep, 9, { 2, 9 })
+workloads.Fcnn  = freezing(lenet, 5, { 1, 0 })
+workloads.Fcnnf = freezing(lenet, 5, { 1, 2 })
+
+-- V: functions of functions. Vgrad: W1's gradients of each of 256 points, Vhess: the Hessian of an MLP 3-8-2 by its 50 parameters.
+function workloads.Vgrad()
+  local func, net, params = mg.func, regression(), {}
+  for name, p in net:named_parameters() do params[name] = p:detach() end
+  local x = mg.linspace(-1, 1, 256):unsqueeze(2)
+  local y = x:pow(2)
+  local function loss(ps, one, target) return F.mse_loss(func.functional_call(net, ps, one), target) end
+  local gradients = func.vmap(func.grad(loss), { in_dims = { false, 1, 1 } })
+  return function() return gradients(params, x, y) end
+end
+
+function workloads.Vhess()
+  local x, y, p = mg.randn(20, 3), mg.randn(20, 2), mg.randn(50)
+  local hessian = mg.func.hessian(function(p)
+    local h = mg.tanh(F.linear(x, p[{ { 1, 24 } }]:view(8, 3), p[{ { 25, 32 } }]))
+    return F.mse_loss(F.linear(h, p[{ { 33, 48 } }]:view(2, 8), p[{ { 49, 50 } }]), y)
+  end)
+  return function() return hessian(p) end
+end
+
 -- Seconds a step, best and median of blocks that take about a hundredth of the time each.
 local function measure(step, seconds)
   local function block(count)

@@ -2,6 +2,9 @@
 
 import sys
 import time
+import warnings
+
+warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's own modules, at each start
 
 import torch
 import torch.nn.functional as F
@@ -137,6 +140,59 @@ def adam():
     return torch.optim.Adam(net.parameters(), fused=True).step
 
 
+def freezing(make, count, first, last):
+    def prepare():
+        net, loss_fn, x, y = make()
+        layers = [layer for layer in net if list(layer.parameters())]
+        assert len(layers) == count
+        for layer in layers[first - 1:last]:
+            layer.requires_grad_(False)
+        return training(net, torch.optim.SGD(net.parameters(), lr=0.01), loss_fn, x, y)
+
+    return prepare
+
+
+def deep():
+    layers = [layer for _ in range(9) for layer in (nn.Linear(512, 512), nn.ReLU())][:-1]
+    return nn.Sequential(*layers), nn.MSELoss(), torch.randn(128, 512), torch.randn(128, 512)
+
+
+def lenet():
+    net = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
+    return net, nn.CrossEntropyLoss(), torch.randn(64, 1, 28, 28), torch.randint(0, 10, (64,))
+
+
+def w3_parts():
+    net, x, y = classifier(784, 128, 10, 64)
+    return net, nn.CrossEntropyLoss(), x, y
+
+
+def gradients_of_each():
+    net = regression()[0]
+    params = {name: p.detach() for name, p in net.named_parameters()}
+    x = torch.linspace(-1, 1, 256).unsqueeze(1)
+    y = x.pow(2)
+
+    def loss(ps, one, target):
+        return F.mse_loss(torch.func.functional_call(net, ps, (one,)), target)
+
+    gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
+    return lambda: gradients(params, x, y)
+
+
+def hessian():
+    x, y, p = torch.randn(20, 3), torch.randn(20, 2), torch.randn(50)
+
+    def mlp(p):
+        h = torch.tanh(F.linear(x, p[:24].view(8, 3), p[24:32]))
+        return F.mse_loss(F.linear(h, p[32:48].view(2, 8), p[48:50]), y)
+
+    second = torch.func.hessian(mlp)
+    return lambda: second(p)
+
+
 WORKLOADS = {
     "W1": w1,
     "W1f": w1f,
@@ -158,6 +214,16 @@ WORKLOADS = {
     "Lln": lambda: layer(nn.LayerNorm(512), torch.randn(1024, 512, requires_grad=True)),
     "Ladam": adam,
     "E2softmax": million(lambda x, y: F.softmax(x, 1)),
+    "W3f": freezing(w3_parts, 2, 1, 1),
+    "F9": freezing(deep, 9, 1, 0),
+    "F9b4": freezing(deep, 9, 1, 4),
+    "F9b8": freezing(deep, 9, 1, 8),
+    "F9t4": freezing(deep, 9, 6, 9),
+    "F9t8": freezing(deep, 9, 2, 9),
+    "Fcnn": freezing(lenet, 5, 1, 0),
+    "Fcnnf": freezing(lenet, 5, 1, 2),
+    "Vgrad": gradients_of_each,
+    "Vhess": hessian,
 }
 
 

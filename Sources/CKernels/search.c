@@ -1,15 +1,75 @@
 // Searches in sorted rows.
 //
-// The steps of a search wait for each other's loads and comparisons, so a group of values goes down together, step by step: ten
-// thousand values are found among a thousand in 40 µs, and one after another in 450 (float32, one thread).
-#include "internal.h"
+// Many values in one row are found by counting: of every 256th element of the row, then of every 16th among 16 of those, then among 16
+// of the row itself, how many stand before the value; each count is one comparison of vectors. A thousand are found among a thousand
+// in 2.9 µs, and by halving in 3.9 (float32, one thread). The row must be in order and without NaN for that, which is looked at first.
+//
+// In other rows, and where values are few, a search halves the row. Its steps wait for each other's loads and comparisons, so a group
+// of values goes down together, step by step: ten times faster than one after another.
+#include "lanes.h"
 
 enum {
   GROUP = 32,
-  FEW = 6,  // values that are found sooner one by one
+  FEW = 6,      // values that are found sooner one by one
+  FAN = 16,     // elements that are counted together
+  LONG = 8192,  // the longest row that is counted in
 };
 
-// Without a branch in a step: where the values come in no order, one is foretold wrongly at every other. All look at the places
+typedef int64_t whole16 __attribute__((ext_vector_type(FAN)));
+typedef bool mask16 __attribute__((ext_vector_type(FAN)));
+
+// Counting.
+#define COUNT(tag, T, V, LARGEST)                                                                         \
+  MG_CLONES static bool is_sorted_##tag(int64_t n, const T *row) {                                        \
+    int wrong = n > 0 && row[0] != row[0];                                                                \
+    for (int64_t i = 1; i < n; i++) wrong |= !(row[i - 1] <= row[i]);                                     \
+    return !wrong;                                                                                        \
+  }                                                                                                       \
+  MG_INLINE void counted_##tag(int64_t n, const T *row, int64_t count, const T *x, bool right, int64_t *y) { \
+    /* Every 16th element, every 256th, …, the highest level in one block; what a block lacks are the largest values. */ \
+    _Alignas(64) T above[LONG / FAN + LONG / FAN / FAN + 3 * FAN], last[FAN], *end = above;               \
+    const T *level[4] = {row};                                                                            \
+    int64_t size[4] = {n};                                                                                \
+    int levels = 1;                                                                                       \
+    for (; size[levels - 1] > FAN; levels++) {                                                            \
+      const T *below = level[levels - 1];                                                                 \
+      int64_t m = size[levels - 1] / FAN;                                                                 \
+      level[levels] = end;                                                                                \
+      size[levels] = m;                                                                                   \
+      for (int64_t i = 0; i < m; i++) *end++ = below[FAN * i + FAN - 1];                                  \
+      for (int64_t i = m; i % FAN > 0 || i == 0; i++) *end++ = LARGEST;                                   \
+    }                                                                                                     \
+    int64_t whole = n / FAN;                                                                              \
+    for (int64_t i = 0; i < FAN; i++) last[i] = whole * FAN + i < n ? row[whole * FAN + i] : LARGEST;     \
+    for (int64_t k = 0; k < count; k += GROUP) {                                                          \
+      int many = (int)mg_min64(GROUP, count - k);                                                         \
+      int64_t place[GROUP] = {0};                                                                         \
+      for (int l = levels - 1; l >= 0; l--) {                                                             \
+        const T *here = level[l];                                                                         \
+        int64_t partial = l == 0 ? whole : -1, most = size[l];                                            \
+        for (int j = 0; j < many; j++) {                                                                  \
+          const T *block = place[j] == partial ? last : here + FAN * place[j];                            \
+          V v;                                                                                            \
+          memcpy(&v, block, sizeof v);                                                                    \
+          mask16 after = __builtin_convertvector(right ? v > x[k + j] : v >= x[k + j], mask16);           \
+          uint16_t bits;                                                                                  \
+          memcpy(&bits, &after, sizeof bits);                                                             \
+          int64_t next = FAN * place[j] + FAN - __builtin_popcount(bits);                                 \
+          place[j] = __builtin_unpredictable(next < most) ? next : most;                                  \
+        }                                                                                                 \
+      }                                                                                                   \
+      memcpy(y + k, place, (size_t)many * sizeof *y);                                                     \
+    }                                                                                                     \
+  }                                                                                                       \
+  MG_CLONES static void count_##tag(int64_t n, const T *row, int64_t count, const T *x, bool right, int64_t *y) { \
+    if (right) counted_##tag(n, row, count, x, true, y);                                                  \
+    else counted_##tag(n, row, count, x, false, y);                                                       \
+  }
+COUNT(f32, float, mg_f32x16, INFINITY)
+COUNT(f64, double, mg_f64x16, INFINITY)
+COUNT(i64, int64_t, whole16, INT64_MAX)
+
+// Halving, without a branch in a step: where the values come in no order, one is foretold wrongly at every other. All look at the places
 // that a plain search between low and high looks at, for these decide what is found in a row that is not sorted or has NaN. What
 // compares as false with NaN, and NaN itself, stands before everything, as in PyTorch: NaN goes to the end.
 #define SEARCH(tag, T)                                                                                    \
@@ -41,6 +101,10 @@ enum {
     return low;                                                                                           \
   }                                                                                                       \
   static void find_all_##tag(int64_t n, const T *row, int64_t count, const T *x, bool right, int64_t *y) { \
+    if (n <= LONG && count >= FAN && count >= n / FAN && is_sorted_##tag(n, row)) {                         \
+      count_##tag(n, row, count, x, right, y);                                                            \
+      return;                                                                                             \
+    }                                                                                                     \
     int64_t k = 0;                                                                                        \
     for (; k + GROUP <= count; k += GROUP) find_group_##tag(n, row, x + k, right, y + k);                 \
     int64_t few = count - k;                                                                              \

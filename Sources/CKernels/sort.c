@@ -4,7 +4,7 @@
 // Keys of up to 32 bits are sorted together with the index in one word, which makes all words different and every
 // sort stable: by insertion when few, by digits when many. Keys of 64 bits are sorted by the 32 that tell most, and where
 // these are equal by the rest.
-#include "internal.h"
+#include "lanes.h"
 
 enum {
   FEW = 48,      // sorted by insertion
@@ -13,7 +13,11 @@ enum {
   LONG = 4000,   // from here on by long digits: fewer passes, but more buckets to clear and to sum up
   DIGIT = 11,    // bits of a long one
   BUCKETS = 1 << DIGIT,
+  SAMPLE = 32,   // of a row, which tells where to look for the k-th
+  CACHED = 1 << 18,  // elements of such a row at most
 };
+
+typedef bool bool_x16 __attribute__((ext_vector_type(16)));
 
 // MARK: keys
 
@@ -241,6 +245,74 @@ static selected select_words(int64_t n, int64_t k, uint64_t *a, uint64_t *lower,
   return (selected){a, a + k, lower, low};
 }
 
+// A row that stays in the cache: a sample of it, in order, tells between which two of its keys the k-th is, once it is counted how many
+// of the row are less than some of them, in vectors. What lies between is few, whatever the values are.
+
+/// The keys of a sample, in order: each goes to where so many are less, or equal and before it.
+MG_CLONES static void take_sample(int64_t n, const uint32_t *keys, uint32_t *sorted) {
+  uint32_t sample[SAMPLE], place[SAMPLE];
+  for (int i = 0; i < SAMPLE; i++) sample[i] = keys[i * n / SAMPLE];
+  for (uint32_t i = 0; i < SAMPLE; i++) {
+    uint32_t before = 0;
+    for (uint32_t j = 0; j < SAMPLE; j++) before += sample[j] < sample[i] || (sample[j] == sample[i] && j < i);
+    place[i] = before;
+  }
+  for (int i = 0; i < SAMPLE; i++) sorted[place[i]] = sample[i];
+}
+
+MG_CLONES static int64_t count_less(int64_t n, const uint32_t *keys, uint32_t limit) {
+  uint32_t count = 0;
+  for (int64_t i = 0; i < n; i++) count += keys[i] < limit;
+  return count;
+}
+
+/// The words of the keys from `low` to `high`; returns how many.
+MG_CLONES static int64_t keep_between(int64_t n, const uint32_t *keys, uint32_t low, uint32_t high, uint64_t *a) {
+  int64_t kept = 0, i = 0;
+  for (; i + 16 <= n; i += 16) {
+    bool_x16 inside = __builtin_convertvector(MG_LOAD(mg_u32x16, keys + i) - low <= high - low, bool_x16);
+    uint16_t bits;
+    memcpy(&bits, &inside, sizeof bits);
+    for (; bits; bits &= bits - 1) {
+      int64_t at = i + __builtin_ctz(bits);
+      a[kept++] = (uint64_t)keys[at] << 32 | (uint64_t)at;
+    }
+  }
+  for (; i < n; i++) {
+    a[kept] = (uint64_t)keys[i] << 32 | (uint64_t)i;
+    kept += keys[i] - low <= high - low;
+  }
+  return kept;
+}
+
+static int64_t kth_of_keys(int64_t n, int64_t k, const uint32_t *keys, uint64_t *a) {
+  uint32_t sample[SAMPLE];
+  take_sample(n, keys, sample);
+  int below = -1, above = SAMPLE;  // no more than k are less than the one, more than k less than the other
+  int64_t less = 0;
+  while (above - below > 1) {
+    int middle = (below + above) / 2;
+    int64_t count = count_less(n, keys, sample[middle]);
+    if (count > k) {
+      above = middle;
+    } else {
+      below = middle;
+      less = count;
+    }
+  }
+  uint32_t low = below < 0 ? 0 : sample[below], high = above == SAMPLE ? UINT32_MAX : sample[above] - 1;
+  k -= less;
+  int64_t kept = keep_between(n, keys, low, high, a);
+  if (kept > FEW && below >= 0) {  // most of them may be equal to the key from the sample
+    int64_t equal = low == UINT32_MAX ? kept : count_less(n, keys, low + 1) - less;
+    if (k < equal) {
+      keep_between(n, keys, low, low, a);
+      return (uint32_t)a[k];
+    }
+  }
+  return (uint32_t)*select_words(kept, k, a, NULL, 0).kth;
+}
+
 // The first digit is taken from keys without indices, which are made in vectors, so that most elements never become words.
 // They lie in the last quarter of the scratch; of the words before the k-th, where these are wanted, there are at most n / 4.
 #define SELECT(tag, T)                                                                                     \
@@ -266,7 +338,11 @@ static selected select_words(int64_t n, int64_t k, uint64_t *a, uint64_t *lower,
     return select_words(kept, k, a, all ? lower : NULL, low);                                              \
   }                                                                                                        \
   static int64_t kth_##tag(int64_t n, int64_t k, const T *x, uint64_t *a) {                                \
-    return (uint32_t)*select_##tag(n, k, false, false, x, a).kth;                                                 \
+    if (n > CACHED) return (uint32_t)*select_##tag(n, k, false, false, x, a).kth;                          \
+    if (n <= RUN) return (uint32_t)order_##tag(n, false, x, a)[k];                                         \
+    uint32_t *keys = (uint32_t *)(a + n) + n;                                                              \
+    keys_##tag(n, 0, x, keys);                                                                             \
+    return kth_of_keys(n, k, keys, a);                                                                     \
   }                                                                                                        \
   static const uint64_t *first_##tag(int64_t n, int64_t k, bool descending, const T *x, uint64_t *a) {     \
     if (n < MANY || k > n / 4) return order_##tag(n, descending, x, a);                                    \

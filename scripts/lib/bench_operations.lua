@@ -144,28 +144,43 @@ end
 
 if arg[1] == "--run" then
   local n, budget = tonumber(arg[2]), tonumber(arg[3])
-  local v = variables(n)
+  local v, wanted = variables(n), {}
+  for name in io.lines(arg[5]) do wanted[name:match "^[^\t]*"] = true end
   for _, row in ipairs(arg[4] == "fixed" and fixed or rows) do
+    if not wanted[row[1]] then goto next_row end
     local f = assert(load("local " .. "_ = " .. row[2], row[1], "t", v))
     if row[2]:find "backward" or row[2]:find "_%(" then f = assert(load(row[2], row[1], "t", v)) end
     io.write(("%s\t%.9g\n"):format(row[1], timed(f, v.mg.clock, budget)))
     for _, leaf in ipairs { v.g, v.h, v.p3, v.f3, v.lw } do leaf.grad = nil end
+    ::next_row::
   end
   return
 end
 
 -- Both, in turn -------------------------------------------------------------------------------------------------------
 
-local sizes, budget, rounds = { 10000, 1000000 }, 0.04, 3
-for _, word in ipairs(arg) do
-  if word == "--quick" then
+local sizes, budget, rounds, only = { 10000, 1000000 }, 0.04, 3, nil
+for i, word in ipairs(arg) do
+  if arg[i - 1] == "--only" then
+    only = {}
+    for name in word:gmatch "[^;]+" do only[name] = true end
+  elseif word == "--quick" then
     budget, rounds = 0.02, 1
   elseif word == "--all" then
     sizes = { 1000, 10000, 100000, 1000000, 10000000 }
-  elseif word ~= "--operations" then
-    io.stderr:write "usage: scripts/bench --operations [--quick] [--all]\n"
+  elseif word ~= "--operations" and (word ~= "--only" or not arg[i + 1]) then
+    io.stderr:write "usage: scripts/bench --operations [--quick] [--all] [--only NAME;NAME;…]\n"
     os.exit(64)
   end
+end
+
+-- The rows of those names; nil for none.
+local function chosen(of)
+  local list = {}
+  for _, row in ipairs(of) do
+    if not only or only[row[1]] then list[#list + 1] = row end
+  end
+  return list[1] and list
 end
 
 local function quoted(text) return "'" .. text:gsub("'", [['\'']]) .. "'" end
@@ -192,10 +207,12 @@ local function shown(seconds) return seconds < 1e-3 and ("%.1f µs"):format(seco
 
 local sum, count, below = 0, 0, {}
 local function compare(of, n, title, kind)
+  of = chosen(of)
+  if not of then return end
   write_rows(of)
   local us, them = {}, {}
   for _ = 1, rounds do
-    collect(us, binary, arg[0], "--run", n, budget, kind)
+    collect(us, binary, arg[0], "--run", n, budget, kind, list)
     if python then collect(them, python, here .. "../bench_operations.py", list, n, budget) end
   end
   print(("\n%s%s%12s%12s%8s"):format(title, (" "):rep(28 - utf8.len(title)), "Moongrad", "PyTorch", "ratio"))

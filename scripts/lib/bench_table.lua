@@ -8,7 +8,7 @@ if python == "" then python = nil end
 -- machine, and the ratios follow from PyTorch's times on it.
 local rows = {
   { "W1",        "regression 1-10-1, batch 100",      factor = 84 / 4,     text = "4 µs" },
-  { "W1f",       "W1, first layer frozen",            share = 0.6,         text = "0.6 of W1" },
+  { "W1f",       "W1, first layer frozen",            share = 0.6,         text = "0.6 of W1", of = "W1" },
   { "W2",        "(a·b)·d, backward",                 factor = 20 / 1,     text = "1 µs" },
   { "W2c",       "100 multiplications, backward",     factor = 428 / 40,   text = "40 µs" },
   { "W3",        "MLP 784-128-10, batch 64",          factor = 356 / 80,   text = "80 µs" },
@@ -27,6 +27,16 @@ local rows = {
   { "Lbn",       "batch norm 32 × 64 × 28 × 28",      factor = 1 },
   { "Lln",       "layer norm 1024 × 512",             factor = 1 },
   { "Ladam",     "Adam of 10⁷ parameters, fused",     factor = 1 },
+  { "W3f",       "W3, first layer frozen",            factor = 1, of = "W3" },
+  { "F9",        "MLP of 9 × 512, batch 128",         factor = 1 },
+  { "F9b4",      "the same, bottom 4 frozen",         factor = 1, of = "F9" },
+  { "F9b8",      "the same, bottom 8 frozen",         factor = 1, of = "F9" },
+  { "F9t4",      "the same, top 4 frozen",            factor = 1, of = "F9" },
+  { "F9t8",      "the same, all but bottom frozen",   factor = 1, of = "F9" },
+  { "Fcnn",      "LeNet 28×28, batch 64",             factor = 1 },
+  { "Fcnnf",     "the same, convolutions frozen",     factor = 1, of = "Fcnn" },
+  { "Vgrad",     "vmap(grad) of W1, 256 points",      factor = 1 },
+  { "Vhess",     "Hessian by 50 parameters",          factor = 1 },
 }
 -- Memory after a tenth of the steps may grow by this much more, in MiB: pages of the collector's and the allocator's.
 local slack = 4
@@ -34,12 +44,14 @@ local memories = { { "W1", 1000000, 20000 }, { "W4", 2000, 50 } }
 
 -- Options ------------------------------------------------------------------------------------------------------------
 
-local usage = "usage: scripts/bench [--quick] [--only W1,W2,…]"
-local quick, only = false, nil
+local usage = "usage: scripts/bench [--quick] [--only W1,W2,…] [--threads N]"
+local quick, only, threads = false, nil, nil
 local i = 1
 while arg[i] do
   if arg[i] == "--quick" then
     quick = true
+  elseif arg[i] == "--threads" and (arg[i + 1] or ""):find "^%d+$" then
+    i, threads = i + 1, arg[i + 1]
   elseif arg[i] == "--only" and arg[i + 1] then
     i, only = i + 1, {}
     for name in arg[i]:gmatch "[^,]+" do only[name] = true end
@@ -51,11 +63,11 @@ while arg[i] do
 end
 
 local function wanted(name)
-  return not only or only[name] or only[name:match "^[EL]2?"]
+  return not only or only[name] or only[name:match "^[ELFV]2?"]
 end
 
 if only then
-  local known = { E2 = true, L = true, M = true }
+  local known = { E2 = true, L = true, F = true, V = true, M = true }
   for _, row in ipairs(rows) do known[row[1]] = true end
   for name in pairs(only) do
     if not known[name] then
@@ -79,8 +91,12 @@ local function lines_of(...)
   return list
 end
 
-local function ours(...) return lines_of(binary, here .. "../bench.lua", ...) end
-local function theirs(...) return lines_of(python, here .. "../bench_torch.py", ...) end
+local function with_threads(...)
+  if not threads then return lines_of(...) end
+  return lines_of("env", "MOONGRAD_NUM_THREADS=" .. threads, "OMP_NUM_THREADS=" .. threads, ...)
+end
+local function ours(...) return with_threads(binary, here .. "../bench.lua", ...) end
+local function theirs(...) return with_threads(python, here .. "../bench_torch.py", ...) end
 
 local names = {}
 for _, row in ipairs(rows) do
@@ -138,8 +154,7 @@ local function print_row(cells)
   print((table.concat(cells, " "):gsub(" +$", "")))
 end
 
-local threads = ours("--threads")[1]
-local head = ("Moongrad: %s threads"):format(threads)
+local head = ("Moongrad: %s threads"):format(ours("--threads")[1])
 if python then
   local count, version = theirs("--threads")[1]:match "^(%S+) (%S+)$"
   head = ("%s; PyTorch %s: %s threads"):format(head, version, count)
@@ -175,6 +190,18 @@ for _, row in ipairs(rows) do
       name, row[2], shown(mine.best), shown(median(mine.medians)), shown(yours and yours.best),
       shown(yours and median(yours.medians)), ratio and ("%.3g×"):format(ratio) or "-", target, verdict(met),
     }
+  end
+end
+
+-- What a frozen layer saves: as much as in PyTorch, within what two runs of the same differ by.
+local is_headed = false
+for _, row in ipairs(rows) do
+  local mine, whole, yours, their_whole = us[row[1]], us[row.of], them[row[1]], them[row.of]
+  if mine and whole then
+    if not is_headed then print "\nA step with layers frozen, as a share of one with none:" end
+    is_headed = true
+    local share, other = mine.best / whole.best, yours and yours.best / their_whole.best
+    print(("  %-8s %s %5.3f%s"):format(row[1], pad(row[2], 32, true), share, other and ("   PyTorch %5.3f   %s"):format(other, verdict(share <= 1.02 * other)) or ""))
   end
 end
 

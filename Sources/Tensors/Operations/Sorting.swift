@@ -21,6 +21,7 @@ extension Tensor {
   }
 
   private func movedToEnd(_ axis: Int) -> Layout {
+    if axis == rank - 1 { return layout }
     var order = Array(0..<rank)
     order.append(order.remove(at: axis))
     return layout.permuted(order)
@@ -162,8 +163,10 @@ extension Tensor {
   private func medianOfAll(ignoresNaN: Bool) throws -> Tensor {
     guard count > 0 else { return try Tensor.filled([], .real(.nan), dtype: dtype) }
     let y = try withNoGrad {
-      let flat = try reshape([-1])
-      return try (ignoresNaN ? flat.nanmedian(0) : flat.median(0)).values.reshape([] as Shape).copied()
+      let flat = rank == 1 ? self : try reshape([-1])
+      if ignoresNaN { return try flat.nanmedian(0).values.reshape([] as Shape).copied() }
+      let (values, _) = try flat.selected(0, Tensor.kthKernel, (count + 1) / 2 - 1, places: 1, flag: dtype.isFloating)
+      return Tensor(storage: values.storage, layout: Layout(Shape()), dtype: dtype)
     }
     return try y.recorded(MedianOfAll(ignoresNaN: ignoresNaN), self)
   }

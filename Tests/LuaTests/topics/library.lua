@@ -124,6 +124,29 @@ check.case("values are searched in groups, of every size and dtype, in their row
   check.equal(mg.searchsorted(row, values):tolist(), singly)
 end)
 
+check.case("many values are counted in long rows, whose blocks are full or not", function()
+  for _, dtype in ipairs{ "float32", "float64", "int64" } do
+    for _, n in ipairs{ 1, 15, 16, 17, 255, 256, 257, 272, 512, 1000, 4095, 4096, 4353, 8192, 8193 } do
+      local row = mg.randint(-n, n, { n }):to(dtype)
+      local most = math.maxinteger
+      if dtype ~= "int64" then
+        most = mg.inf
+        row[1] = -mg.inf
+      end
+      row[(n + 1) // 2] = most
+      row = row:sort()
+      local values = mg.cat{ row[{ { 1, -1, math.max(n // 400, 1) } }], mg.randint(-n - 2, n + 2, { 70 }):to(dtype), mg.full(40, most, { dtype = dtype }) }
+      if dtype ~= "int64" then values[3] = 0 / 0 end
+      for _, right in ipairs{ false, true } do
+        local column = values:unsqueeze(2)
+        local expected = (right and row:unsqueeze(1):le(column) or row:unsqueeze(1):lt(column)):sum(2)
+        if dtype ~= "int64" then expected[3] = n end
+        check.equal({ dtype, n, mg.searchsorted(row, values, { right = right }):equal(expected) }, { dtype, n, true })
+      end
+    end
+  end
+end)
+
 check.case("mg.special has the names of torch.special", function()
   local x = mg.tensor{ 0.25, 0.5 }
   for name, plain in pairs{ expit = "sigmoid", gammaln = "lgamma", psi = "digamma", erf = "erf", logit = "logit" } do

@@ -176,4 +176,20 @@ check.case("windows", function()
   check.raises("hann_window: windows are of float dtypes, not of int64", mg.hann_window, 4, { dtype = "int64" })
 end)
 
+check.case("the k-th is that of the whole order, whatever the values are and however many", function()
+  for _, n in ipairs{ 1, 12, 13, 31, 32, 33, 48, 49, 100, 1000, 5000, 262144, 262145 } do
+    for name, x in pairs{
+      normal = mg.randn(n), ties = mg.randint(0, 3, { n }):float(), near = mg.rand(n) + 1000, rising = mg.arange(n):float(),
+      equal = mg.full(n, 2.5), whole = mg.randint(-5, 5, { n }, { dtype = "int32" }), wide = mg.randn(n):double(), bytes = mg.randint(0, 255, { n }, { dtype = "uint8" }),
+      nan = mg.randn(n):masked_fill(mg.rand(n):lt(0.3), 0 / 0),
+    } do
+      local sorted, order = x:sort()
+      for _, k in ipairs{ 1, n // 3 + 1, (n + 1) // 2, n } do
+        local value, index = x:kthvalue(k)
+        check.equal({ name, n, k, index:item(), mg.equal(value:nan_to_num(9), sorted[k]:nan_to_num(9)) }, { name, n, k, order[k]:item(), true })
+      end
+    end
+  end
+end)
+
 return check.done()
