@@ -6,7 +6,7 @@ import Training
 
 extension ModuleLibrary {
   /// Which parameters a script means: nothing for all, patterns, modules, parameters, lists of these, or a function of name and parameter.
-  private func selection(_ slot: Slot, _ name: String) throws -> ParameterSelection {
+  func selection(_ slot: Slot, _ name: String) throws -> ParameterSelection {
     if slot.isNil { return .all }
     if slot.type == .string, let pattern = slot.string { return .patterns([pattern]) }
     if let tensor = slot.object(tensorKind) { return .tensors([tensor]) }
@@ -43,7 +43,7 @@ extension ModuleLibrary {
     return !patterns.isEmpty ? .patterns(patterns) : !tensors.isEmpty ? .tensors(tensors) : .modules(modules)
   }
 
-  private func model(_ call: borrowing Call, _ name: String) throws -> Module {
+  func model(_ call: borrowing Call, _ name: String) throws -> Module {
     guard let module = try instances?.module(call[1]) else {
       throw ArgumentError("\(name): argument 1: expected a module, got \(Decoder.found(call[1]))")
     }

@@ -48,7 +48,7 @@ public enum Library {
       Modules.primitives, modules.primitives, primitives, CustomFunctions.primitives,
       ForwardModes.primitives, Batches.primitives, Schedulers.primitives,
       Loggers.primitives,
-      modules.freezingPrimitives,
+      modules.freezingPrimitives, modules.adapterPrimitives,
       FileFunctions.primitives, TableFunctions.primitives, ChartFunctions.primitives,
       Checkpoints.primitives(modules),
       DataLoading.primitives, Copies.primitives,
@@ -111,6 +111,7 @@ public enum Library {
     if case .function(let repack)? = try run("utils", PackageResources.utils_lua, shared).first { modules.repack = repack }
     try run("loops", PackageResources.loops_lua, shared)
     try run("freezing", PackageResources.freezing_lua, shared)
+    try run("lora", PackageResources.lora_lua, shared, scripted[3])
     try run("experiments", PackageResources.experiments_lua, shared, try run("results", PackageResources.results_lua, shared)[0])
     try run("readers", PackageResources.readers_lua, shared)
     try run("checkpoints", PackageResources.checkpoints_lua, shared)

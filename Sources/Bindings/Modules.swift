@@ -171,6 +171,7 @@ enum Modules {
     }
     guard let name = call.string(2) else { throw ArgumentError("\(module.kind) cannot be indexed by \(Decoder.found(call[2]))") }
     if let list = module.parametrization(of: name) { return call.returns(tensor: try list.computed()) }
+    if let weight = try module.mergedWeight(name) { return call.returns(tensor: weight.detach()) }
     for entry in module.parameters + module.buffers where entry.name == name { return call.returns(tensor: entry.tensor) }
     if let child = module.ownChildren.first(where: { $0.name == name }) { return call.returns(module: child.module) }
     if name == "_name" { return call.returns(module.kind) }

@@ -681,6 +681,6 @@ local function entries(module)
 end
 return scripted, run_handle, access,
   { new_class = new_class, assign = assign, is_module = is_module, class_name = class_name, entries = entries,
-    register = register, guard = guard, class_of = class_of,
+    register = register, guard = guard, class_of = class_of, iterable = iterable, iterable_pairs = iterable_pairs,
     -- A method of an object's class, which may lack it.
     method = function(module, name) return class_of[module] and class_of[module][name] end }

@@ -165,18 +165,22 @@ extension AttentionLayer {
   /// Query, key and value times the weights, in one product where they are one.
   private static func projected(_ layer: Layer, _ q: Tensor, _ k: Tensor, _ v: Tensor, _ embed: Int) throws -> (Tensor, Tensor, Tensor) {
     let bias = layer.tensor("in_proj_bias")
+    func adapted(_ y: Tensor, _ x: Tensor, _ name: String, _ first: Int, _ count: Int) throws -> Tensor {
+      try layer.adapter?.projected(x, name, rows: (first * embed, count * embed)).map { try y + $0 } ?? y
+    }
     guard let weight = layer.tensor("in_proj_weight") else {
       func one(_ x: Tensor, _ name: String, _ number: Int) throws -> Tensor {
         guard let weight = layer.tensor(name) else { throw TensorError(.argument, layer.kind, "the parameter \(name) is absent") }
-        return try x.linear(weight, bias.map { try $0.narrow(0, number * embed, embed) })
+        return try adapted(x.linear(weight, bias.map { try $0.narrow(0, number * embed, embed) }), x, name, 0, 1)
       }
       return (try one(q, "q_proj_weight", 0), try one(k, "k_proj_weight", 1), try one(v, "v_proj_weight", 2))
     }
     func part(_ x: Tensor, _ first: Int, _ count: Int) throws -> Tensor {
-      try x.linear(weight.narrow(0, first * embed, count * embed), bias.map { try $0.narrow(0, first * embed, count * embed) })
+      let y = try x.linear(weight.narrow(0, first * embed, count * embed), bias.map { try $0.narrow(0, first * embed, count * embed) })
+      return try adapted(y, x, "in_proj_weight", first, count)
     }
     if q === k, k === v {
-      let all = try parts(q.linear(weight, bias), embed)
+      let all = try parts(adapted(q.linear(weight, bias), q, "in_proj_weight", 0, 3), embed)
       return (all[0], all[1], all[2])
     }
     let query = try part(q, 0, 1)

@@ -14,7 +14,7 @@ extension Module {
   package final func callAsFunction(batch arguments: Arguments, warn: (String) -> Void) throws -> [Tensor] {
     let inputs = arguments.tensors
     if let container = self as? Sequential { return try container.forward(batch: inputs, warn: warn) }
-    return try withComputedParameters { try forward(batch: arguments, inputs, warn) }
+    return try withComputedParameters { try adapted(batch: inputs, warn) { try forward(batch: arguments, inputs, warn) } }
   }
 
   private func forward(batch arguments: Arguments, _ inputs: [Tensor], _ warn: (String) -> Void) throws -> [Tensor] {

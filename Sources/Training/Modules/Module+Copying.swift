@@ -47,6 +47,7 @@ extension Module {
       }
     }
     for (name, child) in children { try copy.set(child: name, child.copied()) }
+    copy.adapter = try adapter?.copied()
     for (name, tensor) in parameters {
       guard let tensor else {
         try copy.set(parameter: name, nil)
@@ -70,7 +71,7 @@ extension Module {
   }
 
   /// Runs `body`, which may draw random numbers, and puts the stream back to where it was.
-  private func withoutDrawing<R>(_ body: () throws -> R) rethrows -> R {
+  final func withoutDrawing<R>(_ body: () throws -> R) rethrows -> R {
     let generator = Generator.current
     let state = generator.currentState
     defer { generator.currentState = state }

@@ -16,7 +16,8 @@ extension Module: CustomStringConvertible {
     var children: [(key: String, text: String)] = []
     for (name, module) in ownChildren { children.append((name, module.description(base, &above))) }
     if mergesEqualChildren { children = merged(children) }
-    return Module.tree(shownKind, extraDescription(indexBase: base), children)
+    let extra = [extraDescription(indexBase: base), adapter?.text ?? ""].filter { !$0.isEmpty }.joined(separator: ", ")
+    return Module.tree(shownKind, extra, children)
   }
 
   /// Runs of children that print alike share a line, `(0-2): 3 x ReLU()`.

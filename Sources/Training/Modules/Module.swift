@@ -42,6 +42,8 @@ open class Module {
   @exclusivity(unchecked) public final var attachment: AnyObject?
   /// What computes parameters before each call; see Parametrization.swift.
   final var parametrizations: ParametrizationTable? { didSet { noteHooks() } }
+  /// What its calls add to what they compute; see LowRankAdapter.swift.
+  final var adapter: LowRankAdapter? { didSet { noteHooks() } }
   /// Ids of hooks are not used again.
   final var lastHook = 0
 
@@ -173,7 +175,7 @@ open class Module {
       var next = tensors.makeIterator()
       arguments = arguments.mapped { next.next() ?? $0 }
     }
-    var outputs = try withComputedParameters { try forward(arguments) }
+    var outputs = try withComputedParameters { try adapted(arguments.tensors) { try forward(arguments) } }
     for hook in forwardHooks { outputs = try hook.body(self, arguments.tensors, outputs) ?? outputs }
     return outputs
   }
@@ -181,7 +183,7 @@ open class Module {
   private func runHooked(_ inputs: [Tensor]) throws -> [Tensor] {
     var inputs = inputs
     for hook in forwardPreHooks { inputs = try hook.body(self, inputs) ?? inputs }
-    var outputs = try withComputedParameters { try forward(inputs) }
+    var outputs = try withComputedParameters { try adapted(inputs) { try forward(inputs) } }
     for hook in forwardHooks { outputs = try hook.body(self, inputs, outputs) ?? outputs }
     return outputs
   }
@@ -211,7 +213,7 @@ open class Module {
   }
 
   private func noteHooks() {
-    hasHooks = !forwardPreHooks.isEmpty || !forwardHooks.isEmpty || parametrizations != nil
+    hasHooks = !forwardPreHooks.isEmpty || !forwardHooks.isEmpty || parametrizations != nil || adapter != nil
   }
 
   // MARK: Printing

@@ -142,10 +142,10 @@ extension Module {
     return parameters.filter { table[$0.name] == nil }
   }
 
-  /// Its children, and what computes its parameters.
+  /// Its children, what computes its parameters, and the maps of its adapter.
   package final var ownChildren: [(name: String, module: Module)] {
-    guard let table = parametrizations else { return children }
-    return children + [("parametrizations", table)]
+    guard parametrizations != nil || adapter != nil else { return children }
+    return children + (parametrizations.map { [("parametrizations", $0)] } ?? []) + (adapter?.children ?? [])
   }
 
   /// The class's name in texts.

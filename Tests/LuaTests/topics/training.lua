@@ -3,7 +3,7 @@ local check = dofile((arg[0]:match "^.*/" or "./") .. "../check.lua")
 
 local fixtures = check.here .. "../../Fixtures/training/"
 
-for _, name in ipairs { "regression", "freezing", "digits", "averages" } do
+for _, name in ipairs { "regression", "freezing", "digits", "averages", "lora" } do
   check.case(name, function()
     local expected = {}
     for _, line in ipairs(check.lines(fixtures .. name .. ".txt")) do
