@@ -32,8 +32,9 @@ let package = Package(
     .target(name: "LuaRuntime", dependencies: ["CLuaShim", "CLua"]),
 
     // The roof.
+    .target(name: "CProcesses"),
     .target(
-      name: "Bindings", dependencies: ["LuaRuntime", "Tensors", "Files", "Training"],
+      name: "Bindings", dependencies: ["LuaRuntime", "Tensors", "Files", "Training", "CProcesses"],
       resources: [.embedInCode("Lua")]),
     .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training"]),
     .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),

@@ -10,8 +10,11 @@ final class Companions {
   let sizes: FunctionReference
   /// `warn` as it was before any script ran.
   let warn: Value
+  /// Whether scripts may start copies of this process.
+  let allowsProcesses: Bool
 
-  init(_ state: State) throws {
+  init(_ state: State, allowsProcesses: Bool) throws {
+    self.allowsProcesses = allowsProcesses
     guard case .table(let environment)? = try state.run(library: "environment", PackageResources.environment_lua, in: nil).first,
       case .function(let sizes)? = try state.run(library: "sizes", PackageResources.sizes_lua, in: environment).first
     else { throw LuaError("the library's environment could not be made") }

@@ -14,12 +14,12 @@ public enum Library {
   /// Defines every kind of handle and registers the module. To be called once for a state, before scripts run, in the context
   /// that the state puts into force.
   ///
-  /// Returns how objects of scripts' own classes are read.
+  /// `allowsProcesses` says whether scripts may start copies of this process. Returns how objects of scripts' own classes are read.
   @discardableResult
-  public static func install(in state: State) throws -> Instances {
+  public static func install(in state: State, allowsProcesses: Bool = false) throws -> Instances {
     // Handles pace the collector; what tensors hold in all decides when it collects everything.
     state.readLiveBytes { Context.liveBytes }
-    let companions = try Companions(state)
+    let companions = try Companions(state, allowsProcesses: allowsProcesses)
     state.companion = companions
     // Recorded operations remember the script's line.
     Site.locate(by: State.site)
@@ -50,6 +50,7 @@ public enum Library {
       Loggers.primitives,
       modules.freezingPrimitives, modules.adapterPrimitives,
       FileFunctions.primitives, TableFunctions.primitives, ChartFunctions.primitives,
+      Packing.primitives, Experiments.primitives,
       Checkpoints.primitives(modules),
       DataLoading.primitives, Copies.primitives,
     ].reduce(into: [:]) { $0.merge($1) { $1 } }

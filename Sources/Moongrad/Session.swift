@@ -32,8 +32,15 @@ public final class Session {
     /// made outside of the session do not count.
     public var memoryLimit: Int?
 
-    /// That limit in bytes; nil for none.
-    public init(memoryLimit: Int? = nil) { self.memoryLimit = memoryLimit }
+    /// Whether scripts may start copies of this process to use all processors, as `mg.experiment` does. Only for a process whose other
+    /// threads hold no locks that a script could need, since a copy has the calling thread alone: the command allows it.
+    public var allowsProcesses: Bool
+
+    /// That limit in bytes, nil for none, and whether scripts may start processes.
+    public init(memoryLimit: Int? = nil, allowsProcesses: Bool = false) {
+      self.memoryLimit = memoryLimit
+      self.allowsProcesses = allowsProcesses
+    }
   }
 
   /// What the session was made with.
@@ -66,7 +73,7 @@ public final class Session {
     context.memoryLimit = configuration.memoryLimit.map { $0 - min($0 / 16, 8 << 20) }
     state = try State(settings, surroundings: State.Surroundings(enter: context.enter, leave: context.leave))
     interrupter = Interrupter(state)
-    instances = try context.run { [state] in try Library.install(in: state) }
+    instances = try context.run { [state] in try Library.install(in: state, allowsProcesses: configuration.allowsProcesses) }
   }
 
   /// Asks a running script to stop; it ends with an error that `pcall` does not catch. From other threads, use the

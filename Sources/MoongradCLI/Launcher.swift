@@ -56,7 +56,7 @@ struct Launcher {
     }
     if invocation.showsVersion { Output.write(Self.version) }
     do {
-      let session = try Session()
+      let session = try Session(.init(allowsProcesses: true))
       Interrupts.install(for: session.state)
       // What is printed here follows the session's settings too.
       return try session.context.run {

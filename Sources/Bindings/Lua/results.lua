@@ -66,8 +66,14 @@ local function permutation(differences)
 end
 
 local function short(value)
-  if value ~= value then return "-" end
+  if value ~= value then return "nan" end
   return format("%.4g", value)
+end
+
+-- "5 seeds", or "3 to 5 seeds".
+local function seeds_text(least, most)
+  if least == most then return most == 1 and "1 seed" or format("%d seeds", most) end
+  return format("%d to %d seeds", least, most)
 end
 
 -- Rows of cells as columns of one width; the first row is ruled off.
@@ -142,14 +148,50 @@ function Result.compare(self, metric, a, b)
     if left[seed] and right[seed] then differences[#differences + 1] = left[seed] - right[seed] end
   end
   if #differences == 0 then raise("compare: no seed has %s of both %s and %s", metric, a, b) end
-  local low, high = bootstrap(differences, 0.95)
-  return { mean = mean(differences), sd = deviation(differences), n = #differences, low = low, high = high, p = permutation(differences) }
+  local middle, low, high, p = mean(differences), 0 / 0, 0 / 0, 0 / 0
+  -- Of what is not finite there is nothing to say.
+  if math.abs(middle) < math.huge then
+    low, high = bootstrap(differences, 0.95)
+    p = permutation(differences)
+  end
+  return { mean = middle, sd = deviation(differences), n = #differences, low = low, high = high, p = p }
+end
+
+function Result.summary(self)
+  result(self, "summary")
+  local base, rows, failed = self.variants[1], {}, {}
+  for _, row in ipairs(self.rows) do failed[row.variant] = (failed[row.variant] or 0) + (row.metrics and 0 or 1) end
+  for _, variant in ipairs(self.variants) do
+    for _, metric in ipairs(self.metrics) do
+      local values = self:values(variant, metric)
+      local row = { variant = variant, metric = metric, n = #values, failed = failed[variant] }
+      if #values > 0 then row.mean = mean(values) end
+      if #values > 1 then row.sd = deviation(values) end
+      if variant ~= base then
+        local ok, c = pcall(self.compare, self, metric, variant, base)
+        if ok and c.n > 1 then row.base, row.pairs, row.difference, row.low, row.high, row.p = base, c.n, c.mean, c.low, c.high, c.p end
+      end
+      rows[#rows + 1] = row
+    end
+  end
+  return rows
 end
 
 function Result.__tostring(self)
-  local rows = { { "variant", "runs" } }
+  local rows, of = { { "variant", "runs" } }, {}
+  local differences = { { "difference to " .. self.variants[1], "metric", "mean", "95 %", "p" } }
   for _, metric in ipairs(self.metrics) do rows[1][#rows[1] + 1] = metric end
   rows[1][#rows[1] + 1] = "seconds"
+  for _, row in ipairs(self:summary()) do
+    local cells = of[row.variant] or {}
+    of[row.variant] = cells
+    cells[#cells + 1] = row.n == 0 and "-" or row.n == 1 and short(row.mean) or format("%s ± %s", short(row.mean), short(row.sd))
+    if row.p then
+      differences[#differences + 1] = {
+        row.variant, row.metric, short(row.difference), format("%s … %s", short(row.low), short(row.high)), format("%.3f", row.p),
+      }
+    end
+  end
   for _, variant in ipairs(self.variants) do
     local runs, failed, seconds = 0, 0, 0
     for _, row in ipairs(self.rows) do
@@ -159,26 +201,14 @@ function Result.__tostring(self)
       end
     end
     local cells = { variant, failed > 0 and format("%d, %d failed", runs, failed) or tostring(runs) }
-    for _, metric in ipairs(self.metrics) do
-      local values = self:values(variant, metric)
-      cells[#cells + 1] = #values == 0 and "-" or #values == 1 and short(values[1]) or format("%s ± %s", short(mean(values)), short(deviation(values)))
-    end
+    for _, cell in ipairs(of[variant] or {}) do cells[#cells + 1] = cell end
     cells[#cells + 1] = format("%.2f", seconds / math.max(runs + failed, 1))
     rows[#rows + 1] = cells
   end
   local text = aligned(rows)
-  local base = self.variants[1]
-  if #self.variants > 1 and #self.seeds > 1 then
-    local pairs_ = { { "difference to " .. base, "metric", "mean", "95 %", "p" } }
-    for i = 2, #self.variants do
-      for _, metric in ipairs(self.metrics) do
-        local ok, c = pcall(self.compare, self, metric, self.variants[i], base)
-        if ok and c.n > 1 then
-          pairs_[#pairs_ + 1] = { self.variants[i], metric, short(c.mean), format("%s … %s", short(c.low), short(c.high)), format("%.3f", c.p) }
-        end
-      end
-    end
-    if #pairs_ > 1 then text = text .. "\n\n" .. aligned(pairs_) end
+  if #self.seeds > 1 then text = text .. format("\nmean ± standard deviation over %s", seeds_text(#self.seeds, #self.seeds)) end
+  if #differences > 1 then
+    text = text .. "\n\n" .. aligned(differences) .. "\npaired by seed: 95 % by bootstrap, p by permutation of signs"
   end
   for _, row in ipairs(self.rows) do
     if row.error then text = text .. format("\nfailed: %s, seed %s: %s", row.variant, tostring(row.seed), row.error) end
@@ -186,17 +216,23 @@ function Result.__tostring(self)
   return text
 end
 
-function Result.save_csv(self, path)
+-- What each run gave, or, with summary, a line for each variant and metric.
+function Result.save_csv(self, path, ...)
   result(self, "save_csv")
-  local columns = { "variant", "seed" }
-  for _, metric in ipairs(self.metrics) do columns[#columns + 1] = metric end
-  columns[#columns + 1], columns[#columns + 2] = "seconds", "error"
-  local logger <close> = mg.loggers.CSVLogger(path, { columns = columns })
-  for _, row in ipairs(self.rows) do
-    local cells = { variant = row.variant, seed = row.seed, seconds = row.seconds, error = row.error }
-    for name, value in pairs(row.metrics or {}) do if type(value) == "number" then cells[name] = value end end
-    logger:log(cells)
+  local columns = { "variant", "metric", "n", "failed", "mean", "sd", "base", "pairs", "difference", "low", "high", "p" }
+  local rows = {}
+  if options("save_csv", { { "summary", false } }, ...).summary then
+    rows = self:summary()
+  else
+    columns = { "variant", "seed", table.unpack(self.metrics) }
+    columns[#columns + 1], columns[#columns + 2] = "seconds", "error"
+    for i, row in ipairs(self.rows) do
+      rows[i] = { variant = row.variant, seed = row.seed, seconds = row.seconds, error = row.error }
+      for name, value in pairs(row.metrics or {}) do if type(value) == "number" then rows[i][name] = value end end
+    end
   end
+  local logger <close> = mg.loggers.CSVLogger(path, { columns = columns })
+  for _, row in ipairs(rows) do logger:log(row) end
 end
 
 -- Pictures -----------------------------------------------------------------------------------------------------------
@@ -221,12 +257,6 @@ local function curve_of(self, variant, name)
     line.y[step], line.spread[step] = mean(values), #values > 1 and deviation(values) or 0
   end
   return line, #curves, uneven
-end
-
--- "5 seeds", or "3 to 5 seeds".
-local function seeds_text(least, most)
-  if least == most then return most == 1 and "1 seed" or format("%d seeds", most) end
-  return format("%d to %d seeds", least, most)
 end
 
 -- Curves of all variants, or, of a metric, the figure of each.

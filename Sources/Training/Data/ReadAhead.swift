@@ -37,6 +37,18 @@ final class Copier: @unchecked Sendable {
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(asked, nil)
     pthread_cond_init(finished, nil)
+    // A forked child has no such thread: it begins anew, with what was not copied yet.
+    pthread_atfork(
+      { pthread_mutex_lock(Copier.shared.mutex) }, { pthread_mutex_unlock(Copier.shared.mutex) }, { Copier.shared.beginAnew() })
+  }
+
+  private func beginAnew() {
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(asked, nil)
+    pthread_cond_init(finished, nil)
+    hasThread = false
+    if let running { waiting.insert(running, at: 0) }
+    running = nil
   }
 
   /// Puts a job behind the others. Where no thread can be made it stays there, to be run by who waits for it.

@@ -6,7 +6,7 @@ local nn, optim = mg.nn, mg.optim
 check.case("every variant runs with every seed, after seeding", function()
   local drawn = {}
   local result = mg.experiment {
-    variants = { b = { shift = 1 }, none = { shift = 0 } }, seeds = { 3, 7 }, progress = false,
+    variants = { b = { shift = 1 }, none = { shift = 0 } }, seeds = { 3, 7 }, progress = false, workers = 1,
     run = function(variant, seed)
       local value = mg.rand(1):item()
       drawn[#drawn + 1] = value
@@ -37,13 +37,153 @@ check.case("means, deviations, intervals and p", function()
   -- scipy.stats.bootstrap gives 2.1667 … 10.1667 (percentiles of 200,000 means, which are multiples of a sixth).
   check.is_true(math.abs(c.low - 13 / 6) < 0.17 and math.abs(c.high - 61 / 6) < 0.34)
   check.equal(result:compare("value", "c", "b").p, 1.0)
-  check.mentions(tostring(result), "variant", "5.667 ± 5.61", "difference to b", "0.031")
+  check.mentions(tostring(result), "variant", "5.667 ± 5.61", "over 6 seeds", "difference to b", "0.031")
   local moved = mg.rand(1):item()
   mg.manual_seed(5)
   local first = mg.rand(1):item()
   mg.manual_seed(5)
   result:compare("value", "a", "b")                   -- no stream of the script moves
   check.equal(mg.rand(1):item(), first)
+end)
+
+check.case("summaries as tables and as CSV", function()
+  local result = mg.experiment {
+    variants = { none = { 0 }, a = { 1 }, bad = { 2 } }, seeds = 4, progress = false,
+    run = function(variant, seed)
+      if variant[1] == 2 and seed > 1 then error "no" end
+      return { loss = seed + variant[1], extra = variant[1] == 1 and 0 / 0 or 1 }
+    end,
+  }
+  local rows = result:summary()
+  check.equal(#rows, 6)
+  check.equal(rows[1], { variant = "none", metric = "extra", n = 4, failed = 0, mean = 1.0, sd = 0.0 })
+  check.equal(rows[2], { variant = "none", metric = "loss", n = 4, failed = 0, mean = 2.5, sd = result:sd("none", "loss") })
+  local c = result:compare("loss", "a", "none")
+  check.equal(rows[4], { variant = "a", metric = "loss", n = 4, failed = 0, mean = 3.5, sd = result:sd("a", "loss"), base = "none", pairs = 4,
+    difference = 1.0, low = c.low, high = c.high, p = c.p })
+  check.equal({ c.low, c.high, c.p }, { 1.0, 1.0, 2 / 16 })
+  check.equal(rows[6], { variant = "bad", metric = "loss", n = 1, failed = 3, mean = 3.0 })  -- one pair is no comparison
+  -- Nothing is said of differences that are not numbers.
+  check.equal({ rows[3].mean ~= rows[3].mean, rows[3].p ~= rows[3].p, rows[3].low ~= rows[3].low }, { true, true, true })
+  check.mentions(tostring(result), "nan ± nan", "1, 3 failed")
+  local path = os.tmpname()
+  result:save_csv(path, { summary = true })
+  local lines = {}
+  for line in io.lines(path) do lines[#lines + 1] = line end
+  os.remove(path)
+  -- statistics.stdev([2, 3, 4, 5])
+  check.equal({ #lines, lines[1], lines[5], lines[7] }, { 7, "variant,metric,n,failed,mean,sd,base,pairs,difference,low,high,p",
+    "a,loss,4,0,3.5,1.2909944487358056,none,4,1.0,1.0,1.0,0.125", "bad,loss,1,3,3.0,,,,,,," })
+end)
+
+check.case("what a run gives is plain, and comes back as it was", function()
+  local given = {
+    whole = 1 << 62, float = 3.0, zero = -0.0, small = 5e-324, large = 1.7976931348623157e308, third = 1 / 3, nan = 0 / 0, inf = -1 / 0,
+    text = 'a "b"\n\0é', bytes = "\xff\0", flag = false, list = { 1, 2.5, "x", { true } }, empty = {}, holes = { 1, nil, 3 },
+    keys = { [true] = 1, [2.5] = "y", x = { bits = "7ff" }, [10] = 0 }, marked = { pairs = { 1 } },
+    tensor = mg.tensor { { 1, 2.5 }, { 3, 4 } }, one = mg.tensor { { 7 } }, flags = mg.tensor { true, false }, none = mg.zeros(0),
+  }
+  local function run() return given end
+  local metrics = mg.experiment({ variants = { a = {} }, seeds = 1, progress = false, run = run }).rows[1].metrics
+  given.tensor, given.one, given.flags, given.none = { { 1.0, 2.5 }, { 3.0, 4.0 } }, 7, { true, false }, {}
+  check.equal({ metrics.nan ~= metrics.nan, 1 / metrics.zero }, { true, -1 / 0 })
+  metrics.nan, given.nan = nil, nil
+  check.equal(metrics, given)
+  for name, value in pairs(given) do check.equal(math.type(metrics[name]), math.type(value)) end
+  local function refused(message, value)
+    local row = mg.experiment({ variants = { a = {} }, seeds = 1, progress = false, run = function() return value end }).rows[1]
+    check.equal({ row.metrics, row.error }, { nil, "run must give " .. message })
+  end
+  local plain = "numbers, texts, booleans, tensors, and tables of these: "
+  refused(plain .. "x.y is a function", { x = { y = print } })
+  refused(plain .. "net is a Module", { net = nn.Linear(1, 1) })
+  refused(plain .. "x[3] is a thread", { x = { 1, 2, coroutine.create(print) } })
+  local knot = {}
+  knot.knot = knot
+  refused(plain .. "knot is nested more than 50 deep, or holds itself", knot)
+  refused(plain .. "x is a tensor of 1000001 elements, more than 1000000", { x = mg.zeros(1000001) })
+  refused("a table of numbers by names, got the key 1", { 1, 2 })
+  refused("a table of numbers by names, got nil", nil)
+end)
+
+check.case("nothing that runs change is left changed", function()
+  mg.manual_seed(3)
+  math.randomseed(3)
+  local threads, drawn = mg.get_num_threads(), {}
+  local result = mg.experiment {
+    variants = { a = {}, b = {} }, seeds = 2, progress = false,
+    run = function(_, seed)
+      local found = { dtype = mg.get_default_dtype(), grad = mg.is_grad_enabled(), threads = mg.get_num_threads(), number = math.random(1 << 40) }
+      mg.set_default_dtype "float64"
+      mg.set_grad_enabled(false)
+      mg.set_num_threads(3)
+      return found
+    end,
+  }
+  for i, row in ipairs(result.rows) do
+    check.equal({ row.metrics.dtype, row.metrics.grad, row.metrics.threads }, { "float32", true, 1 })
+    check.equal(row.metrics.number, result.rows[(i - 1) % 2 + 1].metrics.number)
+  end
+  check.equal({ mg.get_default_dtype(), mg.is_grad_enabled(), mg.get_num_threads() }, { "float32", true, threads })
+  local number = mg.rand(1):item()
+  mg.manual_seed(3)
+  check.equal(mg.rand(1):item(), number)
+end)
+
+check.case("runs are saved, and an experiment goes on from them", function()
+  local path = os.tmpname()
+  os.remove(path)
+  local ran = {}
+  local function go(variants, seeds, more)
+    ran = {}
+    local set = { variants = variants, seeds = seeds, progress = false, save = path, workers = 1, run = function(variant, seed)
+      ran[#ran + 1] = ("%s%d"):format(variant.name, seed)
+      if variant.fails and seed == 2 then error "no" end
+      return { value = mg.rand(1):item() + seed, curve = { 0 / 0, 1 / 3 } }
+    end }
+    for name, value in pairs(more or {}) do set[name] = value end
+    return mg.experiment(set)
+  end
+  local a, b = { name = "a", f = print }, { name = "b", rates = { 0.1, x = 2 } }
+  local whole = go({ a = a, b = b }, 3)
+  check.equal(ran, { "a1", "a2", "a3", "b1", "b2", "b3" })
+  local again = go({ a = a, b = b }, 3)
+  check.equal(ran, {})
+  check.equal(tostring(again), tostring(whole))
+  check.equal(again:values("b", "value"), whole:values("b", "value"))
+  check.equal(again.rows[2].metrics.curve[2], 1 / 3)
+  go({ a = a, b = b, c = { name = "c", fails = true } }, { 5, 2, 1 })
+  check.equal(ran, { "a5", "b5", "c5", "c2", "c1" })
+  go({ c = { name = "c", fails = true } }, { 5, 2, 1 })
+  check.equal(ran, { "c2" })                         -- it failed
+  go({ a = a, b = { name = "b", rates = { 0.2, x = 2 } } }, 2)
+  check.equal(ran, { "b1", "b2" })                   -- other settings
+  go({ a = a }, 1, { threads = 2 })
+  check.equal(ran, { "a1" })
+  -- What a kill leaves: a line that ends early, whatever is in it, and whatever comes after.
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "a"
+  file:close()
+  local function write(text)
+    local file <close> = assert(io.open(path, "wb"))
+    file:write(text)
+  end
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  for _, cut in ipairs { 1, 20, #lines[3] - 1 } do
+    write(table.concat(lines, "\n", 1, 2) .. "\n" .. lines[3]:sub(1, cut))
+    check.equal(tostring(go({ a = a, b = b }, 3)):gsub("%d+%.%d+\n", "\n"), tostring(whole):gsub("%d+%.%d+\n", "\n"))
+    check.equal(ran, { "a2", "a3", "b1", "b2", "b3" })
+    go({ a = a, b = b }, 3)
+    check.equal(ran, {})
+  end
+  write(lines[1]:sub(1, 9))
+  go({ a = a }, 1)
+  check.equal(ran, { "a1" })
+  write "variant,seed\n"
+  check.raises(("experiment: %s is no file of runs, which save adds to"):format(path), go, { a = a }, 1)
+  os.remove(path)
+  check.raises("experiment: save must be a path, got 3", go, { a = a }, 1, { save = 3 })
 end)
 
 check.case("build and freeze", function()
@@ -145,6 +285,8 @@ check.case("what is asked for wrongly", function()
   raises("the seed 1 comes a second time", { variants = { a = {} }, run = run, seeds = { 1, 1 } })
   raises("seeds are whole numbers, got 1.5", { variants = { a = {} }, run = run, seeds = { 1.5 } })
   raises("freeze of a is applied to what build makes: give a build", { variants = { a = { freeze = "*" } }, run = run, seeds = 1 })
+  raises("workers must be a whole number from 1 to 256, got 0", { variants = { a = {} }, run = run, seeds = 1, workers = 0 })
+  raises("threads must be a whole number from 1 to 256, got 1.5", { variants = { a = {} }, run = run, seeds = 1, threads = 1.5 })
   raises("order must name every variant once", { variants = { a = {}, b = {} }, run = run, seeds = 1, order = { "a" } })
   local result = mg.experiment { variants = { a = {} }, seeds = 1, progress = false, run = run }
   check.raises("values: there is no variant \"b\"; did you mean 'a'? (there is a)", result.values, result, "b", "value")
