@@ -1,15 +1,17 @@
 -- Which half of a net should be frozen? The founding experiment with every variant, over many seeds.
 --
---     scripts/moongrad scripts/freeze_variants.lua [seeds] [picture.svg]
+--     scripts/moongrad scripts/freeze_variants.lua [seeds] [picture.svg or picture.png] [runs.jsonl]
 --
 -- A net of one hidden layer learns y = x² + noise by stochastic gradient descent. Either all of it is trained, or the hidden layer
 -- alone, or the last one alone, or first the one and then the other. Each variant runs with the same seeds, so that it starts
--- from the same weights and sees the same noise: differences are compared seed by seed.
+-- from the same weights and sees the same noise: differences are compared seed by seed. Runs go on side by side, one on each
+-- processor. With a file for the runs the script can be ended at any time, and goes on from there when it is started again, or is
+-- asked for more seeds.
 
 local mg = require "moongrad"
 local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 
-local seeds, picture = tonumber(arg[1]) or 10, arg[2]
+local seeds, picture, runs = tonumber(arg[1]) or 10, arg[2], arg[3]
 
 local Net = nn.Module "Net"
 function Net:init(n_feature, n_hidden, n_output)
@@ -50,13 +52,14 @@ local function run(net, variant)
 end
 
 local result = mg.experiment {
-  variants = variants, seeds = seeds,
+  variants = variants, seeds = seeds, save = runs,
   order = { "none", "hidden", "predict", "hidden, then predict", "predict, then hidden" },
   build = function() return Net(1, 10, 1) end,
   run = run,
 }
 print(result)
 if picture then
-  result:save_svg(picture, "curve", { log = true, title = "Loss while a part is frozen: mean ± standard deviation over seeds" })
+  -- The curves of all variants with their spread, as SVG or PNG by the name's ending.
+  result:plot(picture, "curve", { log = true, title = "Learning x² while a part is frozen", x = "epoch", y = "mean squared error" })
   print("\nthe curves are in " .. picture)
 end

@@ -100,13 +100,43 @@ private func number(in output: String, after text: String) throws -> Double {
   }
 
   @Test func freezeVariants() throws {
-    let run = try Run(example("freeze_variants.lua"), "4")
+    let folder = FileManager.default.temporaryDirectory.appending(path: "moongrad-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let (picture, runs) = (folder.appending(path: "curves.svg").path, folder.appending(path: "runs.jsonl").path)
+    let run = try Run(example("freeze_variants.lua"), "4", picture, runs)
     #expect(run.status == 0, "\(run.error)")
     // Training all of it is better than any half for the same seeds, and the random hidden layer is a better half to freeze than the last one.
     func loss(_ variant: String) throws -> Double { try number(in: run.output, after: "\n\(variant)  4     ") }
     let (none, hidden, predict) = (try loss("none                "), try loss("hidden              "), try loss("predict             "))
     #expect(none < hidden && hidden < predict)
     #expect(run.output.contains("difference to none"))
+    let drawn = try String(contentsOfFile: picture, encoding: .utf8)
+    for words in ["none", "predict, then hidden", "epoch", "mean squared error", "mean ± sd over 4 seeds"] {
+      #expect(drawn.contains(">\(words)</text>"))
+    }
+    // Started again, nothing is left to run: the numbers are the same, times too.
+    let again = try Run(example("freeze_variants.lua"), "4", picture, runs)
+    #expect(again.output == run.output)
+    #expect(try String(contentsOfFile: runs, encoding: .utf8).split(separator: "\n").count == 1 + 5 * 4)
+  }
+
+  @Test func transferDigits() throws {
+    let picture = FileManager.default.temporaryDirectory.appending(path: "moongrad-\(UUID().uuidString).png")
+    defer { try? FileManager.default.removeItem(at: picture) }
+    let run = try Run(example("transfer_digits.lua"), "--quick", picture.path)
+    #expect(run.status == 0 && !run.output.contains("failed"), "\(run.error) \(run.output)")
+    // variant, runs, accuracy %, train s, trained %
+    let rows = run.output.matches(
+      of: #/(?m)^(\w[\w -]*?) +3 +([\d.]+) ± [\d.e-]+ +[\d.]+ ± [\d.e-]+ +([\d.]+) ± 0 /#)
+    let shares = Dictionary(uniqueKeysWithValues: rows.map { (String($0.1), (right: Double($0.2)!, trained: Double($0.3)!)) })
+    #expect(shares.count == 6, "\(run.output)")
+    #expect(shares.values.allSatisfy { $0.right > 40 })
+    #expect(shares["all of it"]?.trained == 100 && shares["gradual unfreezing"]?.trained == 100 && shares["from scratch"]?.trained == 100)
+    // 1,285 of 20,293 numbers; and of 21,865 those, 192 of batch norms, and the 1,572 of the adapters.
+    #expect(
+      abs((shares["frozen convolutions"]?.trained ?? 0) - 6.332) < 0.001 && abs((shares["low-rank adapters"]?.trained ?? 0) - 13.94) < 0.01)
+    #expect(try Data(contentsOf: picture).starts(with: [0x89, 0x50, 0x4e, 0x47]))
   }
 
   @Test func iris() throws {
@@ -175,14 +205,14 @@ private func number(in output: String, after text: String) throws -> Double {
   @Test func readme() throws {
     let text = try String(contentsOf: Place.checkout.appending(path: "README.md"), encoding: .utf8)
     let blocks = text.matches(of: /(?ms)^```lua\n(.*?)^```/).map { String($0.1) }
-    // What each prints: the freezing, then the questions to a graph, batches, the tools for freezing, and saving, which prints nothing.
+    // What each prints: the freezing, then the questions to a graph, batches, the tools for freezing, an experiment, and saving, which prints nothing.
     let outputs: [Regex<AnyRegexOutput>] = try [
       Regex("^Parameter containing:"),
       Regex("(?s)AccumulateGrad  b  data = 3\\.0.*was detached at .*:6.*freed by an earlier backward at .*:7;"),
       Regex("^(\\{16, 4\\}\t\\{16\\}\n){5}$"),
       Regex(
         "(?s)^froze 2 parameters: 0.weight, 0.bias; 9 of 25 numbers are trained.*25 parameters, 9 trained.*0.weight +frozen +no .*2.weight +trained +yes"
-      ),
+      ), Regex("(?s)^variant  runs  loss .*\nlast +5 +0\\.\\d+ ± .*\ndifference to none  metric.*\nfirst +loss +.* … .*"),
       Regex("^$"),
     ]
     #expect(blocks.count == outputs.count)

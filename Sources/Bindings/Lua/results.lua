@@ -22,11 +22,12 @@ local function mean(values)
   return sum / #values
 end
 
--- Of a sample: with n - 1.
+-- Of a sample: with n - 1. From the first value on, so that equal values have none.
 local function deviation(values)
   if #values < 2 then return 0 / 0 end
-  local middle, sum = mean(values), 0
-  for _, value in ipairs(values) do sum = sum + (value - middle) ^ 2 end
+  local from, middle, sum = values[1], 0, 0
+  for _, value in ipairs(values) do middle = middle + (value - from) / #values end
+  for _, value in ipairs(values) do sum = sum + (value - from - middle) ^ 2 end
   return math.sqrt(sum / (#values - 1))
 end
 
@@ -178,7 +179,7 @@ function Result.summary(self)
 end
 
 function Result.__tostring(self)
-  local rows, of = { { "variant", "runs" } }, {}
+  local rows, of, base_sd = { { "variant", "runs" } }, {}, {}
   local differences = { { "difference to " .. self.variants[1], "metric", "mean", "95 %", "p" } }
   for _, metric in ipairs(self.metrics) do rows[1][#rows[1] + 1] = metric end
   rows[1][#rows[1] + 1] = "seconds"
@@ -186,7 +187,9 @@ function Result.__tostring(self)
     local cells = of[row.variant] or {}
     of[row.variant] = cells
     cells[#cells + 1] = row.n == 0 and "-" or row.n == 1 and short(row.mean) or format("%s ± %s", short(row.mean), short(row.sd))
-    if row.p then
+    if row.variant == self.variants[1] then base_sd[row.metric] = row.sd end
+    -- What no seed changes, such as a count of parameters, is a fact and no estimate.
+    if row.p and not (row.sd == 0 and base_sd[row.metric] == 0) then
       differences[#differences + 1] = {
         row.variant, row.metric, short(row.difference), format("%s … %s", short(row.low), short(row.high)), format("%.3f", row.p),
       }
@@ -261,7 +264,7 @@ end
 
 -- Curves of all variants, or, of a metric, the figure of each.
 local function chart_of(self, what, name, set)
-  local chart = { title = set.title ~= "" and set.title or name, width = set.width, height = set.height }
+  local chart = { width = set.width, height = set.height }
   local items, counts, least, most, uneven = {}, {}, math.huge, 0, false
   local function add(item, count)
     items[#items + 1], counts[#items + 1] = item, count
@@ -288,6 +291,7 @@ local function chart_of(self, what, name, set)
     end
     chart.rows, chart.x, chart.log_x = items, set.x ~= "" and set.x or name, set.log
   end
+  chart.title = set.title ~= "" and set.title or chart.series and chart.y or chart.x
   chart.subtitle = format(most > 1 and "mean ± sd over %s" or "%s", seeds_text(least, most))
   if uneven then chart.subtitle = chart.subtitle .. "; where some end earlier, over those that go on" end
   -- Those of which runs failed.
