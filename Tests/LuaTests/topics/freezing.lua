@@ -117,7 +117,8 @@ check.case("with level full, statistics and dropout stand still too", function()
   copy:train()
   check.equal(copy[2].training, false)                -- a copy is as frozen
   mg.no_grad(function() net[2].running_mean:add_(1) end)
-  check.raises("assert_frozen: 1.running_mean was to stay as it was, and differs at [1]: the largest change is 1.0, and it was last written to at freezing.lua:119", watch.assert_frozen, watch)
+  check.mentions(select(2, pcall(watch.assert_frozen, watch)), "assert_frozen: 1.running_mean was to stay as it was, and differs at [1]: the largest change is 1.0",
+    "freezing.lua:119")
   mg.unfreeze(net, { "1", "2" })
   check.equal({ net[2].training, net[3].training }, { true, true })
   local own = nn.Module "Own"
@@ -214,7 +215,8 @@ check.case("a watch finds what changed, and dead units", function()
   mg.freeze(other)
   watch = mg.watch(other)
   mg.no_grad(function() other.weight:fill_(-0.0) end)
-  check.raises("assert_frozen: weight was to stay as it was, and differs at [1, 1]: the largest change is 0, and it was last written to at freezing.lua:216", watch.assert_frozen, watch)
+  check.mentions(select(2, pcall(watch.assert_frozen, watch)), "assert_frozen: weight was to stay as it was, and differs at [1, 1]: the largest change is 0",
+    "freezing.lua:217")
 end)
 
 check.case("a guard refuses every write before a bit moves", function()
