@@ -8,6 +8,18 @@ import Tensors
 enum Experiments {
   static var primitives: [String: NativeFunction] {
     [
+      // file_exists(path): whether there is something under a path that the session lends.
+      "file_exists": NativeFunction("file_exists") { call in
+        var facts = stat()
+        call.returns(try named("experiment") { stat(try checked(path: call.string(1) ?? "", for: .reading), &facts) == 0 })
+      },
+      // read_module(path): the text of a module, or nil where there is none that the session lends.
+      "read_module": NativeFunction("read_module") { call in
+        guard let path = try? checked(path: call.string(1) ?? "", for: .reading), let bytes = try? readFile(path) else {
+          return call.returnsNil()
+        }
+        call.returns(.bytes(scriptText(bytes)))
+      },
       // most_workers(): how many processes a script may have at a time, and how many there are processors for; 1, 1 where it may have none.
       "most_workers": NativeFunction("most_workers") { call in
         let isAllowed = try call.state.companions.allowsProcesses && !ProcessPool.isChild
@@ -69,7 +81,7 @@ enum Experiments {
 
   /// The last byte of a file; nil where there is none.
   private static func lastByte(_ path: String) throws -> UInt8? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    let descriptor = open(try checked(path: path, for: .reading), O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
     var byte: UInt8 = 0

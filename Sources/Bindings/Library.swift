@@ -217,6 +217,24 @@ public enum Library {
     ]
   }
 
+  /// Takes from scripts what a sandbox has not. To be called once, after ``install(in:allowsProcesses:)``; the result makes the globals
+  /// of one script, given the folders in which its `require` looks.
+  public static func sandbox(_ state: State, lendsFiles: Bool) throws -> FunctionReference {
+    let companions = try state.companions
+    try companions.environment.set("has_folders", .boolean(lendsFiles))
+    guard case .table(let mg)? = try state.evaluate("require 'moongrad'").first, case .table(let globals) = try state.global("_G"),
+      case .function(let fresh)? = try state.run(
+        library: "sandbox", PackageResources.sandbox_lua,
+        [
+          .record(["read_module": Experiments.primitives["read_module"]!].mapValues(Value.native)), .table(mg), .table(globals),
+          .boolean(lendsFiles),
+        ],
+        in: companions.environment
+      ).first
+    else { throw LuaError("the sandbox could not be made") }
+    return fresh
+  }
+
   private static func size(_ slot: Slot) throws -> Int {
     guard let size = slot.integer else { throw ArgumentError("broadcast_shapes: expected sizes, got \(Decoder.found(slot))") }
     return size

@@ -26,7 +26,7 @@ static int resume(lua_State *L, lua_State *co, int arguments) {
   lua_xmove(L, co, arguments);
   adopt(s, L, co);
   s->current = co;
-  if (ml_unlikely(own->kill)) ml_arm(co);
+  if (ml_unlikely(own->kill || own->counting)) ml_bind(co, s);
   int status = lua_resume(co, L, arguments, &results);
   s->current = L;
   if (ml_unlikely(own->kill)) {

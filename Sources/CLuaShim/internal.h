@@ -45,6 +45,8 @@ typedef struct ml_private {
   uintptr_t owner;               // the thread inside the outermost one
   lua_State *main, *base;        // base runs the outermost script, so that a kill can leave it by yielding
   int base_reference;
+  bool counting;   // instructions are counted, by hooks of every coroutine that runs
+  int64_t budget;  // those that are left
   lua_State *resetting;          // the coroutine whose pending closes run: it must not yield
   uintptr_t reset_base;          // how far the C stack had grown when the outermost of these began
   char where[LUA_IDSIZE + 24];  // position at which a kill struck
@@ -110,6 +112,8 @@ void ml_sites_open(lua_State *L);
 
 int ml_die(lua_State *L, ml_state *s);  // leaves by yield or by error; does not return to Lua code
 void ml_arm(lua_State *L);
+// Makes a coroutine that is about to run obey whatever is in force: a kill under way, or counting.
+void ml_bind(lua_State *co, ml_state *s);
 int ml_reset(lua_State *co, ml_state *s);  // lua_resetthread, safe from yields in what it closes
 bool ml_may_reset(const ml_state *s);      // whether the C stack has room for it
 

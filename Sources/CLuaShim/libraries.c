@@ -153,6 +153,7 @@ static int set_hook(lua_State *L) {
     luaL_checktype(L, first, LUA_TFUNCTION);
     luaL_optinteger(L, first + 2, 0);
   }
+  if (ml_own(s)->counting) return luaL_error(L, "hooks are taken while instructions are counted");
   lua_settop(L, first + 2);
   lua_pushvalue(L, 1);
   lua_insert(L, 1);  // a thread stays meanwhile

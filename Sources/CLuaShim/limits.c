@@ -30,12 +30,31 @@ int ml_die(lua_State *L, ml_state *s) {
   ml_raise_memory(L);
 }
 
+// Instructions between two looks at the budget: the hook costs as much as some ten of them.
+enum { counted_at_once = 1000 };
+
+// Whether the script goes on: it is not being stopped, and has instructions left where they are counted.
+static bool goes_on(lua_State *L, ml_state *s) {
+  ml_private *own = ml_own(s);
+  if (own->kill) return false;
+  if (!own->counting) {  // left behind by what is over
+    lua_sethook(L, NULL, 0, 0);
+    return true;
+  }
+  own->budget -= lua_gethookcount(L);
+  if (own->budget > 0) {
+    if (own->budget < counted_at_once || lua_gethookcount(L) != counted_at_once) ml_bind(L, s);
+    return true;
+  }
+  own->where[0] = 0;
+  own->kill = ML_KILL_INSTRUCTIONS;
+  s->attention = true;
+  return false;
+}
+
 static void hook(lua_State *L, lua_Debug *ar) {
   ml_state *s = ml_of(L);
-  if (!ml_own(s)->kill) {  // left behind by a kill that is over
-    lua_sethook(L, NULL, 0, 0);
-    return;
-  }
+  if (goes_on(L, s)) return;
   (void)ar;
   note_place(L, s, 0);
   lua_sethook(L, hook, LUA_MASKCOUNT, 1);
@@ -48,6 +67,14 @@ static void hook(lua_State *L, lua_Debug *ar) {
 }
 
 void ml_arm(lua_State *L) { lua_sethook(L, hook, LUA_MASKCOUNT, 1); }
+
+void ml_bind(lua_State *co, ml_state *s) {
+  const ml_private *own = ml_own(s);
+  if (own->kill) return ml_arm(co);
+  if (!own->counting) return;
+  int step = own->budget < counted_at_once ? (own->budget < 1 ? 1 : (int)own->budget) : counted_at_once;
+  if (lua_gethook(co) != hook || lua_gethookcount(co) != step) lua_sethook(co, hook, LUA_MASKCOUNT, step);
+}
 
 // Lua bounds the C stack by counting calls, but lua_resetthread starts the count anew, so closings within closings are
 // bounded by what they take up: the innermost may come on top of that with as many calls as Lua allows.
@@ -113,3 +140,14 @@ void ml_stop(ml_state *s, ml_kill reason) {
 
 ml_kill ml_killed(const ml_state *s) { return (ml_kill)ml_own(s)->kill; }
 const char *ml_killed_at(const ml_state *s) { return ml_own(s)->where; }
+
+// MARK: Counting
+
+int64_t ml_count_instructions(ml_state *s, int64_t budget) {
+  ml_private *own = ml_own(s);
+  int64_t left = own->counting ? own->budget : -1;
+  own->counting = budget >= 0;
+  own->budget = budget;
+  if (own->counting && s->current != NULL) ml_bind(s->current, s);
+  return left;
+}

@@ -136,7 +136,7 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
   *(uint64_t *)lua_getextraspace(base) = ml_word(L) | ML_WORD_ADOPTED;
   int results = 0;
   s->current = base;
-  if (own->kill) ml_arm(base);
+  ml_bind(base, s);
   int status = lua_resume(base, L, arguments, &results);
   s->current = L;
   if (status == LUA_OK) {

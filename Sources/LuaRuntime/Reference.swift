@@ -47,6 +47,15 @@ public struct FunctionReference {
       try state.call(arguments, lua)
     }
   }
+
+  /// Gives the main function of a chunk, just compiled, other globals.
+  public func setEnvironment(_ environment: TableReference) throws {
+    try reference.withValue { state, lua in
+      guard lua_checkstack(lua, 2) != 0 else { throw LuaError(.memory, "stack overflow") }
+      ml_push_reference(lua, environment.reference.identifier)
+      lua_setupvalue(lua, -2, 1)
+    }
+  }
 }
 
 /// A Lua function that the object of a handle keeps, or a part that the object owns.

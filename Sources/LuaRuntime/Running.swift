@@ -20,23 +20,26 @@ extension State {
   /// Runs a file; what it returns. `arguments` become `...` and the global `arg`, as in `lua`. A first line
   /// that starts with `#` is skipped.
   @discardableResult
-  public func run(file path: String, arguments: [String] = []) throws -> [Value] {
+  public func run(file path: String, arguments: [String] = [], environment: TableReference? = nil) throws -> [Value] {
     let bytes = scriptText(try readFile(path))
     let list = arguments.map { Value.string($0) }
     var fields: [(key: Value, value: Value)] = [(.integer(0), .string(path))]
     for (index, argument) in list.enumerated() { fields.append((.integer(index + 1), argument)) }
-    try setGlobal("arg", .record(fields))
-    return try bytes.withUnsafeBytes { try run(bytes: $0, chunkName: "@" + path, arguments: list) }
+    if let environment { try environment.set("arg", .record(fields)) } else { try setGlobal("arg", .record(fields)) }
+    return try bytes.withUnsafeBytes { try run(bytes: $0, chunkName: "@" + path, arguments: list, environment: environment) }
   }
 
   /// The values of a chunk such as `return x, y`, or of an expression list such as `x, y`.
-  public func evaluate(_ source: String) throws -> [Value] {
+  public func evaluate(_ source: String, environment: TableReference? = nil) throws -> [Value] {
     let name = "=(evaluate)"
+    let function: FunctionReference
     do {
-      return try load("return " + source, chunkName: name).call()
+      function = try load("return " + source, chunkName: name)
     } catch let error as LuaError where error.kind == .syntax {
-      return try run(source: source, chunkName: name)
+      return try run(source: source, chunkName: name, environment: environment)
     }
+    if let environment { try function.setEnvironment(environment) }
+    return try function.call()
   }
 
   /// Compiles source text into a function.

@@ -20,7 +20,7 @@ public final class ScriptModule: InstanceModule {
 
   public override func entering<Result>(_ body: () throws -> Result) throws -> Result {
     guard let session else { throw LuaError(.unavailable, "the session of this \(kind) is closed") }
-    return try session.entering(body)
+    return try session.entering(RunLimits(), body)
   }
 
   public override func child(_ name: String, _ table: TableReference, _ address: UnsafeRawPointer) -> Module {

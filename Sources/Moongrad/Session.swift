@@ -8,6 +8,8 @@ import LuaRuntime
 /// What everything of a session throws, and what stops its scripts.
 public typealias LuaError = LuaRuntime.LuaError
 public typealias Interrupter = LuaRuntime.Interrupter
+/// How long scripts may take.
+public typealias RunLimits = LuaRuntime.RunLimits
 
 /// A Lua interpreter with `moongrad` in it, for running scripts and exchanging values with them.
 ///
@@ -26,23 +28,6 @@ public final class Session {
   /// Moongrad's version.
   public static let version = Library.version
 
-  /// What a new session is like.
-  public struct Configuration: Sendable {
-    /// The most bytes that Lua's values and the session's tensors may take together; nil for no limit. Tensors that the host
-    /// made outside of the session do not count.
-    public var memoryLimit: Int?
-
-    /// Whether scripts may start copies of this process to use all processors, as `mg.experiment` does. Only for a process whose other
-    /// threads hold no locks that a script could need, since a copy has the calling thread alone: the command allows it.
-    public var allowsProcesses: Bool
-
-    /// That limit in bytes, nil for none, and whether scripts may start processes.
-    public init(memoryLimit: Int? = nil, allowsProcesses: Bool = false) {
-      self.memoryLimit = memoryLimit
-      self.allowsProcesses = allowsProcesses
-    }
-  }
-
   /// What the session was made with.
   public let configuration: Configuration
   /// The modes, random numbers, memory and other surroundings of the session's operations, which it shares with nothing.
@@ -59,21 +44,34 @@ public final class Session {
   /// How modules of scripts are read.
   let instances: Instances
   var scriptModules: [UnsafeRawPointer: WeakModule] = [:]
+  /// Whether scripts run under the configuration's limits.
+  private var isLimited = false
   /// A failure where nothing could be thrown; thrown by the next call that can.
   private var pendingError: (any Error)?
+
+  /// Makes the globals of a script, where each has its own; and those of the last.
+  private var newEnvironment: FunctionReference?
+  private var environment: TableReference?
 
   /// Opens a Lua state with the library in it. Throws when memory is short.
   public init(_ configuration: Configuration = Configuration()) throws {
     self.configuration = configuration
     warningSink = WarningSink()
     var settings = State.Configuration(memoryLimit: configuration.memoryLimit)
+    settings.libraries = configuration.libraries
+    settings.allowsBinaryChunks = configuration.allowsBinaryChunks && !configuration.isSandboxed
     settings.warningSink = { [warningSink] in warningSink.receive($0) }
     context = Context()
     // A little less for tensors, so that it is one of them that is refused, with an error that says how large it was.
     context.memoryLimit = configuration.memoryLimit.map { $0 - min($0 / 16, 8 << 20) }
     state = try State(settings, surroundings: State.Surroundings(enter: context.enter, leave: context.leave))
     interrupter = Interrupter(state)
-    instances = try context.run { [state] in try Library.install(in: state, allowsProcesses: configuration.allowsProcesses) }
+    let allowsProcesses = configuration.allowsProcesses && !configuration.isSandboxed
+    instances = try context.run { [state] in try Library.install(in: state, allowsProcesses: allowsProcesses) }
+    guard configuration.isSandboxed else { return }
+    let policy = FilePolicy(reading: configuration.readableFolders, writing: configuration.writableFolders)
+    context.files = policy
+    newEnvironment = try context.run { [state] in try Library.sandbox(state, lendsFiles: policy.lendsAnything) }
   }
 
   /// Asks a running script to stop; it ends with an error that `pcall` does not catch. From other threads, use the
@@ -82,28 +80,47 @@ public final class Session {
 
   // MARK: Running
 
-  /// Runs a script file. `arguments` become `...` and `arg` in it, and `require` finds modules beside it.
-  public func run(file path: String, arguments: [String] = []) throws {
+  /// Runs a script file. `arguments` become `...` and `arg` in it, and `require` finds modules beside it, or in a sandbox in the folders
+  /// that it lends for reading.
+  ///
+  /// `limits` hold for this run; those of the configuration hold for every one.
+  public func run(file path: String, arguments: [String] = [], limits: RunLimits = RunLimits()) throws {
     let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-    if Session.canSearch(directory) { try addSearchPath(directory) }
-    _ = try entering { try state.run(file: path, arguments: arguments) }
+    if !configuration.isSandboxed, Session.canSearch(directory) { try addSearchPath(directory) }
+    _ = try entering(limits) { try state.run(file: path, arguments: arguments, environment: try freshEnvironment()) }
   }
 
   /// Runs source text, which messages call `name`.
-  public func run(_ source: String, name: String? = nil) throws {
-    _ = try entering { try state.run(source: source, chunkName: name.map { "=" + $0 }) }
+  public func run(_ source: String, name: String? = nil, limits: RunLimits = RunLimits()) throws {
+    _ = try entering(limits) { try state.run(source: source, chunkName: name.map { "=" + $0 }, environment: try freshEnvironment()) }
   }
 
-  /// The value of an expression, or the first one that a chunk returns.
-  public func evaluate<T: LuaConvertible>(_ source: String, as type: T.Type = T.self) throws -> T {
-    try entering { try decode(try state.evaluate(source), root: "result") }
+  /// The value of an expression, or the first one that a chunk returns. In a sandbox it sees what the last script left.
+  public func evaluate<T: LuaConvertible>(_ source: String, as type: T.Type = T.self, limits: RunLimits = RunLimits()) throws -> T {
+    try entering(limits) { try decode(try evaluated(source), root: "result") }
   }
 
   /// The values of an expression list, or those that a chunk returns.
   public func evaluate<First: LuaConvertible, Second: LuaConvertible, each Other: LuaConvertible>(
-    _ source: String, as type: (First, Second, repeat each Other).Type = (First, Second, repeat each Other).self
+    _ source: String, as type: (First, Second, repeat each Other).Type = (First, Second, repeat each Other).self,
+    limits: RunLimits = RunLimits()
   ) throws -> (First, Second, repeat each Other) {
-    try entering { try decodeSeveral(try state.evaluate(source)) }
+    try entering(limits) { try decodeSeveral(try evaluated(source)) }
+  }
+
+  private func evaluated(_ source: String) throws -> [LuaValue] {
+    try state.evaluate(source, environment: try environment ?? freshEnvironment())
+  }
+
+  /// The globals of a script that begins; nil where all scripts share them.
+  package func freshEnvironment() throws -> TableReference? {
+    guard let newEnvironment else { return nil }
+    let folders = (configuration.readableFolders + configuration.writableFolders).map {
+      LuaValue.string($0.hasSuffix("/") ? String($0.dropLast()) : $0)
+    }
+    guard case .table(let made)? = try newEnvironment.call([.list(folders)]).first else { throw LuaError("no globals could be made") }
+    environment = made
+    return made
   }
 
   // MARK: Globals
@@ -115,7 +132,7 @@ public final class Session {
       var path = ""
       for part in name.split(separator: ".", omittingEmptySubsequences: false) {
         if path.isEmpty {
-          value = try state.global(String(part))
+          value = try environment?.get(String(part)) ?? state.global(String(part))
         } else if case .table(let table) = value {
           value = try table.get(String(part))
         } else {
@@ -152,7 +169,7 @@ public final class Session {
   ///
   /// The host's modes hold inside: under `withNoGrad` a script records nothing either. What the script sets stays the
   /// session's own, and does not leak into the host.
-  func entering<Result>(_ body: () throws -> Result) throws -> Result {
+  package func entering<Result>(_ limits: RunLimits = RunLimits(), _ body: () throws -> Result) throws -> Result {
     if let error = pendingError {
       pendingError = nil
       throw error
@@ -164,7 +181,13 @@ public final class Session {
       let joined = word | UInt64(modes)
       if joined != word { state.word = joined }
       defer { if joined != word { state.word = word } }
-      return try body()
+      let all = configuration.limits.stricter(of: limits)
+      // What is called within a script is under the limits that hold for it.
+      if all.isEmpty || isLimited && limits.isEmpty { return try body() }
+      let wasLimited = isLimited
+      isLimited = true
+      defer { isLimited = wasLimited }
+      return try state.limited(all, body)
     }
   }
 

@@ -35,6 +35,15 @@ struct Invocation: Equatable {
   var seed: Int?
   var threads: Int?
   var isDeterministic = false
+  /// `--sandbox`, and the folders that it lends.
+  var isSandboxed = false
+  var readableFolders: [String] = []
+  var writableFolders: [String] = []
+  /// `--memory-limit`, in bytes, `--time-limit`, in seconds, `--instruction-limit`.
+  var memoryLimit: Int?
+  var timeLimit: Double?
+  var instructionLimit: Int?
+  var allowsBinaryChunks = false
 
   static let usage = "usage: moongrad [options] [script [arguments]]   (moongrad --help shows more)"
 
@@ -53,6 +62,14 @@ struct Invocation: Equatable {
       --threads N       use N threads for long operations
       --deterministic   the same numbers in every run: one thread unless --threads says otherwise,
                         and seed 0 unless --seed says otherwise
+      --memory-limit N  end a script whose values and tensors take more than N bytes; 64k, 64M, 2G are understood
+      --time-limit S    end it after S seconds, which no pcall catches;  0.5 is half a second
+      --instruction-limit N
+                        end it after N instructions of Lua
+      --sandbox         for scripts that are not trusted: no files, programs, debug library or precompiled code
+      --allow-read DIR  lend a sandbox a folder to read in, and for its modules; may be given again
+      --allow-write DIR lend a sandbox a folder to read and write in
+      --binary-chunks   let load accept precompiled code, which can crash the interpreter
       -                 read the script from standard input
       --                end the options
 
@@ -97,13 +114,25 @@ extension Invocation {
         switch name {
         case "--seed": seed = try number(name, attached: attached, "a whole number", .min ... .max)
         case "--threads": threads = try number(name, attached: attached, "a count from 1 to 1024", 1...1024)
+        case "--memory-limit": memoryLimit = try Self.bytes(value(name, attached: attached, "a number of bytes"), name)
+        case "--time-limit":
+          let text = try value(name, attached: attached, "a number of seconds")
+          guard let seconds = Double(text), seconds > 0, seconds.isFinite else {
+            throw UsageError(message: "'\(name)' needs a number of seconds above 0, got '\(text)'")
+          }
+          timeLimit = seconds
+        case "--instruction-limit": instructionLimit = try number(name, attached: attached, "a positive count", 1 ... .max)
+        case "--allow-read": readableFolders.append(try value(name, attached: attached, "a folder"))
+        case "--allow-write": writableFolders.append(try value(name, attached: attached, "a folder"))
+        case "--sandbox" where attached == nil: isSandboxed = true
+        case "--binary-chunks" where attached == nil: allowsBinaryChunks = true
         case "--" where attached == nil:
           index += 1
           break scanning
         case "--deterministic" where attached == nil: isDeterministic = true
         case "--version" where attached == nil: action = .version
         case "--help" where attached == nil: action = .help
-        case "--deterministic", "--version", "--help": throw UsageError(message: "'\(name)' takes no value")
+        case "--deterministic", "--version", "--help", "--sandbox", "--binary-chunks": throw UsageError(message: "'\(name)' takes no value")
         default: throw UsageError(message: "unknown option '\(name)'")
         }
       } else {
@@ -127,6 +156,10 @@ extension Invocation {
       index += 1
     }
 
+    if !isSandboxed, !(readableFolders + writableFolders).isEmpty {
+      throw UsageError(message: "'--allow-read' and '--allow-write' lend folders to a sandbox; without '--sandbox' scripts have all files")
+    }
+    if isSandboxed, isInteractive { throw UsageError(message: "'--sandbox' is for scripts, not for the console") }
     guard index < arguments.count, action == .run else { return }
     scriptIndex = index
     if arguments[index] == "doc", arguments[index - 1] != "--" {
@@ -134,5 +167,16 @@ extension Invocation {
     } else {
       script = arguments[index] == "-" && arguments[index - 1] != "--" ? .standardInput : .file(arguments[index])
     }
+  }
+
+  /// A number of bytes: 65536, 64k, 64M, 2G.
+  private static func bytes(_ text: String, _ option: String) throws(UsageError) -> Int {
+    let units: [Character: Int] = ["k": 1 << 10, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
+    let unit = text.last.flatMap { units[$0] }
+    if let count = Int(unit == nil ? text : String(text.dropLast())), count > 0 {
+      let (bytes, overflow) = count.multipliedReportingOverflow(by: unit ?? 1)
+      if !overflow { return bytes }
+    }
+    throw UsageError(message: "'\(option)' needs a number of bytes such as 64M, got '\(text)'")
   }
 }

@@ -17,6 +17,21 @@ struct Launcher {
   let invocation: Invocation
   private var sources = Sources()
   private let palette = Palette(for: STDERR_FILENO)
+  /// The globals of the steps and the script, where a sandbox makes some.
+  private var environment: TableReference?
+
+  private var configuration: Session.Configuration {
+    var configuration = Session.Configuration(allowsProcesses: true)
+    if invocation.isSandboxed {
+      configuration = .sandboxed(
+        memory: nil, time: nil, reading: invocation.readableFolders, writing: invocation.writableFolders)
+    }
+    configuration.memoryLimit = invocation.memoryLimit
+    configuration.limits = RunLimits(
+      time: invocation.timeLimit.map { .seconds($0) }, instructions: invocation.instructionLimit)
+    configuration.allowsBinaryChunks = invocation.allowsBinaryChunks
+    return configuration
+  }
 
   /// Runs the command; its exit status. Arguments are bytes, so that file names in any encoding reach the script.
   static func run(_ arguments: [[UInt8]]) -> Int32 {
@@ -56,7 +71,8 @@ struct Launcher {
     }
     if invocation.showsVersion { Output.write(Self.version) }
     do {
-      let session = try Session(.init(allowsProcesses: true))
+      let session = try Session(configuration)
+      environment = try session.context.run { try session.freshEnvironment() }
       Interrupts.install(for: session.state)
       // What is printed here follows the session's settings too.
       return try session.context.run {
@@ -98,12 +114,11 @@ struct Launcher {
       case .execute(let code):
         let name = "(command line)"
         sources.add(name, code)
-        let function = try session.state.load(code, chunkName: "=" + name)
-        try Interrupts.during { _ = try function.call() }
+        try call(try session.state.load(code, chunkName: "=" + name), [], session)
       case .require(let variable, let module):
-        guard case .function(let require) = try session.state.global("require") else { continue }
-        let value = try Interrupts.during { try require.call(.string(module)) }.first ?? .nil
-        try session.state.setGlobal(variable, value)
+        guard case .function(let require) = try environment?.get("require") ?? session.state.global("require") else { continue }
+        let value = try session.entering { try Interrupts.during { try require.call(.string(module)) }.first ?? .nil }
+        if let environment { try environment.set(variable, value) } else { try session.state.setGlobal(variable, value) }
       }
     }
   }
@@ -119,6 +134,9 @@ struct Launcher {
       try runStandardInput(session)
     case nil:
       let isTerminal = isatty(STDIN_FILENO) == 1
+      if isTerminal, invocation.isSandboxed, invocation.steps.isEmpty {
+        throw UsageError(message: "'--sandbox' is for scripts, not for the console")
+      }
       let hasRun = invocation.steps.contains { if case .execute = $0 { true } else { false } } || invocation.showsVersion
       if hasRun, !invocation.isInteractive { return Status.success }
       if !isTerminal, !invocation.isInteractive { try runStandardInput(session) }
@@ -136,7 +154,12 @@ struct Launcher {
   private func run(_ source: [UInt8], _ name: String, _ session: Session) throws {
     let function = try session.state.load(bytes: scriptText(source), chunkName: name)
     let given = arguments.dropFirst(invocation.scriptIndex + 1).map { Value($0) }
-    try Interrupts.during { _ = try function.call(given) }
+    try call(function, given, session)
+  }
+
+  private func call(_ function: FunctionReference, _ arguments: [Value], _ session: Session) throws {
+    if let environment { try function.setEnvironment(environment) }
+    try session.entering { try Interrupts.during { _ = try function.call(arguments) } }
   }
 
   private func converse(_ session: Session) throws -> Int32 {
@@ -146,6 +169,10 @@ struct Launcher {
   // MARK: Errors
 
   private func report(_ error: any Error) -> Int32 {
+    if let error = error as? UsageError {
+      Output.error("moongrad: \(error.message)\n\(Invocation.usage)\n")
+      return Status.wrongUsage
+    }
     guard let error = error as? LuaError else {
       Output.error("moongrad: \(error)\n")
       return Status.scriptError

@@ -90,6 +90,100 @@ import Testing
     )
   }
 
+  @Test(arguments: runaways)
+  func timeEnds(_ source: String) throws {
+    let state = try makeState()
+    for _ in 1...2 {
+      let began = ContinuousClock.now
+      let error = try #require(throws: LuaError.self) {
+        try state.limited(.init(time: .milliseconds(30))) { try state.run(source: source, chunkName: "@loop.lua") }
+      }
+      #expect(error.kind == .timeLimit && error.plainMessage == "time limit exceeded")
+      #expect(.now - began < .seconds(1))
+    }
+    #expect(try state.text("return 'usable'") == "usable")
+  }
+
+  /// Those of them in which the interpreter itself has work without end.
+  @Test(arguments: runaways.filter { !$0.contains("sethook") && !$0.contains("native()") })
+  func instructionsEnd(_ source: String) throws {
+    let state = try makeState()
+    for _ in 1...2 {
+      let error = try #require(throws: LuaError.self) {
+        try state.limited(.init(instructions: 20_000)) { try state.run(source: source, chunkName: "@loop.lua") }
+      }
+      #expect(error.kind == .instructionLimit && error.plainMessage == "instruction limit exceeded")
+    }
+    #expect(try state.text("return 'usable'") == "usable")
+  }
+
+  @Test func limitsLetShortScriptsBe() throws {
+    let state = try makeState()
+    let limits = RunLimits(time: .seconds(60), instructions: 100_000)
+    for _ in 1...20 {
+      #expect(try state.limited(limits) { try state.text("local n = 0 for i = 1, 1000 do n = n + i end return n") } == "500500")
+    }
+    // Limits are of one call: what it leaves behind runs free.
+    try state.limited(limits) { try state.run(source: "co = coroutine.wrap(function() while true do coroutine.yield(1) end end) co()") }
+    #expect(try state.text("local n = 0 for i = 1, 1000000 do n = n + co() end return n") == "1000000")
+    // Short of the limit by little, and beyond it by little: counted to some thousands.
+    let loop = "for i = 1, %d do end"
+    try state.limited(.init(instructions: 50_000)) { try state.run(source: loop.replacing("%d", with: "40000")) }
+    #expect(throws: LuaError.self) {
+      try state.limited(.init(instructions: 50_000)) { try state.run(source: loop.replacing("%d", with: "60000")) }
+    }
+    // Coroutines that were made before obey, too.
+    try state.run(source: "looping = coroutine.create(function() while true do end end)")
+    #expect(
+      try #require(throws: LuaError.self) { try state.limited(limits) { try state.run(source: "coroutine.resume(looping)") } }.kind
+        == .instructionLimit)
+    #expect(throws: LuaError.self) { try state.limited(.init(instructions: 0)) { try state.run(source: "while true do end") } }
+    #expect(throws: LuaError.self) { try state.limited(.init(time: .seconds(-1))) { try state.run(source: "while true do end") } }
+  }
+
+  @Test func limitsWithinLimits() throws {
+    let state = try makeState()
+    try state.setGlobal(
+      "within",
+      .native(
+        NativeFunction { call in
+          guard case .function(let function) = try call.value(1) else { return }
+          try state.limited(.init(instructions: call.integer(2))) { _ = try function.call() }
+        }))
+    // What is counted within counts outside.
+    let error = try #require(throws: LuaError.self) {
+      try state.limited(.init(instructions: 100_000)) {
+        try state.run(source: "for i = 1, 10 do within(function() for i = 1, 20000 do end end, 50000) end")
+      }
+    }
+    #expect(error.kind == .instructionLimit)
+    try state.run(source: "for i = 1, 10 do within(function() for i = 1, 20000 do end end, 50000) end")
+    #expect(throws: LuaError.self) { try state.run(source: "within(function() while true do end end, 1000)") }
+    #expect(try state.text("return 'usable'") == "usable")
+  }
+
+  /// Many states on many threads, each ended by its own deadline and by no other's.
+  @Test func manyDeadlines() throws {
+    let failures = Failures()
+    DispatchQueue.concurrentPerform(iterations: 16) { number in
+      do {
+        let state = try State()
+        for round in 0..<10 {
+          let isLong = (number + round) % 2 == 0
+          do {
+            try state.limited(.init(time: isLong ? .seconds(60) : .milliseconds(5 + number))) {
+              try state.run(source: isLong ? "for i = 1, 200000 do end" : "while true do end")
+            }
+            if !isLong { failures.add("a loop ended") }
+          } catch let error as LuaError {
+            if isLong || error.kind != .timeLimit { failures.add("\(error)") }
+          }
+        }
+      } catch { failures.add("\(error)") }
+    }
+    #expect(failures.list.isEmpty, "\(failures.list)")
+  }
+
   @Test func theErrorSaysWhere() throws {
     let state = try makeState()
     let interrupter = Interrupter(state)
@@ -238,4 +332,12 @@ import Testing
     state.unclaim(bytes: 6 << 20)
     try state.run(source: "local s = ('a'):rep(2 << 20)")
   }
+}
+
+/// What went wrong on several threads.
+private final class Failures: @unchecked Sendable {
+  private let lock = DispatchQueue(label: "failures")
+  private var texts: [String] = []
+  func add(_ text: String) { lock.sync { texts.append(text) } }
+  var list: [String] { lock.sync { texts } }
 }

@@ -5,7 +5,7 @@ local format = string.format
 local raise, found, options = shared.raise, shared.found, shared.options
 
 local function need_files(name)
-  if not lent "io" then raise("%s: this session lends scripts no files", name) end
+  if not lends_files() then raise("%s: this session lends scripts no files", name) end
 end
 
 --[=[ mg.load_safetensors(path, { mmap = false })

@@ -19,6 +19,8 @@ end
 -- What scripts have under a name now, and another value for it: printing and warnings may lead elsewhere, and a session may have
 -- taken files away.
 function own.lent(name) return rawget(globals, name) end
+-- Whether scripts may have files at all: they have `io`, or a sandbox lends them folders, which each path is looked for in.
+function own.lends_files() return own.has_folders or rawget(globals, "io") ~= nil end
 function own.lend(name, value) rawset(globals, name, value) end
 
 return own

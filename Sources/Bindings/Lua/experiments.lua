@@ -123,12 +123,9 @@ local header = '{"moongrad":"experiment","version":1}'
 local function saved_runs(path)
   if path == nil then return {}, function() end end
   if type(path) ~= "string" then raise("experiment: save must be a path, got %s", found(path)) end
-  local io = lent "io"
-  if not io then raise "experiment: this session lends scripts no files" end
+  if not lends_files() then raise "experiment: this session lends scripts no files" end
   local runs, number = {}, 0
-  local file = io.open(path, "rb")
-  if file then
-    file:close()
+  if native.file_exists(path) then
     for line in native.lines(path, "experiment") do
       number = number + 1
       -- A line that a kill cut off is none; and nothing but such a line is what a kill at the very beginning leaves.

@@ -300,7 +300,7 @@ function mg.watch(net, ...)
 end
 
 local function lends_files(what, path)
-  if not lent "io" then raise("%s: this session lends scripts no files", what) end
+  if not lends_files() then raise("%s: this session lends scripts no files", what) end
   if type(path) ~= "string" then raise("%s: argument 1: expected a path, got %s", what, found(path)) end
 end
 

@@ -278,7 +278,7 @@ end
 -- Logs -------------------------------------------------------------------------------------------------------------
 
 local function files(what)
-  if not lent "io" then raise("%s: this session lends scripts no files", what) end
+  if not lends_files() then raise("%s: this session lends scripts no files", what) end
 end
 
 --[=[ mg.loggers.SummaryWriter(folder = "runs")

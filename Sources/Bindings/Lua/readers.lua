@@ -7,7 +7,7 @@ local data = mg.data
 -- A function of the library that reads or writes files, which a session may have taken away from scripts. The first argument of a
 -- reader is the path.
 local function lends_files(what)
-  if not lent "io" then raise("%s: this session lends scripts no files", what) end
+  if not lends_files() then raise("%s: this session lends scripts no files", what) end
 end
 
 local function path_of(what, path, position)

@@ -302,7 +302,7 @@ end
 local function plot(self, what, kind, path, name, ...)
   result(self, what)
   local set = options(what, { { "log", false }, { "title", "" }, { "x", "" }, { "y", "" }, { "width", 800 }, { "height" } }, ...)
-  if not lent "io" then raise("%s: this session lends scripts no files", what) end
+  if not lends_files() then raise("%s: this session lends scripts no files", what) end
   if type(path) ~= "string" then raise("%s: argument 1: expected a path, got %s", what, found(path)) end
   if type(name) ~= "string" then raise("%s: argument 2: expected the name of a curve or of a metric that run gave, got %s", what, found(name)) end
   local ending = string.lower(string.match(path, "%.(%w+)$") or "")

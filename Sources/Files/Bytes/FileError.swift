@@ -1,6 +1,7 @@
 // What is wrong with a file, in one sentence that begins with its path.
 
 import Glibc
+import Tensors
 
 /// A file that cannot be read or written, or that is not what it was taken for.
 public struct FileError: Error, CustomStringConvertible, Sendable {
@@ -22,9 +23,13 @@ public struct FileError: Error, CustomStringConvertible, Sendable {
   public var description: String { path.isEmpty ? problem : "\(path): \(problem)" }
 }
 
-/// The path as the system takes it. Throws where it is none: empty, or with a zero byte in it, after which the system would not read.
-func checked(path: String) throws -> String {
+/// The path as the system takes it. Throws where it is none: empty, or with a zero byte in it, after which the system would not read;
+/// and where the context in force does not lend the file for that use.
+package func checked(path: String, for use: FilePolicy.Use) throws -> String {
   guard !path.isEmpty else { throw FileError("", "the path is empty") }
   guard !path.utf8.contains(0) else { throw FileError("", "the path has a zero byte in it") }
+  if let policy = FilePolicy.current, !policy.allows(path, for: use) {
+    throw FileError(path, use == .reading ? "this session does not lend it for reading" : "this session does not lend it for writing")
+  }
   return path
 }

@@ -6,7 +6,7 @@ import Glibc
 public enum Folder {
   /// The names in a folder, sorted. Throws where there is none that may be read.
   public static func names(_ path: String) throws -> [String] {
-    guard let stream = opendir(try checked(path: path)) else { throw FileError(path, "cannot be read", system: errno) }
+    guard let stream = opendir(try checked(path: path, for: .reading)) else { throw FileError(path, "cannot be read", system: errno) }
     defer { closedir(stream) }
     var names: [String] = []
     while let entry = readdir(stream) {
@@ -20,7 +20,9 @@ public enum Folder {
 
   /// Removes a file; nothing happens where there is none.
   public static func remove(file path: String) throws {
-    guard unlink(try checked(path: path)) == 0 || errno == ENOENT else { throw FileError(path, "cannot be removed", system: errno) }
+    guard unlink(try checked(path: path, for: .writing)) == 0 || errno == ENOENT else {
+      throw FileError(path, "cannot be removed", system: errno)
+    }
   }
 
   /// Removes what writers of files in a folder left that were killed (see ``OutputFile``): files with names that begin with `prefix`.

@@ -11,7 +11,7 @@ public final class InputFile: @unchecked Sendable {
 
   /// Opens a file. Throws where there is none that may be read, and for folders.
   public init(_ path: String) throws {
-    self.path = try checked(path: path)
+    self.path = try checked(path: path, for: .reading)
     descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw FileError(path, "cannot be read", system: errno) }
     var facts = stat()

@@ -15,7 +15,7 @@ public final class MappedFile: @unchecked Sendable {
 
   /// Maps a file. Throws where there is none that may be read, and for what is no regular file.
   public init(_ path: String) throws {
-    self.path = try checked(path: path)
+    self.path = try checked(path: path, for: .reading)
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw FileError(path, "cannot be read", system: errno) }
     defer { close(descriptor) }

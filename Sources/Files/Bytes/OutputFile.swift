@@ -18,7 +18,7 @@ public final class OutputFile {
 
   /// Begins a file, which is on the disk before it takes its place unless `isSynced` is false. Throws where it cannot be written there.
   public init(_ path: String, isSynced: Bool = true) throws {
-    self.path = try checked(path: path)
+    self.path = try checked(path: path, for: .writing)
     self.isSynced = isSynced
     var target = path
     if let real = realpath(path, nil) {

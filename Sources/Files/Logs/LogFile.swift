@@ -9,7 +9,7 @@ public final class LogFile {
 
   /// Opens a file, after what it has where `appends`, and empty where not. Folders on the way are made where `makesFolders`.
   public init(_ path: String, appends: Bool = false, makesFolders: Bool = false) throws {
-    self.path = try checked(path: path)
+    self.path = try checked(path: path, for: .writing)
     if makesFolders, let end = path.lastIndex(of: "/"), end > path.startIndex { try LogFile.makeFolder(String(path[..<end])) }
     descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (appends ? 0 : O_TRUNC), 0o666)
     guard descriptor >= 0 else { throw FileError(path, "cannot be written", system: errno) }
@@ -22,7 +22,7 @@ public final class LogFile {
     // A folder above another for each `/`: what no system takes would be a long way down.
     guard path.utf8.count <= 4096 else { throw FileError("", "a path of \(path.utf8.count) bytes is too long") }
     var facts = stat()
-    if stat(try checked(path: path), &facts) == 0 {
+    if stat(try checked(path: path, for: .writing), &facts) == 0 {
       guard facts.st_mode & S_IFMT == S_IFDIR else { throw FileError(path, "is no folder") }
       return
     }

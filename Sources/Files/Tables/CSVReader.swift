@@ -64,7 +64,7 @@ public final class CSVReader {
     self.isFixed = isFixed
     reasons = known
     var facts = stat()
-    fileSize = stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG ? Int(facts.st_size) : nil
+    fileSize = stat(try checked(path: path, for: .reading), &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG ? Int(facts.st_size) : nil
     missing = options.missing.map { Array($0.utf8) }
     hasMissingNumbers = options.missing.contains { Double($0).map { !$0.isNaN } ?? false }
     scanner = try CellScanner(path, options)
@@ -145,7 +145,7 @@ public final class CSVReader {
       let table = try reader.table(options.mostRows)
       // What turned out to be text further down is read again from the beginning as such.
       guard let first = reader.spoilt.min(by: { $0.key < $1.key }) else { return table }
-      guard isRegular(path) else {
+      guard try isRegular(path) else {
         let name = reader.fileNames[first.key]
         throw FileError(
           path,
@@ -162,7 +162,7 @@ public final class CSVReader {
     _ path: String, _ options: CSVOptions = CSVOptions(), looking: Int = 1000, while goesOn: @escaping () throws -> Void = {}
   ) throws -> CSVReader {
     // What comes through a pipe comes once: columns are numbers there, unless they are said to be text.
-    guard isRegular(path) else { return try CSVReader(path, options, texts: [:], isFixed: true, while: goesOn) }
+    guard try isRegular(path) else { return try CSVReader(path, options, texts: [:], isFixed: true, while: goesOn) }
     var few = options
     few.mostRows = min(looking, options.mostRows)
     var texts: [Int: String] = [:]
@@ -176,9 +176,9 @@ public final class CSVReader {
   }
 
   /// Whether it can be read more than once.
-  private static func isRegular(_ path: String) -> Bool {
+  private static func isRegular(_ path: String) throws -> Bool {
     var facts = stat()
-    return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG
+    return stat(try checked(path: path, for: .reading), &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG
   }
 
   /// The next rows, at most that many; nil at the end.

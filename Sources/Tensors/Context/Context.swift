@@ -36,6 +36,8 @@ public final class Context {
     /// a class reference would be counted.
     var listener: AnyObject? { didSet { isHeard = listener != nil } }
     private(set) var isHeard = false
+    /// nil for any (see FilePolicy).
+    var files: FilePolicy?
     /// 0 for the machine's.
     var threads: Int32 = 0
     var notices: [String] = [] { didSet { hasNotices = !notices.isEmpty } }

@@ -57,6 +57,10 @@ void ml_stop(ml_state *s, ml_kill reason);
 ml_kill ml_killed(const ml_state *s);
 const char *ml_killed_at(const ml_state *s);
 
+// From now on so many instructions of Lua may run, until a script is stopped for ML_KILL_INSTRUCTIONS; −1 for as many as it likes.
+// Gives what was left before, or −1. Takes effect in the coroutine that runs, and in each that is resumed.
+int64_t ml_count_instructions(ml_state *s, int64_t budget);
+
 // MARK: Safe points (safepoints.c)
 
 // Pops the value at the top of L into the registry. Protected.
