@@ -201,7 +201,8 @@ for _, row in ipairs(rows) do
     if not is_headed then print "\nA step with layers frozen, as a share of one with none:" end
     is_headed = true
     local share, other = mine.best / whole.best, yours and yours.best / their_whole.best
-    print(("  %-8s %s %5.3f%s"):format(row[1], pad(row[2], 32, true), share, other and ("   PyTorch %5.3f   %s"):format(other, verdict(share <= 1.02 * other)) or ""))
+    local beside = other and ("   PyTorch %5.3f   %s"):format(other, verdict(share <= 1.02 * other)) or ""
+    print(("  %-8s %s %5.3f%s"):format(row[1], pad(row[2], 32, true), share, beside))
   end
 end
 

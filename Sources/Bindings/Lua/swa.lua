@@ -93,7 +93,8 @@ Options:
   multi_avg_fn: the same for lists of all, in place
   use_buffers = false: average buffers too, rather than taking over the model's last ones
 
-averaged:update_parameters(model) takes the model's weights in; the first time they are copied. averaged.n_averaged counts.
+averaged:update_parameters(model) takes the model's weights in; the first time they are copied. averaged.n_averaged counts. The mean of
+a frozen parameter that is equal to it keeps every bit; where it was trained before it was frozen, the mean goes on towards it.
 
 Example:
   local net = mg.nn.Linear(2, 1)
@@ -130,6 +131,18 @@ local function tensors_of(module, with_buffers)
   return list
 end
 
+-- The same but for frozen parameters whose mean is equal to them: a formula that rounds would let the mean drift.
+local function without_settled(model, means, weights)
+  local parameters, some_means, some_weights = model:parameters(), {}, {}
+  for i, mean in ipairs(means) do
+    local p = parameters[i]
+    if not p or p.requires_grad or not mean:equal(weights[i]) then
+      some_means[#some_means + 1], some_weights[#some_weights + 1] = mean, weights[i]
+    end
+  end
+  return some_means, some_weights
+end
+
 function AveragedModel:update_parameters(model)
   if not is_module(model) then raise("update_parameters: expected a module, got %s", found(model)) end
   local _ <close> = mg.no_grad()
@@ -142,6 +155,7 @@ function AveragedModel:update_parameters(model)
     end
   end
   local count = self.n_averaged:item()
+  if count > 0 then means, weights = without_settled(model, means, weights) end
   if count == 0 then
     for i, mean in ipairs(means) do mean:copy_(weights[i]) end
   elseif self.multi_avg_fn then

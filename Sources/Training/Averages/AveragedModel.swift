@@ -41,6 +41,9 @@ public final class AveragedModel: Module {
   public override func forward(_ a: Tensor, _ b: Tensor) throws -> Tensor { try module(a, b) }
 
   /// Takes a model's weights into the means; the first ones are copied. Throws where shapes differ.
+  ///
+  /// The mean of a frozen weight that is equal to it keeps every bit: a formula that rounds, as mean · decay + weight · (1 − decay) does,
+  /// would let it drift. Where the weight was trained before, the mean goes on towards it.
   public func update(from model: Module) throws {
     try withNoGrad {
       let (means, weights) = (tensors(of: module, averagesBuffers), tensors(of: model, averagesBuffers))
@@ -48,8 +51,12 @@ public final class AveragedModel: Module {
         throw TensorError(.shape, "AveragedModel", "the model has other tensors than the one that was copied")
       }
       let count = count
-      let moved = try zip(means, weights).map { count == 0 ? $1.detach() : try average($0.detach(), $1.detach(), count) }
-      for (mean, value) in zip(means, moved) { try mean.assign(value) }
+      let moved = try zip(means, weights).map { mean, weight -> Tensor? in
+        if count == 0 { return weight.detach() }
+        if weight.isParameter, !weight.requiresGrad, try mean.detach().eq(weight.detach()).all().item().real != 0 { return nil }
+        return try average(mean.detach(), weight.detach(), count)
+      }
+      for case (let mean, let value?) in zip(means, moved) { try mean.assign(value) }
       if !averagesBuffers {
         for (own, theirs) in zip(module.namedBuffers(), model.namedBuffers()) { try own.tensor.assign(theirs.tensor.detach()) }
       }

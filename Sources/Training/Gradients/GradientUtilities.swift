@@ -1,4 +1,7 @@
 // What is done to the gradients of many parameters at once, and to the parameters as one vector: torch.nn.utils.
+//
+// A frozen parameter is not counted where gradients are clipped, even where it was given one by hand: no step will use it, and it would
+// make the others smaller.
 
 import Tensors
 
@@ -30,13 +33,15 @@ public enum GradientUtilities {
     return total
   }
 
+  /// The gradients that steps will use.
+  private static func gradients(of parameters: [Tensor]) -> [Tensor] { parameters.compactMap { $0.requiresGrad ? $0.grad : nil } }
+
   /// Scales gradients down, so that a norm that is known becomes at most `largest`.
   public static func clipGradients(_ parameters: [Tensor], norm total: Tensor, to largest: Double, operation: String) throws {
     guard !largest.isNaN else { throw TensorError(.argument, operation, "max_norm must be a number, got nan") }
     try withNoGrad {
       let factor = try min(1, largest / (total.to(.float64).item().real + 1e-6))
-      for parameter in parameters {
-        guard let gradient = parameter.grad else { continue }
+      for gradient in gradients(of: parameters) {
         try gradient.detach().assign(gradient.detach() * factor)
       }
     }
@@ -47,7 +52,7 @@ public enum GradientUtilities {
   public static func clipGradientNorm(
     _ parameters: [Tensor], to largest: Double, norm p: Double = 2, errorIfNonfinite: Bool = false
   ) throws -> Tensor {
-    let total = try totalNorm(parameters.compactMap(\.grad), norm: p, errorIfNonfinite: errorIfNonfinite, operation: "clip_grad_norm_")
+    let total = try totalNorm(gradients(of: parameters), norm: p, errorIfNonfinite: errorIfNonfinite, operation: "clip_grad_norm_")
     try clipGradients(parameters, norm: total, to: largest, operation: "clip_grad_norm_")
     return total
   }
@@ -58,8 +63,7 @@ public enum GradientUtilities {
       throw TensorError(.argument, "clip_grad_value_", "clip_value must be a number that is not negative, got \(pythonNumber(largest))")
     }
     try withNoGrad {
-      for parameter in parameters {
-        guard let gradient = parameter.grad else { continue }
+      for gradient in gradients(of: parameters) {
         try gradient.detach().assign(gradient.detach().clamp(.real(-largest), .real(largest)))
       }
     }

@@ -218,6 +218,8 @@ struct LBFGS: WholeMethod {
   }
 
   private func move(_ parameters: [Tensor], _ direction: Tensor, _ length: Double) throws {
+    // All of them before the first one moves.
+    if WriteGuard.areThere { for parameter in parameters where parameter.requiresGrad { try parameter.checkGuard(by: "LBFGS.step") } }
     var offset = 0
     for parameter in parameters {
       if parameter.requiresGrad {

@@ -97,6 +97,31 @@ check.case("means of weights", function()
     "update_parameters: tensor 1 of the model has shape [1, 2], that of the averaged one [1, 1]", mean)
 end)
 
+check.case("the mean of what is frozen stays, whatever formula averages it", function()
+  for _, make in ipairs {
+    function(net) return swa.AveragedModel(net) end,
+    function(net) return swa.AveragedModel(net, { avg_fn = swa.get_ema_avg_fn(0.9) }) end,
+    function(net) return swa.AveragedModel(net, { multi_avg_fn = swa.get_ema_multi_avg_fn(0.9) }) end,
+    function(net) return swa.AveragedModel(net, { avg_fn = function(mean, weight) return mean * 0.7 + weight * 0.3 end }) end,
+  } do
+    local net = nn.Linear(40, 3)
+    net.weight.requires_grad = false
+    local averaged, start = make(net), net.weight:clone()
+    for _ = 1, 20 do
+      mg.no_grad(function() net.bias:add_(1) end)
+      averaged:update_parameters(net)
+    end
+    check.is_true(averaged.module.weight:equal(start) and net.weight:equal(start))
+    check.is_true(not averaged.module.bias:equal(net.bias))
+    -- Frozen after it was trained: the mean goes on towards it.
+    net.bias.requires_grad = false
+    local before = (averaged.module.bias - net.bias):abs():max():item()
+    for _ = 1, 5 do averaged:update_parameters(net) end
+    local after = (averaged.module.bias - net.bias):abs():max():item()
+    check.is_true(after < before)
+  end
+end)
+
 check.case("buffers are taken over, or averaged", function()
   local Counter = nn.Module "Counter"
   function Counter:init() self:register_buffer("seen", mg.tensor{ 0.0 }) end

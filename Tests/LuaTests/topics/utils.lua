@@ -10,6 +10,21 @@ local function leaf(values, grad)
   return x
 end
 
+check.case("what is frozen is not counted, nor limited", function()
+  for _, limit in ipairs {
+    function(list) check.close(utils.clip_grad_norm_(list, 1.0), 5) end,
+    function(list) utils.clip_grads_with_norm_(list, 1, mg.tensor(5.0)) end,
+    function(list) utils.clip_grad_value_(list, 1) end,
+  } do
+    local trained, frozen = leaf({ 1.0, 1.0 }, { 3.0, 4.0 }), leaf { 1.0, 1.0 }
+    frozen.requires_grad = false
+    frozen.grad = mg.tensor{ 1e6, -1e6 }
+    limit{ frozen, trained }
+    check.elements(frozen.grad, { 1e6, -1e6 })
+    check.is_true(trained.grad:norm():item() < 1.5)
+  end
+end)
+
 check.case("norms of gradients are limited", function()
   local a, b, c = leaf({ 1.0, 1.0 }, { 3.0, 0.0 }), leaf({ 1.0 }, { 4.0 }), leaf{ 1.0 }
   local total = utils.clip_grad_norm_({ a, b, c }, 1.0)
