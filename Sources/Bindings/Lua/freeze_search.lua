@@ -46,6 +46,9 @@ local function remembered(net)
   end
 end
 
+-- How to bring back models whose search was interrupted: nothing runs then that could have done it.
+local unfinished = setmetatable({}, { __mode = "k" })
+
 -- Blocks ------------------------------------------------------------------------------------------------------------
 
 -- What a list of blocks has, as patterns: names, modules by the paths that they have in the model, and lists of these.
@@ -113,7 +116,7 @@ function Result.__tostring(self)
     rows[#rows + 1] = {
       #row.frozen == 0 and "(nothing)" or concat(row.frozen, ", "), share(row), row.metric and shared.short(row.metric) or "-",
       row.difference and format("%+.4g", row.difference) or "-", format("%.2f", row.seconds),
-      row == self.best and "best" or row.error and "failed" or row.kept and "kept" or row.within and "within" or "",
+      row == self.best and "best" or row.error and "failed" or row.kept and "kept" or #row.frozen > 0 and row.within and "within" or "",
     }
   end
   local text = shared.aligned(rows)
@@ -270,7 +273,7 @@ end
 
 What of a model can be frozen? Trains it with more and more blocks frozen, each time from where it is now and with the same seeds, for as
 long as the metric is within a tolerance of what it is with nothing more frozen. The model, its gradients, what is frozen in it and the random
-stream are as before afterwards.
+stream are as before afterwards. (Ctrl-C leaves the model as the training had it; the next search of it begins by bringing it back.)
 
 Options:
   train: a function of the model that trains it; it makes its optimizer itself
@@ -327,12 +330,15 @@ function mg.freeze_search(net, ...)
   end
   if not math.tointeger(set.batches) or set.batches < 1 then raise("freeze_search: batches must be a count from 1 on, got %s", found(set.batches)) end
   if set.level ~= "grad" and set.level ~= "full" then raise("freeze_search: level must be \"grad\" or \"full\", got %s", found(set.level)) end
+  if unfinished[net] then unfinished[net](true) end
   local search = setmetatable({
     net = net, set = set, seeds = shared.seeds("freeze_search", set.seeds == nil and 1 or set.seeds), rows = {}, tolerance = set.tolerance,
     level = set.level, restore = remembered(net),
   }, Result)
   local random = mg.get_rng_state()
+  unfinished[net] = search.restore
   local _ <close> = setmetatable({}, { __close = function()
+    unfinished[net] = nil
     search.restore(true)
     mg.set_rng_state(random)
     if search.bar then search.bar:close() end
