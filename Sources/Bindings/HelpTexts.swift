@@ -17,7 +17,7 @@ enum HelpTexts {
       PackageResources.func_lua, PackageResources.forward_lua, PackageResources.vmap_lua, PackageResources.jacobians_lua,
       PackageResources.utils_lua, PackageResources.parametrize_lua, PackageResources.swa_lua, PackageResources.modules_lua,
       PackageResources.containers_lua, PackageResources.copies_lua, PackageResources.loops_lua,
-      PackageResources.freezing_lua, PackageResources.lora_lua, PackageResources.experiments_lua,
+      PackageResources.freezing_lua, PackageResources.lora_lua, PackageResources.experiments_lua, PackageResources.freeze_search_lua,
       PackageResources.readers_lua,
       PackageResources.checkpoints_lua,
       PackageResources.data_lua, PackageResources.loader_lua,

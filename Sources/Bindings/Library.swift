@@ -114,6 +114,7 @@ public enum Library {
     try run("freezing", PackageResources.freezing_lua, shared)
     try run("lora", PackageResources.lora_lua, shared, scripted[3])
     try run("experiments", PackageResources.experiments_lua, shared, try run("results", PackageResources.results_lua, shared)[0])
+    try run("freeze_search", PackageResources.freeze_search_lua, shared)
     try run("readers", PackageResources.readers_lua, shared)
     try run("checkpoints", PackageResources.checkpoints_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])

@@ -6,17 +6,18 @@ local raise, found, options = shared.raise, shared.found, shared.options
 
 -- What is asked for ---------------------------------------------------------------------------------------------------
 
-local function seeds_of(given)
+-- A list of seeds, or how many, as a list.
+function shared.seeds(what, given)
   local seeds = given
   if math.type(given) == "integer" and given > 0 then
     seeds = {}
     for i = 1, given do seeds[i] = i end
   end
-  if type(seeds) ~= "table" or #seeds == 0 then raise("experiment: seeds must be a list of whole numbers, or how many, got %s", found(given)) end
+  if type(seeds) ~= "table" or #seeds == 0 then raise("%s: seeds must be a list of whole numbers, or how many, got %s", what, found(given)) end
   local seen = {}
   for _, seed in ipairs(seeds) do
-    if math.type(seed) ~= "integer" then raise("experiment: seeds are whole numbers, got %s", found(seed)) end
-    if seen[seed] then raise("experiment: the seed %d comes a second time", seed) end
+    if math.type(seed) ~= "integer" then raise("%s: seeds are whole numbers, got %s", what, found(seed)) end
+    if seen[seed] then raise("%s: the seed %d comes a second time", what, seed) end
     seen[seed] = true
   end
   return { table.unpack(seeds) }
@@ -65,6 +66,7 @@ local function text_of(problem)
   end
   return "an error that is no text but " .. found(problem)
 end
+shared.error_text = text_of
 
 -- What a run gave as text, or nil and what is wrong with it.
 local function packed(given)
@@ -202,7 +204,7 @@ function mg.experiment(...)
   if type(set.variants) ~= "table" or next(set.variants) == nil then raise("experiment: variants must be tables by names, got %s", found(set.variants)) end
   if type(set.run) ~= "function" then raise("experiment: run must be a function, got %s", found(set.run)) end
   if set.build ~= nil and type(set.build) ~= "function" then raise("experiment: build must be a function, got %s", found(set.build)) end
-  local seeds, names = seeds_of(set.seeds), names_of(set)
+  local seeds, names = shared.seeds("experiment", set.seeds), names_of(set)
   local most, processors = native.most_workers()
   local workers = math.min(count_of(set, "workers", processors), most)
   set.threads = count_of(set, "threads", 1)

@@ -99,6 +99,7 @@ local function aligned(rows)
   end
   return table.concat(lines, "\n")
 end
+shared.short, shared.aligned = short, aligned
 
 -- Results ------------------------------------------------------------------------------------------------------------
 
