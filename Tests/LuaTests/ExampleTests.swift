@@ -231,11 +231,13 @@ private func number(in output: String, after text: String) throws -> Double {
   /// The operation that README shows is one that exists, and the training loop one that is tested, word for word.
   @Test func swiftCode() throws {
     let text = try String(contentsOf: Place.checkout.appending(path: "README.md"), encoding: .utf8)
-    let sources = try ["Sources/Tensors/Operations/Selection.swift", "Tests/TrainingTests/TypedLayerTests.swift"].map {
+    let sources = try [
+      "Sources/Tensors/Operations/Selection.swift", "Tests/TrainingTests/TypedLayerTests.swift", "Tests/MoongradTests/SandboxTests.swift",
+    ].map {
       try String(contentsOf: Place.checkout.appending(path: $0), encoding: .utf8)
     }
     let blocks = text.matches(of: /(?ms)^```swift\n(.*?)^```/).map { String($0.1) }
-    #expect(blocks.count == 3)
+    #expect(blocks.count == 4)
     for block in blocks { #expect(sources.contains { $0.contains(block) }) }
   }
 }

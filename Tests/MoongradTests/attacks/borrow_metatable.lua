@@ -1,0 +1,1 @@
+local mg = require 'moongrad' setmetatable({}, getmetatable(mg.ones(1)))

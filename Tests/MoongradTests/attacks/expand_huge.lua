@@ -1,0 +1,1 @@
+require('moongrad').ones(3):expand(1 << 62)

@@ -1,0 +1,1 @@
+::again:: pcall(error) goto again

@@ -1,0 +1,1 @@
+string.gsub('a', 'a', function() while true do end end)

@@ -1,0 +1,1 @@
+local mg = require 'moongrad' mg.ones(2, setmetatable({}, {__index = function() while true do end end}))

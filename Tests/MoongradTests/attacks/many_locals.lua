@@ -1,0 +1,1 @@
+load(('local x '):rep(1e6))

@@ -1,0 +1,1 @@
+load('return ' .. ('{'):rep(1e6))

@@ -1,0 +1,1 @@
+collectgarbage('stop') while true do local _ = {} end

@@ -1,0 +1,1 @@
+string.find(('a'):rep(1e5), ('.-'):rep(4) .. 'b')

@@ -1,0 +1,1 @@
+string.find(('('):rep(1e6), ('%b()'):rep(10))

@@ -1,0 +1,1 @@
+package.loaded.moongrad = 1 package.preload.moongrad = error require 'moongrad'

@@ -1,0 +1,1 @@
+local mg = require 'moongrad' mg.set_printoptions { threshold = math.huge } print(mg.zeros(1000, 1000))

@@ -1,0 +1,1 @@
+while true do math.random(0) end

@@ -1,0 +1,1 @@
+string.rep('a', 1e9)

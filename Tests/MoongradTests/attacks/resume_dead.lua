@@ -1,0 +1,1 @@
+local c = coroutine.create(function() end) while true do coroutine.resume(c) end

@@ -1,0 +1,1 @@
+local s = 'a' while true do s = s .. s end

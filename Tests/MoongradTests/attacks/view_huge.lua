@@ -1,0 +1,1 @@
+require('moongrad').ones(4):view(1 << 62, 4)

@@ -1,0 +1,1 @@
+while true do warn('x') end

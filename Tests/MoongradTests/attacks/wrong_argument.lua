@@ -1,0 +1,1 @@
+local mg = require 'moongrad' mg.ones(2).add(print, 1)

@@ -1,0 +1,1 @@
+local mg = require 'moongrad' local t = mg.ones(2) t.add({})

@@ -1,0 +1,1 @@
+require('moongrad').zeros(1 << 40, 1 << 40)

@@ -1,0 +1,1 @@
+require('moongrad').zeros(0/0)
