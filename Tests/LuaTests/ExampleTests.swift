@@ -205,7 +205,7 @@ private func number(in output: String, after text: String) throws -> Double {
   @Test func readme() throws {
     let text = try String(contentsOf: Place.checkout.appending(path: "README.md"), encoding: .utf8)
     let blocks = text.matches(of: /(?ms)^```lua\n(.*?)^```/).map { String($0.1) }
-    // What each prints: the freezing, then the questions to a graph, batches, the tools for freezing, an experiment, and saving, which prints nothing.
+    // What each prints: the freezing, then the questions to a graph, batches, the tools for freezing, an experiment, adapters, and saving, which prints nothing.
     let outputs: [Regex<AnyRegexOutput>] = try [
       Regex("^Parameter containing:"),
       Regex("(?s)AccumulateGrad  b  data = 3\\.0.*was detached at .*:6.*freed by an earlier backward at .*:7;"),
@@ -213,6 +213,9 @@ private func number(in output: String, after text: String) throws -> Double {
       Regex(
         "(?s)^froze 2 parameters: 0.weight, 0.bias; 9 of 25 numbers are trained.*25 parameters, 9 trained.*0.weight +frozen +no .*2.weight +trained +yes"
       ), Regex("(?s)^variant  runs  loss .*\nlast +5 +0\\.\\d+ ± .*\ndifference to none  metric.*\nfirst +loss +.* … .*"),
+      Regex(
+        "(?s)^frozen +trained +metric +difference.*\n\\(nothing\\) +100.0 %.*rank 4, alpha 4: 2 \\(Linear\\); 512 of 5825 numbers are trained \\(8.8 %\\)"
+      ),
       Regex("^$"),
     ]
     #expect(blocks.count == outputs.count)
