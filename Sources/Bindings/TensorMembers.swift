@@ -145,7 +145,7 @@ enum TensorMembers {
             Swift.max($1, 1).multipliedReportingOverflow(by: $0).overflow ? .max : Swift.max($1, 1) * $0
           }
           guard most <= 1 << 28 else { throw ArgumentError("tolist: a tensor of shape \(x.shape) makes too large a Lua table") }
-          toList(&call, x, 0, 0)
+          try toList(&call, x, 0, 0)
         },
         method("numel") { call, x in call.returns(x.count) },
         method("nelement") { call, x in call.returns(x.count) },
@@ -228,11 +228,14 @@ enum TensorMembers {
   }
 
   /// Nested lists of numbers, or the number itself for rank 0.
-  private static func toList(_ call: inout Call, _ x: Tensor, _ dimension: Int, _ position: Int) {
+  private static func toList(_ call: inout Call, _ x: Tensor, _ dimension: Int, _ position: Int) throws {
     if dimension == x.rank { return call.returns(scalar: x.element(position)) }
     let size = x.shape[dimension]
     call.returnsList(size)
-    for index in 0..<size { toList(&call, x, dimension + 1, position * size + index) }
+    for index in 0..<size {
+      if index & 0xfff == 0 { try Context.checkStop() }
+      try toList(&call, x, dimension + 1, position * size + index)
+    }
   }
 
   /// `x:allclose(other, rtol, atol)` or `mg.allclose(x, other, { rtol, atol })`.

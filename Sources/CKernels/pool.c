@@ -39,6 +39,7 @@ static struct {
   _Atomic int64_t unfinished;  // chunks not completed
   _Atomic(loop_body) body;     // the loop; stable while its ticket has chunks
   _Atomic(void *) context;
+  _Atomic(const volatile int *) stop;  // what the loop heeds; NULL for nothing
   _Atomic int64_t n, grain, chunks;
   _Atomic int64_t taken;       // chunks taken from the back
 
@@ -82,7 +83,8 @@ static bool run_chunk(int64_t *front) {
     // The chunk is granted, so the loop cannot end, and both counts are this loop's.
     int64_t chunk = front ? (*front)++ : chunks - 1 - atomic_fetch_add_explicit(&pool.taken, 1, memory_order_relaxed);
     int64_t begin = chunk * grain;
-    body(context, begin, mg_min64(n, begin + grain));
+    const volatile int *stop = atomic_load_explicit(&pool.stop, memory_order_relaxed);
+    if (!stop || !*stop) body(context, begin, mg_min64(n, begin + grain));
     atomic_fetch_sub_explicit(&pool.unfinished, 1, memory_order_release);
     return true;
   }
@@ -199,8 +201,14 @@ int32_t mg_threads(void) {
 
 // MARK: loops
 
+// What the loops that this thread starts heed.
+static _Thread_local const volatile int *stop_flag;
+
+void mg_heed(const volatile int *flag) { stop_flag = flag; }
+
 static void run_alone(int64_t n, int64_t grain, loop_body body, void *context) {
-  for (int64_t begin = 0; begin < n; begin += grain) body(context, begin, mg_min64(n, begin + grain));
+  const volatile int *stop = stop_flag;
+  for (int64_t begin = 0; begin < n && !(stop && *stop); begin += grain) body(context, begin, mg_min64(n, begin + grain));
 }
 
 static void run(int64_t n, int64_t grain, loop_body body, void *context, bool eager) {
@@ -215,6 +223,7 @@ static void run(int64_t n, int64_t grain, loop_body body, void *context, bool ea
   atomic_store_explicit(&pool.threads, wanted + 1, memory_order_relaxed);
   if (atomic_load(&pool.workers) < wanted) start_workers(wanted);
 
+  atomic_store_explicit(&pool.stop, stop_flag, memory_order_relaxed);
   atomic_store_explicit(&pool.body, body, memory_order_relaxed);
   atomic_store_explicit(&pool.context, context, memory_order_relaxed);
   atomic_store_explicit(&pool.n, n, memory_order_relaxed);

@@ -140,6 +140,7 @@ void ml_stop(ml_state *s, ml_kill reason) {
 
 ml_kill ml_killed(const ml_state *s) { return (ml_kill)ml_own(s)->kill; }
 const char *ml_killed_at(const ml_state *s) { return ml_own(s)->where; }
+const volatile int *ml_stop_flag(const ml_state *s) { return &ml_own(s)->kill; }
 
 // MARK: Counting
 

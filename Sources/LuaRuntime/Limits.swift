@@ -30,6 +30,9 @@ public struct RunLimits: Sendable, Equatable {
 }
 
 extension State {
+  /// What is not 0 while scripts are being stopped, for native loops that look at it. Valid as long as the state.
+  public var stopFlag: UnsafePointer<Int32> { UnsafePointer(ml_stop_flag(pointer)) }
+
   /// Runs `body`, whose scripts end with an error of the kind `timeLimit` or `instructionLimit` when they have taken what they may.
   /// `pcall` does not catch it, and the state works afterwards.
   ///

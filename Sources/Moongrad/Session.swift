@@ -66,6 +66,7 @@ public final class Session {
     context.memoryLimit = configuration.memoryLimit.map { $0 - min($0 / 16, 8 << 20) }
     state = try State(settings, surroundings: State.Surroundings(enter: context.enter, leave: context.leave))
     interrupter = Interrupter(state)
+    context.heed(state.stopFlag)
     let allowsProcesses = configuration.allowsProcesses && !configuration.isSandboxed
     instances = try context.run { [state] in try Library.install(in: state, allowsProcesses: allowsProcesses) }
     guard configuration.isSandboxed else { return }
@@ -73,6 +74,8 @@ public final class Session {
     context.files = policy
     newEnvironment = try context.run { [state] in try Library.sandbox(state, lendsFiles: policy.lendsAnything) }
   }
+
+  deinit { context.heed(nil) }
 
   /// Asks a running script to stop; it ends with an error that `pcall` does not catch. From other threads, use the
   /// ``interrupter``.

@@ -36,6 +36,8 @@ public final class Context {
     /// a class reference would be counted.
     var listener: AnyObject? { didSet { isHeard = listener != nil } }
     private(set) var isHeard = false
+    /// Raised by whoever stops what runs; see ``Context/isStopping``.
+    var stop: UnsafePointer<Int32>?
     /// nil for any (see FilePolicy).
     var files: FilePolicy?
     /// 0 for the machine's.

@@ -70,6 +70,17 @@ package struct Launch: @unchecked Sendable {
   @inline(__always)
   var code: mg_dtype { dtype.code }
 
+  /// Whether it goes through so many elements that somebody may want to stop it.
+  @inline(__always)
+  fileprivate var isLong: Bool {
+    (a?.count ?? 0) | (b?.count ?? 0) | (c?.count ?? 0) | (d?.count ?? 0) | (e?.count ?? 0) >= 1 << 20
+  }
+
+  fileprivate var writesToWhatItReads: Bool {
+    let all = [a, b, c, d, e].compactMap { $0 }
+    return all.contains { one in one.isWritten && (one.isRead || all.contains { $0.isRead && $0.pointer == one.pointer }) }
+  }
+
   fileprivate static var operands: [WritableKeyPath<Launch, Operand?>] { [\.a, \.b, \.c, \.d, \.e] }
 
   /// Whether pointers and counts can be right: for a programmer who builds a launch.
@@ -144,7 +155,18 @@ package enum Kernels {
     let launch = make()
     assert(launch.isSound, "a launch that does not fit: \(launch)")
     if Context.current.pointee.isHeard || launch.dtype.isOnlyStored { return try attended(make(), kernel) }
+    if launch.isLong { return try stoppable(make(), kernel) }
     try kernel(launch)
+  }
+
+  /// A launch that may take long: it ends early where it must stop, unless it writes to what it reads, which would be left half written.
+  @inline(never)
+  private static func stoppable(_ launch: Launch, _ kernel: (borrowing Launch) throws -> Void) throws {
+    guard let stop = Context.current.pointee.stop, !launch.writesToWhatItReads else { return try kernel(launch) }
+    mg_heed(stop)
+    defer { mg_heed(nil) }
+    try kernel(launch)
+    try Context.checkStop()
   }
 
   @inline(never)

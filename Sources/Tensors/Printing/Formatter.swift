@@ -97,6 +97,8 @@ private struct TensorPrinter {
   }
 
   private func text(dimension: Int, offset: Int, indent: Int) -> String {
+    // Nobody will read it then.
+    if Context.isStopping { return "" }
     let shown = shownIndices(dimension)
     if dimension == shape.count - 1 {
       return vectorText(shown, offset: offset, indent: indent)
@@ -183,7 +185,10 @@ private struct ElementFormatter {
     precision = options.precision
     switch elements {
     case .integer, .boolean:
-      for index in indices { width = max(width, unpadded(index).utf8.count) }
+      for (number, index) in indices.enumerated() {
+        if number & 0xfff == 0, Context.isStopping { return }
+        width = max(width, unpadded(index).utf8.count)
+      }
     case .real(let element):
       // Zeros and non-finite elements have no say: they may be wider than the column, as PyTorch prints them.
       let deciding = indices.map(element).filter { $0.isFinite && $0 != 0 }
@@ -195,7 +200,10 @@ private struct ElementFormatter {
       } else if deciding.contains(where: { $0 != $0.rounded(.up) }) {
         notation = .fixed
       }
-      for value in deciding { width = max(width, unpadded(value).utf8.count) }
+      for (number, value) in deciding.enumerated() {
+        if number & 0xfff == 0, Context.isStopping { return }
+        width = max(width, unpadded(value).utf8.count)
+      }
     }
   }
 

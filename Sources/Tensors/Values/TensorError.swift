@@ -16,6 +16,8 @@ public struct TensorError: Error, CustomStringConvertible {
     case autograd
     /// More bytes than there are, or than the limit leaves.
     case memory
+    /// It was stopped before its end.
+    case interrupted
     /// A value outside of what the operation is defined for: whole-number division by zero, a probability of 2.
     case domain
   }

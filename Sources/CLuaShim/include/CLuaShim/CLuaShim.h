@@ -56,6 +56,8 @@ void ml_stop(ml_state *s, ml_kill reason);
 // Why the running script must stop, and the position at which that struck first.
 ml_kill ml_killed(const ml_state *s);
 const char *ml_killed_at(const ml_state *s);
+// Where the reason is raised, for native loops that look at it themselves. Valid as long as the state.
+const volatile int *ml_stop_flag(const ml_state *s);
 
 // From now on so many instructions of Lua may run, until a script is stopped for ML_KILL_INSTRUCTIONS; −1 for as many as it likes.
 // Gives what was left before, or −1. Takes effect in the coroutine that runs, and in each that is resumed.
