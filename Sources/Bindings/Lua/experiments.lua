@@ -145,7 +145,7 @@ end
 
 -- Running ------------------------------------------------------------------------------------------------------------
 
---[=[ mg.experiment({ variants = { name = {}, … }, seeds = { 1, 2, 3 }, run = function(variant, seed) … end, build, order, workers, threads = 1, save, progress = true })
+--[=[ mg.experiment({ variants, seeds, run, build, order, workers, threads = 1, save, progress = true })
 
 Runs every variant with every seed, each after mg.manual_seed(seed) and math.randomseed(seed), on all processors, and compares what the
 runs give.

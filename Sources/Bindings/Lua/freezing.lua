@@ -299,19 +299,19 @@ function mg.watch(net, ...)
   return Watch(native.watch(net, set.optimizer, set.every, inputs and metered(net, inputs, mg.no_grad)))
 end
 
-local function lends_files(what, path)
+local function needs_files(what, path)
   if not lends_files() then raise("%s: this session lends scripts no files", what) end
   if type(path) ~= "string" then raise("%s: argument 1: expected a path, got %s", what, found(path)) end
 end
 
 function Watch.methods.plot(watch, path, quantity, ...)
   local set = options("plot", { { "title" } }, ...)
-  lends_files("plot", path)
+  needs_files("plot", path)
   watch:plot(path, quantity, set.title)
 end
 
 function Watch.methods.save_csv(watch, path)
-  lends_files("save_csv", path)
+  needs_files("save_csv", path)
   local rows = {}
   for _, record in ipairs(watch:history()) do
     for _, update in ipairs(record.updates) do

@@ -6,12 +6,12 @@ local data = mg.data
 
 -- A function of the library that reads or writes files, which a session may have taken away from scripts. The first argument of a
 -- reader is the path.
-local function lends_files(what)
+local function needs_files(what)
   if not lends_files() then raise("%s: this session lends scripts no files", what) end
 end
 
 local function path_of(what, path, position)
-  lends_files(what)
+  needs_files(what)
   if type(path) ~= "string" then raise("%s: argument %d: expected a path, got %s", what, position or 1, found(path)) end
   return path
 end
@@ -27,7 +27,7 @@ Example:
   os.remove(path)
 ]=]
 function mg.save_npy(t, path)
-  lends_files "save_npy"
+  needs_files "save_npy"
   native.save_npy(t, path)
 end
 
@@ -59,7 +59,7 @@ Example:
   os.remove(path)
 ]=]
 function mg.save_npz(tensors, path, ...)
-  lends_files "save_npz"
+  needs_files "save_npz"
   if type(tensors) ~= "table" then raise("save_npz: argument 1: expected a table of tensors, got %s", found(tensors)) end
   path_of("save_npz", path, 2)
   local names, list = {}, {}
@@ -200,7 +200,7 @@ Example:
   os.remove(path)
 ]=]
 function data.write_csv(t, path, ...)
-  lends_files "write_csv"
+  needs_files "write_csv"
   path_of("write_csv", path, 2)
   local set = options("write_csv", { { "columns" }, { "delimiter", "," }, { "header", true } }, ...)
   local names = set.columns
@@ -366,7 +366,7 @@ Example:
   os.remove(path)
 ]=]
 function data.write_image(image, path, ...)
-  lends_files "write_image"
+  needs_files "write_image"
   if not mg.is_tensor(image) then raise("write_image: argument 1: expected a tensor, got %s", found(image)) end
   path_of("write_image", path, 2)
   local quality = options("write_image", { { "quality", 75 } }, ...).quality
