@@ -111,6 +111,9 @@ void ml_sites_open(lua_State *L);
 // MARK: limits.c
 
 int ml_die(lua_State *L, ml_state *s);  // leaves by yield or by error; does not return to Lua code
+static ml_inline void ml_poll(lua_State *L, ml_state *s) {
+  if (ml_unlikely(ml_own(s)->kill)) ml_die(L, s);
+}
 void ml_arm(lua_State *L);
 // Makes a coroutine that is about to run obey whatever is in force: a kill under way, or counting.
 void ml_bind(lua_State *co, ml_state *s);
@@ -140,6 +143,14 @@ void ml_attend(lua_State *L, ml_state *s);
 // MARK: coroutines.c
 
 int ml_open_coroutine(lua_State *L);
+
+// MARK: patterns.c, primitives.c, finalizers.c
+
+// Put functions of our own, which a kill ends, into the library's table on top of the stack, or among the globals.
+void ml_open_patterns(lua_State *L);
+void ml_open_strings(lua_State *L);
+void ml_open_tables(lua_State *L);
+void ml_open_utf8(lua_State *L);
 
 // MARK: functions.c
 

@@ -201,6 +201,14 @@ bool ml_is_step(lua_State *L) {
 
 // MARK: Opening
 
+// Puts functions of our own into a library, if that is among those asked for.
+static void replace(lua_State *L, uint32_t libraries, uint32_t library, const char *name, void (*open)(lua_State *)) {
+  if ((libraries & library) == 0) return;
+  lua_getglobal(L, name);
+  open(L);
+  lua_pop(L, 1);
+}
+
 static int open_libraries(lua_State *L) {
   ml_state *s = ml_of(L);
   uint32_t libraries = *(uint32_t *)lua_touserdata(L, 1);
@@ -213,6 +221,10 @@ static int open_libraries(lua_State *L) {
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (libraries >> i & 1) luaL_requiref(L, all[i].name, all[i].func, 1);
   lua_settop(L, 0);
+  replace(L, libraries, ML_LIBRARY_STRING, LUA_STRLIBNAME, ml_open_strings);
+  replace(L, libraries, ML_LIBRARY_STRING, LUA_STRLIBNAME, ml_open_patterns);
+  replace(L, libraries, ML_LIBRARY_TABLE, LUA_TABLIBNAME, ml_open_tables);
+  replace(L, libraries, ML_LIBRARY_UTF8, LUA_UTF8LIBNAME, ml_open_utf8);
   watch_collector(L);
   note_iteration(L);
   if (libraries & ML_LIBRARY_DEBUG) guard_debug(L);
