@@ -184,14 +184,24 @@ public final class Session {
       let joined = word | UInt64(modes)
       if joined != word { state.word = joined }
       defer { if joined != word { state.word = word } }
-      let all = configuration.limits.stricter(of: limits)
-      // What is called within a script is under the limits that hold for it.
-      if all.isEmpty || isLimited && limits.isEmpty { return try body() }
-      let wasLimited = isLimited
-      isLimited = true
-      defer { isLimited = wasLimited }
-      return try state.limited(all, body)
+      do {
+        return try limited(limits, body)
+      } catch let error as LuaError where error.kind == .memory || (error.cause as? TensorError)?.kind == .memory {
+        // What filled the memory is garbage now: the next script has all of it.
+        state.collect()
+        throw error
+      }
     }
+  }
+
+  /// Runs `body` under these limits and the configuration's. What is called within a script is under those that hold for it.
+  private func limited<Result>(_ limits: RunLimits, _ body: () throws -> Result) throws -> Result {
+    let all = configuration.limits.stricter(of: limits)
+    if all.isEmpty || isLimited && limits.isEmpty { return try body() }
+    let wasLimited = isLimited
+    isLimited = true
+    defer { isLimited = wasLimited }
+    return try state.limited(all, body)
   }
 
   /// Runs `body`, and gives a conversion's failure its place.

@@ -121,11 +121,11 @@ import Testing
     let state = try makeState()
     let limits = RunLimits(time: .seconds(60), instructions: 100_000)
     for _ in 1...20 {
-      #expect(try state.limited(limits) { try state.text("local n = 0 for i = 1, 1000 do n = n + i end return n") } == "500500")
+      #expect(try state.limited(limits) { try state.text("local n = 0 for i = 1, 1000 do n = n + i end return tostring(n)") } == "500500")
     }
     // Limits are of one call: what it leaves behind runs free.
     try state.limited(limits) { try state.run(source: "co = coroutine.wrap(function() while true do coroutine.yield(1) end end) co()") }
-    #expect(try state.text("local n = 0 for i = 1, 1000000 do n = n + co() end return n") == "1000000")
+    #expect(try state.text("local n = 0 for i = 1, 1000000 do n = n + co() end return tostring(n)") == "1000000")
     // Short of the limit by little, and beyond it by little: counted to some thousands.
     let loop = "for i = 1, %d do end"
     try state.limited(.init(instructions: 50_000)) { try state.run(source: loop.replacing("%d", with: "40000")) }
