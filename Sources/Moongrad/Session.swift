@@ -84,8 +84,7 @@ public final class Session {
 
   /// Runs a script file. `arguments` become `...` and `arg` in it, and `require` finds modules beside it.
   public func run(file path: String, arguments: [String] = []) throws {
-    let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-    if Session.canSearch(directory) { try addSearchPath(directory) }
+    try addSearchPaths(beside: Array(path.utf8))
     _ = try entering { try state.run(file: path, arguments: arguments) }
   }
 

@@ -3,6 +3,7 @@
 import Glibc
 import LuaRuntime
 import Moongrad
+import Tensors
 
 /// One run of the command.
 struct Launcher {
@@ -24,11 +25,11 @@ struct Launcher {
     signal(SIGPIPE, SIG_DFL)
     let status: Int32
     do {
-      let invocation = try Invocation(arguments.map { String(decoding: $0, as: UTF8.self) })
+      let invocation = try Invocation(arguments.map { String(bytes: $0) })
       var launcher = Launcher(arguments: arguments, invocation: invocation)
       status = launcher.perform()
     } catch {
-      Output.error("moongrad: \(error.message)\n\(Invocation.usage)\n")
+      Output.error("moongrad: \(error.message.readable.withoutControls)\n\(Invocation.usage)\n")
       return Status.wrongUsage
     }
     if !Output.flush(), status == Status.success {
@@ -56,14 +57,19 @@ struct Launcher {
     }
     if invocation.showsVersion { Output.write(Self.version) }
     do {
-      let session = try Session(.init(allowsProcesses: true))
+      let session = try Session(.init(memoryLimit: ProcessMemory.addressSpaceLimit, allowsProcesses: true))
       Interrupts.install(for: session.state)
       // What is printed here follows the session's settings too.
-      return try session.context.run {
-        applySettings()
-        try prepare(session)
-        try runSteps(session)
-        return try runScript(session)
+      return session.context.run {
+        do {
+          applySettings()
+          try prepare(session)
+          try runSteps(session)
+          return try runScript(session)
+        } catch {
+          sources.files = session.state.loadedFiles
+          return report(error)
+        }
       }
     } catch {
       return report(error)
@@ -86,10 +92,7 @@ struct Launcher {
       (key: Value.integer(index - zero), value: Value(bytes))
     }
     try session.state.setGlobal("arg", .record(fields))
-    if case .file(let path) = invocation.script {
-      let directory = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-      if Session.canSearch(String(directory)) { try session.addSearchPath(String(directory)) }
-    }
+    if case .file(let path) = invocation.script { try session.addSearchPaths(beside: path.bytes) }
   }
 
   private mutating func runSteps(_ session: Session) throws {
@@ -97,13 +100,13 @@ struct Launcher {
       switch step {
       case .execute(let code):
         let name = "(command line)"
-        sources.add(name, code)
-        let function = try session.state.load(code, chunkName: "=" + name)
+        sources.add(name, code.readable)
+        let function = try session.state.load(bytes: code.bytes, chunkName: "=" + name)
         try Interrupts.during { _ = try function.call() }
       case .require(let variable, let module):
         guard case .function(let require) = try session.state.global("require") else { continue }
-        let value = try Interrupts.during { try require.call(.string(module)) }.first ?? .nil
-        try session.state.setGlobal(variable, value)
+        let value = try Interrupts.during { try require.call(Value(module.bytes)) }.first ?? .nil
+        try session.state.setGlobal(variable.readable, value)
       }
     }
   }
@@ -113,8 +116,8 @@ struct Launcher {
   private mutating func runScript(_ session: Session) throws -> Int32 {
     switch invocation.script {
     case .file(let path):
-      sources.script = path
-      try run(try readFile(path), "@" + path, session)
+      sources.script = path.bytes
+      try run(try readFile(path.bytes), Array("@".utf8) + path.bytes, session)
     case .standardInput:
       try runStandardInput(session)
     case nil:
@@ -130,10 +133,10 @@ struct Launcher {
   private mutating func runStandardInput(_ session: Session) throws {
     let bytes = try readFile("/dev/stdin")
     sources.add("stdin", String(decoding: bytes, as: UTF8.self))
-    try run(bytes, "=stdin", session)
+    try run(bytes, Array("=stdin".utf8), session)
   }
 
-  private func run(_ source: [UInt8], _ name: String, _ session: Session) throws {
+  private func run(_ source: [UInt8], _ name: [UInt8], _ session: Session) throws {
     let function = try session.state.load(bytes: scriptText(source), chunkName: name)
     let given = arguments.dropFirst(invocation.scriptIndex + 1).map { Value($0) }
     try Interrupts.during { _ = try function.call(given) }
@@ -147,7 +150,7 @@ struct Launcher {
 
   private func report(_ error: any Error) -> Int32 {
     guard let error = error as? LuaError else {
-      Output.error("moongrad: \(error)\n")
+      Output.error("moongrad: \("\(error)".withoutControls)\n")
       return Status.scriptError
     }
     Output.error(ErrorReport(error: error, sources: sources, palette: palette).text(prefix: "moongrad: "))
@@ -155,9 +158,3 @@ struct Launcher {
   }
 }
 
-extension Value {
-  /// A Lua string.
-  init(_ bytes: [UInt8]) {
-    self = String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .bytes(bytes)
-  }
-}
