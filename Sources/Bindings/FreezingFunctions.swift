@@ -171,6 +171,7 @@ extension ModuleLibrary {
           }
         }
         let summary = ModuleSummary(net, cost: cost)
+        guard !net.nestsTooDeep else { throw ArgumentError("summary: modules are nested more than \(Module.deepest) deep") }
         let rows: [Value] = summary.rows.map { row in
           var fields: [(key: Value, value: Value)] = [
             (.string("name"), .string(row.name)), (.string("module"), .string(row.kind)),

@@ -27,6 +27,7 @@ let scopeKind = HandleKind<Scope>("Scope")
 extension TensorError: LuaErrorConvertible {
   /// Dimensions and indices count from 1 in scripts.
   public var luaMessage: String { message(indexBase: 1) }
+  public var luaKind: LuaError.Kind { kind == .memory ? .memory : .runtime }
 }
 
 /// A mistake in a call: the function, the argument, what was expected and what came.

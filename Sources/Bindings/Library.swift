@@ -45,7 +45,7 @@ public enum Library {
     let modules = ModuleLibrary()
     // What the chunks in Lua/ are built on, by who answers for it.
     let native = [
-      Modules.primitives, modules.primitives, primitives, CustomFunctions.primitives,
+      Modules.primitives, modules.primitives, primitives, CustomFunctions.primitives, Graphviz.primitives,
       ForwardModes.primitives, Batches.primitives, Schedulers.primitives,
       Loggers.primitives,
       modules.freezingPrimitives, modules.adapterPrimitives,

@@ -144,7 +144,8 @@ enum TensorMembers {
           let most = x.shape.array.reduce(1) {
             Swift.max($1, 1).multipliedReportingOverflow(by: $0).overflow ? .max : Swift.max($1, 1) * $0
           }
-          guard most <= 1 << 28 else { throw ArgumentError("tolist: a tensor of shape \(x.shape) makes too large a Lua table") }
+          // On the way and in the table.
+          try Context.checkRoom(for: "a tensor of shape \(x.shape) as a table needs", "tolist", count: most, bytesOfEach: 32)
           try toList(&call, x, 0, 0)
         },
         method("numel") { call, x in call.returns(x.count) },

@@ -162,6 +162,11 @@ bool ml_push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void
 // To be called once for every new state, protected.
 void ml_open_unique(lua_State *L);
 
+// MARK: files.c
+
+// Notes that a file is about to be loaded as a chunk. May raise for memory.
+void ml_note_file(lua_State *L, const char *name);
+
 // MARK: libraries.c
 
 void ml_warn(void *ud, const char *message, int tocont);

@@ -28,6 +28,7 @@ static int text_only(lua_State *L) {
   const char *asked = luaL_optstring(L, mode, "t");
   lua_pushstring(L, strchr(asked, 't') != NULL ? "t" : "-");
   lua_replace(L, mode);
+  if (mode == 2 && lua_type(L, 1) == LUA_TSTRING) ml_note_file(L, lua_tostring(L, 1));
   return delegate(L);
 }
 
@@ -40,6 +41,7 @@ static int after_dofile(lua_State *L, int status, lua_KContext context) {
 static int do_file(lua_State *L) {
   const char *name = luaL_optstring(L, 1, NULL);
   lua_settop(L, 1);
+  if (name != NULL) ml_note_file(L, name);
   if (luaL_loadfilex(L, name, "t") != LUA_OK) return lua_error(L);
   lua_callk(L, 0, LUA_MULTRET, 0, after_dofile);
   return after_dofile(L, 0, 0);
@@ -55,6 +57,7 @@ static int searcher(lua_State *L) {
   lua_call(L, 2, 2);
   if (lua_isnil(L, -2)) return 1;  // where it looked
   const char *file = lua_tostring(L, -2);
+  ml_note_file(L, file);
   if (luaL_loadfilex(L, file, "t") != LUA_OK)
     return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", name, file, lua_tostring(L, -1));
   lua_pushstring(L, file);

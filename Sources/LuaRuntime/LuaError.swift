@@ -131,6 +131,7 @@ extension State {
         error.traceback = joined(inner.traceback, error.traceback)
       } else {
         error.cause = found
+        if let found = found as? any LuaErrorConvertible { error.kind = found.luaKind }
       }
     }
     return error

@@ -6,4 +6,10 @@
 public protocol LuaErrorConvertible: Error {
   /// One sentence, without a position.
   var luaMessage: String { get }
+  /// What sort of ``LuaError`` it becomes: `runtime` unless it says otherwise.
+  var luaKind: LuaError.Kind { get }
+}
+
+extension LuaErrorConvertible {
+  public var luaKind: LuaError.Kind { .runtime }
 }

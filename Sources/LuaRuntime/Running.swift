@@ -49,8 +49,15 @@ extension State {
 
   /// As ``load(_:chunkName:)`` for text in any encoding, which strings of the chunk keep.
   public func load(bytes: [UInt8], chunkName: String) throws -> FunctionReference {
+    try load(bytes: bytes, chunkName: Array(chunkName.utf8))
+  }
+
+  /// As ``load(bytes:chunkName:)`` for a name in any encoding, as those of files may be.
+  public func load(bytes: [UInt8], chunkName: [UInt8]) throws -> FunctionReference {
     try withLua { lua in
-      try bytes.withUnsafeBytes { try load($0, chunkName, lua) }
+      try bytes.withUnsafeBytes { bytes in
+        try (chunkName + [0]).withUnsafeBytes { try load(bytes, $0.assumingMemoryBound(to: CChar.self).baseAddress!, lua) }
+      }
       return FunctionReference(reference: try reference(at: lua_gettop(lua), lua))
     }
   }
@@ -77,7 +84,7 @@ extension State {
     }
   }
 
-  private func load(_ bytes: UnsafeRawBufferPointer, _ name: String, _ lua: OpaquePointer) throws {
+  private func load(_ bytes: UnsafeRawBufferPointer, _ name: UnsafePointer<CChar>, _ lua: OpaquePointer) throws {
     let start = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
     try check(ml_load(pointer, lua, start, bytes.count, name), lua)
   }
@@ -103,6 +110,22 @@ extension State {
     try packageTable("_PRELOAD").set(name, .native(loader))
   }
 
+  /// The files that scripts have loaded by `require`, `dofile` and `loadfile`, by the names that messages use. None where the
+  /// state cannot tell, since memory is short.
+  public var loadedFiles: Set<String> {
+    var names = Set<String>()
+    guard let registry = try? registry(), case .table(let files)? = try? registry.get("moongrad.files") else { return names }
+    try? files.read { try $0.forEachPair(runsScripts: false) { key, _ in if let name = key.string { names.insert(name) } } }
+    return names
+  }
+
+  private func registry() throws -> TableReference {
+    try withLua { lua in
+      lua_pushvalue(lua, ml_registry_index)
+      return TableReference(reference: try reference(at: lua_gettop(lua), lua))
+    }
+  }
+
   private func globals() throws -> TableReference {
     try withLua { lua in
       lua_rawgeti(lua, ml_registry_index, lua_Integer(LUA_RIDX_GLOBALS))
@@ -113,11 +136,7 @@ extension State {
   /// What `require` looks into, which scripts know as package.loaded and package.preload: read from the registry, since they may
   /// give those names other values.
   private func packageTable(_ field: String) throws -> TableReference {
-    let registry = try withLua { lua in
-      lua_pushvalue(lua, ml_registry_index)
-      return TableReference(reference: try reference(at: lua_gettop(lua), lua))
-    }
-    guard case .table(let table) = try registry.get(field) else { throw LuaError("this state cannot require modules") }
+    guard case .table(let table) = try registry().get(field) else { throw LuaError("this state cannot require modules") }
     return table
   }
 }
@@ -132,11 +151,15 @@ package func scriptText(_ bytes: [UInt8]) -> [UInt8] {
 }
 
 /// The bytes of a file, or one clear sentence.
-package func readFile(_ path: String) throws -> [UInt8] {
+package func readFile(_ path: String) throws -> [UInt8] { try readFile(Array(path.utf8)) }
+
+/// The same for a name in any encoding.
+package func readFile(_ name: [UInt8]) throws -> [UInt8] {
+  let path = String(decoding: name, as: UTF8.self)
   func failure(_ code: Int32) -> LuaError {
     LuaError(.file, "cannot open \(path): \(String(cString: strerror(code)).lowercased())")
   }
-  let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+  let descriptor = (name + [0]).withUnsafeBytes { open($0.assumingMemoryBound(to: CChar.self).baseAddress!, O_RDONLY | O_CLOEXEC) }
   guard descriptor >= 0 else { throw failure(errno) }
   defer { close(descriptor) }
   var info = stat()

@@ -132,3 +132,10 @@ extension State {
     return try (first...top).map { try value(at: $0, lua) }
   }
 }
+
+extension Value {
+  /// A Lua string of those bytes.
+  package init(_ bytes: [UInt8]) {
+    self = String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .bytes(bytes)
+  }
+}

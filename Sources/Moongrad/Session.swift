@@ -88,8 +88,7 @@ public final class Session {
   ///
   /// `limits` hold for this run; those of the configuration hold for every one.
   public func run(file path: String, arguments: [String] = [], limits: RunLimits = RunLimits()) throws {
-    let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-    if !configuration.isSandboxed, Session.canSearch(directory) { try addSearchPath(directory) }
+    if !configuration.isSandboxed { try addSearchPaths(beside: Array(path.utf8)) }
     _ = try entering(limits) { try state.run(file: path, arguments: arguments, environment: try freshEnvironment()) }
   }
 

@@ -3,6 +3,7 @@
 import Glibc
 import LuaRuntime
 import Moongrad
+import Tensors
 
 /// One run of the command.
 struct Launcher {
@@ -26,7 +27,7 @@ struct Launcher {
       configuration = .sandboxed(
         memory: nil, time: nil, reading: invocation.readableFolders, writing: invocation.writableFolders)
     }
-    configuration.memoryLimit = invocation.memoryLimit
+    configuration.memoryLimit = [invocation.memoryLimit, ProcessMemory.addressSpaceLimit].compactMap { $0 }.min()
     configuration.limits = RunLimits(
       time: invocation.timeLimit.map { .seconds($0) }, instructions: invocation.instructionLimit)
     configuration.allowsBinaryChunks = invocation.allowsBinaryChunks
@@ -39,11 +40,11 @@ struct Launcher {
     signal(SIGPIPE, SIG_DFL)
     let status: Int32
     do {
-      let invocation = try Invocation(arguments.map { String(decoding: $0, as: UTF8.self) })
+      let invocation = try Invocation(arguments.map { String(bytes: $0) })
       var launcher = Launcher(arguments: arguments, invocation: invocation)
       status = launcher.perform()
     } catch {
-      Output.error("moongrad: \(error.message)\n\(Invocation.usage)\n")
+      Output.error("moongrad: \(error.message.readable.withoutControls)\n\(Invocation.usage)\n")
       return Status.wrongUsage
     }
     if !Output.flush(), status == Status.success {
@@ -75,11 +76,16 @@ struct Launcher {
       environment = try session.context.run { try session.freshEnvironment() }
       Interrupts.install(for: session.state)
       // What is printed here follows the session's settings too.
-      return try session.context.run {
-        applySettings()
-        try prepare(session)
-        try runSteps(session)
-        return try runScript(session)
+      return session.context.run {
+        do {
+          applySettings()
+          try prepare(session)
+          try runSteps(session)
+          return try runScript(session)
+        } catch {
+          sources.files = session.state.loadedFiles
+          return report(error)
+        }
       }
     } catch {
       return report(error)
@@ -102,10 +108,7 @@ struct Launcher {
       (key: Value.integer(index - zero), value: Value(bytes))
     }
     try session.state.setGlobal("arg", .record(fields))
-    if case .file(let path) = invocation.script {
-      let directory = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-      if Session.canSearch(String(directory)) { try session.addSearchPath(String(directory)) }
-    }
+    if case .file(let path) = invocation.script { try session.addSearchPaths(beside: path.bytes) }
   }
 
   private mutating func runSteps(_ session: Session) throws {
@@ -113,12 +116,16 @@ struct Launcher {
       switch step {
       case .execute(let code):
         let name = "(command line)"
-        sources.add(name, code)
-        try call(try session.state.load(code, chunkName: "=" + name), [], session)
+        sources.add(name, code.readable)
+        try call(try session.state.load(bytes: code.bytes, chunkName: "=" + name), [], session)
       case .require(let variable, let module):
         guard case .function(let require) = try environment?.get("require") ?? session.state.global("require") else { continue }
-        let value = try session.entering { try Interrupts.during { try require.call(.string(module)) }.first ?? .nil }
-        if let environment { try environment.set(variable, value) } else { try session.state.setGlobal(variable, value) }
+        let value = try session.entering { try Interrupts.during { try require.call(Value(module.bytes)) }.first ?? .nil }
+        if let environment {
+          try environment.set(variable.readable, value)
+        } else {
+          try session.state.setGlobal(variable.readable, value)
+        }
       }
     }
   }
@@ -128,8 +135,8 @@ struct Launcher {
   private mutating func runScript(_ session: Session) throws -> Int32 {
     switch invocation.script {
     case .file(let path):
-      sources.script = path
-      try run(try readFile(path), "@" + path, session)
+      sources.script = path.bytes
+      try run(try readFile(path.bytes), Array("@".utf8) + path.bytes, session)
     case .standardInput:
       try runStandardInput(session)
     case nil:
@@ -148,10 +155,10 @@ struct Launcher {
   private mutating func runStandardInput(_ session: Session) throws {
     let bytes = try readFile("/dev/stdin")
     sources.add("stdin", String(decoding: bytes, as: UTF8.self))
-    try run(bytes, "=stdin", session)
+    try run(bytes, Array("=stdin".utf8), session)
   }
 
-  private func run(_ source: [UInt8], _ name: String, _ session: Session) throws {
+  private func run(_ source: [UInt8], _ name: [UInt8], _ session: Session) throws {
     let function = try session.state.load(bytes: scriptText(source), chunkName: name)
     let given = arguments.dropFirst(invocation.scriptIndex + 1).map { Value($0) }
     try call(function, given, session)
@@ -174,17 +181,10 @@ struct Launcher {
       return Status.wrongUsage
     }
     guard let error = error as? LuaError else {
-      Output.error("moongrad: \(error)\n")
+      Output.error("moongrad: \("\(error)".withoutControls)\n")
       return Status.scriptError
     }
     Output.error(ErrorReport(error: error, sources: sources, palette: palette).text(prefix: "moongrad: "))
     return error.kind == .interrupted ? Status.interrupted : Status.scriptError
-  }
-}
-
-extension Value {
-  /// A Lua string.
-  init(_ bytes: [UInt8]) {
-    self = String(validating: bytes, as: UTF8.self).map { .string($0) } ?? .bytes(bytes)
   }
 }

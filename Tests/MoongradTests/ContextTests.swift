@@ -34,6 +34,33 @@ import Testing
     #expect(try b.evaluate("v:why()", as: String.self).contains("no backward has run yet"))
   }
 
+  /// Tensors of the host's do not count against a session's limit; what scripts ask for too much is an error of that kind.
+  @Test func limitsAreForWhatScriptsMake() throws {
+    let mine = try Tensor.ones([32 << 20])
+    let session = try session(.init(memoryLimit: 48 << 20))
+    session["mine"] = mine
+    #expect(try session.evaluate("mine:numel()", as: Int.self) == 32 << 20)
+    #expect(try session.evaluate("mg.ones(1000, 1000):sum():item()", as: Double.self) == 1e6)
+    do {
+      try session.run("kept = mg.ones(4000, 4000)")
+      Issue.record("nothing was refused")
+    } catch let error as LuaError {
+      #expect(error.kind == .memory)
+      #expect((error.cause as? TensorError)?.kind == .memory)
+      #expect(error.message.contains("64000000 bytes asked for"))
+    }
+    do {
+      try session.run("error 'plain'")
+    } catch let error as LuaError {
+      #expect(error.kind == .runtime)
+    }
+    for list in ["unbind()", "split(1)", "tolist()"] {
+      #expect(try session.evaluate("pcall(function() return mg.ones(1):expand(1 << 22):\(list) end)", as: Bool.self) == false, "\(list)")
+    }
+    #expect(try session.evaluate("mg.ones(1000, 1000):sum():item()", as: Double.self) == 1e6)
+    #expect(mine.count == 32 << 20)
+  }
+
   @Test func theHostIsApart() throws {
     let session = try session()
     manualSeed(5)

@@ -228,11 +228,11 @@ function methods.set_materialize_grads(ctx, flag)
   ctx.__materializes = flag
 end
 
-local function contains(list, tensor)
-  if not list then return false end
-  local id = identity(tensor)
-  for i = 1, #list do if identity(list[i]) == id then return true end end
-  return false
+-- Which tensors a list has, by their identity, so that many are told apart as fast as few.
+local function identities(list)
+  local set = {}
+  for i = 1, list and #list or 0 do set[identity(list[i])] = true end
+  return set
 end
 
 -- The gradient as the tape calls it: with the saved tensors and the outputs' gradients, and for the tensors among
@@ -295,16 +295,18 @@ local function apply(name, definition, ...)
   end
 
   local outputs, numbers, roles = {}, {}, {}
+  local is_dirty, is_constant = identities(ctx.__dirty), identities(ctx.__constant)
   for i = 1, results.n do
     if is_tensor(results[i]) then
+      local id = identity(results[i])
       outputs[#outputs + 1], numbers[#numbers + 1] = results[i], i
-      roles[#roles + 1] = contains(ctx.__dirty, results[i]) and "dirty"
-        or contains(ctx.__constant, results[i]) and "constant" or "differentiable"
+      roles[#roles + 1] = is_dirty[id] and "dirty" or is_constant[id] and "constant" or "differentiable"
     end
   end
   local dirty = ctx.__dirty or { n = 0 }
+  local is_output = dirty.n > 0 and identities(outputs)
   for i = 1, dirty.n do
-    if not contains(outputs, dirty[i]) then
+    if not is_output[identity(dirty[i])] then
       raise(format("%s: mark_dirty: tensor %d that was marked dirty is not among the results of forward", name, i))
     end
   end
@@ -538,27 +540,6 @@ local function named(names)
   return labels, tensors
 end
 
--- The picture of a graph by graphviz, through files, since popen goes one way only.
-local function svg(dot, io, os)
-  local source, picture = os.tmpname(), os.tmpname()
-  local file = assert(io.open(source, "w"))
-  file:write(dot)
-  file:close()
-  local ok = os.execute(format("dot -Tsvg -o %s %s 2>/dev/null", picture, source))
-  local result
-  if ok then
-    file = assert(io.open(picture))
-    result = file:read "a"
-    file:close()
-  end
-  os.remove(source)
-  os.remove(picture)
-  if not ok then
-    raise("graph: drawing an SVG needs graphviz, whose program 'dot' was not found or failed; format = \"dot\" needs nothing")
-  end
-  return result
-end
-
 --[=[ mg.graph(root, { format = "text", file, names, max_nodes = 200 })
 
 A drawing of the graph that computed a tensor, as a string: its operations with their script lines and saved values, down to
@@ -593,15 +574,17 @@ function mg.graph(root, options)
     raise(format("graph: option 'format': expected \"text\", \"dot\" or \"svg\", got %q", form))
   end
   local io, os = lent "io", lent "os"
-  local lends = type(io) == "table" and io.open and (form ~= "svg" or type(os) == "table" and os.tmpname and os.execute and os.remove)
-  if (form == "svg" or options.file) and not lends then
+  if form == "svg" and not (type(os) == "table" and os.execute) then
+    raise("graph: this session lends scripts no programs, and drawing an SVG needs graphviz; the formats \"text\" and \"dot\" need none")
+  end
+  if options.file and not (type(io) == "table" and io.open) then
     raise("graph: this session lends scripts no files; without 'file', the formats \"text\" and \"dot\" need none")
   end
   local labels, tensors = named(options.names)
   local limit = math.tointeger(options.max_nodes or 200)
   if not limit or limit < 1 then raise("graph: option 'max_nodes': expected a count, got " .. tostring(options.max_nodes)) end
   local text = native.draw(root, labels, tensors, form == "text" and "text" or "dot", limit)
-  if form == "svg" then text = svg(text, io, os) end
+  if form == "svg" then text = native.draw_svg(text) end
   if options.file then
     local file, message = io.open(options.file, "w")
     if not file then raise("graph: cannot write " .. message) end

@@ -62,10 +62,15 @@ function copied(value, seen)
   end
   if type(value) ~= "table" then return value end
   if seen[value] then return seen[value] end
+  -- Far below what the stack has room for.
+  local depth = (seen.depth or 0) + 1
+  if depth > 20000 then raise "deepcopy: modules or tables are nested more than 20000 deep" end
+  seen.depth = depth
   local copy = {}
   seen[value] = copy
   shared.register(copy, value)
   for key, part in next, value do rawset(copy, key, copied(part, seen)) end
+  seen.depth = depth - 1
   return setmetatable(copy, getmetatable(value))
 end
 

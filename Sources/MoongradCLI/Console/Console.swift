@@ -128,6 +128,7 @@ final class Console {
 
   /// Runs a file with the console's variables. Its top-level locals stay when they are rewritten.
   func load(_ path: String, rewritingLocals: Bool) throws {
+    sources.files.insert(path)
     let text = String(decoding: try readFile(path), as: UTF8.self)
     let lines = text.hasPrefix("#") ? "--" + text : text
     switch try environment.compile(lines, file: path, rewritingLocals: rewritingLocals) {
@@ -144,12 +145,8 @@ final class Console {
       try body()
     } catch let error as LuaError {
       hasFailed = true
+      sources.files.formUnion(session.state.loadedFiles)
       var report = ErrorReport(error: error, sources: sources, palette: palette)
-      if case .table(let table)? = error.value, report.message.hasPrefix("(error object"),
-        let text = try? table.read({ try ValuePrinter(width: Terminal.width).text(ofTable: $0) })
-      {
-        report.message = text
-      }
       report.tracebackLimit = 8
       report.isTerse = true
       // The terminal has written ^C without a new line.
@@ -157,7 +154,7 @@ final class Console {
       Output.error(start + report.text(prefix: "error: "))
     } catch {
       hasFailed = true
-      Output.error("error: \(error)\n")
+      Output.error("error: \("\(error)".withoutControls)\n")
     }
   }
 
@@ -166,9 +163,10 @@ final class Console {
 
 /// Files of the user's.
 enum Places {
-  /// `$XDG_STATE_HOME/moongrad/history`; its directory is made.
+  /// `$XDG_STATE_HOME/moongrad/history`; its directory is made, but no home of one who has none.
   static var history: String? {
-    guard let base = variable("XDG_STATE_HOME") ?? variable("HOME").map({ $0 + "/.local/state" }) else { return nil }
+    let home = variable("HOME").flatMap { access($0, F_OK) == 0 ? $0 : nil }
+    guard let base = variable("XDG_STATE_HOME") ?? home.map({ $0 + "/.local/state" }) else { return nil }
     let directory = base + "/moongrad"
     var path = ""
     for part in directory.split(separator: "/", omittingEmptySubsequences: false) {

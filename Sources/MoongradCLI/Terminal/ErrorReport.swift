@@ -5,8 +5,10 @@ import LuaRuntime
 /// The sources that are in no file, by the names that messages use: "stdin", "(command line)".
 struct Sources {
   private var texts: [String: String] = [:]
-  /// The script's path; Lua shortens long ones to "...end/of/path.lua" in messages.
-  var script: String?
+  /// The script's path, in any encoding.
+  var script: [UInt8]?
+  /// The files that the session has loaded: lines of no others are shown, whatever a message names.
+  var files: Set<String> = []
 
   mutating func add(_ name: String, _ text: String) { texts[name] = text }
 
@@ -22,15 +24,20 @@ struct Sources {
 
   private func text(of chunk: String) -> String? {
     if let text = texts[chunk] { return text }
-    var path = chunk
-    if chunk.hasPrefix("..."), let script, script.hasSuffix(chunk.dropFirst(3)) { path = script }
-    guard let bytes = try? readFile(path) else { return nil }
+    guard let bytes = try? readFile(path(of: chunk) ?? []) else { return nil }
     return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// The file that messages call so; Lua shortens long names to "...end/of/path.lua".
+  private func path(of chunk: String) -> [UInt8]? {
+    func isMeant(_ path: String) -> Bool { path == chunk || chunk.hasPrefix("...") && path.hasSuffix(chunk.dropFirst(3)) }
+    if let script, isMeant(String(decoding: script, as: UTF8.self)) { return script }
+    return files.first(where: isMeant).map { Array($0.utf8) }
   }
 }
 
 struct ErrorReport {
-  private(set) var error: LuaError
+  let error: LuaError
   let sources: Sources
   var palette: Palette
   /// The most lines of the traceback; the middle is left out.
@@ -39,15 +46,17 @@ struct ErrorReport {
   /// source that is the whole input, when no part of it can be marked.
   var isTerse = false
 
-  /// The error's; the console puts the contents of a table here that was raised.
-  var message: String {
-    get { error.message }
-    set { error.message = newValue }
+  /// The error's, or the contents of a table that was raised and has no text of its own.
+  private var message: String {
+    guard case .table(let table)? = error.value, error.message.hasPrefix("(error object"),
+      let text = try? table.read({ $0.isEmptyTable ? nil : try ValuePrinter(width: Terminal.width).text(ofTable: $0) })
+    else { return error.message }
+    return text
   }
 
   /// The whole, ending in a new line.
   func text(prefix: String) -> String {
-    var lines = [palette(.red, prefix) + message]
+    var lines = [palette(.red, prefix) + message.withoutControls]
     lines += excerpt
     if let traceback { lines += traceback }
     return lines.map { $0 + "\n" }.joined()
@@ -57,7 +66,8 @@ struct ErrorReport {
 
   /// Two lines: the source, and below it marks under what the message names.
   private var excerpt: [String] {
-    guard let position = error.position ?? positionOfTraceback, var line = sources.line(position).map({ Array($0) })
+    guard let position = error.position ?? positionOfTraceback,
+      var line = sources.line(position).map({ Array(String($0).withoutControls) })
     else { return [] }
     line = line.map { $0 == "\t" ? " " : $0 }
     while line.last?.isWhitespace == true { line.removeLast() }
@@ -123,7 +133,7 @@ struct ErrorReport {
 
   private var traceback: [String]? {
     guard let text = error.traceback else { return nil }
-    var lines = text.split(separator: "\n").map { String($0.replacing("\t", with: "  ")) }
+    var lines = text.withoutControls.split(separator: "\n").map { String($0.replacing("\t", with: "  ")) }
     while let last = lines.last, last.hasSuffix("[C]: in ?") { lines.removeLast() }
     guard lines.count > 1 else { return nil }
     let calls = lines.dropFirst().filter { !$0.hasPrefix("  [C]: ") }

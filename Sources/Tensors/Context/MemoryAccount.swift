@@ -50,6 +50,10 @@ package struct MemoryAccount {
   private(set) var buffers = 0
   let returned = ReturnedBuffers()
 
+  /// Bytes that were asked of the system, since it was looked whether it has more.
+  private var freshBytes = 0
+  private static let lookInterval = 2 << 20
+
   private var cached = 0
   /// Freed buffers by size class, chained through their first word.
   private var heads: InlineArray<160, UnsafeMutableRawPointer?> = InlineArray(repeating: nil)
@@ -104,6 +108,9 @@ package struct MemoryAccount {
 
   @inline(never)
   private mutating func lendFresh(_ size: Int, asked bytes: Int) throws -> UnsafeMutableRawPointer {
+    // Beside each small buffer there are a tensor, a node and a handle, which nobody counts.
+    freshBytes &+= size &+ 1024
+    if freshBytes > MemoryAccount.lookInterval { try lookAround(size, asked: bytes) }
     var made: UnsafeMutableRawPointer?
     // Not aligned_alloc, whose sizes must be multiples of the alignment.
     if posix_memalign(&made, 64, size) != 0 {
@@ -114,9 +121,29 @@ package struct MemoryAccount {
     return made
   }
 
+  /// Throws where the process has no room for so many bytes: Linux promises memory that it does not have, and kills whoever uses it.
+  @inline(never)
+  private mutating func lookAround(_ size: Int, asked bytes: Int) throws {
+    if ProcessMemory.shortage(for: size) != nil {
+      release()
+      if let shortage = ProcessMemory.shortage(for: size) {
+        throw TensorError(.memory, "memory", "\(bytes) bytes asked for, but \(shortage), \(live) of them tensors")
+      }
+    }
+    freshBytes = 0
+  }
+
   @inline(never)
   private func checkRoom(_ size: Int, asked bytes: Int) throws {
     guard live &+ Int64(size) <= ceiling else { throw refusal(bytes) }
+  }
+
+  /// Throws where there is no room for so many bytes that are about to be asked for outside of this account: `what` takes them, a
+  /// sentence's beginning.
+  func checkRoom(_ bytes: Int, _ what: () -> String, _ operation: String) throws {
+    guard Int64(bytes) > ceiling || live > ceiling - Int64(bytes) else { return }
+    throw TensorError(
+      .memory, operation, "\(what()) \(bytes) bytes, but \(live) of at most \(ceiling) bytes are in use")
   }
 
   @inline(never)
@@ -161,9 +188,20 @@ package struct MemoryAccount {
   package var live: Int64 { lent &- (returned.total &- known) }
 
   /// Linux promises memory that it does not have, and kills whoever uses it; so what cannot exist is refused here.
-  private static let physicalMemory: Int64 = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE))) / 10 * 9
+  private static let physicalMemory = Int64(ProcessMemory.mostResident)
 
   package var figures: MemoryFigures {
     MemoryFigures(live: Int(live), peak: Int(peak), cached: cached, limit: Int(ceiling))
+  }
+}
+
+extension Context {
+  /// Throws where the context in force has no room for `count` things that are about to be made outside of its account; `what` is
+  /// the sentence's beginning, as in "1000 parts need".
+  package static func checkRoom(
+    for what: @autoclosure () -> String, _ operation: String, count: Int, bytesOfEach: Int
+  ) throws {
+    let (bytes, overflows) = count.multipliedReportingOverflow(by: bytesOfEach)
+    try current.pointee.memory.checkRoom(overflows ? .max : bytes, what, operation)
   }
 }

@@ -146,9 +146,8 @@ extension Tensor {
     var cuts: [Int]
     switch parts {
     case .size(let count):
-      guard count > 0, count <= 1 << 24 else {
-        throw TensorError(.argument, "tensor_split", "the number of parts must be positive and no more than there can be, got \(count)")
-      }
+      guard count > 0 else { throw TensorError(.argument, "tensor_split", "the number of parts must be positive, got \(count)") }
+      try checkParts(count, "tensor_split")
       cuts = (1..<count).map { $0 * (size / count) + Swift.min($0, size % count) }
     case .sizes(let places): cuts = places.map { Swift.min(Swift.max($0 < 0 ? $0 + size : $0, 0), size) }
     }
@@ -172,14 +171,19 @@ extension Tensor {
 
   /// The rows and columns of the triangle of a matrix.
   fileprivate static func triangleIndices(_ name: String, _ rows: Int, _ columns: Int, _ offset: Int, lower: Bool) throws -> Tensor {
-    let shape = try Shape([rows, columns], operation: name)
-    // The columns of each row; of none there may be any number.
+    _ = try Shape([rows, columns], operation: name)
+    // Where row 0 is cut, row 1 one column further on, and so forth: before 0 and beyond the last column there is nothing to cut.
+    let cut = Swift.min(Swift.max(offset, -rows), columns) + (lower ? 1 : 0)
     func span(_ row: Int) -> Range<Int> {
-      let diagonal = Swift.min(Swift.max(offset, -rows), columns) + row
-      return lower ? 0..<Swift.min(Swift.max(diagonal + 1, 0), columns) : Swift.min(Swift.max(diagonal, 0), columns)..<columns
+      let place = Swift.min(Swift.max(cut + row, 0), columns)
+      return lower ? 0..<place : place..<columns
     }
-    let some = 0..<(shape.count == 0 ? 0 : rows)
-    let count = some.reduce(0) { $0 + span($1).count }
+    // They are counted before they are looked for, since there may be more rows than anybody has time for.
+    let first = Swift.min(Swift.max(1 - cut, 0), rows)
+    let full = Swift.max(Swift.min(Swift.max(columns - cut, 0), rows), first)
+    let below = (full - first) * cut + (full - first) * (first + full - 1) / 2 + (rows - full) * columns
+    let count = lower ? below : rows * columns - below
+    let some = columns == 0 ? 0..<0 : lower ? first..<rows : 0..<full
     let result = try Tensor(uninitialized: [2, count], .int64)
     let places = result.data.assumingMemoryBound(to: Int64.self)
     var place = 0

@@ -197,7 +197,7 @@ extension Tensor {
     guard rank <= 2 else { throw TensorError(.shape, "cov", "at most 2 dimensions are possible, got shape \(shape)") }
     let x = try (rank < 2 ? reshape([1, -1]) : self).asFloats()
     let centered = try x - x.mean([1], keepdim: true)
-    let y = try centered.mm(centered.t()) / Double(Swift.max(x.shape[1] - correction, 0))
+    let y = try centered.mm(centered.t()) / Swift.max(Double(x.shape[1]) - Double(correction), 0)
     return try rank < 2 ? y.reshape([]) : y
   }
 

@@ -76,8 +76,13 @@ extension Tensor {
   /// The first element that does not lie between 0 and 1.
   var noProbability: Double? {
     get throws {
-      let isFine = try withNoGrad { try Comparison.and(ge(0), le(1)).all().element(0) == .boolean(true) }
-      return isFine ? nil : (0..<count).lazy.map { self.element($0).real }.first { !(0...1).contains($0) }
+      // Each element that expanding repeats is looked at once.
+      var shape = shape
+      for axis in 0..<rank where layout.strides[axis] == 0 { shape[axis] = Swift.min(shape[axis], 1) }
+      let layout = Layout(shape, strides: layout.strides, offset: layout.offset)
+      let each = Tensor(storage: storage, layout: layout, dtype: dtype)
+      let isFine = try withNoGrad { try Comparison.and(each.ge(0), each.le(1)).all().element(0) == .boolean(true) }
+      return isFine ? nil : (0..<each.count).lazy.map { each.element($0).real }.first { !(0...1).contains($0) }
     }
   }
 

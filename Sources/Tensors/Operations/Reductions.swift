@@ -1,6 +1,7 @@
 // Reductions over some dimensions or all of them, and running sums.
 
 import CKernels
+import Glibc
 
 /// A tensor seen by a reduction: the reduced dimensions as one, in the middle.
 struct ReductionPlan {
@@ -62,11 +63,51 @@ extension Tensor {
   /// Stretches a reduction's gradient (or result) back over the reduced dimensions.
   func restored(_ reduced: Reduced) throws -> Tensor { try reshape(reduced.kept).expand(reduced.from) }
 
-  private func reduce(_ op: mg_reduce_op, _ axes: Axes, keepdim: Bool, dtype: DType) throws -> Tensor {
-    let plan = try ReductionPlan(converted(to: dtype), axes, keepdim: keepdim)
+  /// Of elements that expanding repeats along `axes`, one each, and how many times each of them stands there: what is reduced need
+  /// not be written out first, which for an expanded tensor may be more than there is room for.
+  private func distinct(along axes: Axes) -> (tensor: Tensor, times: Int) {
+    if isContiguous { return (self, 1) }
+    var shape = shape
+    var times = 1
+    for axis in axes where layout.strides[axis] == 0 {
+      times *= shape[axis]
+      shape[axis] = 1
+    }
+    if times == 1 { return (self, 1) }
+    let layout = Layout(shape, strides: layout.strides, offset: layout.offset)
+    return (Tensor(storage: storage, layout: layout, dtype: dtype), times)
+  }
+
+  /// The reduction of the distinct elements, and how many times each of them stands there.
+  private func reduceDistinct(_ op: mg_reduce_op, _ axes: Axes, keepdim: Bool, dtype: DType) throws -> (result: Tensor, times: Int) {
+    // Counts may lie outside of the range of a small dtype.
+    let (x, times) = dtype.isFloating || dtype == .int64 || op == MG_MAX || op == MG_MIN ? distinct(along: axes) : (self, 1)
+    let plan = try ReductionPlan(x.converted(to: dtype), axes, keepdim: keepdim)
     let y = try plan.result(dtype)
     try Kernels.reduce(op, dtype, plan.span, plan.source.data, into: y.data)
+    return (y, times)
+  }
+
+  private func reduce(_ op: mg_reduce_op, _ axes: Axes, keepdim: Bool, dtype: DType) throws -> Tensor {
+    let (y, times) = try reduceDistinct(op, axes, keepdim: keepdim, dtype: dtype)
+    if times == 1 { return y }
+    switch op {
+    case MG_SUM: try Elementwise.binary(MG_MUL, y, dtype.isFloating ? .real(Double(times)) : .integer(Int64(times)), into: y)
+    case MG_PROD: try y.raise(to: times)
+    default: break
+    }
     return y
+  }
+
+  /// Raises the elements, in place, by squaring: exact of signs, and of whole numbers that wrap around.
+  private func raise(to power: Int) throws {
+    let factor = try copied()
+    var rest = power - 1
+    while rest > 0 {
+      if rest & 1 == 1 { try Elementwise.binary(MG_MUL, self, factor, into: self) }
+      rest >>= 1
+      if rest > 0 { try Elementwise.binary(MG_MUL, factor, factor, into: factor) }
+    }
   }
 
   /// The sum over `dimensions` (all when absent). Whole numbers and bool are summed as int64.
@@ -92,9 +133,9 @@ extension Tensor {
 
   func mean(_ axes: Axes, keepdim: Bool, isTotal: Bool = false) throws -> Tensor {
     try requireFloating("mean")
-    let y = try reduce(MG_SUM, axes, keepdim: keepdim, dtype: dtype)
+    let (y, times) = try reduceDistinct(MG_SUM, axes, keepdim: keepdim, dtype: dtype)
     let mean = Mean(over: Reduced(dim: axes, keepdim: keepdim, from: shape), isTotal: isTotal)
-    try Elementwise.binary(MG_DIV, y, .real(mean.count), into: y)
+    try Elementwise.binary(MG_DIV, y, .real(mean.count / Double(times)), into: y)
     return try y.recorded(mean, self)
   }
 
@@ -156,14 +197,31 @@ extension Tensor {
   }
 
   private func arg(_ axes: Axes, keepdim: Bool, name: String, largest: Bool) throws -> (Tensor, Tensor) {
-    let plan = try ReductionPlan(self, axes, keepdim: keepdim)
+    let each = distinct(along: axes).tensor
+    let plan = try ReductionPlan(each, axes, keepdim: keepdim)
     guard plan.length > 0 || plan.outer * plan.inner == 0 else {
       throw TensorError(.shape, name, "shape \(shape) is empty where the extreme is asked for")
     }
     let values = try plan.result(dtype)
     let indices = try plan.result(.int64)
     try Kernels.extremes(largest: largest, dtype, plan.span, plan.source.data, into: values.data, indices.data)
+    if each !== self {
+      // Among the distinct elements, of which the first copies stand at 0 of the dimensions that were left out.
+      let list = UnsafeMutableBufferPointer(start: indices.data.assumingMemoryBound(to: Int.self), count: indices.count)
+      for position in list.indices { list[position] = place(list[position], among: axes, of: each.shape) }
+    }
     return (values, indices)
+  }
+
+  /// Where an element stands among those of `axes` of this tensor, by its number among those of a smaller shape.
+  private func place(_ number: Int, among axes: Axes, of smaller: Shape) -> Int {
+    var (rest, place, step) = (number, 0, 1)
+    for axis in axes.reversed() {
+      place += rest % smaller[axis] * step
+      rest /= smaller[axis]
+      step *= shape[axis]
+    }
+    return place
   }
 
   private func extremeWithIndices(
@@ -195,11 +253,12 @@ extension Tensor {
   public func variance(_ dimensions: [Int]? = nil, correction: Double = 1, keepdim: Bool = false) throws -> Tensor {
     try requireFloating("var")
     let axes = try shape.axes(dimensions, "var")
-    let plan = try ReductionPlan(self, axes, keepdim: keepdim)
+    let (x, times) = distinct(along: axes)
+    let plan = try ReductionPlan(x, axes, keepdim: keepdim)
     let y = try plan.result(dtype)
     try Kernels.squaredDeviations(dtype, plan.span, plan.source.data, into: y.data)
     let variance = Variance(over: Reduced(dim: axes, keepdim: keepdim, from: shape), correction: correction)
-    try Elementwise.binary(MG_DIV, y, .real(variance.divisor), into: y)
+    try Elementwise.binary(MG_DIV, y, .real(variance.divisor / Double(times)), into: y)
     return try y.recorded(variance, self)
   }
 
@@ -216,12 +275,16 @@ extension Tensor {
   public func norm(_ p: Double = 2, _ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
     try requireFloating("norm")
     let axes = try shape.axes(dimensions, "norm")
-    let plan = try ReductionPlan(self, axes, keepdim: keepdim)
+    let (x, times) = distinct(along: axes)
+    let plan = try ReductionPlan(x, axes, keepdim: keepdim)
     guard plan.length > 0 || (p.isFinite && p >= 0) else {
       throw TensorError(.shape, "norm", "the norm of order \(p) of no elements (shape \(shape)) does not exist")
     }
     let y = try plan.result(dtype)
     try Kernels.norm(p, dtype, plan.span, plan.source.data, into: y.data)
+    if times > 1, p.isFinite {
+      try Elementwise.binary(MG_MUL, y, .real(p == 0 ? Double(times) : Glibc.pow(Double(times), 1 / p)), into: y)
+    }
     return try y.recorded(Norm(over: Reduced(dim: axes, keepdim: keepdim, from: shape), ord: p), self)
   }
 
@@ -229,15 +292,18 @@ extension Tensor {
   public func logsumexp(_ dimensions: [Int], keepdim: Bool = false) throws -> Tensor {
     let x = dtype.isFloating ? self : try to(DType.defaultFloating)
     let axes = try shape.axes(dimensions, "logsumexp")
-    let plan = try ReductionPlan(x, axes, keepdim: keepdim)
+    let (each, times) = x.distinct(along: axes)
+    let plan = try ReductionPlan(each, axes, keepdim: keepdim)
     let y = try plan.result(x.dtype)
     try Kernels.logSumExp(x.dtype, plan.span, plan.source.data, into: y.data)
+    if times > 1 { try Elementwise.binary(MG_ADD, y, .real(Glibc.log(Double(times))), into: y) }
     return try y.recorded(LogSumExp(over: Reduced(dim: axes, keepdim: keepdim, from: shape)), x)
   }
 
   /// Whether any, or all, elements are nonzero, over `dimensions`.
   public func any(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
-    let plan = try ReductionPlan(self, shape.axes(dimensions, "any"), keepdim: keepdim)
+    let axes = try shape.axes(dimensions, "any")
+    let plan = try ReductionPlan(distinct(along: axes).tensor, axes, keepdim: keepdim)
     let y = try plan.result(.bool)
     try Kernels.anyOrAll(all: false, dtype, plan.span, plan.source.data, into: y.data)
     return y
@@ -245,7 +311,8 @@ extension Tensor {
 
   /// Whether all elements are nonzero, over `dimensions`; true of no elements.
   public func all(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor {
-    let plan = try ReductionPlan(self, shape.axes(dimensions, "all"), keepdim: keepdim)
+    let axes = try shape.axes(dimensions, "all")
+    let plan = try ReductionPlan(distinct(along: axes).tensor, axes, keepdim: keepdim)
     let y = try plan.result(.bool)
     try Kernels.anyOrAll(all: true, dtype, plan.span, plan.source.data, into: y.data)
     return y

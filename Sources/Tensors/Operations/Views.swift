@@ -307,6 +307,7 @@ extension Tensor {
   }
 
   private func split(_ sizes: [Int], _ dimension: Int, name: String) throws -> [Tensor] {
+    try checkParts(sizes.count, "split")
     guard rank > 0 else { throw TensorError(.index, "split", "a tensor of rank 0 has no dimension to split") }
     let axis = try shape.axis(dimension, "split")
     guard sizes.allSatisfy({ $0 >= 0 }),
@@ -338,10 +339,9 @@ extension Tensor {
   }
 
   /// Parts are objects, and those of an expanded tensor may be more than memory has room for.
-  private func checkParts(_ count: Int, _ operation: String) throws {
-    guard count <= 1 << 24 else {
-      throw TensorError(.memory, operation, "\(count) parts of a tensor of shape \(shape) are more than there can be")
-    }
+  func checkParts(_ count: Int, _ operation: String) throws {
+    // A tensor's record, its place in lists, and what a script holds it by.
+    try Context.checkRoom(for: "\(count) parts of a tensor of shape \(shape) need", operation, count: count, bytesOfEach: 512)
   }
 
   /// Views of parts of `size` along `dimension`, the last one smaller where it does not divide.

@@ -35,8 +35,9 @@ package enum CustomFunction {
   package static func record(
     _ name: String, inputs: [Tensor], outputs: [(tensor: Tensor, role: Role)], saved: [Tensor], _ gradient: Gradient
   ) throws -> [Tensor] {
+    let given = Positions(inputs)
     for (output, role) in outputs where role == .dirty {
-      guard inputs.contains(where: { $0 === output }) else {
+      guard given[output] != nil else {
         throw TensorError(.autograd, name, "mark_dirty: a result of shape \(output.shape) is marked dirty but is none of the inputs")
       }
       try output.checkWritable(by: name + ": mark_dirty")
@@ -46,10 +47,11 @@ package enum CustomFunction {
         .autograd, name, "a function with a gradient of its own has no derivative in forward mode; use mg.func.vjp or jacrev")
     }
     guard GradMode.isEnabled, try inputs.contains(where: { try $0.feeds() }) else {
+      let isCut = inputs.contains(where: \.requiresGrad)
       return outputs.map { output, role in
         // Another object than the input, which keeps its own history.
-        let result = role != .dirty && inputs.contains { $0 === output } ? output.alias() : output
-        if role != .dirty, inputs.contains(where: \.requiresGrad) { result.noteCut(.madeWithoutGrad) }
+        let result = role != .dirty && given[output] != nil ? output.alias() : output
+        if role != .dirty, isCut { result.noteCut(.madeWithoutGrad) }
         return result
       }
     }
@@ -58,31 +60,48 @@ package enum CustomFunction {
       name, gradient, inputs: inputs.map { ($0.shape, $0.dtype) }, outputs: outputs.map { ($0.tensor.shape, $0.tensor.dtype) },
       edges: Edges(try inputs.map { try $0.feeds() ? $0.edge : .none }))
     if outputs.count > 1 { node.setOutputs(outputs.count) }
+    let made = Positions(outputs.map(\.tensor))
     try node.keep(
       saved.map { tensor in
         // A dirty tensor is saved as it was left: as a result.
-        if let index = outputs.firstIndex(where: { $0.tensor === tensor }), outputs[index].role != .constant {
+        if let index = made[tensor], outputs[index].role != .constant {
           return (tensor, .output(index))
         }
-        if let index = inputs.firstIndex(where: { $0 === tensor }) { return (tensor, .input(index)) }
+        if let index = given[tensor] { return (tensor, .input(index)) }
         return (tensor, .between)
       })
+    let storages = Set(inputs.map { ObjectIdentifier($0.storage) })
     return try outputs.enumerated().map { index, output in
-      try attach(output.tensor, output.role, to: node, Int32(index), inputs)
+      try attach(
+        output.tensor, output.role, to: node, Int32(index), isInput: given[output.tensor] != nil,
+        sharesInput: storages.contains(ObjectIdentifier(output.tensor.storage)))
     }
   }
 
-  private static func attach(_ output: Tensor, _ role: Role, to node: Node, _ index: Int32, _ inputs: [Tensor]) throws -> Tensor {
+  /// Where tensors stand first in a list; found without a search, since there may be thousands of them.
+  private struct Positions {
+    private let positions: [ObjectIdentifier: Int]
+
+    init(_ list: [Tensor]) {
+      positions = Dictionary(list.enumerated().map { (ObjectIdentifier($1), $0) }) { first, _ in first }
+    }
+
+    subscript(tensor: Tensor) -> Int? { positions[ObjectIdentifier(tensor)] }
+  }
+
+  private static func attach(
+    _ output: Tensor, _ role: Role, to node: Node, _ index: Int32, isInput: Bool, sharesInput: Bool
+  ) throws -> Tensor {
     if role == .dirty {
       try output.rebase(onto: node, index: index)
       return output
     }
     // A result that has a place in the graph already keeps it; the new history is another object's.
-    let isTaken = inputs.contains { $0 === output } || output.node != nil || output.base != nil || output.requiresGrad
+    let isTaken = isInput || output.node != nil || output.base != nil || output.requiresGrad
     guard role == .differentiable, output.dtype.isFloating else { return isTaken ? output.detach() : output }
     let result = isTaken ? output.alias() : output
     // A write to a result that is an input's memory would change that behind its history.
-    result.flags = inputs.contains { $0.storage === output.storage } ? [.sharesInput] : []
+    result.flags = sharesInput ? [.sharesInput] : []
     result.node = node
     result.outputIndex = index
     return result

@@ -36,7 +36,8 @@ public final class LoaderPass {
     self.batchSize = batchSize
     self.dropLast = dropLast
     self.dataset = dataset
-    self.prefetch = batchSize == nil ? 0 : prefetch
+    // Positions that are drawn ahead are in lists, which no limit of memory sees; nobody reads faster for more of them.
+    self.prefetch = batchSize == nil ? 0 : min(prefetch, 1 << 12)
   }
 
   deinit { close() }

@@ -1,0 +1,82 @@
+// What the process as a whole may take. Tensors have an account; the nodes and handles beside them, and Lua's own values, have
+// none, and where Swift finds no memory for an object the process ends. So whoever asks for fresh memory looks now and then
+// whether there is some left, and is refused while there still is.
+
+import Glibc
+
+package enum ProcessMemory {
+  /// So much must be left in one piece.
+  private static let reserve = 12 << 20
+
+  /// Why there is no more memory for `bytes`, in words; nil where there is.
+  static func shortage(for bytes: Int) -> String? {
+    // The allocator itself knows best what it has and can get: with `ulimit -v`, nothing else tells.
+    guard let probe = malloc(reserve + bytes) else { return "the process can get no more memory" }
+    free(probe)
+    let resident = self.resident
+    if resident > mostResident - bytes { return "the process takes \(resident) of at most \(mostResident) bytes" }
+    return nil
+  }
+
+  /// Bytes of memory that the process has now; 0 where that cannot be read.
+  private static var resident: Int {
+    let descriptor = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return 0 }
+    defer { close(descriptor) }
+    return withUnsafeTemporaryAllocation(byteCount: 128, alignment: 1) { buffer in
+      let count = read(descriptor, buffer.baseAddress, buffer.count)
+      guard count > 0 else { return 0 }
+      let words = buffer[..<count].split(separator: UInt8(ascii: " "))
+      return words.count > 1 ? (Int(String(decoding: words[1], as: UTF8.self)) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
+    }
+  }
+
+  /// Of the machine's memory, or of what the process' control group may have: Linux kills whoever takes more.
+  static let mostResident: Int = {
+    let physical = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
+    return min(physical, controlGroupLimit ?? physical) / 10 * 9
+  }()
+
+  /// The least limit of the control groups that the process is in; nil where there is none, or none can be read.
+  private static var controlGroupLimit: Int? {
+    var limits: [Int] = []
+    for line in text(of: "/proc/self/cgroup").split(separator: "\n") {
+      // "0::/a/b" of the second version, "9:memory:/a/b" of the first.
+      let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard parts.count == 3, parts[1].isEmpty || parts[1].split(separator: ",").contains("memory") else { continue }
+      let (root, file) = parts[1].isEmpty ? ("/sys/fs/cgroup", "memory.max") : ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+      var path = parts[2] == "/" ? "" : String(parts[2])
+      while true {
+        let number = text(of: root + path + "/" + file).prefix { $0 != "\n" }
+        if let limit = Int(number), limit > 0 { limits.append(limit) }
+        guard let last = path.lastIndex(of: "/") else { break }
+        path = String(path[..<last])
+      }
+    }
+    return limits.min()
+  }
+
+  private static func text(of path: String) -> String {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return "" }
+    defer { close(descriptor) }
+    return withUnsafeTemporaryAllocation(byteCount: 1 << 14, alignment: 1) { buffer in
+      let count = read(descriptor, buffer.baseAddress, buffer.count)
+      return count > 0 ? String(decoding: UnsafeRawBufferPointer(rebasing: buffer[..<count]), as: UTF8.self) : ""
+    }
+  }
+
+  /// What scripts and their tensors may take together where the address space has a limit (`ulimit -v`), so that it is they who
+  /// are refused, with an error; nil where it has none.
+  package static var addressSpaceLimit: Int? {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < UInt64(1) << 60 else { return nil }
+    // Programs and libraries are mapped too, and threads want their stacks.
+    var mapped = 0
+    for line in text(of: "/proc/self/maps").split(separator: "\n") where line.contains("/") {
+      let ends = line.prefix { $0 != " " }.split(separator: "-").compactMap { Int($0, radix: 16) }
+      if ends.count == 2 { mapped += ends[1] - ends[0] }
+    }
+    return max(Int(limit.rlim_cur) - mapped - 64 << 20, 16 << 20)
+  }
+}
