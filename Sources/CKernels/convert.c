@@ -76,7 +76,7 @@ MG_TYPES(TO_ALL)
     type *y = target;                                                                                 \
     if (n <= 0) return;                                                                               \
     if (xs == 1 && ys == 1) {                                                                         \
-      EACH_ROW memmove(y, x, (size_t)n * sizeof(type));                                               \
+      EACH_ROW mg_copy(y, x, (size_t)n * sizeof(type));                                               \
     } else if (xs == 0 && ys == 1) {                                                                  \
       EACH_ROW {                                                                                      \
         type v = *x;                                                                                  \
@@ -303,11 +303,11 @@ static void triangle_rows(void *context, int64_t begin, int64_t end) {
     const char *x = t->x + r * width;
     char *y = t->y + r * width;
     if (t->lower) {
-      memcpy(y, x, (size_t)cut);
+      mg_copy(y, x, (size_t)cut);
       memset(y + cut, 0, (size_t)(width - cut));
     } else {
       memset(y, 0, (size_t)cut);
-      memcpy(y + cut, x + cut, (size_t)(width - cut));
+      mg_copy(y + cut, x + cut, (size_t)(width - cut));
     }
   }
 }

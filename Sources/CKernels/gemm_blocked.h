@@ -148,6 +148,34 @@ static void NAME(gemm)(bool transpose_a, bool transpose_b, int64_t m, int64_t n,
   else mg_parallel(m, grain, NAME(some_rows), &g);
 }
 
+/// Products of a batch, for tasks: how far each one's matrices lie apart.
+typedef struct {
+  NAME(arguments) each;
+  int64_t a_stride, b_stride;
+} NAME(batch);
+
+static void NAME(some_of_a_batch)(void *context, int64_t begin, int64_t end) {
+  const NAME(batch) *q = context;
+  const NAME(arguments) *g = &q->each;
+  for (int64_t i = begin; i < end; i++)
+    NAME(small)(g->transpose_a, g->transpose_b, g->m, g->n, g->k, g->a + i * q->a_stride, g->lda, g->b + i * q->b_stride, g->ldb,
+                false, NULL, g->c + i * g->m * g->n, g->n);
+}
+
+/// Small products side by side on all threads, large ones one by one, each on all threads.
+static void NAME(gemm_batch)(int64_t batches, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const ELEMENT *a,
+                             int64_t lda, int64_t a_stride, const ELEMENT *b, int64_t ldb, int64_t b_stride, ELEMENT *c) {
+  const int64_t work = m * n * k;
+  if (work > GEMM_ALONE) {
+    for (int64_t i = 0; i < batches; i++)
+      NAME(gemm)(transpose_a, transpose_b, m, n, k, a + i * a_stride, lda, b + i * b_stride, ldb, false, NULL, c + i * m * n, n);
+    return;
+  }
+  NAME(batch) q = {{transpose_a, transpose_b, false, m, n, k, lda, ldb, n, a, b, NULL, c}, a_stride, b_stride};
+  if (batches * work <= GEMM_ALONE) NAME(some_of_a_batch)(&q, 0, batches);
+  else mg_parallel(batches, GEMM_ALONE / 2 / (work + 1) + 1, NAME(some_of_a_batch), &q);
+}
+
 #undef BLOCK_COLUMNS
 #undef BLOCK_ROWS
 #undef PANEL

@@ -29,3 +29,9 @@ void mg_gemm_f32(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
   __typeof__(gemm_generic) *best = GEMM_BEST(gemm);
   best(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, accumulate, bias, c, ldc);
 }
+
+void mg_gemm_batch_f32(int64_t batches, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a,
+                       int64_t lda, int64_t a_stride, const float *b, int64_t ldb, int64_t b_stride, float *c) {
+  __typeof__(gemm_batch_generic) *best = GEMM_BEST(gemm_batch);
+  best(batches, transpose_a, transpose_b, m, n, k, a, lda, a_stride, b, ldb, b_stride, c);
+}

@@ -23,3 +23,9 @@ void mg_gemm_f64(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
   __typeof__(gemm_generic) *best = GEMM_BEST(gemm);
   best(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, accumulate, bias, c, ldc);
 }
+
+void mg_gemm_batch_f64(int64_t batches, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const double *a,
+                       int64_t lda, int64_t a_stride, const double *b, int64_t ldb, int64_t b_stride, double *c) {
+  __typeof__(gemm_batch_generic) *best = GEMM_BEST(gemm_batch);
+  best(batches, transpose_a, transpose_b, m, n, k, a, lda, a_stride, b, ldb, b_stride, c);
+}

@@ -208,7 +208,7 @@ static bool select_bytes(int64_t count, int64_t n, int64_t first, const int64_t 
     if (p >= (uint64_t)n) return false;
     uint64_t next = ahead && j + 1 < count ? from_zero(index[j + 1], n, first) : (uint64_t)n;
     if (next < (uint64_t)n) for (size_t i = 0; i < reach; i += 64) __builtin_prefetch(x + next * row + i);
-    memcpy(y, x + p * row, row);
+    mg_copy(y, x + p * row, row);
     if (at) at[j] = (int64_t)p;
   }
   return true;

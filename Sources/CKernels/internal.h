@@ -64,6 +64,28 @@ MG_INLINE size_t mg_size(mg_dtype dtype) {
   return sizes[dtype];
 }
 
+/// Copies bytes between places that do not overlap, unless they are one.
+///
+/// A target that lies a little behind its source in the page (as after `roll`) is copied in vectors: there the processor's own
+/// copying, to which memcpy leaves all that is long, goes a few bytes at a time on AMD's Zen (10⁶ floats: 585 µs, and 40 µs so).
+MG_INLINE void mg_copy(void *target, const void *source, size_t bytes) {
+  typedef uint64_t chunk __attribute__((vector_size(32), aligned(1), may_alias));
+  char *y = target;
+  const char *x = source;
+  size_t behind = ((uintptr_t)y - (uintptr_t)x) % 4096;
+  if (bytes < 1024 || behind == 0 || behind >= 64) {
+    memmove(y, x, bytes);
+    return;
+  }
+  size_t i = 0;
+  for (; i + 64 <= bytes; i += 64) {
+    chunk low = *(const chunk *)(x + i), high = *(const chunk *)(x + i + 32);
+    *(chunk *)(y + i) = low;
+    *(chunk *)(y + i + 32) = high;
+  }
+  memcpy(y + i, x + i, bytes - i);
+}
+
 MG_INLINE int64_t mg_min64(int64_t a, int64_t b) { return a < b ? a : b; }
 MG_INLINE int64_t mg_max64(int64_t a, int64_t b) { return a > b ? a : b; }
 

@@ -44,6 +44,8 @@ LOOP_16(gelu_tanh)
 LOOP2_16(silu_gradient)
 LOOP2_16(gelu_gradient)
 
+#include "maths_f64.h"
+
 #if MG_SLEEF
 
 typedef float LEVEL(VF) __attribute__((ext_vector_type(FLOATS)));
@@ -105,9 +107,8 @@ BOTH(acos, u10)
 BOTH(atan, u10)
 BOTH(atanh, u10)
 BOTH(erfc, u15)
-PLAIN_D(exp, u10)
+void SLEEF_D(exp, u10)(void);
 PLAIN_D(log, u10)
-PLAIN_D(tanh, u10)
 PLAIN_D(erf, u10)
 #undef BOTH
 
@@ -224,6 +225,7 @@ static const maths_table LEVEL(table) = {
   .pair_f64 = {PAIRS(ENTRY, f64)},
 #else
   .f32 = {OWN(ENTRY, f32)},
+  .f64 = {ENTRY(EXP, exp, f64) ENTRY(TANH, tanh, f64)},
   .pair_f32 = {OWN_PAIRS(ENTRY, f32)},
 #endif
 };

@@ -134,6 +134,7 @@ typedef struct {
   mg_reduce_op op;
   mg_dtype dtype;
   int64_t n, inner, tasks, segment;  // tasks: per slice of outer
+  bool streams;                      // more than the caches hold
   const void *x;
   void *y;
   void *partial;  // double for floats, else x's type
@@ -148,10 +149,11 @@ typedef struct {
       default: return mg_row_min_##tag(n, x);                                                         \
     }                                                                                                 \
   }                                                                                                   \
-  MG_CLONES static void rows_##tag(mg_reduce_op op, int64_t rows, int64_t n, const T *x, T *y) {      \
-    for (int64_t r = 0; r < rows; r++) {                                                              \
-      mg_prefetch_row(x + r * n, n * (int64_t)sizeof(T));                                             \
-      y[r] = (T)row_##tag(op, n, x + r * n);                                                          \
+  MG_CLONES static void rows_##tag(const reduction *r, int64_t rows, const T *x, T *y) {              \
+    int64_t n = r->n;                                                                                 \
+    for (int64_t i = 0; i < rows; i++, x += n) {                                                      \
+      if (r->streams) mg_prefetch_row(x, n * (int64_t)sizeof(T));                                     \
+      y[i] = (T)row_##tag(r->op, n, x);                                                               \
     }                                                                                                 \
   }                                                                                                   \
   MG_CLONES static double segment_##tag(mg_reduce_op op, int64_t n, const T *x) { return row_##tag(op, n, x); } \
@@ -173,7 +175,7 @@ typedef struct {
     const T *x = (const T *)r->x + begin * r->n * r->inner;                                           \
     T *y = (T *)r->y + begin * r->inner;                                                              \
     if (r->inner == 1) {                                                                              \
-      rows_##tag(r->op, end - begin, r->n, x, y);                                                     \
+      rows_##tag(r, end - begin, x, y);                                                               \
       return;                                                                                         \
     }                                                                                                 \
     for (int64_t o = begin; o < end; o++, x += r->n * r->inner, y += r->inner) {                      \
@@ -208,6 +210,7 @@ typedef struct {
   }                                                                                                   \
   static void reduce_##tag(reduction *r, int64_t outer) {                                             \
     int64_t slice = r->n * r->inner;                                                                  \
+    r->streams = outer * slice * (int64_t)sizeof(T) > ((int64_t)16 << 20);                            \
     if (outer * slice < 2 * MG_GRAIN) {                                                               \
       slices_##tag(r, 0, outer);                                                                      \
     } else if (outer >= SEGMENTS) {                                                                   \

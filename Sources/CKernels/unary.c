@@ -65,7 +65,7 @@ MG_FLOATS(FLOAT_UNARY)
       case MG_CEIL:                                                                            \
       case MG_ROUND:                                                                           \
       case MG_TRUNC:                                                                           \
-        if (x != y) memmove(y, x, (size_t)n * sizeof(T));                                      \
+        if (x != y) mg_copy(y, x, (size_t)n * sizeof(T));                                      \
         return true;                                                                           \
       default: return false;                                                                   \
     }                                                                                          \
@@ -88,7 +88,7 @@ static void contiguous(mg_unary_op op, mg_dtype dtype, int64_t n, const void *x,
     case MG_I32: simple_i32(op, n, x, y); break;
     case MG_U8: simple_u8(op, n, x, y); break;
     case MG_BOOL:  // of the sign alone, which is the element
-      if (x != y) memmove(y, x, (size_t)n);
+      if (x != y) mg_copy(y, x, (size_t)n);
       break;
     default: break;
   }

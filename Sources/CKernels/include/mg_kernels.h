@@ -206,7 +206,14 @@ void mg_gemm_f32(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
 /// The same in double precision.
 void mg_gemm_f64(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const double *a, int64_t lda,
                  const double *b, int64_t ldb, bool accumulate, const double *bias, double *c, int64_t ldc);
-/// The same for int64, int32 and uint8 (wrapping); a plain loop.
+/// C[i] = op(A[i]) · op(B[i]) for matrices that lie `a_stride` and `b_stride` elements apart, results one behind the other. The
+/// threads share what they share best: the batch where products are small, else each product.
+void mg_gemm_batch_f32(int64_t batches, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a,
+                       int64_t lda, int64_t a_stride, const float *b, int64_t ldb, int64_t b_stride, float *c);
+/// The same in double precision.
+void mg_gemm_batch_f64(int64_t batches, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const double *a,
+                       int64_t lda, int64_t a_stride, const double *b, int64_t ldb, int64_t b_stride, double *c);
+/// mg_gemm for int64, int32 and uint8 (wrapping); a plain loop.
 void mg_gemm_int(mg_dtype dtype, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const void *a,
                  int64_t lda, const void *b, int64_t ldb, void *c, int64_t ldc);
 /// y[r, :] += bias for rows of n. Floats.

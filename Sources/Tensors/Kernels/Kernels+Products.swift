@@ -21,6 +21,58 @@ extension Kernels {
     return !tb && (m <= 2 ? !ta : ta) && m &* n &* k >= 1 << 18
   }
 
+  /// Matrices that lie `stride` elements apart.
+  struct Batch {
+    let first: Matrix
+    let stride: Int
+    /// Of an element, in bytes.
+    let size: Int
+
+    subscript(index: Int) -> Matrix {
+      Matrix(pointer: first.pointer + index &* stride &* size, leading: first.leading, transposed: first.transposed)
+    }
+  }
+
+  /// The products of each pair in two batches, m × k by k × n, one behind the other.
+  static func products(
+    _ dtype: DType, _ batches: Int, _ m: Int, _ n: Int, _ k: Int, _ a: Batch, _ b: Batch, into c: UnsafeMutableRawPointer
+  )
+    throws
+  {
+    if batches == 0 || m == 0 || n == 0 { return }
+    let (ta, tb, lda, ldb) = (a.first.transposed, b.first.transposed, a.first.leading, b.first.leading)
+    guard batches > 1, dtype == .float64 || dtype == .float32 && !prefersOneDNN(m, n, k, ta, tb) else {
+      for index in 0..<batches {
+        try product(dtype, m, n, k, a[index], b[index], into: c + index * m * n * dtype.size)
+      }
+      return
+    }
+    let (reachA, reachB) = (extent(m, k, lda, ta), extent(k, n, ldb, tb))
+    var call = Launch(
+      .product, dtype, .read(a.first.pointer, dtype, reachA == 0 ? 0 : (batches - 1) * a.stride + reachA),
+      .read(b.first.pointer, dtype, reachB == 0 ? 0 : (batches - 1) * b.stride + reachB), nil, .write(c, dtype, batches * m * n))
+    call.numbers = (Double(batches * m), Double(n), Double(k), (ta ? 1 : 0) + (tb ? 2 : 0))
+    try launch(call) { call in
+      guard let x = call.a?.pointer, let y = call.b?.pointer, let c = call.d?.pointer else { return }
+      if call.dtype == .float32 {
+        mg_gemm_batch_f32(
+          Int64(batches), ta, tb, Int64(m), Int64(n), Int64(k), x.assumingMemoryBound(to: Float.self), Int64(lda), Int64(a.stride),
+          y.assumingMemoryBound(to: Float.self), Int64(ldb), Int64(b.stride), c.assumingMemoryBound(to: Float.self))
+      } else {
+        mg_gemm_batch_f64(
+          Int64(batches), ta, tb, Int64(m), Int64(n), Int64(k), x.assumingMemoryBound(to: Double.self), Int64(lda), Int64(a.stride),
+          y.assumingMemoryBound(to: Double.self), Int64(ldb), Int64(b.stride), c.assumingMemoryBound(to: Double.self))
+      }
+    }
+  }
+
+  /// How many elements a matrix, as a product sees it, reaches over in memory.
+  @inline(__always)
+  private static func extent(_ rows: Int, _ columns: Int, _ leading: Int, _ transposed: Bool) -> Int {
+    if rows == 0 || columns == 0 { return 0 }
+    return transposed ? (columns - 1) * leading + rows : (rows - 1) * leading + columns
+  }
+
   /// C = op(A) · op(B) (+ C), m × k by k × n, with `bias` added to every row. Whole numbers take no bias.
   @inline(__always)
   static func product(
@@ -30,8 +82,8 @@ extension Kernels {
     if m == 0 || n == 0 { return }
     let (ta, tb, lda, ldb) = (a.transposed, b.transposed, a.leading, b.leading)
     var call = Launch(
-      .product, dtype, .read(a.pointer, dtype, k == 0 ? 0 : ta ? (k - 1) * lda + m : (m - 1) * lda + k),
-      .read(b.pointer, dtype, k == 0 ? 0 : tb ? (n - 1) * ldb + k : (k - 1) * ldb + n), bias.map { .read($0, dtype, n) },
+      .product, dtype, .read(a.pointer, dtype, extent(m, k, lda, ta)), .read(b.pointer, dtype, extent(k, n, ldb, tb)),
+      bias.map { .read($0, dtype, n) },
       accumulate ? .update(c, dtype, m * n) : .write(c, dtype, m * n))
     call.numbers = (Double(m), Double(n), Double(k), (ta ? 1 : 0) + (tb ? 2 : 0))
     if dtype == .bfloat16, !accumulate, m &* n &* k >= BrainProduct.least, BrainProduct.isAvailable {

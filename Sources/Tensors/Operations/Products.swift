@@ -4,7 +4,8 @@ import CKernels
 
 /// The last two dimensions of a tensor as a product sees them.
 private struct Factor {
-  private let matrix: Kernels.Matrix
+  /// The first matrix.
+  let matrix: Kernels.Matrix
   /// Keeps packed copies alive.
   private let owner: Tensor
   private let batchStride: Int
@@ -27,11 +28,8 @@ private struct Factor {
     batchStride = r > 2 ? owner.layout.strides[r - 3] : 0
   }
 
-  /// The matrix of one of a batch.
-  subscript(batch: Int) -> Kernels.Matrix {
-    Kernels.Matrix(
-      pointer: matrix.pointer + batch &* batchStride &* owner.dtype.size, leading: matrix.leading, transposed: matrix.transposed)
-  }
+  /// As many matrices as there are.
+  var batch: Kernels.Batch { Kernels.Batch(first: matrix, stride: batchStride, size: owner.dtype.size) }
 }
 
 extension Tensor {
@@ -67,7 +65,7 @@ extension Tensor {
     let (m, n, k) = (shape[0], other.shape[1], shape[1])
     let y = try Tensor(uninitialized: Shape(rows: m, columns: n), dtype)
     let (a, b) = (try Factor(self), try Factor(other))
-    try Kernels.product(dtype, m, n, k, a[0], b[0], into: y.data)
+    try Kernels.product(dtype, m, n, k, a.matrix, b.matrix, into: y.data)
     return try y.recorded(Product(.mm, m, n, k), self, other)
   }
 
@@ -84,9 +82,7 @@ extension Tensor {
     let (batches, m, n, k) = (shape[0], shape[1], other.shape[2], shape[2])
     let y = try Tensor(uninitialized: [batches, m, n], dtype)
     let (a, b) = (try Factor(self), try Factor(other))
-    for batch in 0..<batches {
-      try Kernels.product(dtype, m, n, k, a[batch], b[batch], into: y.data + batch * m * n * dtype.size)
-    }
+    try Kernels.products(dtype, batches, m, n, k, a.batch, b.batch, into: y.data)
     return try y.recorded(Product(.bmm, batches * m, n, k), self, other)
   }
 
@@ -101,7 +97,7 @@ extension Tensor {
     let column = Tensor(
       storage: packed.storage, layout: Layout([shape[1], 1]).moved(by: packed.layout.offset), dtype: dtype)
     let (a, b) = (try Factor(self), try Factor(column))
-    try Kernels.product(dtype, shape[0], 1, shape[1], a[0], b[0], into: y.data)
+    try Kernels.product(dtype, shape[0], 1, shape[1], a.matrix, b.matrix, into: y.data)
     return try y.recorded(Product(.mv, shape[0], 1, shape[1]), self, vector)
   }
 
@@ -211,7 +207,7 @@ extension Tensor {
         x.dtype, rows, n, k, packed.matrix(k), weight.matrix(k, transposed: true), bias: packedBias?.data, into: y.data)
     } else {
       let w = try Factor(weight, flipped: true)
-      try Kernels.product(x.dtype, rows, n, k, packed.matrix(k), w[0], bias: packedBias?.data, into: y.data)
+      try Kernels.product(x.dtype, rows, n, k, packed.matrix(k), w.matrix, bias: packedBias?.data, into: y.data)
     }
     // The whole numbers' product adds no bias of its own.
     if let packedBias, !x.dtype.isFloating { try Binary.add.inPlace(y, packedBias) }
@@ -414,7 +410,7 @@ struct Linear: Operation {
       let k = weight.shape[1]
       let dx = try Tensor(uninitialized: g.shape.replacing(g.rank - 1, with: k), dtype)
       let w = try Factor(weight)
-      try Kernels.product(dtype, rows, k, n, packed.matrix(n), w[0], into: dx.data)
+      try Kernels.product(dtype, rows, k, n, packed.matrix(n), w.matrix, into: dx.data)
       pass[0] = dx
     }
     if pass.needs(1) {
