@@ -92,7 +92,7 @@ typedef struct {
 
 static void over(const work *c, int64_t count, int64_t each, void (*body)(void *, int64_t, int64_t)) {
   if (count * each < 2 * MG_GRAIN) body((void *)c, 0, count);
-  else mg_share(count, MG_GRAIN / (each + 1) + 1, body, (void *)c);
+  else mg_share(count, MG_GRAIN / 2 / (each + 1) + 1, body, (void *)c);
 }
 
 // MARK: Rows with a weight for each element

@@ -181,14 +181,14 @@ void mg_moments(mg_dtype dtype, int64_t outer, int64_t n, int64_t inner, const v
 // MARK: norms
 
 // float32 is widened first, so that squares neither overflow nor vanish.
-MG_ROW(abs_sum_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, MG_ABS, 0, MG_STEP_SUM, MG_FOLD_SUM8)
-MG_ROW(square_sum_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, MG_SQUARED, 0, MG_STEP_SUM, MG_FOLD_SUM8)
-MG_ROW(abs_max_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, MG_ABS, 0, MG_STEP_MAX, MG_FOLD_MAX8)
-MG_ROW(abs_min_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, MG_ABS, INFINITY, MG_STEP_MIN, MG_FOLD_MIN8)
-MG_ROW(abs_sum_f64, double, mg_f64x8, 8, MG_LOAD8, MG_ABS, 0, MG_STEP_SUM, MG_FOLD_SUM8)
-MG_ROW(square_sum_f64, double, mg_f64x8, 8, MG_LOAD8, MG_SQUARED, 0, MG_STEP_SUM, MG_FOLD_SUM8)
-MG_ROW(abs_max_f64, double, mg_f64x8, 8, MG_LOAD8, MG_ABS, 0, MG_STEP_MAX, MG_FOLD_MAX8)
-MG_ROW(abs_min_f64, double, mg_f64x8, 8, MG_LOAD8, MG_ABS, INFINITY, MG_STEP_MIN, MG_FOLD_MIN8)
+MG_ROW(abs_sum_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, MG_HALF8_WIDENED, MG_ABS, 0, MG_STEP_SUM, MG_FOLD_SUM8)
+MG_ROW(square_sum_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, MG_HALF8_WIDENED, MG_SQUARED, 0, MG_STEP_SUM, MG_FOLD_SUM8)
+MG_ROW(abs_max_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, MG_HALF8_WIDENED, MG_ABS, 0, MG_STEP_MAX, MG_FOLD_MAX8)
+MG_ROW(abs_min_f32, float, mg_f64x8, 8, MG_LOAD8_WIDENED, MG_HALF8_WIDENED, MG_ABS, INFINITY, MG_STEP_MIN, MG_FOLD_MIN8)
+MG_ROW(abs_sum_f64, double, mg_f64x8, 8, MG_LOAD8, MG_HALF8, MG_ABS, 0, MG_STEP_SUM, MG_FOLD_SUM8)
+MG_ROW(square_sum_f64, double, mg_f64x8, 8, MG_LOAD8, MG_HALF8, MG_SQUARED, 0, MG_STEP_SUM, MG_FOLD_SUM8)
+MG_ROW(abs_max_f64, double, mg_f64x8, 8, MG_LOAD8, MG_HALF8, MG_ABS, 0, MG_STEP_MAX, MG_FOLD_MAX8)
+MG_ROW(abs_min_f64, double, mg_f64x8, 8, MG_LOAD8, MG_HALF8, MG_ABS, INFINITY, MG_STEP_MIN, MG_FOLD_MIN8)
 
 #define NORM(tag, T)                                                                                  \
   /* The sum of powers (the extreme, the count) of a contiguous row. */                               \
