@@ -33,9 +33,12 @@ extension State {
     }
   }
 
-  /// Runs a chunk of the library.
+  /// Runs a chunk of the library: its bytecode, where that is this Lua's, else its source.
   func run(library name: String, _ resource: [UInt8], _ arguments: [Value] = [], in environment: TableReference?) throws -> [Value] {
-    try run(
+    if State.luaRelease == CompiledLua.release, let code = CompiledLua.part(name) {
+      return try run(bytecode: code, arguments: arguments, environment: environment)
+    }
+    return try run(
       source: Help.text(of: resource), chunkName: State.Configuration.internalPrefix + name, arguments: arguments,
       environment: environment)
   }

@@ -17,6 +17,10 @@ public enum Library {
   /// `allowsProcesses` says whether scripts may start copies of this process. Returns how objects of scripts' own classes are read.
   @discardableResult
   public static func install(in state: State, allowsProcesses: Bool = false) throws -> Instances {
+    try state.withoutCollecting { try installed(in: state, allowsProcesses) }
+  }
+
+  private static func installed(in state: State, _ allowsProcesses: Bool) throws -> Instances {
     // Handles pace the collector; what tensors hold in all decides when it collects everything.
     state.readLiveBytes { Context.liveBytes }
     let companions = try Companions(state, allowsProcesses: allowsProcesses)

@@ -174,10 +174,12 @@ int ml_call(ml_state *s, lua_State *L, int arguments, int results) {
   return status;
 }
 
-int ml_load(ml_state *s, lua_State *L, const char *source, size_t length, const char *name) {
+int ml_load(ml_state *s, lua_State *L, const char *source, size_t length, const char *name, bool bytecode) {
   (void)s;
-  return luaL_loadbufferx(L, source, length, name, "t");
+  return luaL_loadbufferx(L, source, length, name, bytecode ? "b" : "t");
 }
+
+const char *ml_lua_release(void) { return lua_ident; }
 
 // MARK: Fields
 

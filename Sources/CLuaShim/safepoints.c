@@ -117,3 +117,5 @@ bool ml_collect(ml_state *s) {
   ml_prepare_collection(s->current, s);
   return lua_gc(s->current, LUA_GCCOLLECT) == 0;
 }
+
+void ml_set_collecting(ml_state *s, bool collects) { lua_gc(s->current, collects ? LUA_GCRESTART : LUA_GCSTOP); }

@@ -17,6 +17,16 @@ extension State {
     }
   }
 
+  /// Runs what ``luaRelease`` compiled and a host trusts: bytecode that is made up can do anything to the process.
+  package func run(bytecode: [UInt8], arguments: [Value] = [], environment: TableReference? = nil) throws -> [Value] {
+    try bytecode.withUnsafeBytes {
+      try run(bytes: $0, chunkName: "", isBytecode: true, arguments: arguments, environment: environment)
+    }
+  }
+
+  /// The release of Lua that is linked.
+  package static let luaRelease = String(cString: ml_lua_release())
+
   /// Runs a file; what it returns. `arguments` become `...` and the global `arg`, as in `lua`. A first line
   /// that starts with `#` is skipped.
   @discardableResult
@@ -72,10 +82,10 @@ extension State {
   }
 
   private func run(
-    bytes: UnsafeRawBufferPointer, chunkName: String?, arguments: [Value], environment: TableReference? = nil
+    bytes: UnsafeRawBufferPointer, chunkName: String?, isBytecode: Bool = false, arguments: [Value], environment: TableReference? = nil
   ) throws -> [Value] {
     try withLua { lua in
-      try load(bytes, chunkName ?? String(decoding: bytes.prefix(64), as: UTF8.self), lua)
+      try load(bytes, chunkName ?? String(decoding: bytes.prefix(64), as: UTF8.self), lua, isBytecode: isBytecode)
       if let environment {
         ml_push_reference(lua, environment.reference.identifier)
         lua_setupvalue(lua, -2, 1)
@@ -84,9 +94,9 @@ extension State {
     }
   }
 
-  private func load(_ bytes: UnsafeRawBufferPointer, _ name: UnsafePointer<CChar>, _ lua: OpaquePointer) throws {
+  private func load(_ bytes: UnsafeRawBufferPointer, _ name: UnsafePointer<CChar>, _ lua: OpaquePointer, isBytecode: Bool = false) throws {
     let start = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
-    try check(ml_load(pointer, lua, start, bytes.count, name), lua)
+    try check(ml_load(pointer, lua, start, bytes.count, name, isBytecode), lua)
   }
 
   // MARK: Names

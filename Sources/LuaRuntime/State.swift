@@ -141,6 +141,13 @@ public final class State {
     _ = ml_collect(pointer)
   }
 
+  /// Runs `body` without the collector, for what makes much and little garbage.
+  package func withoutCollecting<Result>(_ body: () throws -> Result) rethrows -> Result {
+    ml_set_collecting(pointer, false)
+    defer { ml_set_collecting(pointer, true) }
+    return try body()
+  }
+
   /// Tells the collector that a handle's object holds that much native memory. Claims pace the collection
   /// and count toward the memory limit.
   @inlinable public func claim(bytes: Int) { ml_claim(pointer, bytes) }

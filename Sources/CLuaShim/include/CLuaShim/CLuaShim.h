@@ -71,6 +71,8 @@ int ml_ref(ml_state *s, lua_State *L, int *reference);
 void ml_unref(ml_state *s, int reference);
 // A full collection, from a native call or from the host; false inside a finalizer.
 bool ml_collect(ml_state *s);
+// Stops the collector, and lets it go on.
+void ml_set_collecting(ml_state *s, bool collects);
 
 // MARK: Attached functions (attached.c)
 
@@ -99,8 +101,10 @@ int ml_call(ml_state *s, lua_State *L, int arguments, int results);
 // The traceback of the last failed call, or NULL; and forgets it.
 const char *ml_trace(const ml_state *s);
 void ml_forget_trace(ml_state *s);
-// Compiles source text; binary chunks are refused.
-int ml_load(ml_state *s, lua_State *L, const char *source, size_t length, const char *name);
+// Compiles source text, or reads bytecode, which must be this Lua's own: Lua does not check it. Either refuses the other.
+int ml_load(ml_state *s, lua_State *L, const char *source, size_t length, const char *name, bool bytecode);
+// The release of Lua that is linked, in its own words.
+const char *ml_lua_release(void);
 // t[k] with metamethods: replaces the key on top by the value.
 int ml_get(ml_state *s, lua_State *L, int table);
 // t[k] = v with metamethods: pops key and value.
