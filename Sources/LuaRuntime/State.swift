@@ -91,6 +91,10 @@ public final class State {
   private let surroundings: Surroundings?
   /// What the library of the state keeps with it. References to Lua values may be among it.
   public var companion: AnyObject?
+  /// Whoever opened the state for scripts, for native functions that serve any of them.
+  public weak var owner: AnyObject?
+  /// Says which kind the values of a Swift type have in this state, for handles whose makers do not know the state; nil for none.
+  public var kindOfType: ((Any.Type) -> HandleKind<AnyObject>?)?
 
   /// Opens a state with the standard libraries.
   public init(_ configuration: Configuration = Configuration(), surroundings: Surroundings? = nil) throws {

@@ -44,6 +44,7 @@ public final class Session {
   /// How modules of scripts are read.
   let instances: Instances
   var scriptModules: [UnsafeRawPointer: WeakModule] = [:]
+  let hostTypes = HostTypes()
   /// Whether scripts run under the configuration's limits.
   private var isLimited = false
   /// A failure where nothing could be thrown; thrown by the next call that can.
@@ -67,8 +68,10 @@ public final class Session {
     state = try State(settings, surroundings: State.Surroundings(enter: context.enter, leave: context.leave))
     interrupter = Interrupter(state)
     context.heed(state.stopFlag)
+    state.kindOfType = { [hostTypes] in hostTypes.kind(of: $0) }
     let allowsProcesses = configuration.allowsProcesses && !configuration.isSandboxed
     instances = try context.run { [state] in try Library.install(in: state, allowsProcesses: allowsProcesses) }
+    state.owner = self
     guard configuration.isSandboxed else { return }
     let policy = FilePolicy(reading: configuration.readableFolders, writing: configuration.writableFolders)
     context.files = policy

@@ -56,6 +56,7 @@ typedef enum ml_tag {
   ML_FLAT = ML_HANDLE,
   ML_UNIQUE,  // the same, of a kind whose objects have one handle each
   ML_STRING,     // bytes in the arena
+  ML_FAILURE,    // the same: no value, but the message of the error that is raised in its place
   ML_FUNCTION,   // a native function; ownership of its context passes in
   ML_CONTEXT,    // the same, as the bare handle that kinds keep for getters and setters
   ML_LIST,
