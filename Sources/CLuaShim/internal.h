@@ -167,6 +167,11 @@ void ml_open_unique(lua_State *L);
 // Notes that a file is about to be loaded as a chunk. May raise for memory.
 void ml_note_file(lua_State *L, const char *name);
 
+// MARK: output.c
+
+// Puts our own `print` among the globals, and our own writing into the library of files, if that is there.
+void ml_open_output(lua_State *L, bool has_files);
+
 // MARK: libraries.c
 
 void ml_warn(void *ud, const char *message, int tocont);

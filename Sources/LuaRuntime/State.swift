@@ -168,6 +168,27 @@ public final class State {
     set { ml_set_word(pointer.pointee.current, newValue) }
   }
 
+  // MARK: Output
+
+  /// Receives what scripts write with `print`, `io.write` and `io.stdout:write`; nil writes to standard output.
+  public var output: ((UnsafeRawBufferPointer) -> Void)? {
+    didSet {
+      if output == nil {
+        pointer.pointee.config.write = nil
+      } else {
+        pointer.pointee.config.write = { host, bytes, length in
+          let state = Unmanaged<State>.fromOpaque(host!).takeUnretainedValue()
+          state.output?(UnsafeRawBufferPointer(start: bytes, count: length))
+        }
+      }
+    }
+  }
+
+  /// Writes as `print` does.
+  public func print(_ bytes: [UInt8]) {
+    bytes.withUnsafeBytes { ml_write_output(pointer, $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count) }
+  }
+
   // MARK: Lines
 
   /// The script's line that made a native call, as a number that is valid in the whole process; 0 when no script did.

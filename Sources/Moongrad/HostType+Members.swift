@@ -92,7 +92,7 @@ extension HostType: AnyHostType {
     members.methods = functions.mapValues(\.native)
     members.getters = constants.mapValues(\.native)
     let (name, known) = (name, Set(functions.keys).union(constants.keys))
-    if let making { members.metamethods["__call"] = HostFunction(name, making).native }
+    if let making { members.metamethods["__call"] = making.native }
     members.metamethods["__tostring"] = NativeFunction("__tostring") { call in call.returns("type \(name)") }
     members.reading = NativeFunction("__index") { [hint] call in
       guard let field = call.string(2) else { throw LuaError("the type \(name) has no field [\(call[2].brief)]") }

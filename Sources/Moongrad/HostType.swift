@@ -22,7 +22,7 @@ public final class HostType<T: HostObject> {
   var metamethods: [Metamethod: [HostFunction.Body]] = [:]
   var functions: [String: HostFunction] = [:]
   var constants: [String: HostFunction] = [:]
-  var making: HostFunction.Body?
+  var making: HostFunction?
   /// The superclass's, if that is registered.
   let parent: (any AnyHostType)?
   private var problem: LuaError?
@@ -33,9 +33,9 @@ public final class HostType<T: HostObject> {
 
   /// A method, `object:name(…)`. The first parameter is the object.
   public func method<each Argument: LuaConvertible, each Result: LuaConvertible>(
-    _ name: String, _ body: @escaping (T, repeat each Argument) throws -> (repeat each Result)
+    _ name: String, options: [String] = [], _ body: @escaping (T, repeat each Argument) throws -> (repeat each Result)
   ) {
-    add(name, ":", to: .methods) { call, place in
+    add(name, ":", to: .methods, options, (repeat (each Argument).self)) { call, place in
       let object = try call.object(T.self, &place)
       let arguments = (repeat try call.next((each Argument).self, &place))
       let results = try body(object, repeat each arguments)
@@ -45,16 +45,16 @@ public final class HostType<T: HostObject> {
 
   /// A method that changes a struct or an enum in its box. (Of its own name, since Swift cannot tell the closures apart.)
   public func mutatingMethod<each Argument: LuaConvertible, each Result: LuaConvertible>(
-    _ name: String, _ body: @escaping (inout T, repeat each Argument) throws -> (repeat each Result)
+    _ name: String, options: [String] = [], _ body: @escaping (inout T, repeat each Argument) throws -> (repeat each Result)
   ) {
-    add(name, ":", to: .methods, changing(body))
+    add(name, ":", to: .methods, options, (repeat (each Argument).self), changing(body))
   }
 
   /// A method of Swift's by its name: `$0.method("add", Counter.add)`.
   public func method<each Argument: LuaConvertible, each Result: LuaConvertible>(
     _ name: String, _ body: @escaping (T) -> (repeat each Argument) throws -> (repeat each Result)
   ) {
-    add(name, ":", to: .methods) { call, place in
+    add(name, ":", to: .methods, [], (repeat (each Argument).self)) { call, place in
       let object = try call.object(T.self, &place)
       let arguments = (repeat try call.next((each Argument).self, &place))
       let results = try body(object)(repeat each arguments)
@@ -77,7 +77,7 @@ public final class HostType<T: HostObject> {
 
   /// A property that scripts read, `object.name`.
   public func property<Value: LuaConvertible>(_ name: String, get: @escaping (T) throws -> Value) {
-    add(name, ".", to: .getters) { call, place in try call.add(try get(try call.object(T.self, &place))) }
+    add(name, ".", to: .getters, [], ()) { call, place in try call.add(try get(try call.object(T.self, &place))) }
   }
 
   /// A property that scripts read and assign to.
@@ -132,21 +132,24 @@ public final class HostType<T: HostObject> {
   // MARK: The type itself
 
   /// What makes a value: `Counter.new(…)`, and `Counter(…)` for short.
-  public func initializer<each Argument: LuaConvertible>(_ body: @escaping (repeat each Argument) throws -> T) {
+  public func initializer<each Argument: LuaConvertible>(
+    options: [String] = [], _ body: @escaping (repeat each Argument) throws -> T
+  ) {
+
     let make: HostFunction.Body = { call, place in
       call.skipType(T.self, &place)
       let arguments = (repeat try call.next((each Argument).self, &place))
       try call.add(try body(repeat each arguments))
     }
-    add("new", ".", to: .functions, make)
-    making = make
+    add("new", ".", to: .functions, options, (repeat (each Argument).self), make)
+    making = HostFunction(T.luaName, options: options, make)
   }
 
   /// A function of the type: `Counter.name(…)`.
   public func function<each Argument: LuaConvertible, each Result: LuaConvertible>(
-    _ name: String, _ body: @escaping (repeat each Argument) throws -> (repeat each Result)
+    _ name: String, options: [String] = [], _ body: @escaping (repeat each Argument) throws -> (repeat each Result)
   ) {
-    add(name, ".", to: .functions) { call, place in
+    add(name, ".", to: .functions, options, (repeat (each Argument).self)) { call, place in
       call.skipType(T.self, &place)
       let arguments = (repeat try call.next((each Argument).self, &place))
       let results = try body(repeat each arguments)
@@ -156,14 +159,19 @@ public final class HostType<T: HostObject> {
 
   /// A value of the type, `Color.red`, which is asked for at each use.
   public func constant<Value: LuaConvertible>(_ name: String, _ value: @escaping @autoclosure () -> Value) {
-    add(name, ".", to: .constants) { call, _ in try call.add(value()) }
+    add(name, ".", to: .constants, [], ()) { call, _ in try call.add(value()) }
   }
 
   /// Lists of members. (Key paths to the properties would say the same, but crash in functions with parameter packs, Swift 6.3.)
   private enum List { case methods, getters, functions, constants }
 
-  private func add(_ name: String, _ separator: String, to list: List, _ body: @escaping HostFunction.Body) {
-    let function = HostFunction("\(T.luaName)\(separator)\(name)", body)
+  private func add<each Argument: LuaConvertible>(
+    _ name: String, _ separator: String, to list: List, _ options: [String], _ types: (repeat (each Argument).Type),
+    _ body: @escaping HostFunction.Body
+  ) {
+    let title = "\(T.luaName)\(separator)\(name)"
+    ArgumentPlace.check(title, options, (repeat each types))
+    let function = HostFunction(title, options: options, body)
     let isKnown =
       list == .functions || list == .constants
       ? functions[name] != nil || constants[name] != nil : methods[name] != nil || getters[name] != nil

@@ -43,6 +43,13 @@ public struct LuaFunction {
     return try living().entering { try reference.call(values) }
   }
 
+  /// Calls it with the arguments of another function.
+  @discardableResult
+  public func call(_ arguments: LuaValues) throws -> LuaValues {
+    let session = try living()
+    return LuaValues(try session.entering { try reference.call(arguments.values) }, after: 0, session)
+  }
+
   private func results<each Argument: LuaConvertible>(_ arguments: repeat each Argument) throws -> [LuaValue] {
     var values: [LuaValue] = []
     repeat values.append(try (each arguments).luaValue)

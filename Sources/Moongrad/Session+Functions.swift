@@ -10,15 +10,18 @@ extension Session {
   /// are a tuple. Errors that it throws are Lua errors, which `pcall` catches and which come back to the host as
   /// `LuaError.cause`.
   ///
+  /// A last parameter ``LuaValues`` takes any number of arguments, and as a result gives any number. A parameter ``LuaOptions`` takes
+  /// a table of named options, whose names are `options`. A ``HostFunction`` is a function as a result.
+  ///
   /// The session keeps the closure; one that uses the session should capture it `unowned`.
   ///
   /// ```swift
   /// session.function("next_batch") { (index: Int) throws -> (Tensor, Tensor) in try source.batch(index) }
   /// ```
   public func function<each Argument: LuaConvertible, each Result: LuaConvertible>(
-    _ name: String, _ body: @escaping (repeat each Argument) throws -> (repeat each Result)
+    _ name: String, options: [String] = [], _ body: @escaping (repeat each Argument) throws -> (repeat each Result)
   ) {
-    assign(name, HostFunction(name, body))
+    assign(name, HostFunction(name, options: options, body))
   }
 
   /// Makes a table of Swift functions and values known to `require`.
@@ -26,7 +29,7 @@ extension Session {
     try state.register(module: name, .record(try fields.mapValues { try $0.luaValue }))
   }
 
-  /// A function value, for tables and for ``module(_:_:)``.
+  /// A function value, for tables and for ``module(_:_:)``: as ``HostFunction``.
   public func makeFunction<each Argument: LuaConvertible, each Result: LuaConvertible>(
     _ name: String, _ body: @escaping (repeat each Argument) throws -> (repeat each Result)
   ) -> LuaValue {

@@ -41,6 +41,20 @@ public final class Session {
     set { warningSink.handler = newValue }
   }
   private let warningSink: WarningSink
+  /// Receives what scripts print, by `print`, by `io.write` and by functions of the library; nil leaves it to standard output. A line
+  /// of `print` comes whole, with its end; bytes that are not UTF-8 come as U+FFFD.
+  ///
+  /// ```swift
+  /// session.output = { text in console.append(text) }
+  /// ```
+  ///
+  /// The session keeps the closure: one that uses the session should capture it `unowned`.
+  public var output: ((String) -> Void)? {
+    didSet {
+      guard let output else { return state.output = nil }
+      state.output = { output(String(decoding: $0, as: UTF8.self)) }
+    }
+  }
   /// How modules of scripts are read.
   let instances: Instances
   var scriptModules: [UnsafeRawPointer: WeakModule] = [:]

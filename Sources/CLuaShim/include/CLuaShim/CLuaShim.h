@@ -18,6 +18,7 @@
 //      attached.c    functions that the object of a handle keeps
 //   4  safepoints.c  what waits until Lua may be called: references given back, the collector's pace
 //      coroutines.c  the coroutine library
+//      output.c      printing
 //   5  functions.c   native functions: the trampoline, and results into Lua values
 //      protected.c   the host's operations, one protected call each
 //      libraries.c   the standard libraries, confined
@@ -147,6 +148,11 @@ enum {
 int ml_open_libraries(ml_state *s, lua_State *L, uint32_t libraries);
 // Whether the function that called the running one is what ipairs makes each step with.
 bool ml_is_step(lua_State *L);
+
+// MARK: Output (output.c)
+
+// Writes as `print` does, to the host's `write` or to standard output.
+void ml_write_output(ml_state *s, const char *bytes, size_t length);
 
 // MARK: The state (state.c)
 

@@ -104,6 +104,7 @@ typedef struct ml_config {
   // not call Lua.
   bool (*is_sole)(void **object, void *part);
   void (*warn)(void *host, const char *message, size_t length);
+  void (*write)(void *host, const char *bytes, size_t length);  // what scripts print; NULL for standard output
   void *host;
   ml_callback callback;  // runs ML_FUNCTION values without a callback of their own
   int64_t (*live)(void);  // bytes of native memory in use, where claims do not tell; NULL for the claims
