@@ -64,7 +64,7 @@ public final class Session {
   /// A failure where nothing could be thrown; thrown by the next call that can.
   private var pendingError: (any Error)?
 
-  /// Makes the globals of a script, where each has its own; and those of the last.
+  /// Makes the globals of a script that has its own; and in a sandbox, where each has, those of the last.
   private var newEnvironment: FunctionReference?
   private var environment: TableReference?
 
@@ -133,19 +133,29 @@ public final class Session {
 
   /// The globals of a script that begins; nil where all scripts share them.
   package func freshEnvironment() throws -> TableReference? {
-    guard let newEnvironment else { return nil }
+    guard configuration.isSandboxed else { return nil }
+    environment = try makeEnvironment()
+    return environment
+  }
+
+  /// New globals, under which those of the session are found.
+  func makeEnvironment() throws -> TableReference {
+    let make = try newEnvironment ?? Library.environments(of: state)
+    newEnvironment = make
     let folders = (configuration.readableFolders + configuration.writableFolders).map {
       LuaValue.string($0.hasSuffix("/") ? String($0.dropLast()) : $0)
     }
-    guard case .table(let made)? = try newEnvironment.call([.list(folders)]).first else { throw LuaError("no globals could be made") }
-    environment = made
+    guard case .table(let made)? = try make.call([.list(folders)]).first else { throw LuaError("no globals could be made") }
     return made
   }
 
   // MARK: Globals
 
   /// A global, or the field of one: `value("config.rate")`. Throws when there is none, or one of another type.
-  public func value<T: LuaConvertible>(_ name: String, as type: T.Type = T.self) throws -> T {
+  public func value<T: LuaConvertible>(_ name: String, as type: T.Type = T.self) throws -> T { try value(name, in: environment) }
+
+  /// The same among the globals of a script, if it has its own.
+  func value<T: LuaConvertible>(_ name: String, in environment: TableReference?) throws -> T {
     try entering {
       var value = LuaValue.nil
       var path = ""
@@ -174,9 +184,10 @@ public final class Session {
 
   /// Sets a global. A failure, which can only be that memory is short or that a script forbids new globals, is
   /// thrown by the next run.
-  func assign(_ name: String, _ value: some LuaConvertible) {
+  func assign(_ name: String, _ value: some LuaConvertible, in environment: TableReference? = nil) {
     do {
-      try state.setGlobal(name, try value.luaValue)
+      let value = try value.luaValue
+      if let environment { try environment.set(name, value) } else { try state.setGlobal(name, value) }
     } catch {
       pendingError = pendingError ?? error
     }
