@@ -252,6 +252,10 @@ static bool is_flat(const ml_state *s, int count, uint32_t mark) {
 // Everything but the single handle: other results, and errors.
 static ml_apart int finish(lua_State *L, ml_state *s, int count, uint32_t mark) {
   ml_private *own = ml_own(s);
+  if (ml_unlikely(count == ML_WAIT)) {
+    ml_forget(s, mark);
+    return ml_wait(L, s);
+  }
   if (is_flat(s, count, mark) && lua_checkstack(L, count + 4)) {
     if (!push_flat(L, s, count, mark)) ml_raise_memory(L);
     return count;

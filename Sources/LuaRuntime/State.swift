@@ -75,6 +75,9 @@ public final class State {
   var travellerCount = 0
   var travellersBefore = 0
 
+  /// What the running script waits for, and where, on the way from the call to the routine.
+  var awaited: (operation: Routine.Operation, position: String)?
+
   /// What a library keeps in force while Lua runs: called at every way in, and with what that gave on the way out.
   public struct Surroundings {
     let enter: () -> UnsafeMutableRawPointer?
@@ -246,8 +249,8 @@ public final class State {
 
 /// Asks a running script to stop, from any thread or from a signal handler.
 ///
-/// The script ends with the error "interrupted!", which `pcall` does not catch; the state stays usable.
-/// Nothing happens when no script runs.
+/// The script ends with the error "interrupted!", which `pcall` does not catch; the state stays usable. One that waits for the host
+/// ends when it would go on. Nothing happens when no script runs or waits.
 public final class Interrupter: @unchecked Sendable {
   private let pointer: UnsafeMutablePointer<ml_state>
 
@@ -259,14 +262,14 @@ public final class Interrupter: @unchecked Sendable {
   deinit { ml_release(pointer) }
 
   /// Asks the running script to stop, and returns at once.
-  public func interrupt() { ml_stop(pointer, ML_KILL_INTERRUPT) }
+  public func interrupt() { ml_interrupt(pointer) }
 
   /// The argument for ``interrupt(opaque:)`` in a C signal handler. Valid as long as this object.
   public var opaque: UnsafeMutableRawPointer { UnsafeMutableRawPointer(pointer) }
 
   /// As ``interrupt()``, without touching a Swift object; safe in a signal handler.
   public static func interrupt(opaque: UnsafeMutableRawPointer) {
-    ml_stop(opaque.assumingMemoryBound(to: ml_state.self), ML_KILL_INTERRUPT)
+    ml_interrupt(opaque.assumingMemoryBound(to: ml_state.self))
   }
 }
 

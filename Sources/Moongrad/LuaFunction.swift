@@ -56,7 +56,7 @@ public struct LuaFunction {
     return try living().entering { try reference.call(values) }
   }
 
-  private func living() throws -> Session {
+  func living() throws -> Session {
     guard let session else { throw LuaError(.unavailable, "the session of this function is closed") }
     return session
   }

@@ -127,8 +127,10 @@ public final class Session {
     try entering(limits) { try decodeSeveral(try evaluated(source)) }
   }
 
-  private func evaluated(_ source: String) throws -> [LuaValue] {
-    try state.evaluate(source, environment: try environment ?? freshEnvironment())
+  private func evaluated(_ source: String) throws -> [LuaValue] { try loadExpression(source).call() }
+
+  func loadExpression(_ source: String) throws -> FunctionReference {
+    try state.load(evaluating: source, environment: try environment ?? freshEnvironment())
   }
 
   /// The globals of a script that begins; nil where all scripts share them.
@@ -219,6 +221,15 @@ public final class Session {
         throw error
       }
     }
+  }
+
+  /// The same for a piece of a run, of what the limits leave for all of it.
+  func entering<Result>(spending rest: inout RunLimits, _ body: () throws -> Result) throws -> Result {
+    if rest.isEmpty { return try entering(RunLimits(), body) }
+    let wasLimited = isLimited
+    isLimited = true
+    defer { isLimited = wasLimited }
+    return try entering { try state.limited(spending: &rest, body) }
   }
 
   /// Runs `body` under these limits and the configuration's. What is called within a script is under those that hold for it.

@@ -81,6 +81,8 @@ typedef struct ml_value {
 // or writes one error value and returns ML_RAISE. Never raises, and leaves the stack as it found it.
 typedef int (*ml_callback)(lua_State *L, ml_state *s, void *object);
 #define ML_RAISE (-1)
+// Returned where it waits for the host, having left nothing: only where ml_may_wait.
+#define ML_WAIT (-2)
 
 // MARK: The state
 
@@ -170,6 +172,7 @@ static inline void ml_unclaim(ml_state *s, size_t bytes) { s->native -= bytes <=
 
 // Sixty-two bits that belong to a coroutine. A new coroutine takes those of the one that first resumes it.
 #define ML_WORD_ADOPTED ((uint64_t)1 << 63)
+#define ML_WORD_HELD ((uint64_t)1 << 62)  // it waits for the host, see tasks.c
 #define ML_WORD_MASK (~(uint64_t)0 >> 2)
 static inline uint64_t ml_word(lua_State *L) { return *(uint64_t *)lua_getextraspace(L) & ML_WORD_MASK; }
 static inline void ml_set_word(lua_State *L, uint64_t word) {
