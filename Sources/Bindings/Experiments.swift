@@ -34,7 +34,9 @@ enum Experiments {
         else { throw ArgumentError("run_processes: expected two counts and two functions") }
         // Finalizers of what is garbage already run here, and in no child.
         call.state.collect()
-        try ProcessPool().run(count, workers: workers) { index in
+        let state = call.state
+        try ProcessPool(output: state.output == nil ? nil : { state.print($0) }).run(count, workers: workers) { index in
+          state.output = nil  // the child's copy: what it prints comes through a pipe
           do {
             switch try work.call([.integer(index + 1)]).first {
             case .string(let text)?: return Array(text.utf8)

@@ -240,6 +240,16 @@ public enum Library {
     return fresh
   }
 
+  /// What makes the globals of one script, in a state that is no sandbox.
+  public static func environments(of state: State) throws -> FunctionReference {
+    guard case .table(let globals) = try state.global("_G"),
+      case .function(let make)? = try state.run(
+        library: "script", PackageResources.script_lua, [.table(globals)], in: try state.companions.environment
+      ).first
+    else { throw LuaError("no globals could be made") }
+    return make
+  }
+
   private static func size(_ slot: Slot) throws -> Int {
     guard let size = slot.integer else { throw ArgumentError("broadcast_shapes: expected sizes, got \(Decoder.found(slot))") }
     return size

@@ -55,6 +55,11 @@ final class ProcessPool {
     static let most = 8 << 20
   }
 
+  /// Receives what children print to standard output; nil for this process's own.
+  private let output: (([UInt8]) -> Void)?
+
+  init(output: (([UInt8]) -> Void)? = nil) { self.output = output }
+
   private var running: [Child] = []
   /// What ended ones printed whose turn has not come.
   private var held: [Int: Streams] = [:]
@@ -175,6 +180,10 @@ final class ProcessPool {
   // MARK: Showing
 
   private func show(_ streams: inout Streams) {
+    if !streams.output.isEmpty, let output {
+      output(streams.output)
+      streams.output = []
+    }
     if !streams.output.isEmpty {
       fflush(nil)
       clearLine()

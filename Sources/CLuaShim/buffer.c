@@ -80,7 +80,7 @@ void ml_forget(ml_state *s, uint32_t mark) {
     ml_value *v = &s->out[--s->out_top];
     uint32_t tag = v->tag;
     v->tag = ML_NIL;
-    if (tag == ML_STRING) ml_own(s)->arena_top = v->as.offset;
+    if (tag == ML_STRING || tag == ML_FAILURE) ml_own(s)->arena_top = v->as.offset;
     if (tag == ML_HANDLE || tag == ML_UNIQUE) s->config.release(v->as.object, v->kind);
     if (tag == ML_FUNCTION || tag == ML_CONTEXT) s->config.release(v->as.object, ML_KIND_FUNCTION);
   }

@@ -14,25 +14,37 @@ static void adopt(ml_state *s, lua_State *L, lua_State *co) {
   *word = ml_word(L) | ML_WORD_ADOPTED;
 }
 
-// Moves `arguments` values to `co` and runs it. The number of results, or −1 with an error value on top.
-static int resume(lua_State *L, lua_State *co, int arguments) {
+// Moves `arguments` values to `co` and runs it. The number of results, or −1 with an error value on top. Where it waits for the
+// host, so does L, which goes on with `again` when it has what `co` waits for.
+static int resume(lua_State *L, lua_State *co, int arguments, lua_KFunction again) {
   ml_state *s = ml_of(L);
   ml_private *own = ml_own(s);
   int results;
+  if (ml_unlikely(ml_is_held(co))) {
+    lua_pushliteral(L, "cannot resume a coroutine that waits for the host");
+    return -1;
+  }
   if (!lua_checkstack(co, arguments)) {
     lua_pushliteral(L, "too many arguments to resume");
     return -1;
   }
   lua_xmove(L, co, arguments);
   adopt(s, L, co);
+  bool could_wait = own->may_wait;
+  own->may_wait = could_wait && lua_isyieldable(L);
   s->current = co;
   if (ml_unlikely(own->kill || own->counting)) ml_bind(co, s);
   int status = lua_resume(co, L, arguments, &results);
   s->current = L;
+  own->may_wait = could_wait;
   if (ml_unlikely(own->kill)) {
     if (lua_status(co) == LUA_YIELD && ml_may_reset(s)) ml_reset(co, s);  // dead now; one that raised is, and closes nothing
     ml_arm(L);
     return ml_die(L, s);
+  }
+  if (ml_unlikely(own->waiting)) {
+    ml_hold(co);
+    return lua_yieldk(L, 0, lua_gettop(L), again);
   }
   if (status == LUA_OK || status == LUA_YIELD) {
     if (!lua_checkstack(L, results + 1)) {
@@ -47,19 +59,30 @@ static int resume(lua_State *L, lua_State *co, int arguments) {
   return -1;
 }
 
-static int co_resume(lua_State *L) {
-  lua_State *co = get_coroutine(L);
-  int results = resume(L, co, lua_gettop(L) - 1);
+// What the host brings goes on to the coroutine that waits for it.
+static int resume_again(lua_State *L, lua_State *co, lua_KContext before, lua_KFunction again) {
+  ml_let_go(co);
+  return resume(L, co, lua_gettop(L) - (int)before, again);
+}
+
+static int after_resume(lua_State *L, int results) {
   lua_pushboolean(L, results >= 0);
   if (results < 0) results = 1;
   lua_insert(L, -(results + 1));
   return results + 1;
 }
 
-static int wrapped(lua_State *L) {
-  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
-  if (co == NULL) return luaL_error(L, "a wrapped coroutine has lost its thread");
-  int results = resume(L, co, lua_gettop(L));
+static int co_resume_again(lua_State *L, int status, lua_KContext before) {
+  (void)status;
+  return after_resume(L, resume_again(L, get_coroutine(L), before, co_resume_again));
+}
+
+static int co_resume(lua_State *L) {
+  lua_State *co = get_coroutine(L);
+  return after_resume(L, resume(L, co, lua_gettop(L) - 1, co_resume_again));
+}
+
+static int after_wrapped(lua_State *L, lua_State *co, int results) {
   if (results >= 0) return results;
   int status = lua_status(co);
   if (status != LUA_OK && status != LUA_YIELD) {
@@ -73,6 +96,18 @@ static int wrapped(lua_State *L) {
     lua_concat(L, 2);
   }
   return lua_error(L);
+}
+
+static int wrapped_again(lua_State *L, int status, lua_KContext before) {
+  (void)status;
+  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+  return after_wrapped(L, co, resume_again(L, co, before, wrapped_again));
+}
+
+static int wrapped(lua_State *L) {
+  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+  if (co == NULL) return luaL_error(L, "a wrapped coroutine has lost its thread");
+  return after_wrapped(L, co, resume(L, co, lua_gettop(L), wrapped_again));
 }
 
 static int co_create(lua_State *L) {
@@ -92,7 +127,7 @@ static int co_wrap(lua_State *L) {
 // The script's own coroutine passes for the main one.
 static bool is_outermost(lua_State *L) {
   const ml_private *own = ml_own(ml_of(L));
-  return L == own->base || L == own->main;
+  return L == own->base || L == own->main || L == own->task;
 }
 
 static int co_yield(lua_State *L) {
@@ -118,6 +153,7 @@ static const char *const status_names[] = {"running", "dead", "suspended", "norm
 
 static status status_of(lua_State *L, lua_State *co) {
   if (L == co) return running;
+  if (ml_is_held(co)) return normal;
   switch (lua_status(co)) {
     case LUA_YIELD: return suspended;
     case LUA_OK: {

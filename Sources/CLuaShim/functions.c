@@ -135,10 +135,16 @@ static void build(lua_State *L, builder *b, int depth) {
       push_object(L, s, v, ML_KIND_FUNCTION);
       lua_pushcclosure(L, ml_trampoline, 1);
       break;
-    case ML_STRING: {
+    case ML_STRING:
+    case ML_FAILURE: {
       size_t length, offset = v->as.offset;
       memcpy(&length, own->arena + offset, sizeof length);
+      bool failed = v->tag == ML_FAILURE;
+      if (failed) luaL_where(L, 2);  // the script that called the native function
       lua_pushlstring(L, own->arena + offset + sizeof length, length);
+      if (!failed) break;
+      lua_concat(L, 2);
+      lua_error(L);
       break;
     }
     case ML_LIST: {
@@ -246,6 +252,10 @@ static bool is_flat(const ml_state *s, int count, uint32_t mark) {
 // Everything but the single handle: other results, and errors.
 static ml_apart int finish(lua_State *L, ml_state *s, int count, uint32_t mark) {
   ml_private *own = ml_own(s);
+  if (ml_unlikely(count == ML_WAIT)) {
+    ml_forget(s, mark);
+    return ml_wait(L, s);
+  }
   if (is_flat(s, count, mark) && lua_checkstack(L, count + 4)) {
     if (!push_flat(L, s, count, mark)) ml_raise_memory(L);
     return count;

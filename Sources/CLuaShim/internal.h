@@ -50,6 +50,11 @@ typedef struct ml_private {
   lua_State *resetting;          // the coroutine whose pending closes run: it must not yield
   uintptr_t reset_base;          // how far the C stack had grown when the outermost of these began
   char where[LUA_IDSIZE + 24];  // position at which a kill struck
+  // Tasks.
+  lua_State *task;      // the outermost coroutine of the one under way
+  bool may_wait;        // whether all coroutines around the running one can be left
+  bool waiting;         // they are being left
+  uint32_t interrupts;  // asked for by the host, also between the pieces of a task
   // Safe points.
   int *pending;       // registry references to give back; room for every live one
   uint32_t pending_count, pending_capacity, live_references;
@@ -140,6 +145,14 @@ void ml_prepare_collection(lua_State *L, ml_state *s);
 // ml_settle, and obedience to a kill.
 void ml_attend(lua_State *L, ml_state *s);
 
+// MARK: tasks.c
+
+int ml_wait(lua_State *L, ml_state *s);  // leaves by yielding, and returns to Lua code in its continuation
+// Coroutines that wait for the host, which alone resumes them.
+void ml_hold(lua_State *co);
+void ml_let_go(lua_State *co);
+bool ml_is_held(lua_State *co);
+
 // MARK: coroutines.c
 
 int ml_open_coroutine(lua_State *L);
@@ -166,6 +179,16 @@ void ml_open_unique(lua_State *L);
 
 // Notes that a file is about to be loaded as a chunk. May raise for memory.
 void ml_note_file(lua_State *L, const char *name);
+
+// MARK: output.c
+
+// Puts our own `print` among the globals, and our own writing into the library of files, if that is there.
+void ml_open_output(lua_State *L, bool has_files);
+
+// MARK: protected.c
+
+// Keeps a traceback for ml_trace, or nothing when memory is short.
+void ml_keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level);
 
 // MARK: libraries.c
 

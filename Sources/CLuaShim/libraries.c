@@ -228,6 +228,7 @@ static int open_libraries(lua_State *L) {
   replace(L, libraries, ML_LIBRARY_STRING, LUA_STRLIBNAME, ml_open_patterns);
   replace(L, libraries, ML_LIBRARY_TABLE, LUA_TABLIBNAME, ml_open_tables);
   replace(L, libraries, ML_LIBRARY_UTF8, LUA_UTF8LIBNAME, ml_open_utf8);
+  ml_open_output(L, libraries & ML_LIBRARY_IO);
   watch_collector(L);
   note_iteration(L);
   if (libraries & ML_LIBRARY_DEBUG) guard_debug(L);

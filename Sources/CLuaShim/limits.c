@@ -144,6 +144,8 @@ const volatile int *ml_stop_flag(const ml_state *s) { return &ml_own(s)->kill; }
 
 // MARK: Counting
 
+int64_t ml_instructions_left(const ml_state *s) { return ml_own(s)->counting ? ml_own(s)->budget : -1; }
+
 int64_t ml_count_instructions(ml_state *s, int64_t budget) {
   ml_private *own = ml_own(s);
   int64_t left = own->counting ? own->budget : -1;

@@ -77,8 +77,7 @@ void ml_forget_trace(ml_state *s) {
   own->trace = NULL;
 }
 
-// Keeps a traceback for ml_trace, or nothing when memory is short.
-static void keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level) {
+void ml_keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level) {
   ml_private *own = ml_own(s);
   ml_forget_trace(s);
   int top = lua_gettop(L);
@@ -94,7 +93,7 @@ static void keep_traceback(ml_state *s, lua_State *L, lua_State *from, int level
 // Message handler: leaves the error value as it is.
 static int handler(lua_State *L) {
   ml_state *s = ml_of(L);
-  if (!ml_own(s)->kill) keep_traceback(s, L, L, 1);
+  if (!ml_own(s)->kill) ml_keep_traceback(s, L, L, 1);
   return 1;
 }
 
@@ -149,7 +148,7 @@ static int run_base(ml_state *s, lua_State *L, int arguments) {
     lua_remove(L, place);
     return LUA_OK;
   }
-  keep_traceback(s, L, base, 0);
+  ml_keep_traceback(s, L, base, 0);
   bool raised = status != LUA_YIELD;
   if (!raised || !own->kill) status = ml_reset(base, s);  // closes what is to be closed
   if (!own->kill) ml_set_word(L, ml_word(base));  // a killed script leaves the word as it was

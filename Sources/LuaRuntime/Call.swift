@@ -162,20 +162,7 @@ public struct Call: ~Copyable {
   /// Replaces the results by an error.
   func fail(_ error: any Error) -> Int32 {
     ml_forget(record, mark)
-    let state = self.state
-    if let error = error as? LuaError, error.isCaptured {
-      if let value = error.value {
-        if let address = value.reference?.address { state.remember(error, as: .address(address)) }
-        write(value, to: record)
-      } else {
-        state.remember(error, as: .message(error.message))
-        write(error.message, to: record)
-      }
-    } else {
-      let message = position + describe(error)
-      state.remember(error, as: .message(message))
-      write(message, to: record)
-    }
+    state.write(error, at: position)
     return ML_RAISE
   }
 }

@@ -73,15 +73,15 @@ extension State {
   private func define(_ id: UInt32, _ name: String, parent: UInt32, _ members: HandleMembers) throws {
     try withLua { lua in
       let mark = pointer.pointee.out_top
-      write(name, to: pointer)
+      LuaRuntime.write(name, to: pointer)
       let scripted = members.scripted.filter { members.methods[$0.key] == nil }
       ml_out_record(pointer, Int64(members.methods.count + scripted.count))
       for (name, function) in members.methods {
-        write(name, to: pointer)
+        LuaRuntime.write(name, to: pointer)
         ml_out_function(pointer, Unmanaged.passRetained(function).toOpaque(), nil)
       }
       for (name, function) in scripted {
-        write(name, to: pointer)
+        LuaRuntime.write(name, to: pointer)
         ml_out_reference(pointer, function.reference.identifier)
       }
       writeRecord(members.getters, as: ml_out_context)
@@ -106,7 +106,7 @@ extension State {
     ml_out_record(pointer, Int64(functions.count))
     for (name, function) in functions {
       fieldFunctions.append(function)
-      write(name, to: pointer)
+      LuaRuntime.write(name, to: pointer)
       out(pointer, Unmanaged.passRetained(function).toOpaque(), nil)
     }
   }

@@ -54,6 +54,22 @@ extension State {
   }
 }
 
+extension State {
+  /// The same for a piece of a run, of what is left for all of it: `rest`, from which what it takes is subtracted.
+  public func limited<Result>(spending rest: inout RunLimits, _ body: () throws -> Result) throws -> Result {
+    let began = ContinuousClock.now
+    var left: Int64 = -1
+    defer {
+      if let time = rest.time { rest.time = max(.zero, time - (ContinuousClock.now - began)) }
+      if rest.instructions != nil { rest.instructions = Int(max(0, left)) }
+    }
+    return try limited(rest) {
+      defer { left = ml_instructions_left(pointer) }
+      return try body()
+    }
+  }
+}
+
 /// A thread that stops scripts when their time is over. It sleeps until the next deadline.
 private final class Watchdog: Sendable {
   static let shared = Watchdog()

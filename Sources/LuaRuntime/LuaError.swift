@@ -101,6 +101,23 @@ extension State {
     travellers.append(Traveller(key: key, error: error, number: travellerCount))
   }
 
+  /// Writes a Swift error on its way into Lua, at "chunk:line: ".
+  func write(_ error: any Error, at position: @autoclosure () -> String) {
+    if let error = error as? LuaError, error.isCaptured {
+      if let value = error.value {
+        if let address = value.reference?.address { remember(error, as: .address(address)) }
+        LuaRuntime.write(value, to: pointer)
+      } else {
+        remember(error, as: .message(error.message))
+        LuaRuntime.write(error.message, to: pointer)
+      }
+    } else {
+      let message = position() + describe(error)
+      remember(error, as: .message(message))
+      LuaRuntime.write(message, to: pointer)
+    }
+  }
+
   /// Makes a Swift error of the Lua error value on top of the stack.
   func captureError(_ status: Int32, _ lua: OpaquePointer) -> LuaError {
     if let killed = killError() { return killed }

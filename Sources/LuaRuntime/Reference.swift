@@ -183,7 +183,7 @@ extension State {
   /// Pushes values.
   func push(_ values: [Value], _ lua: OpaquePointer) throws {
     let mark = pointer.pointee.out_top
-    for value in values { write(value, to: pointer) }
+    for value in values { LuaRuntime.write(value, to: pointer) }
     try check(ml_push(pointer, lua, Int32(values.count), mark), lua)
   }
 

@@ -31,25 +31,39 @@ extension State {
   /// that starts with `#` is skipped.
   @discardableResult
   public func run(file path: String, arguments: [String] = [], environment: TableReference? = nil) throws -> [Value] {
-    let bytes = scriptText(try readFile(path))
+    let (function, arguments) = try load(file: path, arguments: arguments, environment: environment)
+    return try function.call(arguments)
+  }
+
+  /// The function and the arguments by which ``run(file:arguments:environment:)`` runs a file.
+  public func load(
+    file path: String, arguments: [String], environment: TableReference? = nil
+  ) throws -> (FunctionReference, [Value]) {
+    let function = try load(bytes: scriptText(try readFile(path)), chunkName: "@" + path)
+    if let environment { try function.setEnvironment(environment) }
     let list = arguments.map { Value.string($0) }
     var fields: [(key: Value, value: Value)] = [(.integer(0), .string(path))]
     for (index, argument) in list.enumerated() { fields.append((.integer(index + 1), argument)) }
     if let environment { try environment.set("arg", .record(fields)) } else { try setGlobal("arg", .record(fields)) }
-    return try bytes.withUnsafeBytes { try run(bytes: $0, chunkName: "@" + path, arguments: list, environment: environment) }
+    return (function, list)
   }
 
   /// The values of a chunk such as `return x, y`, or of an expression list such as `x, y`.
   public func evaluate(_ source: String, environment: TableReference? = nil) throws -> [Value] {
+    try load(evaluating: source, environment: environment).call()
+  }
+
+  /// The function that ``evaluate(_:environment:)`` calls.
+  public func load(evaluating source: String, environment: TableReference? = nil) throws -> FunctionReference {
     let name = "=(evaluate)"
     let function: FunctionReference
     do {
       function = try load("return " + source, chunkName: name)
     } catch let error as LuaError where error.kind == .syntax {
-      return try run(source: source, chunkName: name, environment: environment)
+      function = try load(source, chunkName: name)
     }
     if let environment { try function.setEnvironment(environment) }
-    return try function.call()
+    return function
   }
 
   /// Compiles source text into a function.

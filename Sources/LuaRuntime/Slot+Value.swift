@@ -14,4 +14,13 @@ extension State {
       return try body(Slot(lua, lua_gettop(lua)))
     }
   }
+
+  /// What `tostring` gives for a value. Throws what its metamethod raises.
+  public func text(of value: Value) throws -> String {
+    try withLua { lua in
+      try push([value], lua)
+      try check(ml_tostring(pointer, lua, lua_gettop(lua)), lua)
+      return Slot(lua, lua_gettop(lua)).string ?? ""
+    }
+  }
 }

@@ -75,6 +75,9 @@ public final class State {
   var travellerCount = 0
   var travellersBefore = 0
 
+  /// What the running script waits for, and where, on the way from the call to the routine.
+  var awaited: (operation: Routine.Operation, position: String)?
+
   /// What a library keeps in force while Lua runs: called at every way in, and with what that gave on the way out.
   public struct Surroundings {
     let enter: () -> UnsafeMutableRawPointer?
@@ -91,6 +94,10 @@ public final class State {
   private let surroundings: Surroundings?
   /// What the library of the state keeps with it. References to Lua values may be among it.
   public var companion: AnyObject?
+  /// Whoever opened the state for scripts, for native functions that serve any of them.
+  public weak var owner: AnyObject?
+  /// Says which kind the values of a Swift type have in this state, for handles whose makers do not know the state; nil for none.
+  public var kindOfType: ((Any.Type) -> HandleKind<AnyObject>?)?
 
   /// Opens a state with the standard libraries.
   public init(_ configuration: Configuration = Configuration(), surroundings: Surroundings? = nil) throws {
@@ -171,6 +178,27 @@ public final class State {
     set { ml_set_word(pointer.pointee.current, newValue) }
   }
 
+  // MARK: Output
+
+  /// Receives what scripts write with `print`, `io.write` and `io.stdout:write`; nil writes to standard output.
+  public var output: ((UnsafeRawBufferPointer) -> Void)? {
+    didSet {
+      if output == nil {
+        pointer.pointee.config.write = nil
+      } else {
+        pointer.pointee.config.write = { host, bytes, length in
+          let state = Unmanaged<State>.fromOpaque(host!).takeUnretainedValue()
+          state.output?(UnsafeRawBufferPointer(start: bytes, count: length))
+        }
+      }
+    }
+  }
+
+  /// Writes as `print` does.
+  public func print(_ bytes: [UInt8]) {
+    bytes.withUnsafeBytes { ml_write_output(pointer, $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count) }
+  }
+
   // MARK: Lines
 
   /// The script's line that made a native call, as a number that is valid in the whole process; 0 when no script did.
@@ -228,8 +256,8 @@ public final class State {
 
 /// Asks a running script to stop, from any thread or from a signal handler.
 ///
-/// The script ends with the error "interrupted!", which `pcall` does not catch; the state stays usable.
-/// Nothing happens when no script runs.
+/// The script ends with the error "interrupted!", which `pcall` does not catch; the state stays usable. One that waits for the host
+/// ends when it would go on. Nothing happens when no script runs or waits.
 public final class Interrupter: @unchecked Sendable {
   private let pointer: UnsafeMutablePointer<ml_state>
 
@@ -241,14 +269,14 @@ public final class Interrupter: @unchecked Sendable {
   deinit { ml_release(pointer) }
 
   /// Asks the running script to stop, and returns at once.
-  public func interrupt() { ml_stop(pointer, ML_KILL_INTERRUPT) }
+  public func interrupt() { ml_interrupt(pointer) }
 
   /// The argument for ``interrupt(opaque:)`` in a C signal handler. Valid as long as this object.
   public var opaque: UnsafeMutableRawPointer { UnsafeMutableRawPointer(pointer) }
 
   /// As ``interrupt()``, without touching a Swift object; safe in a signal handler.
   public static func interrupt(opaque: UnsafeMutableRawPointer) {
-    ml_stop(opaque.assumingMemoryBound(to: ml_state.self), ML_KILL_INTERRUPT)
+    ml_interrupt(opaque.assumingMemoryBound(to: ml_state.self))
   }
 }
 

@@ -31,14 +31,40 @@ public enum Value {
 /// An object on its way to a handle.
 public struct NewHandle {
   let object: AnyObject
-  let kind: UInt32
-  let isUnique: Bool
+  let kind: Kind
+
+  enum Kind {
+    case known(UInt32, isUnique: Bool)
+    /// What ``State/kindOfType`` of the state says that it comes to.
+    case ofType(Any.Type)
+  }
 
   /// A handle of that kind; the object is kept until Lua has it.
   public init<Object>(_ object: Object, _ kind: HandleKind<Object>) {
     self.object = object
-    self.kind = kind.id
-    isUnique = kind.isUnique
+    self.kind = .known(kind.id, isUnique: kind.isUnique)
+  }
+
+  /// A handle of the kind that values of a type have in the state that it comes to; where they have none, an error is raised there.
+  public init(_ object: AnyObject, ofType type: Any.Type) {
+    self.object = object
+    kind = .ofType(type)
+  }
+
+  func write(to record: UnsafeMutablePointer<ml_state>) {
+    switch kind {
+    case .known(let id, let isUnique): ml_out_handle(record, Unmanaged.passRetained(object).toOpaque(), id, isUnique)
+    case .ofType(let type):
+      let state = Unmanaged<State>.fromOpaque(record.pointee.config.host).takeUnretainedValue()
+      if let kind = state.kindOfType?(type) {
+        ml_out_handle(record, Unmanaged.passRetained(object).toOpaque(), kind.id, kind.isUnique)
+      } else {
+        var text = "the type \(type) is not registered with this session"
+        text.withUTF8 { bytes in
+          bytes.withMemoryRebound(to: CChar.self) { ml_out_failure(record, $0.baseAddress, $0.count) }
+        }
+      }
+    }
   }
 }
 
@@ -98,7 +124,7 @@ func write(_ value: Value, to record: UnsafeMutablePointer<ml_state>) {
       write(value, to: record)
     }
   case .native(let function): ml_out_function(record, Unmanaged.passRetained(function).toOpaque(), nil)
-  case .object(let new): ml_out_handle(record, Unmanaged.passRetained(new.object).toOpaque(), new.kind, new.isUnique)
+  case .object(let new): new.write(to: record)
   }
 }
 

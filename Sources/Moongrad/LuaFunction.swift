@@ -43,13 +43,20 @@ public struct LuaFunction {
     return try living().entering { try reference.call(values) }
   }
 
+  /// Calls it with the arguments of another function.
+  @discardableResult
+  public func call(_ arguments: LuaValues) throws -> LuaValues {
+    let session = try living()
+    return LuaValues(try session.entering { try reference.call(arguments.values) }, after: 0, session)
+  }
+
   private func results<each Argument: LuaConvertible>(_ arguments: repeat each Argument) throws -> [LuaValue] {
     var values: [LuaValue] = []
     repeat values.append(try (each arguments).luaValue)
     return try living().entering { try reference.call(values) }
   }
 
-  private func living() throws -> Session {
+  func living() throws -> Session {
     guard let session else { throw LuaError(.unavailable, "the session of this function is closed") }
     return session
   }

@@ -1,7 +1,6 @@
 // Swift functions that scripts call.
 
 import LuaRuntime
-import Tensors
 
 extension Session {
   /// Makes a Swift function a global of scripts.
@@ -11,15 +10,18 @@ extension Session {
   /// are a tuple. Errors that it throws are Lua errors, which `pcall` catches and which come back to the host as
   /// `LuaError.cause`.
   ///
+  /// A last parameter ``LuaValues`` takes any number of arguments, and as a result gives any number. A parameter ``LuaOptions`` takes
+  /// a table of named options, whose names are `options`. A ``HostFunction`` is a function as a result.
+  ///
   /// The session keeps the closure; one that uses the session should capture it `unowned`.
   ///
   /// ```swift
   /// session.function("next_batch") { (index: Int) throws -> (Tensor, Tensor) in try source.batch(index) }
   /// ```
   public func function<each Argument: LuaConvertible, each Result: LuaConvertible>(
-    _ name: String, _ body: @escaping (repeat each Argument) throws -> (repeat each Result)
+    _ name: String, options: [String] = [], _ body: @escaping (repeat each Argument) throws -> (repeat each Result)
   ) {
-    assign(name, LuaValue.native(native(name, body)))
+    assign(name, HostFunction(name, options: options, body))
   }
 
   /// Makes a table of Swift functions and values known to `require`.
@@ -27,41 +29,10 @@ extension Session {
     try state.register(module: name, .record(try fields.mapValues { try $0.luaValue }))
   }
 
-  /// A function value, for tables and for ``module(_:_:)``.
+  /// A function value, for tables and for ``module(_:_:)``: as ``HostFunction``.
   public func makeFunction<each Argument: LuaConvertible, each Result: LuaConvertible>(
     _ name: String, _ body: @escaping (repeat each Argument) throws -> (repeat each Result)
   ) -> LuaValue {
-    .native(native(name, body))
+    HostFunction(name, body).luaValue
   }
-
-  private func native<each Argument: LuaConvertible, each Result: LuaConvertible>(
-    _ name: String, _ body: @escaping (repeat each Argument) throws -> (repeat each Result)
-  ) -> NativeFunction {
-    NativeFunction(name) { [weak self] call in
-      guard let self else { throw LuaError(.unavailable, "\(name): the session is closed") }
-      // The script's modes are those of the Swift function: inside no_grad, Swift records nothing either.
-      GradMode.bits = UInt32(truncatingIfNeeded: call.word)
-      var position = 0
-      let arguments = (repeat try argument((each Argument).self, call, &position, name, self))
-      let results = try body(repeat each arguments)
-      repeat try add(each results, to: &call)
-    }
-  }
-}
-
-private func argument<T: LuaConvertible>(
-  _ type: T.Type, _ call: borrowing Call, _ position: inout Int, _ name: String, _ session: Session
-) throws -> T {
-  position += 1
-  do {
-    return try T.decode(LuaSource(call[position], session))
-  } catch let failure as ConversionFailure {
-    let place = failure.path.isEmpty ? "argument \(position)" : "argument \(position), at \(failure.pathText)"
-    throw LuaError(.conversion, "\(name): \(place): expected \(failure.expected), got \(failure.found)")
-  }
-}
-
-private func add<T: LuaConvertible>(_ result: T, to call: inout Call) throws {
-  call.returns(try result.luaValue)
-  if let tensor = result as? Tensor { call.pace(bytes: tensor.storage.byteCount &+ 256) }
 }

@@ -41,15 +41,30 @@ public final class Session {
     set { warningSink.handler = newValue }
   }
   private let warningSink: WarningSink
+  /// Receives what scripts print, by `print`, by `io.write` and by functions of the library; nil leaves it to standard output. A line
+  /// of `print` comes whole, with its end; bytes that are not UTF-8 come as U+FFFD.
+  ///
+  /// ```swift
+  /// session.output = { text in console.append(text) }
+  /// ```
+  ///
+  /// The session keeps the closure: one that uses the session should capture it `unowned`.
+  public var output: ((String) -> Void)? {
+    didSet {
+      guard let output else { return state.output = nil }
+      state.output = { output(String(decoding: $0, as: UTF8.self)) }
+    }
+  }
   /// How modules of scripts are read.
   let instances: Instances
   var scriptModules: [UnsafeRawPointer: WeakModule] = [:]
+  let hostTypes = HostTypes()
   /// Whether scripts run under the configuration's limits.
   private var isLimited = false
   /// A failure where nothing could be thrown; thrown by the next call that can.
   private var pendingError: (any Error)?
 
-  /// Makes the globals of a script, where each has its own; and those of the last.
+  /// Makes the globals of a script that has its own; and in a sandbox, where each has, those of the last.
   private var newEnvironment: FunctionReference?
   private var environment: TableReference?
 
@@ -67,8 +82,10 @@ public final class Session {
     state = try State(settings, surroundings: State.Surroundings(enter: context.enter, leave: context.leave))
     interrupter = Interrupter(state)
     context.heed(state.stopFlag)
+    state.kindOfType = { [hostTypes] in hostTypes.kind(of: $0) }
     let allowsProcesses = configuration.allowsProcesses && !configuration.isSandboxed
     instances = try context.run { [state] in try Library.install(in: state, allowsProcesses: allowsProcesses) }
+    state.owner = self
     guard configuration.isSandboxed else { return }
     let policy = FilePolicy(reading: configuration.readableFolders, writing: configuration.writableFolders)
     context.files = policy
@@ -110,25 +127,37 @@ public final class Session {
     try entering(limits) { try decodeSeveral(try evaluated(source)) }
   }
 
-  private func evaluated(_ source: String) throws -> [LuaValue] {
-    try state.evaluate(source, environment: try environment ?? freshEnvironment())
+  private func evaluated(_ source: String) throws -> [LuaValue] { try loadExpression(source).call() }
+
+  func loadExpression(_ source: String) throws -> FunctionReference {
+    try state.load(evaluating: source, environment: try environment ?? freshEnvironment())
   }
 
   /// The globals of a script that begins; nil where all scripts share them.
   package func freshEnvironment() throws -> TableReference? {
-    guard let newEnvironment else { return nil }
+    guard configuration.isSandboxed else { return nil }
+    environment = try makeEnvironment()
+    return environment
+  }
+
+  /// New globals, under which those of the session are found.
+  func makeEnvironment() throws -> TableReference {
+    let make = try newEnvironment ?? Library.environments(of: state)
+    newEnvironment = make
     let folders = (configuration.readableFolders + configuration.writableFolders).map {
       LuaValue.string($0.hasSuffix("/") ? String($0.dropLast()) : $0)
     }
-    guard case .table(let made)? = try newEnvironment.call([.list(folders)]).first else { throw LuaError("no globals could be made") }
-    environment = made
+    guard case .table(let made)? = try make.call([.list(folders)]).first else { throw LuaError("no globals could be made") }
     return made
   }
 
   // MARK: Globals
 
   /// A global, or the field of one: `value("config.rate")`. Throws when there is none, or one of another type.
-  public func value<T: LuaConvertible>(_ name: String, as type: T.Type = T.self) throws -> T {
+  public func value<T: LuaConvertible>(_ name: String, as type: T.Type = T.self) throws -> T { try value(name, in: environment) }
+
+  /// The same among the globals of a script, if it has its own.
+  func value<T: LuaConvertible>(_ name: String, in environment: TableReference?) throws -> T {
     try entering {
       var value = LuaValue.nil
       var path = ""
@@ -157,9 +186,10 @@ public final class Session {
 
   /// Sets a global. A failure, which can only be that memory is short or that a script forbids new globals, is
   /// thrown by the next run.
-  func assign(_ name: String, _ value: some LuaConvertible) {
+  func assign(_ name: String, _ value: some LuaConvertible, in environment: TableReference? = nil) {
     do {
-      try state.setGlobal(name, try value.luaValue)
+      let value = try value.luaValue
+      if let environment { try environment.set(name, value) } else { try state.setGlobal(name, value) }
     } catch {
       pendingError = pendingError ?? error
     }
@@ -191,6 +221,15 @@ public final class Session {
         throw error
       }
     }
+  }
+
+  /// The same for a piece of a run, of what the limits leave for all of it.
+  func entering<Result>(spending rest: inout RunLimits, _ body: () throws -> Result) throws -> Result {
+    if rest.isEmpty { return try entering(RunLimits(), body) }
+    let wasLimited = isLimited
+    isLimited = true
+    defer { isLimited = wasLimited }
+    return try entering { try state.limited(spending: &rest, body) }
   }
 
   /// Runs `body` under these limits and the configuration's. What is called within a script is under those that hold for it.

@@ -18,6 +18,8 @@
 //      attached.c    functions that the object of a handle keeps
 //   4  safepoints.c  what waits until Lua may be called: references given back, the collector's pace
 //      coroutines.c  the coroutine library
+//      output.c      printing
+//      tasks.c       runs that wait for the host
 //   5  functions.c   native functions: the trampoline, and results into Lua values
 //      protected.c   the host's operations, one protected call each
 //      libraries.c   the standard libraries, confined
@@ -62,6 +64,9 @@ const volatile int *ml_stop_flag(const ml_state *s);
 // From now on so many instructions of Lua may run, until a script is stopped for ML_KILL_INSTRUCTIONS; −1 for as many as it likes.
 // Gives what was left before, or −1. Takes effect in the coroutine that runs, and in each that is resumed.
 int64_t ml_count_instructions(ml_state *s, int64_t budget);
+
+// Those that are left, or −1.
+int64_t ml_instructions_left(const ml_state *s);
 
 // MARK: Safe points (safepoints.c)
 
@@ -126,6 +131,21 @@ static inline void ml_pop(lua_State *L, int count) { lua_settop(L, -count - 1); 
 static const int ml_registry_index = LUA_REGISTRYINDEX;  // a macro that Swift does not see
 static inline int ml_upvalue_index(int i) { return lua_upvalueindex(i); }
 
+// MARK: Tasks (tasks.c)
+
+// Replaces the function on top by a coroutine in which ml_run_task runs it. Protected.
+int ml_make_task(ml_state *s, lua_State *L);
+// Runs the coroutine at an index until it ends or waits. The values on top of L are the function's arguments at first, and after a
+// wait true and the results that it waited for, or false and an error value. LUA_OK with what it returns on top of L, LUA_YIELD where
+// it waits, or another status with the error value on top.
+int ml_run_task(ml_state *s, lua_State *L, int task, int arguments);
+// Whether a task is under way, and whether the native function that runs in L can wait, which returns ML_WAIT.
+bool ml_is_task(const ml_state *s);
+bool ml_may_wait(lua_State *L);
+// As ml_stop, and counted: tasks that wait now look at the count when they go on.
+void ml_interrupt(ml_state *s);
+uint32_t ml_interrupts(const ml_state *s);
+
 // MARK: Kinds (kinds.c)
 
 // Defines a kind from six trees written since `mark`: name, and records of methods, getters (contexts),
@@ -151,6 +171,11 @@ enum {
 int ml_open_libraries(ml_state *s, lua_State *L, uint32_t libraries);
 // Whether the function that called the running one is what ipairs makes each step with.
 bool ml_is_step(lua_State *L);
+
+// MARK: Output (output.c)
+
+// Writes as `print` does, to the host's `write` or to standard output.
+void ml_write_output(ml_state *s, const char *bytes, size_t length);
 
 // MARK: The state (state.c)
 

@@ -51,6 +51,12 @@ static inline void ml_out_record(ml_state *s, int64_t count) {
 }
 // Copies the bytes.
 void ml_out_string(ml_state *s, const char *bytes, size_t length);
+// The same for what cannot become a value of Lua: the message of an error, raised once the values are asked for.
+static inline void ml_out_failure(ml_state *s, const char *bytes, size_t length) {
+  uint32_t top = s->out_top;
+  ml_out_string(s, bytes, length);
+  if (s->out_top > top) s->out[top].tag = ML_FAILURE;
+}
 // Forgets trees written since `mark` (the old out_top), releasing the objects in them.
 void ml_forget(ml_state *s, uint32_t mark);
 

@@ -56,6 +56,7 @@ typedef enum ml_tag {
   ML_FLAT = ML_HANDLE,
   ML_UNIQUE,  // the same, of a kind whose objects have one handle each
   ML_STRING,     // bytes in the arena
+  ML_FAILURE,    // the same: no value, but the message of the error that is raised in its place
   ML_FUNCTION,   // a native function; ownership of its context passes in
   ML_CONTEXT,    // the same, as the bare handle that kinds keep for getters and setters
   ML_LIST,
@@ -80,6 +81,8 @@ typedef struct ml_value {
 // or writes one error value and returns ML_RAISE. Never raises, and leaves the stack as it found it.
 typedef int (*ml_callback)(lua_State *L, ml_state *s, void *object);
 #define ML_RAISE (-1)
+// Returned where it waits for the host, having left nothing: only where ml_may_wait.
+#define ML_WAIT (-2)
 
 // MARK: The state
 
@@ -103,6 +106,7 @@ typedef struct ml_config {
   // not call Lua.
   bool (*is_sole)(void **object, void *part);
   void (*warn)(void *host, const char *message, size_t length);
+  void (*write)(void *host, const char *bytes, size_t length);  // what scripts print; NULL for standard output
   void *host;
   ml_callback callback;  // runs ML_FUNCTION values without a callback of their own
   int64_t (*live)(void);  // bytes of native memory in use, where claims do not tell; NULL for the claims
@@ -168,6 +172,7 @@ static inline void ml_unclaim(ml_state *s, size_t bytes) { s->native -= bytes <=
 
 // Sixty-two bits that belong to a coroutine. A new coroutine takes those of the one that first resumes it.
 #define ML_WORD_ADOPTED ((uint64_t)1 << 63)
+#define ML_WORD_HELD ((uint64_t)1 << 62)  // it waits for the host, see tasks.c
 #define ML_WORD_MASK (~(uint64_t)0 >> 2)
 static inline uint64_t ml_word(lua_State *L) { return *(uint64_t *)lua_getextraspace(L) & ML_WORD_MASK; }
 static inline void ml_set_word(lua_State *L, uint64_t word) {
