@@ -152,6 +152,11 @@ void ml_open_strings(lua_State *L);
 void ml_open_tables(lua_State *L);
 void ml_open_utf8(lua_State *L);
 
+// MARK: numbers.c
+
+// Pushes a list of the numbers of an ML_NUMBERS object. Raises when memory is short.
+void ml_push_numbers(lua_State *L, ml_state *s, void *object, int64_t count, bool integers);
+
 // MARK: functions.c
 
 // Runs a native function and brings in its results.

@@ -98,6 +98,7 @@ public final class State {
     var config = ml_config()
     config.release = { object, _ in Unmanaged<AnyObject>.fromOpaque(object!).release() }
     config.is_sole = isSoleOwner
+    config.copy = copyNumbers
     config.callback = nativeEntry
     if configuration.warningSink != nil {
       config.warn = { host, message, length in State.warn(host!, message!, length) }

@@ -24,7 +24,7 @@ extension Session {
 
   /// Makes a table of Swift functions and values known to `require`.
   public func module(_ name: String, _ fields: [String: any LuaConvertible]) throws {
-    try state.register(module: name, .record(try fields.mapValues { try $0.luaValue }))
+    try state.register(module: name, .record(try converting(name) { try fields.mapValues { try $0.luaValue } }))
   }
 
   /// A function value, for tables and for ``module(_:_:)``.
@@ -57,7 +57,7 @@ private func argument<T: LuaConvertible>(
     return try T.decode(LuaSource(call[position], session))
   } catch let failure as ConversionFailure {
     let place = failure.path.isEmpty ? "argument \(position)" : "argument \(position), at \(failure.pathText)"
-    throw LuaError(.conversion, "\(name): \(place): expected \(failure.expected), got \(failure.found)")
+    throw LuaError(.conversion, "\(name): \(place): \(failure.reason)")
   }
 }
 

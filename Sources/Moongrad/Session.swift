@@ -46,6 +46,8 @@ public final class Session {
   var scriptModules: [UnsafeRawPointer: WeakModule] = [:]
   /// Whether scripts run under the configuration's limits.
   private var isLimited = false
+  /// See `deeper`.
+  var conversionDepth = 0
   /// A failure where nothing could be thrown; thrown by the next call that can.
   private var pendingError: (any Error)?
 
@@ -152,6 +154,12 @@ public final class Session {
     set { assign(name, newValue) }
   }
 
+  /// Sets a global, and throws what ``subscript(_:)`` leaves for the next run: that memory is short, that the value has no counterpart in
+  /// Lua, or that a script forbids new globals.
+  public func set(_ name: String, _ value: some LuaConvertible) throws {
+    try entering { try state.setGlobal(name, try converting(name) { try value.luaValue }) }
+  }
+
   /// Removes a global.
   public func remove(_ name: String) { assign(name, LuaValue.nil) }
 
@@ -159,7 +167,7 @@ public final class Session {
   /// thrown by the next run.
   func assign(_ name: String, _ value: some LuaConvertible) {
     do {
-      try state.setGlobal(name, try value.luaValue)
+      try state.setGlobal(name, try converting(name) { try value.luaValue })
     } catch {
       pendingError = pendingError ?? error
     }

@@ -18,6 +18,7 @@
 //      attached.c    functions that the object of a handle keeps
 //   4  safepoints.c  what waits until Lua may be called: references given back, the collector's pace
 //      coroutines.c  the coroutine library
+//      numbers.c     lists of numbers, without a value for each
 //   5  functions.c   native functions: the trampoline, and results into Lua values
 //      protected.c   the host's operations, one protected call each
 //      libraries.c   the standard libraries, confined
@@ -80,6 +81,13 @@ bool ml_collect(ml_state *s);
 int ml_attach(ml_state *s, lua_State *L, int handle, void *part);
 // Where the box has its function.
 enum { ML_BOX_FUNCTION = 1 };
+
+// MARK: Lists of numbers (numbers.c)
+
+// Copies elements of the list at `table`, an index from the bottom, from position `from` on, until `count` are copied or one is no
+// number, or no integer; returns how many were. Without metamethods; needs one free slot of the stack. Never raises.
+size_t ml_copy_floats(lua_State *L, int table, int64_t from, size_t count, double *into);
+size_t ml_copy_integers(lua_State *L, int table, int64_t from, size_t count, int64_t *into);
 
 // MARK: Results (functions.c)
 
