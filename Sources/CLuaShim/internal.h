@@ -42,7 +42,7 @@ typedef struct ml_private {
   // Coroutines and limits.
   volatile int kill;             // ml_kill
   volatile int depth;            // host calls under way
-  uintptr_t owner;               // the thread inside the outermost one
+  uintptr_t owner;               // the thread inside the outermost one, 0 for none
   lua_State *main, *base;        // base runs the outermost script, so that a kill can leave it by yielding
   int base_reference;
   bool counting;   // instructions are counted, by hooks of every coroutine that runs

@@ -22,7 +22,9 @@ public typealias RunLimits = LuaRuntime.RunLimits
 /// let net: Module = try session.value("net")
 /// ```
 ///
-/// A session belongs to one thread at a time, and so does everything it hands out except its ``interrupter``.
+/// A session belongs to one thread at a time, and so does everything it hands out except its ``interrupter``. It may move to another
+/// thread between two calls, with all that is its own: random numbers, dtype, modes, memory. What a thread calls while another one is
+/// inside of the session is an error of kind `.unavailable`, and does nothing.
 /// Everything that fails throws a ``LuaError`` with message, position and traceback.
 public final class Session {
   /// Moongrad's version.
@@ -180,6 +182,7 @@ public final class Session {
   /// The host's modes hold inside: under `withNoGrad` a script records nothing either. What the script sets stays the
   /// session's own, and does not leak into the host.
   package func entering<Result>(_ limits: RunLimits = RunLimits(), _ body: () throws -> Result) throws -> Result {
+    try state.checkThread()
     if let error = pendingError {
       pendingError = nil
       throw error

@@ -96,7 +96,9 @@ int ml_push(ml_state *s, lua_State *L, int count, uint32_t mark);
 
 // MARK: Host operations (protected.c). Each returns a Lua status; unless it is LUA_OK the error value is on top of L.
 
-// The lua_State to work on, or NULL when Lua must not be called now. Every ml_enter needs its ml_leave.
+// Whether another thread is inside a host call.
+bool ml_is_elsewhere(const ml_state *s);
+// The lua_State to work on, or NULL when Lua must not be called now, by this thread or at all. Every ml_enter needs its ml_leave.
 lua_State *ml_enter(ml_state *s);
 // Restores the stack top and, after the outermost call, clears a kill.
 void ml_leave(ml_state *s, lua_State *L, int top);
