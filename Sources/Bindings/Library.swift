@@ -216,8 +216,7 @@ public enum Library {
       },
       "allclose": TensorMembers.allClose(isMethod: false),
       "equal": native("equal") { call in
-        let (a, b) = (try call.tensor(1, "equal"), try call.tensor(2, "equal"))
-        call.returns(try a.shape == b.shape && withNoGrad { try a.eq(b).all().item() } == .boolean(true))
+        call.returns(try call.tensor(1, "equal").equal(call.tensor(2, "equal")))
       },
     ]
   }

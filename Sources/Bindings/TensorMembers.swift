@@ -196,9 +196,7 @@ enum TensorMembers {
         method("register_hook", 1) { call, x in try Hooks.register(&call, x, afterAccumulation: false) },
         method("register_post_accumulate_grad_hook", 1) { call, x in try Hooks.register(&call, x, afterAccumulation: true) },
         method("equal", 1) { call, x in
-          let other = try call.tensor(2, "equal")
-          guard x.shape == other.shape else { return call.returns(false) }
-          call.returns(try withNoGrad { try x.eq(other).all().item() } == .boolean(true))
+          call.returns(try x.equal(call.tensor(2, "equal")))
         },
         ("allclose", allClose(isMethod: true)),
         method("to", 2) { call, x in call.returns(tensor: try x.to(Devices.dtype(call) ?? x.dtype)) },
@@ -248,16 +246,7 @@ enum TensorMembers {
     return native("allclose") { call in
       let arguments = try decoder.decode(call)
       let (rtol, atol) = (try arguments.number(2, default: 1e-5), try arguments.number(3, default: 1e-8))
-      call.returns(try allClose(arguments.tensor(0), arguments.tensor(1), rtol: rtol, atol: atol))
-    }
-  }
-
-  /// |a − b| ≤ atol + rtol·|b| everywhere.
-  static func allClose(_ a: Tensor, _ b: Tensor, rtol: Double, atol: Double) throws -> Bool {
-    try withNoGrad {
-      let (a, b) = (try a.to(.float64), try b.to(.float64))
-      let near = try Comparison.le((a - b).abs(), b.abs() * rtol + atol)
-      return try Comparison.or(near, a.eq(b)).all().item() == .boolean(true)
+      call.returns(try arguments.tensor(0).allClose(arguments.tensor(1), rtol: rtol, atol: atol))
     }
   }
 }

@@ -82,6 +82,7 @@ void ml_forget(ml_state *s, uint32_t mark) {
     v->tag = ML_NIL;
     if (tag == ML_STRING || tag == ML_FAILURE) ml_own(s)->arena_top = v->as.offset;
     if (tag == ML_HANDLE || tag == ML_UNIQUE) s->config.release(v->as.object, v->kind);
+    if (tag == ML_NUMBERS) s->config.release(v->as.object, 0);
     if (tag == ML_FUNCTION || tag == ML_CONTEXT) s->config.release(v->as.object, ML_KIND_FUNCTION);
   }
   ml_out_shrink(s);

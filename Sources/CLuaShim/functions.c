@@ -166,6 +166,7 @@ static void build(lua_State *L, builder *b, int depth) {
       }
       break;
     }
+    case ML_NUMBERS: ml_push_numbers(L, s, v->as.object, (int64_t)(uintptr_t)v->extra, v->kind != 0); break;
   }
 }
 

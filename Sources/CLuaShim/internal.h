@@ -42,7 +42,7 @@ typedef struct ml_private {
   // Coroutines and limits.
   volatile int kill;             // ml_kill
   volatile int depth;            // host calls under way
-  uintptr_t owner;               // the thread inside the outermost one
+  uintptr_t owner;               // the thread inside the outermost one, 0 for none
   lua_State *main, *base;        // base runs the outermost script, so that a kill can leave it by yielding
   int base_reference;
   bool counting;   // instructions are counted, by hooks of every coroutine that runs
@@ -164,6 +164,11 @@ void ml_open_patterns(lua_State *L);
 void ml_open_strings(lua_State *L);
 void ml_open_tables(lua_State *L);
 void ml_open_utf8(lua_State *L);
+
+// MARK: numbers.c
+
+// Pushes a list of the numbers of an ML_NUMBERS object. Raises when memory is short.
+void ml_push_numbers(lua_State *L, ml_state *s, void *object, int64_t count, bool integers);
 
 // MARK: functions.c
 

@@ -8,12 +8,28 @@
 
 // MARK: Entering and leaving
 
+// The thread inside the outermost host call has the state to itself: two at once would spoil it without a word.
+static bool take_possession(ml_private *own) {
+  uintptr_t me = (uintptr_t)pthread_self(), nobody = 0;
+  if (__atomic_load_n(&own->owner, __ATOMIC_RELAXED) == me) return true;
+  return __atomic_compare_exchange_n(&own->owner, &nobody, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static void give_up_possession(ml_private *own) { __atomic_store_n(&own->owner, 0, __ATOMIC_RELEASE); }
+
+bool ml_is_elsewhere(const ml_state *s) {
+  uintptr_t owner = __atomic_load_n(&ml_own(s)->owner, __ATOMIC_RELAXED);
+  return owner != 0 && owner != (uintptr_t)pthread_self();
+}
+
 lua_State *ml_enter(ml_state *s) {
   ml_private *own = ml_own(s);
-  if (own->main == NULL || own->closing || own->releasing != 0) return NULL;
+  if (own->main == NULL || own->closing || own->releasing != 0 || !take_possession(own)) return NULL;
   lua_State *L = s->current;
-  if (!lua_checkstack(L, LUA_MINSTACK)) return NULL;
-  if (own->depth == 0) own->owner = (uintptr_t)pthread_self();
+  if (!lua_checkstack(L, LUA_MINSTACK)) {
+    if (own->depth == 0) give_up_possession(own);
+    return NULL;
+  }
   own->depth++;
   return L;
 }
@@ -44,6 +60,7 @@ void ml_leave(ml_state *s, lua_State *L, int top) {
     ml_settle(L, s);
     if (own->kill) s->attention = true;
   }
+  if (own->depth == 0) give_up_possession(own);
 }
 
 bool ml_is_entered(const ml_state *s) { return ml_own(s)->depth > 0; }

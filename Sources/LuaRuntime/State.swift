@@ -105,6 +105,7 @@ public final class State {
     var config = ml_config()
     config.release = { object, _ in Unmanaged<AnyObject>.fromOpaque(object!).release() }
     config.is_sole = isSoleOwner
+    config.copy = copyNumbers
     config.callback = nativeEntry
     if configuration.warningSink != nil {
       config.warn = { host, message, length in State.warn(host!, message!, length) }
@@ -219,7 +220,10 @@ public final class State {
 
   /// Runs `body` with the running coroutine, and restores its stack afterwards.
   func withLua<Result>(_ body: (OpaquePointer) throws -> Result) throws -> Result {
-    guard let lua = ml_enter(pointer) else { throw LuaError.unavailable }
+    guard let lua = ml_enter(pointer) else {
+      try checkThread()
+      throw LuaError.unavailable
+    }
     let top = lua_gettop(lua)
     let before = travellersBefore
     travellersBefore = travellerCount
@@ -231,6 +235,13 @@ public final class State {
       if !ml_is_entered(pointer) { travellers.removeAll(keepingCapacity: true) }
     }
     return try body(lua)
+  }
+
+  /// Throws where another thread is inside of the state, which belongs to one at a time.
+  public func checkThread() throws {
+    if ml_is_elsewhere(pointer) {
+      throw LuaError(.unavailable, "the Lua state is in use by another thread; only its interrupter may be used meanwhile")
+    }
   }
 
   /// Throws the error on top of the stack unless `status` is success.

@@ -20,6 +20,8 @@ public enum Value {
 
   /// A new table with these elements.
   case list([Value])
+  /// A new table with these numbers.
+  case numbers(NumberList)
   /// A new table with these fields.
   case record([(key: Value, value: Value)])
   /// A new function.
@@ -117,6 +119,8 @@ func write(_ value: Value, to record: UnsafeMutablePointer<ml_state>) {
   case .list(let elements):
     ml_out_list(record, Int64(elements.count))
     for element in elements { write(element, to: record) }
+  case .numbers(let list):
+    ml_out_numbers(record, Unmanaged.passRetained(list).toOpaque(), Int64(list.count), list.areIntegers)
   case .record(let fields):
     ml_out_record(record, Int64(fields.count))
     for (key, value) in fields {

@@ -93,11 +93,10 @@ struct ArgumentFailure: Error {
 
   func error(function: String) -> LuaError {
     if position == 0 {
-      return LuaError(
-        .conversion, "\(function): expected \(failure.expected) as self, got \(failure.found); methods are called with ':'")
+      return LuaError(.conversion, "\(function): \(failure.expecting { "\($0) as self" }.reason); methods are called with ':'")
     }
     let place = failure.path.isEmpty ? "argument \(position)" : "argument \(position), at \(failure.pathText)"
-    return LuaError(.conversion, "\(function): \(place): expected \(failure.expected), got \(failure.found)")
+    return LuaError(.conversion, "\(function): \(place): \(failure.reason)")
   }
 }
 

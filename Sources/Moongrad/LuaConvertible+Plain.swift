@@ -1,4 +1,4 @@
-// Numbers, booleans, strings, optionals, lists, dictionaries.
+// Numbers, booleans, strings, optionals, dictionaries.
 
 import LuaRuntime
 
@@ -15,7 +15,7 @@ extension LuaConvertible where Self: FixedWidthInteger {
   /// An integer. Throws for one that does not fit Lua's 64 bits.
   public var luaValue: LuaValue {
     get throws {
-      guard let integer = Int(exactly: self) else { throw LuaError(.conversion, "\(self) is too large for an integer of Lua") }
+      guard let integer = Int(exactly: self) else { throw ConversionFailure(reason: "\(self) is too large for an integer of Lua") }
       return .integer(integer)
     }
   }
@@ -84,42 +84,11 @@ extension Optional: LuaConvertible where Wrapped: LuaConvertible {
     do {
       return try Wrapped.decode(source)
     } catch let failure as ConversionFailure where failure.path.isEmpty {
-      throw ConversionFailure(expected: "\(failure.expected) or nil", found: failure.found)
+      throw failure.expecting { "\($0) or nil" }
     }
   }
 
   public var luaValue: LuaValue { get throws { try self?.luaValue ?? .nil } }
-}
-
-/// A list `{a, b, c}`. Bytes are a string, in any encoding; a list of numbers will do for them.
-extension Array: LuaConvertible where Element: LuaConvertible {
-  public static var luaName: String { "list of \(Element.luaName)" }
-
-  /// `t[1]` to `t[#t]`, read without metamethods. Throws when an element is of another type, naming its position.
-  public static func decode(_ source: LuaSource) throws -> [Element] {
-    if Element.self == UInt8.self, let bytes = source.slot.bytes { return bytes as! [Element] }
-    guard source.slot.type == .table else { throw source.mismatch(luaName) }
-    var list: [Element] = []
-    list.reserveCapacity(Swift.min(source.slot.rawLength, 4096))
-    var holes = 0
-    try source.slot.forEachElement { position, element in
-      if element.isNil {
-        holes += 1
-        // Optional elements would go on to the end, which a script can put anywhere.
-        guard holes <= Swift.max(4096, position / 2) else { throw ConversionFailure(expected: luaName, found: "a table full of holes") }
-      }
-      try ConversionFailure.at(.index(position)) { list.append(try Element.decode(LuaSource(element, source.session))) }
-    }
-    return list
-  }
-
-  /// A new table; of bytes a string.
-  public var luaValue: LuaValue {
-    get throws {
-      if Element.self == UInt8.self { return .bytes(self as! [UInt8]) }
-      return .list(try map { try $0.luaValue })
-    }
-  }
 }
 
 /// A table, read without metamethods.
@@ -138,7 +107,7 @@ extension Dictionary: LuaConvertible where Key: LuaConvertible, Value: LuaConver
         do {
           return try Key.decode(name)
         } catch let failure as ConversionFailure {
-          throw ConversionFailure(expected: "\(failure.expected) as key", found: failure.found)
+          throw failure.expecting { "\($0) as key" }
         }
       }
       result[decoded] = try ConversionFailure.at(step) { try Value.decode(LuaSource(value, source.session)) }

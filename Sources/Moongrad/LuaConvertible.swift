@@ -5,7 +5,7 @@ import LuaRuntime
 /// A type whose values cross between Swift and Lua.
 ///
 /// The package conforms numbers, strings, booleans, optionals, arrays, dictionaries, tensors, modules, functions and
-/// tables. A type of one's own is made of those:
+/// tables. A `Codable` type crosses by saying so, see ``LuaCodable``. Any other is made of those:
 ///
 /// ```swift
 /// extension Config: LuaConvertible {
@@ -26,6 +26,8 @@ public protocol LuaConvertible {
 
 /// Any Lua value in the host's hands.
 public typealias LuaValue = LuaRuntime.Value
+/// Numbers that cross all together.
+public typealias NumberList = LuaRuntime.NumberList
 
 extension LuaConvertible {
   /// The Swift type's name.
@@ -51,8 +53,10 @@ public struct LuaSource {
   /// The field of a table, read without metamethods.
   public func field<T: LuaConvertible>(_ name: String, as type: T.Type = T.self) throws -> T {
     guard slot.type == .table else { throw mismatch("table") }
-    return try slot.withField(name) { field in
-      try ConversionFailure.at(.field(name)) { try T.decode(LuaSource(field, session)) }
+    return try session.deeper {
+      try slot.withField(name) { field in
+        try ConversionFailure.at(.field(name)) { try T.decode(LuaSource(field, session)) }
+      }
     }
   }
 
@@ -68,43 +72,6 @@ public struct LuaSource {
 
 /// The types of Lua values.
 public typealias LuaType = LuaRuntime.LuaType
-
-/// A value that is not what was expected, on its way out of nested conversions: each adds its step to the path.
-struct ConversionFailure: Error {
-  enum Step {
-    case index(Int)
-    case field(String)
-  }
-
-  let expected: String
-  let found: String
-  /// Innermost first.
-  var path: [Step] = []
-
-  static func at<Result>(_ step: Step, _ body: () throws -> Result) throws -> Result {
-    do {
-      return try body()
-    } catch var failure as ConversionFailure {
-      failure.path.append(step)
-      throw failure
-    }
-  }
-
-  /// `.layers[3]`
-  var pathText: String {
-    path.reversed().map { step in
-      switch step {
-      case .index(let position): "[\(position)]"
-      case .field(let name): name.isIdentifier ? ".\(name)" : "[\"\(name)\"]"
-      }
-    }.joined()
-  }
-
-  /// `config.layers[3]: expected integer, got string`
-  func error(root: String) -> LuaError {
-    LuaError(.conversion, "\(root)\(pathText): expected \(expected), got \(found)")
-  }
-}
 
 extension String {
   /// Whether Lua would take it for a name.

@@ -39,8 +39,11 @@ public struct LuaFunction {
   /// Calls it with a list of arguments.
   @discardableResult
   public func call(_ arguments: [any LuaConvertible]) throws -> [LuaValue] {
-    let values = try arguments.map { try $0.luaValue }
-    return try living().entering { try reference.call(values) }
+    let session = try living()
+    let values = try arguments.enumerated().map { place, argument in
+      try session.converting("argument \(place + 1)") { try argument.luaValue }
+    }
+    return try session.entering { try reference.call(values) }
   }
 
   /// Calls it with the arguments of another function.
@@ -51,9 +54,10 @@ public struct LuaFunction {
   }
 
   private func results<each Argument: LuaConvertible>(_ arguments: repeat each Argument) throws -> [LuaValue] {
+    let session = try living()
     var values: [LuaValue] = []
-    repeat values.append(try (each arguments).luaValue)
-    return try living().entering { try reference.call(values) }
+    repeat values.append(try session.converting("argument \(values.count + 1)") { try (each arguments).luaValue })
+    return try session.entering { try reference.call(values) }
   }
 
   func living() throws -> Session {

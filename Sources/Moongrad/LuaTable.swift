@@ -13,14 +13,16 @@ public struct LuaTable {
   /// The value under a key; throws when it is of another type.
   public func value<T: LuaConvertible>(_ key: some LuaConvertible, as type: T.Type = T.self) throws -> T {
     let session = try living()
-    let key = try key.luaValue
+    let key = try session.converting("key") { try key.luaValue }
     return try session.entering { try session.decode(try reference.get(key), root: LuaTable.text(key)) }
   }
 
   /// Stores a value under a key; nil removes it. Throws for the keys nil and NaN, and when the session is closed.
   public func set(_ key: some LuaConvertible, _ value: some LuaConvertible) throws {
-    let (key, value) = (try key.luaValue, try value.luaValue)
-    try living().entering { try reference.set(key, value) }
+    let session = try living()
+    let key = try session.converting("key") { try key.luaValue }
+    let value = try session.converting(LuaTable.text(key)) { try value.luaValue }
+    try session.entering { try reference.set(key, value) }
   }
 
   /// The keys, in no order.

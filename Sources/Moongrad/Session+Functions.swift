@@ -26,7 +26,7 @@ extension Session {
 
   /// Makes a table of Swift functions and values known to `require`.
   public func module(_ name: String, _ fields: [String: any LuaConvertible]) throws {
-    try state.register(module: name, .record(try fields.mapValues { try $0.luaValue }))
+    try state.register(module: name, .record(try converting(name) { try fields.mapValues { try $0.luaValue } }))
   }
 
   /// A function value, for tables and for ``module(_:_:)``: as ``HostFunction``.

@@ -22,7 +22,9 @@ public typealias RunLimits = LuaRuntime.RunLimits
 /// let net: Module = try session.value("net")
 /// ```
 ///
-/// A session belongs to one thread at a time, and so does everything it hands out except its ``interrupter``.
+/// A session belongs to one thread at a time, and so does everything it hands out except its ``interrupter``. It may move to another
+/// thread between two calls, with all that is its own: random numbers, dtype, modes, memory. What a thread calls while another one is
+/// inside of the session is an error of kind `.unavailable`, and does nothing.
 /// Everything that fails throws a ``LuaError`` with message, position and traceback.
 public final class Session {
   /// Moongrad's version.
@@ -61,6 +63,8 @@ public final class Session {
   let hostTypes = HostTypes()
   /// Whether scripts run under the configuration's limits.
   private var isLimited = false
+  /// See `deeper`.
+  var conversionDepth = 0
   /// A failure where nothing could be thrown; thrown by the next call that can.
   private var pendingError: (any Error)?
 
@@ -181,6 +185,12 @@ public final class Session {
     set { assign(name, newValue) }
   }
 
+  /// Sets a global, and throws what ``subscript(_:)`` leaves for the next run: that memory is short, that the value has no counterpart in
+  /// Lua, or that a script forbids new globals.
+  public func set(_ name: String, _ value: some LuaConvertible) throws {
+    try entering { try state.setGlobal(name, try converting(name) { try value.luaValue }) }
+  }
+
   /// Removes a global.
   public func remove(_ name: String) { assign(name, LuaValue.nil) }
 
@@ -188,7 +198,7 @@ public final class Session {
   /// thrown by the next run.
   func assign(_ name: String, _ value: some LuaConvertible, in environment: TableReference? = nil) {
     do {
-      let value = try value.luaValue
+      let value = try converting(name) { try value.luaValue }
       if let environment { try environment.set(name, value) } else { try state.setGlobal(name, value) }
     } catch {
       pendingError = pendingError ?? error
@@ -202,6 +212,7 @@ public final class Session {
   /// The host's modes hold inside: under `withNoGrad` a script records nothing either. What the script sets stays the
   /// session's own, and does not leak into the host.
   package func entering<Result>(_ limits: RunLimits = RunLimits(), _ body: () throws -> Result) throws -> Result {
+    try state.checkThread()
     if let error = pendingError {
       pendingError = nil
       throw error

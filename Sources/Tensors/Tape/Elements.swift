@@ -34,7 +34,15 @@ extension Tensor {
       throw TensorError(.shape, "tensor", "\(elements.count) elements were given for shape \(shape)")
     }
     try self.init(uninitialized: shape, dtype)
-    for (position, element) in elements.enumerated() { setElement(position, .real(element)) }
+    // Numbers that become whole ones are cut off and stay in range; the kernels leave that open.
+    if dtype.isFloating {
+      try elements.withUnsafeBytes { elements in
+        guard let first = elements.baseAddress else { return }
+        try Kernels.convert(.float64, dtype, over: mg_loop(shape, layout, layout), UnsafeMutableRawPointer(mutating: first), into: data)
+      }
+    } else {
+      for (position, element) in elements.enumerated() { setElement(position, .real(element)) }
+    }
   }
 
   /// An int64 tensor of those elements.
@@ -43,8 +51,7 @@ extension Tensor {
     guard count == elements.count else {
       throw TensorError(.shape, "tensor", "\(elements.count) elements were given for shape \(self.shape)")
     }
-    let pointer = data.assumingMemoryBound(to: Int64.self)
-    for (position, element) in elements.enumerated() { pointer[position] = Int64(element) }
+    elements.withUnsafeBytes { if let first = $0.baseAddress { data.copyMemory(from: first, byteCount: $0.count) } }
   }
 
   /// A vector, `(n)`.
@@ -94,7 +101,7 @@ extension Tensor {
   /// All elements in row-major order.
   public var scalars: [Scalar] { (0..<count).map(element) }
   /// All elements in row-major order as doubles.
-  public var doubles: [Double] { (0..<count).map { element($0).real } }
+  public var doubles: [Double] { (try? array(of: Double.self)) ?? (0..<count).map { element($0).real } }
 
   /// start, start + step, … below end (beyond it for a negative step).
   public static func arange(_ start: Scalar, _ end: Scalar, _ step: Scalar, dtype: DType? = nil) throws -> Tensor {

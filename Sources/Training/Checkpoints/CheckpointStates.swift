@@ -1,6 +1,8 @@
 // States of modules, optimizers and schedulers as values of checkpoints, in the form in which scripts save them: what a script saved, a
 // Swift program loads, and the other way round. Parameters are numbered from 1 there.
 
+// Part of every training loop, so that whoever imports Training has it.
+@_exported import enum Files.Checkpoint
 import Files
 import Tensors
 

@@ -16,6 +16,14 @@ public final class Loss: FunctionModule {
   public static func crossEntropy(reduction: Reduction = .mean) -> Loss {
     try! Loss(named: "CrossEntropyLoss", reduction: reduction)
   }
+  public static func l1(reduction: Reduction = .mean) -> Loss { try! Loss(named: "L1Loss", reduction: reduction) }
+  public static func smoothL1(reduction: Reduction = .mean) -> Loss { try! Loss(named: "SmoothL1Loss", reduction: reduction) }
+  public static func huber(reduction: Reduction = .mean) -> Loss { try! Loss(named: "HuberLoss", reduction: reduction) }
+  public static func negativeLogLikelihood(reduction: Reduction = .mean) -> Loss { try! Loss(named: "NLLLoss", reduction: reduction) }
+  public static func binaryCrossEntropy(reduction: Reduction = .mean) -> Loss { try! Loss(named: "BCELoss", reduction: reduction) }
+  public static func binaryCrossEntropyWithLogits(reduction: Reduction = .mean) -> Loss {
+    try! Loss(named: "BCEWithLogitsLoss", reduction: reduction)
+  }
 }
 
 extension Loss {

@@ -9,7 +9,8 @@ import Tensors
 /// forms of `forward`. Call a module rather than its `forward`, so that its hooks run.
 open class Module {
   /// The class name that printing and errors show, `Linear`.
-  public let kind: String
+  public final var kind: String { givenKind ?? "\(type(of: self))" }
+  private final let givenKind: String?
   /// What `forward` takes, with the kinds: what holds labels or positions counts from 0 here. Most modules take tensors only.
   public let inputs: [Parameter]
   /// Whether it takes more than tensors, or positions in several places, so that calls are read by the names and kinds of `inputs`.
@@ -47,9 +48,9 @@ open class Module {
   /// Ids of hooks are not used again.
   final var lastHook = 0
 
-  /// `kind` is the class name that printing and errors show, and `inputs` are what `forward` takes.
-  public init(kind: String, inputs: [Parameter] = [.input]) {
-    self.kind = kind
+  /// `kind` is the class name that printing and errors show, nil for the type's own, and `inputs` are what `forward` takes.
+  public init(kind: String? = nil, inputs: [Parameter] = [.input]) {
+    givenKind = kind
     self.inputs = inputs
     positionInput = inputs.firstIndex { $0.kind == .labels || $0.kind == .indices } ?? -1
     takesOptions =

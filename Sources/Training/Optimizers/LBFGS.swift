@@ -4,7 +4,7 @@ import Glibc
 import Tensors
 
 /// Directions from the last changes of the gradient (Nocedal, 1980); along each, one step or a search for a good one.
-struct LBFGS: WholeMethod {
+struct LBFGSMethod: WholeMethod {
   let rate, gradientTolerance, changeTolerance: Double
   let iterations, evaluations, memory: Int
   let searches, maximize: Bool
@@ -20,7 +20,7 @@ struct LBFGS: WholeMethod {
 
   static let kinds = [
     OptimizerKind(
-      "LBFGS", "Steps by the curvature that past steps have seen; step needs a closure, and runs it several times.", by: LBFGS.self,
+      "LBFGS", "Steps by the curvature that past steps have seen; step needs a closure, and runs it several times.", by: LBFGSMethod.self,
       [
         Option("lr", .integer(1), "the length of a step, or the first that a search tries"), .maximize,
         Option("max_iter", .integer(20), "how many directions a step goes along"),
@@ -107,7 +107,7 @@ struct LBFGS: WholeMethod {
   // MARK: A step
 
   static func step(_ optimizer: Optimizer, _ loss: () throws -> Double) throws {
-    guard let group = optimizer.groups.first, let method = group.method as? LBFGS else { return }
+    guard let group = optimizer.groups.first, let method = group.method as? LBFGSMethod else { return }
     try method.step(optimizer, group.parameters, loss)
   }
 

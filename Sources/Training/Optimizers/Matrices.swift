@@ -5,7 +5,7 @@ import Tensors
 
 /// Adam's divisor from the mean squares of rows and columns alone, and steps in proportion to the parameter (Shazeer and
 /// Stern, 2018).
-struct Adafactor: TensorMethod {
+struct AdafactorMethod: TensorMethod {
   let rate, power, limit, decay, least: Double
   /// The smallest mean square; that of the dtype when nil.
   let floor: Double?
@@ -61,7 +61,7 @@ struct Adafactor: TensorMethod {
 
   static let kinds = [
     OptimizerKind(
-      "Adafactor", "Adam's divisor from mean squares of rows and columns alone; for parameters that are large.", by: Adafactor.self,
+      "Adafactor", "Adam's divisor from mean squares of rows and columns alone; for parameters that are large.", by: AdafactorMethod.self,
       [
         .rate(1e-2), Option("weight_decay", .number(0), "how much the parameter shrinks, times lr"), .maximize,
         Option("beta2_decay", .number(-0.8), "the power of the step that is left out of the means"),
@@ -80,7 +80,7 @@ struct Adafactor: TensorMethod {
 }
 
 /// A momentum that is made orthogonal before each step, so that all its directions weigh the same (Jordan et al., 2024).
-struct Muon: TensorMethod {
+struct MuonMethod: TensorMethod {
   let rate, decay, momentum, epsilon: Double
   let nesterov: Bool
   let coefficients: [Double]
@@ -132,7 +132,7 @@ struct Muon: TensorMethod {
 
   static let kinds = [
     OptimizerKind(
-      "Muon", "Momentum made orthogonal before each step; for the weight matrices of hidden layers.", by: Muon.self,
+      "Muon", "Momentum made orthogonal before each step; for the weight matrices of hidden layers.", by: MuonMethod.self,
       [
         .rate(1e-3), .decay(0.1), Option("momentum", .number(0.95), "how much of the past gradients' mean is kept"),
         Option("nesterov", .boolean(true), "look ahead along the mean (Nesterov)"), .epsilon(1e-7),

@@ -6,7 +6,8 @@ public enum OptimizerCatalogue {
   public static let kinds: [OptimizerKind] =
     [
       SGDMethod.kinds, AdamMethod.kinds, RMSpropMethod.kinds, AdagradMethod.kinds, AdadeltaMethod.kinds, AdamaxMethod.kinds,
-      NAdamMethod.kinds, RAdamMethod.kinds, ASGDMethod.kinds, RpropMethod.kinds, Adafactor.kinds, Muon.kinds, LBFGS.kinds,
+      NAdamMethod.kinds, RAdamMethod.kinds, ASGDMethod.kinds, RpropMethod.kinds, AdafactorMethod.kinds, MuonMethod.kinds,
+      LBFGSMethod.kinds,
     ].flatMap { $0 }
 
   /// The method of that name.

@@ -6,9 +6,9 @@ import Tensors
 ///
 /// Made by its kind, which sets the rates of epoch 0; `step` goes to the next. The arithmetic is PyTorch's, step by step,
 /// so that rates are equal to the last bit.
-public final class Scheduler {
-  public let kind: SchedulerKind
-  public let optimizer: Optimizer
+public class Scheduler {
+  public final let kind: SchedulerKind
+  public final let optimizer: Optimizer
   /// What was given, until the state holds it.
   var options: [String: SchedulerValue]
   /// Everything that decides the next rates, under PyTorch's names. Without functions and schedulers.

@@ -20,6 +20,7 @@
 //      coroutines.c  the coroutine library
 //      output.c      printing
 //      tasks.c       runs that wait for the host
+//      numbers.c     lists of numbers, without a value for each
 //   5  functions.c   native functions: the trampoline, and results into Lua values
 //      protected.c   the host's operations, one protected call each
 //      libraries.c   the standard libraries, confined
@@ -88,6 +89,13 @@ int ml_attach(ml_state *s, lua_State *L, int handle, void *part);
 // Where the box has its function.
 enum { ML_BOX_FUNCTION = 1 };
 
+// MARK: Lists of numbers (numbers.c)
+
+// Copies elements of the list at `table`, an index from the bottom, from position `from` on, until `count` are copied or one is no
+// number, or no integer; returns how many were. Without metamethods; needs one free slot of the stack. Never raises.
+size_t ml_copy_floats(lua_State *L, int table, int64_t from, size_t count, double *into);
+size_t ml_copy_integers(lua_State *L, int table, int64_t from, size_t count, int64_t *into);
+
 // MARK: Results (functions.c)
 
 // Pushes the `count` trees that were written since `mark`; a status as above.
@@ -95,7 +103,9 @@ int ml_push(ml_state *s, lua_State *L, int count, uint32_t mark);
 
 // MARK: Host operations (protected.c). Each returns a Lua status; unless it is LUA_OK the error value is on top of L.
 
-// The lua_State to work on, or NULL when Lua must not be called now. Every ml_enter needs its ml_leave.
+// Whether another thread is inside a host call.
+bool ml_is_elsewhere(const ml_state *s);
+// The lua_State to work on, or NULL when Lua must not be called now, by this thread or at all. Every ml_enter needs its ml_leave.
 lua_State *ml_enter(ml_state *s);
 // Restores the stack top and, after the outermost call, clears a kill.
 void ml_leave(ml_state *s, lua_State *L, int top);

@@ -49,6 +49,11 @@ static inline void ml_out_list(ml_state *s, int64_t count) {
 static inline void ml_out_record(ml_state *s, int64_t count) {
   ml_out(s, (ml_value){.tag = ML_RECORD, .as.integer = count});
 }
+// A list of so many numbers, which the host copies out of `object` when it is made. Takes over one reference to that.
+static inline void ml_out_numbers(ml_state *s, void *object, int64_t count, bool integers) {
+  if (!ml_out(s, (ml_value){.tag = ML_NUMBERS, .kind = integers, .as.object = object, .extra = (void *)(uintptr_t)count}))
+    s->config.release(object, 0);
+}
 // Copies the bytes.
 void ml_out_string(ml_state *s, const char *bytes, size_t length);
 // The same for what cannot become a value of Lua: the message of an error, raised once the values are asked for.

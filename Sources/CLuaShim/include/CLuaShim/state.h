@@ -61,6 +61,7 @@ typedef enum ml_tag {
   ML_CONTEXT,    // the same, as the bare handle that kinds keep for getters and setters
   ML_LIST,
   ML_RECORD,
+  ML_NUMBERS,  // a list of numbers that the host copies out of an object of its own; ownership passes in
 } ml_tag;
 
 typedef struct ml_value {
@@ -74,6 +75,13 @@ typedef struct ml_value {
   } as;
   void *extra;
 } ml_value;
+
+// Room for as many numbers as are copied at once: of Lua's floats, or of its integers.
+enum { ML_NUMBERS_AT_ONCE = 256 };
+typedef union ml_numbers {
+  double floats[ML_NUMBERS_AT_ONCE];
+  int64_t integers[ML_NUMBERS_AT_ONCE];
+} ml_numbers;
 
 // MARK: Native functions
 
@@ -107,6 +115,8 @@ typedef struct ml_config {
   bool (*is_sole)(void **object, void *part);
   void (*warn)(void *host, const char *message, size_t length);
   void (*write)(void *host, const char *bytes, size_t length);  // what scripts print; NULL for standard output
+  // Copies numbers of an ML_NUMBERS object, `count` from position `from` on; must not call Lua.
+  void (*copy)(void *object, size_t from, size_t count, ml_numbers *into);
   void *host;
   ml_callback callback;  // runs ML_FUNCTION values without a callback of their own
   int64_t (*live)(void);  // bytes of native memory in use, where claims do not tell; NULL for the claims
