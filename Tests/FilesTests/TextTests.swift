@@ -24,7 +24,7 @@ import Testing
       let path = folder + "/a.gz"
       let good = try InputFile("\(fixtures)/twice.csv.gz").contents()
       func found(_ bytes: [UInt8]) -> String {
-        FileManager.default.createFile(atPath: path, contents: Data(bytes))
+        _ = FileManager.default.createFile(atPath: path, contents: Data(bytes))
         return message(path) { _ = try CSVReader.read(path) }
       }
       #expect(found(good + [0, 0, 0]) == "nothing was thrown")
@@ -46,7 +46,7 @@ import Testing
     try withFolder { folder in
       let path = folder + "/a.idx"
       func found(_ bytes: [UInt8]) -> String {
-        FileManager.default.createFile(atPath: path, contents: Data(bytes))
+        _ = FileManager.default.createFile(atPath: path, contents: Data(bytes))
         return message(path) { _ = try IDXFile.read(path) }
       }
       #expect(found([0, 0, 8, 1, 0, 0, 0, 2, 7, 7]) == "nothing was thrown")
@@ -66,7 +66,7 @@ import Testing
       for (text, expected) in [
         ("", []), ("\n", [""]), ("a", ["a"]), ("a\r\nb\n\nc\r", ["a", "b", "", "c\r"]), ("\u{feff}a\n\(long)\nb", ["a", long, "b"]),
       ] {
-        FileManager.default.createFile(atPath: path, contents: Data(text.utf8))
+        _ = FileManager.default.createFile(atPath: path, contents: Data(text.utf8))
         let reader = try LineReader(path)
         var found: [String] = []
         while let line = try reader.next({ String(decoding: $0, as: UTF8.self) }) { found.append(line) }
