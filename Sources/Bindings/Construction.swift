@@ -36,6 +36,7 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Voi
     }
   } leaf: { depth, element in
     visited += 1
+    if visited & 0xfff == 0 { try Context.checkStop() }
     if element.isNil { throw ArgumentError("\(name): element \(place(visited)) is nil: a list cannot have holes") }
     if leafDepth == nil { leafDepth = depth }
     guard depth == leafDepth, depth == sizes.count else {
@@ -58,7 +59,8 @@ func tensor(from slot: Slot, dtype: DType?, _ name: String, onHistory: () -> Voi
   guard result.count == values.count else {
     throw ArgumentError("\(name): rows differ in length: \(values.count) numbers do not fill shape \(result.shape)")
   }
-  for (position, value) in values.enumerated() { result.setElement(position, value) }
+  Context.inPieces(values.count) { result.setElement($0, values[$0]) }
+  try Context.checkStop()
   return result
 }
 

@@ -253,6 +253,13 @@ enum Modules {
       // noticed; a fixed level would have to be right on every path.
       // copy_module(module): one of the same class with copies of its tensors.
       "copy_module": native("copy_module") { call in call.returns(try call.module("deepcopy").copied(), moduleKind) },
+      // calls_of(module): how often it is among the functions that are being called, of the innermost ones.
+      "calls_of": NativeFunction("calls_of") { call in
+        let address = call[1].address
+        var count = 0
+        call.forEachCallee(most: 1000) { if $0.address == address { count += 1 } }
+        call.returns(count)
+      },
       "raise": NativeFunction("raise") { call in throw ArgumentError(call.string(1) ?? "?") },
       "buffer": buffer,
       // watch_writes(tensor): from now on, written_at(tensor) is the script's line of the last write to its elements, or nil.

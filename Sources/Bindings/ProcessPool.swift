@@ -118,7 +118,7 @@ final class ProcessPool {
 
   // MARK: Pipes
 
-  /// Waits until children print, answer or end, for a tenth of a second at most; those that ended.
+  /// Waits until children print, answer or end, for a twentieth of a second at most; those that ended.
   private func poll() throws -> [Child] {
     var descriptors: [pollfd] = []
     for child in running {
@@ -129,7 +129,7 @@ final class ProcessPool {
         descriptors.append(pollfd(fd: isOpen ? stream : -1, events: Int16(POLLIN), revents: 0))
       }
     }
-    guard Glibc.poll(&descriptors, nfds_t(descriptors.count), 100) > 0 else { return [] }
+    guard Glibc.poll(&descriptors, nfds_t(descriptors.count), 50) > 0 else { return [] }
     var over: [Child] = []
     for (place, child) in running.enumerated() {
       let ready = descriptors[3 * place..<3 * place + 3].map { $0.revents != 0 }

@@ -68,7 +68,8 @@ enum { STEP = 8 };  // rows that an update takes away at once: as many products 
   /* P·A = L·U in place; pivots[j] is the row that row j was exchanged with. The number of the first pivot that is 0, or 0. */ \
   static int64_t lu_##tag(int64_t m, int64_t n, T *a, int64_t *pivots) {                                     \
     int64_t smaller = mg_min64(m, n), zero = 0;                                                              \
-    for (int64_t p = 0; p < smaller; p += STEP) {                                                            \
+    for (int64_t j = 0; j < smaller; j++) pivots[j] = j; /* also where this ends early */                    \
+    for (int64_t p = 0; p < smaller && !mg_is_stopped(); p += STEP) {                                        \
       int64_t end = mg_min64(p + STEP, smaller), width = end - p;                                            \
       for (int64_t j = p; j < end; j++) {                                                                    \
         int64_t best = j;                                                                                    \
@@ -104,7 +105,7 @@ enum { STEP = 8 };  // rows that an update takes away at once: as many products 
                                                                                                              \
   /* B = L⁻¹·B for the lower triangle of A, with ones on its diagonal where that is asked for. */            \
   static void substitute_down_##tag(int64_t n, int64_t columns, const T *a, T *b, bool unit) {               \
-    for (int64_t p = 0; p < n; p += STEP) {                                                                  \
+    for (int64_t p = 0; p < n && !mg_is_stopped(); p += STEP) {                                                                  \
       int64_t end = mg_min64(p + STEP, n);                                                                   \
       for (int64_t j = p; j < end; j++) {                                                                    \
         subtract_##tag(j - p, 1, columns, a + j * n + p, n, b + p * columns, columns, b + j * columns, columns, false); \
@@ -117,7 +118,7 @@ enum { STEP = 8 };  // rows that an update takes away at once: as many products 
                                                                                                              \
   /* The same with the upper one. */                                                                         \
   static void substitute_up_##tag(int64_t n, int64_t columns, const T *a, T *b, bool unit) {                 \
-    for (int64_t end = n; end > 0; end -= (end - 1) % STEP + 1) {                                            \
+    for (int64_t end = n; end > 0 && !mg_is_stopped(); end -= (end - 1) % STEP + 1) {                                            \
       int64_t p = end - 1 - (end - 1) % STEP;                                                                \
       for (int64_t j = end - 1; j >= p; j--) {                                                               \
         subtract_##tag(end - 1 - j, 1, columns, a + j * n + j + 1, n, b + (j + 1) * columns, columns, b + j * columns, \
@@ -130,7 +131,7 @@ enum { STEP = 8 };  // rows that an update takes away at once: as many products 
                                                                                                              \
   /* A = L·Lᵀ in place; `rows` has room for STEP rows. The order of the first leading minor that is not positive, or 0. */ \
   static int64_t cholesky_##tag(int64_t n, T *a, T *rows) {                                                  \
-    for (int64_t p = 0; p < n; p += STEP) {                                                                  \
+    for (int64_t p = 0; p < n && !mg_is_stopped(); p += STEP) {                                                                  \
       int64_t end = mg_min64(p + STEP, n);                                                                   \
       for (int64_t j = p; j < end; j++) {                                                                    \
         T rest = a[j * n + j];                                                                               \
@@ -166,7 +167,7 @@ MG_FLOATS(FACTORS)
   static void qr_##tag(int64_t m, int64_t n, int64_t columns, T *a, T *q, T *scratch) {                      \
     int64_t smaller = mg_min64(m, n);                                                                        \
     T *factors = scratch, *v = factors + smaller, *scaled = v + m, *work = scaled + m;                       \
-    for (int64_t j = 0; j < smaller; j++) {                                                                  \
+    for (int64_t j = 0; j < smaller && !mg_is_stopped(); j++) {                                                                  \
       T most = 0, head = a[j * n + j];                                                                       \
       for (int64_t i = j + 1; i < m; i++) {                                                                  \
         T size = __builtin_elementwise_abs(v[i - j] = a[i * n + j]);                                         \
@@ -186,7 +187,7 @@ MG_FLOATS(FACTORS)
     }                                                                                                        \
     for (int64_t i = 0; i < m; i++)                                                                          \
       for (int64_t c = 0; c < columns; c++) q[i * columns + c] = i == c;                                     \
-    for (int64_t j = mg_min64(smaller, columns) - 1; j >= 0; j--) {                                          \
+    for (int64_t j = mg_min64(smaller, columns) - 1; j >= 0 && !mg_is_stopped(); j--) {                                          \
       if (factors[j] == 0) continue;                                                                         \
       v[0] = 1;                                                                                              \
       for (int64_t i = j + 1; i < m; i++) v[i - j] = a[i * n + j];                                           \
@@ -209,7 +210,7 @@ enum { NO_MEMORY = -100001 };
       call->result[0] = NO_MEMORY;                                       \
       return;                                                            \
     }                                                                    \
-    for (int64_t matrix = 0; matrix < (batch); matrix++) {               \
+    for (int64_t matrix = 0; matrix < (batch) && !mg_is_stopped(); matrix++) {               \
       int64_t said;                                                      \
       if (call->dtype == MG_F32) {                                       \
         typedef float T;                                                 \

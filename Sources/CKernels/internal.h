@@ -92,6 +92,30 @@ MG_INLINE int64_t mg_max64(int64_t a, int64_t b) { return a > b ? a : b; }
 /// Like mg_parallel for chunks of a few µs: sleeping threads are woken only if there are many of them.
 void mg_share(int64_t n, int64_t grain, void (*body)(void *context, int64_t begin, int64_t end), void *context);
 
+/// Whether the loop under way is to end: on its caller and on workers. What was computed is thrown away then, but must not be used
+/// as if it were whole, as positions for instance. Once true it stays so until the kernel returns.
+bool mg_is_stopped(void);
+
+/// Whether this thread's loops can be stopped at all.
+bool mg_is_heeding(void);
+/// Runs `body`, whose operands are all of the call's dtype and of which the first alone is read, so that it can be left before its end.
+void mg_call_apart(mg_call *call, void (*body)(mg_call *call));
+
+/// Goes through [0, n) as `for` does, and is left early where the loop under way is to end; short ones never are. For loops that
+/// may be long within one chunk.
+enum { MG_PIECE = 1 << 18 };
+#define MG_IN_PIECES(i, n)                                                                                    \
+  for (int64_t i##_piece = 0; i##_piece < (n) && (i##_piece == 0 || !mg_is_stopped()); i##_piece += MG_PIECE) \
+    for (int64_t i = i##_piece, i##_end = mg_min64(n, i##_piece + MG_PIECE); i < i##_end; i++)
+/// Whether such a loop may have been left early, after it.
+MG_INLINE bool mg_was_left(int64_t n) { return n > MG_PIECE && mg_is_stopped(); }
+/// For rows of a loop: whether the loop under way is to end, asked once for every MG_PIECE of work. `done` is its account.
+MG_INLINE bool mg_is_over(int64_t *done, int64_t work) {
+  if ((*done += work) < MG_PIECE) return false;
+  *done = 0;
+  return mg_is_stopped();
+}
+
 /// Elements of cheap and of transcendental work worth a thread's while.
 enum { MG_GRAIN = 32768, MG_GRAIN_MATH = 8192 };
 

@@ -69,6 +69,9 @@ static lapack_int room(double asked) { return (lapack_int)(asked * (1 + 0x1p-23)
     else body##_d(call);                         \
   } while (0)
 
+/// Whether it takes tens of milliseconds, after which somebody may want it to stop.
+static bool is_long(int64_t m, int64_t n, int64_t batch) { return (double)m * (double)n * (double)mg_min64(m, n) * (double)batch > 8e6; }
+
 /// Numbers of work space with which routines work on blocks of small matrices.
 enum { SMALL_WORK = 64 * MG_SMALL_SPECTRUM };
 
@@ -119,7 +122,11 @@ PRECISIONS(EIGEN)
 
 /// A = V·diag(λ)·Vᵀ of size 1 symmetric matrices of size 0, of which the lower triangles are read, or the upper where number 0 says
 /// so: operand 0 becomes V, operand 1 λ in rising order.
-MG_KERNEL(lapack_eigen) { RUN(call, eigen); }
+static void eigen(mg_call *call) { RUN(call, eigen); }
+MG_KERNEL(lapack_eigen) {
+  if (is_long(call->size[0], call->size[0], call->size[1])) mg_call_apart(call, eigen);
+  else eigen(call);
+}
 
 // MARK: singular values
 
@@ -172,4 +179,8 @@ PRECISIONS(SVD)
 
 /// A = U·diag(s)·Vᵀ of size 3 matrices (size 0 × size 1), with all of U and V where size 2 is not 0: operand 0, A, is spoilt,
 /// operand 1 becomes s in falling order, operand 2 U and operand 3 Vᵀ.
-MG_KERNEL(lapack_svd) { RUN(call, svd); }
+static void svd(mg_call *call) { RUN(call, svd); }
+MG_KERNEL(lapack_svd) {
+  if (is_long(call->size[0], call->size[1], call->size[3])) mg_call_apart(call, svd);
+  else svd(call);
+}

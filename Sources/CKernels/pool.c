@@ -204,7 +204,18 @@ int32_t mg_threads(void) {
 // What the loops that this thread starts heed.
 static _Thread_local const volatile int *stop_flag;
 
-void mg_heed(const volatile int *flag) { stop_flag = flag; }
+const volatile int *mg_heed(const volatile int *flag) {
+  const volatile int *before = stop_flag;
+  stop_flag = flag;
+  return before;
+}
+
+bool mg_is_heeding(void) { return stop_flag != NULL; }
+
+bool mg_is_stopped(void) {
+  const volatile int *stop = is_worker ? atomic_load_explicit(&pool.stop, memory_order_relaxed) : stop_flag;
+  return stop && *stop;
+}
 
 static void run_alone(int64_t n, int64_t grain, loop_body body, void *context) {
   const volatile int *stop = stop_flag;

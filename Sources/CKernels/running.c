@@ -10,10 +10,11 @@
     const T *x = call->operand[0];                                                                              \
     T *y = call->operand[1];                                                                                    \
     int64_t *at = call->operand[2];                                                                             \
+    int64_t done = 0;                                                                                           \
     for (int64_t o = 0; o < outer; o++)                                                                         \
-      for (int64_t i = 0; i < inner; i++) {                                                                     \
+      for (int64_t i = 0; i < inner && !mg_is_over(&done, n); i++) {                                            \
         int64_t place = 0, first = o * n * inner + i;                                                           \
-        for (int64_t k = 0; k < n; k++) {                                                                       \
+        MG_IN_PIECES(k, n) {                                                                                    \
           int64_t here = first + k * inner, best = first + place * inner;                                       \
           if (IS_NAN(x[here]) || (!IS_NAN(x[best]) && x[here] OP x[best])) place = k;                           \
           y[here] = x[first + place * inner];                                                                   \
@@ -53,10 +54,11 @@ MG_KERNEL(cummin) { smallest(call); }
     int64_t outer = call->size[0], n = call->size[1], inner = call->size[2];     \
     const T *x = call->operand[0];                                               \
     T *y = call->operand[1];                                                     \
+    int64_t done = 0;                                                            \
     for (int64_t o = 0; o < outer; o++)                                          \
-      for (int64_t i = 0; i < inner; i++) {                                      \
+      for (int64_t i = 0; i < inner && !mg_is_over(&done, n); i++) {             \
         double top = -INFINITY, rest = 0;                                        \
-        for (int64_t k = 0; k < n; k++) {                                        \
+        MG_IN_PIECES(k, n) {                                                     \
           int64_t here = (o * n + k) * inner + i;                                \
           double v = x[here];                                                    \
           if (v > top) {                                                         \
@@ -84,10 +86,12 @@ MG_KERNEL(logcumsumexp) {
     int64_t outer = call->size[0], n = call->size[1], inner = call->size[2];                  \
     const T *x = call->operand[0], *y = call->operand[1], *g = call->operand[2];              \
     T *dx = call->operand[3];                                                                 \
+    int64_t done = 0;                                                                         \
     for (int64_t o = 0; o < outer; o++)                                                       \
-      for (int64_t i = 0; i < inner; i++) {                                                   \
+      for (int64_t i = 0; i < inner && !mg_is_over(&done, n); i++) {                          \
         double rest = 0;                                                                      \
-        for (int64_t k = n; k-- > 0;) {                                                       \
+        MG_IN_PIECES(from_end, n) {                                                           \
+          int64_t k = n - 1 - from_end;                                                       \
           int64_t here = (o * n + k) * inner + i;                                             \
           rest = g[here] + (k == n - 1 ? 0 : exp((double)y[here] - y[here + inner]) * rest);  \
           dx[here] = (T)(exp((double)x[here] - y[here]) * rest);                              \

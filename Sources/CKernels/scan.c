@@ -22,11 +22,12 @@ typedef struct {
     if (s->reverse && s->n) x += (s->n - 1) * s->inner, y += (s->n - 1) * s->inner;                   \
     if (width == 1) {                                                                                 \
       A t = s->product;                                                                               \
-      if (s->product) for (int64_t j = 0; j < s->n; j++, x += step, y += step) *y = (T)(t *= (A)*x);  \
-      else for (int64_t j = 0; j < s->n; j++, x += step, y += step) *y = (T)(t += (A)*x);             \
+      if (s->product) MG_IN_PIECES(j, s->n) y[j * step] = (T)(t *= (A)x[j * step]);                   \
+      else MG_IN_PIECES(j, s->n) y[j * step] = (T)(t += (A)x[j * step]);                              \
       return;                                                                                         \
     }                                                                                                 \
-    for (int64_t j = 0; j < s->n; j++, x += step, y += step) {                                        \
+    int64_t done = 0;                                                                                 \
+    for (int64_t j = 0; j < s->n && !mg_is_over(&done, width); j++, x += step, y += step) {           \
       if (s->product) {                                                                               \
         MG_VECTORIZE                                                                                  \
         for (int64_t i = 0; i < width; i++) y[i] = (T)(total[i] *= (A)x[i]);                          \

@@ -55,9 +55,9 @@ static void insert_words(int64_t n, uint64_t *a) {
     enum { MASK = (1 << BITS) - 1 };                                                                       \
     uint32_t count[PASSES][MASK + 1];                                                                      \
     memset(count, 0, sizeof count);                                                                        \
-    for (int64_t i = 0; i < n; i++)                                                                        \
+    MG_IN_PIECES(i, n)                                                                                     \
       for (int p = 0; p < PASSES; p++) count[p][a[i] >> (32 + p * BITS) & MASK]++;                         \
-    for (int p = 0; p < PASSES; p++) {                                                                     \
+    for (int p = 0; p < PASSES && !mg_was_left(n); p++) {                                                  \
       uint32_t *c = count[p], sum = 0;                                                                     \
       int shift = 32 + p * BITS;                                                                           \
       if (c[a[0] >> shift & MASK] == n) continue; /* the same digit everywhere */                          \
@@ -66,7 +66,7 @@ static void insert_words(int64_t n, uint64_t *a) {
         c[k] = sum;                                                                                        \
         sum += here;                                                                                       \
       }                                                                                                    \
-      for (int64_t i = 0; i < n; i++) b[c[a[i] >> shift & MASK]++] = a[i];                                 \
+      MG_IN_PIECES(i, n) b[c[a[i] >> shift & MASK]++] = a[i];                                              \
       uint64_t *t = a;                                                                                     \
       a = b;                                                                                               \
       b = t;                                                                                               \
@@ -114,7 +114,7 @@ static uint64_t *sort_words(int64_t n, uint64_t *a, uint64_t *b) {
 #define ORDER(tag, T)                                                                                      \
   static const uint64_t *order_##tag(int64_t n, bool descending, const T *x, uint64_t *a) {                \
     uint32_t flip = descending ? UINT32_MAX : 0;                                                           \
-    for (int64_t i = 0; i < n; i++) a[i] = (uint64_t)(key_##tag(x[i]) ^ flip) << 32 | (uint64_t)i;         \
+    MG_IN_PIECES(i, n) a[i] = (uint64_t)(key_##tag(x[i]) ^ flip) << 32 | (uint64_t)i;                      \
     return sort_words(n, a, a + n);                                                                        \
   }
 ORDER(f32, float)
@@ -126,7 +126,7 @@ ORDER(b8, uint8_t)
 #define WIDE(tag, T)                                                                                       \
   MG_CLONES static int fit_##tag(int64_t n, uint64_t flip, const T *x, uint64_t *least) {                  \
     uint64_t low = UINT64_MAX, high = 0;                                                                   \
-    for (int64_t i = 0; i < n; i++) {                                                                      \
+    MG_IN_PIECES(i, n) {                                                                                   \
       uint64_t k = key_##tag(x[i]) ^ flip;                                                                 \
       low = k < low ? k : low;                                                                             \
       high = k > high ? k : high;                                                                          \
@@ -143,11 +143,13 @@ ORDER(b8, uint8_t)
   static const uint64_t *order_##tag(int64_t n, bool descending, const T *x, uint64_t *a) {                \
     uint64_t flip = descending ? UINT64_MAX : 0, least, *b = a + n;                                        \
     int rest = fit_##tag(n, flip, x, &least);                                                              \
-    for (int64_t i = 0; i < n; i++) a[i] = upper_##tag(x[i], flip, least, rest, i);                        \
+    MG_IN_PIECES(i, n) a[i] = upper_##tag(x[i], flip, least, rest, i);                                     \
     uint64_t *sorted = sort_words(n, a, b);                                                                \
     b = sorted == a ? b : a;                                                                               \
     a = sorted;                                                                                            \
-    for (int64_t i = 0, end; rest > 0 && i < n; i = end) {                                                 \
+    int64_t done = 0;                                                                                      \
+    if (mg_was_left(n)) return a;                                                                          \
+    for (int64_t i = 0, end; rest > 0 && i < n && !mg_is_over(&done, 1); i = end) {                  \
       for (end = i + 1; end < n && a[end] >> 32 == a[i] >> 32; end++) {}                                   \
       if (end == i + 1) continue;                                                                          \
       for (int64_t j = i; j < end; j++) a[j] = lower_##tag(x[(uint32_t)a[j]], flip, least, rest, (uint32_t)a[j]); \
@@ -188,12 +190,13 @@ static void run_rows(row_work *w) {
 }
 
 #define GIVE(tag, T)                                                                                       \
-  static void give_##tag(int64_t count, const uint64_t *a, const T *x, T *values, int64_t *indices) {      \
-    if (values) for (int64_t i = 0; i < count; i++) values[i] = x[(uint32_t)a[i]];                         \
-    if (indices) for (int64_t i = 0; i < count; i++) indices[i] = (uint32_t)a[i];                          \
+  static void give_##tag(int64_t n, int64_t count, const uint64_t *a, const T *x, T *values, int64_t *indices) { \
+    if (mg_was_left(n)) return;                                                                            \
+    if (values) MG_IN_PIECES(i, count) values[i] = x[(uint32_t)a[i]];                                      \
+    if (indices) MG_IN_PIECES(i, count) indices[i] = (uint32_t)a[i];                                       \
   }                                                                                                        \
   static void sort_##tag(const row_work *w, const void *x, void *values, int64_t *indices, uint64_t *scratch) { \
-    give_##tag(w->count, order_##tag(w->n, w->descending, x, scratch), x, values, indices);                \
+    give_##tag(w->n, w->count, order_##tag(w->n, w->descending, x, scratch), x, values, indices);                \
   }
 MG_TYPES(GIVE)
 
@@ -227,11 +230,12 @@ static selected select_words(int64_t n, int64_t k, uint64_t *a, uint64_t *lower,
     int shift = shifts[level];
     uint32_t count[BUCKETS] = {0};
     uint64_t mask = level < 2 ? BUCKETS - 1 : BUCKETS / 2 - 1, digit = 0;
-    for (int64_t i = 0; i < n; i++) count[a[i] >> shift & mask]++;
+    MG_IN_PIECES(i, n) count[a[i] >> shift & mask]++;
+    if (mg_was_left(n)) return (selected){a, a, lower, 0};
     for (; k >= count[digit]; digit++) k -= count[digit];
     if (count[digit] == n) continue;
     int64_t kept = 0;
-    for (int64_t i = 0; i < n; i++) {
+    MG_IN_PIECES(i, n) {
       uint64_t word = a[i], here = word >> shift & mask;
       a[kept] = word;
       kept += here == digit;
@@ -239,6 +243,7 @@ static selected select_words(int64_t n, int64_t k, uint64_t *a, uint64_t *lower,
       lower[low] = word;
       low += here < digit;
     }
+    if (mg_was_left(n)) return (selected){a, a, lower, 0};
     n = kept;
   }
   if (n <= FEW) insert_words(n, a);  // else all keys are equal
@@ -317,28 +322,32 @@ static int64_t kth_of_keys(int64_t n, int64_t k, const uint32_t *keys, uint64_t 
 // They lie in the last quarter of the scratch; of the words before the k-th, where these are wanted, there are at most n / 4.
 #define SELECT(tag, T)                                                                                     \
   MG_CLONES static void keys_##tag(int64_t n, uint32_t flip, const T *x, uint32_t *keys) {                 \
-    MG_VECTORIZE                                                                                           \
-    for (int64_t i = 0; i < n; i++) keys[i] = key_##tag(x[i]) ^ flip;                                      \
+    MG_IN_PIECES(i, n) keys[i] = key_##tag(x[i]) ^ flip;                                                   \
   }                                                                                                        \
   static selected select_##tag(int64_t n, int64_t k, bool descending, bool all, const T *x, uint64_t *a) { \
     uint32_t count[BUCKETS] = {0}, digit = 0, *keys = (uint32_t *)(a + n) + n;                             \
     uint64_t *lower = a + n;                                                                               \
     int64_t kept = 0, low = 0;                                                                             \
     keys_##tag(n, descending ? UINT32_MAX : 0, x, keys);                                                   \
-    for (int64_t i = 0; i < n; i++) count[keys[i] >> (32 - DIGIT)]++;                                      \
+    MG_IN_PIECES(i, n) count[keys[i] >> (32 - DIGIT)]++;                                                   \
+    if (mg_was_left(n)) return (selected){a, a, lower, 0};                                                 \
     for (; k >= count[digit]; digit++) k -= count[digit];                                                  \
-    for (int64_t i = 0; i < n; i++) {                                                                      \
+    MG_IN_PIECES(i, n) {                                                                                   \
       a[kept] = (uint64_t)keys[i] << 32 | (uint64_t)i;                                                     \
       kept += keys[i] >> (32 - DIGIT) == digit;                                                            \
     }                                                                                                      \
-    for (int64_t i = 0; all && i < n; i++) {                                                               \
+    if (all) MG_IN_PIECES(i, n) {                                                                          \
       lower[low] = (uint64_t)keys[i] << 32 | (uint64_t)i;                                                  \
       low += keys[i] >> (32 - DIGIT) < digit;                                                              \
     }                                                                                                      \
+    if (mg_was_left(n)) return (selected){a, a, lower, 0};                                                 \
     return select_words(kept, k, a, all ? lower : NULL, low);                                              \
   }                                                                                                        \
   static int64_t kth_##tag(int64_t n, int64_t k, const T *x, uint64_t *a) {                                \
-    if (n > CACHED) return (uint32_t)*select_##tag(n, k, false, false, x, a).kth;                          \
+    if (n > CACHED) {                                                                                      \
+      selected s = select_##tag(n, k, false, false, x, a);                                                 \
+      return mg_was_left(n) ? 0 : (uint32_t)*s.kth;                                                        \
+    }                                                                                                      \
     if (n <= RUN) return (uint32_t)order_##tag(n, false, x, a)[k];                                         \
     uint32_t *keys = (uint32_t *)(a + n) + n;                                                              \
     keys_##tag(n, 0, x, keys);                                                                             \
@@ -347,6 +356,7 @@ static int64_t kth_of_keys(int64_t n, int64_t k, const uint32_t *keys, uint64_t 
   static const uint64_t *first_##tag(int64_t n, int64_t k, bool descending, const T *x, uint64_t *a) {     \
     if (n < MANY || k > n / 4) return order_##tag(n, descending, x, a);                                    \
     selected s = select_##tag(n, k - 1, descending, true, x, a);                                                 \
+    if (mg_was_left(n)) return a;                                                                          \
     for (uint64_t *p = s.from; p <= s.kth; p++) s.lower[s.low++] = *p;                                     \
     return sort_words(k, s.lower, a);                                                                      \
   }
@@ -359,17 +369,20 @@ SELECT(b8, uint8_t)
   static int64_t kth_##tag(int64_t n, int64_t k, const T *x, uint64_t *a) {                                \
     uint64_t least;                                                                                        \
     int rest = fit_##tag(n, 0, x, &least);                                                                 \
-    for (int64_t i = 0; i < n; i++) a[i] = upper_##tag(x[i], 0, least, rest, i);                           \
+    MG_IN_PIECES(i, n) a[i] = upper_##tag(x[i], 0, least, rest, i);                                        \
+    if (mg_was_left(n)) return 0;                                                                          \
     uint64_t kth = *select_words(n, k, a, NULL, 0).kth, upper = kth >> 32;                                \
     if (rest == 0) return (uint32_t)kth;                                                                   \
     int64_t equal = 0;                                                                                     \
+    if (mg_was_left(n)) return 0;                                                                          \
     for (int64_t i = 0; i < n; i++) {                                                                      \
       uint64_t here = upper_##tag(x[i], 0, least, rest, i) >> 32;                                          \
       a[equal] = lower_##tag(x[i], 0, least, rest, i);                                                     \
       equal += here == upper;                                                                              \
       k -= here < upper;                                                                                   \
     }                                                                                                      \
-    return (uint32_t)*select_words(equal, k, a, NULL, 0).kth;                                             \
+    kth = *select_words(equal, k, a, NULL, 0).kth;                                                         \
+    return mg_was_left(n) ? 0 : (uint32_t)kth;                                                             \
   }                                                                                                        \
   static const uint64_t *first_##tag(int64_t n, int64_t k, bool descending, const T *x, uint64_t *a) {     \
     (void)k;                                                                                               \
@@ -426,7 +439,7 @@ STREAM(b8, uint8_t, uint32_t)
   static void topk_##tag(const row_work *w, const void *x, void *values, int64_t *indices, uint64_t *scratch) { \
     int64_t n = w->n, k = w->count;                                                                        \
     if (k <= BEST && k <= n / 4 && stream_##tag(n, k, w->descending, x, values, indices)) return;          \
-    give_##tag(k, first_##tag(n, k, w->descending, x, scratch), x, values, indices);                       \
+    give_##tag(n, k, first_##tag(n, k, w->descending, x, scratch), x, values, indices);                       \
   }                                                                                                        \
   MG_CLONES static bool has_nan_##tag(int64_t n, const T *x) {                                             \
     int any = 0;                                                                                           \

@@ -153,6 +153,7 @@ static void build(lua_State *L, builder *b, int depth) {
       for (int64_t i = 1; i <= count; i++) {
         build(L, b, depth + 1);
         lua_rawseti(L, -2, i);
+        if (ml_unlikely((i & 0xFFF) == 0)) ml_poll(L, s);
       }
       break;
     }

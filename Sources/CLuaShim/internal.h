@@ -45,6 +45,7 @@ typedef struct ml_private {
   uintptr_t owner;               // the thread inside the outermost one, 0 for none
   lua_State *main, *base;        // base runs the outermost script, so that a kill can leave it by yielding
   int base_reference;
+  int exit_status;               // that a script asked for, see ML_KILL_EXIT
   bool counting;   // instructions are counted, by hooks of every coroutine that runs
   int64_t budget;  // those that are left
   lua_State *resetting;          // the coroutine whose pending closes run: it must not yield
@@ -55,6 +56,8 @@ typedef struct ml_private {
   bool may_wait;        // whether all coroutines around the running one can be left
   bool waiting;         // they are being left
   uint32_t interrupts;  // asked for by the host, also between the pieces of a task
+  bool has_hooks;                // scripts have set hooks
+  lua_State *hooking;            // the coroutine whose own hook is being called, if any
   // Safe points.
   int *pending;       // registry references to give back; room for every live one
   uint32_t pending_count, pending_capacity, live_references;
@@ -113,14 +116,37 @@ void ml_slab_close(ml_state *s);
 // To be called once for every new state.
 void ml_sites_open(lua_State *L);
 
+// MARK: finalizers.c
+
+// To be called once for every new state.
+void ml_finalizers_open(lua_State *L);
+// Lets hooks into a finalizer or a hook that runs in the coroutine; whether they were kept out. Safe in a signal handler.
+bool ml_let_hooks_in(lua_State *L);
+
+// MARK: hooks.c
+
+// What a script's own hook of a coroutine asks for: events, and the instructions up to its next call if it counts them.
+typedef struct ml_hooking {
+  int mask, left;
+} ml_hooking;
+ml_hooking ml_script_hook(lua_State *co, const ml_state *s);  // never raises
+// Calls the script's hook, if there is one for the event, after so many instructions since the last time.
+void ml_call_script_hook(lua_State *L, const ml_state *s, lua_Debug *ar, int passed);
+void ml_forget_script_hook(lua_State *L, const ml_state *s);  // never raises
+// Puts debug.sethook and debug.gethook into the table on top.
+void ml_open_hooks(lua_State *L);
+
 // MARK: limits.c
 
+void ml_wake(void);                      // the thread that reminds; safe in a signal handler
+void ml_exit(lua_State *L, int status);  // stops the running script, as os.exit; to be followed by ml_die
 int ml_die(lua_State *L, ml_state *s);  // leaves by yield or by error; does not return to Lua code
 static ml_inline void ml_poll(lua_State *L, ml_state *s) {
   if (ml_unlikely(ml_own(s)->kill)) ml_die(L, s);
 }
 void ml_arm(lua_State *L);
-// Makes a coroutine that is about to run obey whatever is in force: a kill under way, or counting.
+// Makes a coroutine that is about to run obey whatever is in force: a kill under way, counting, the script's own hook. Never
+// raises.
 void ml_bind(lua_State *co, ml_state *s);
 int ml_reset(lua_State *co, ml_state *s);  // lua_resetthread, safe from yields in what it closes
 bool ml_may_reset(const ml_state *s);      // whether the C stack has room for it
@@ -157,13 +183,14 @@ bool ml_is_held(lua_State *co);
 
 int ml_open_coroutine(lua_State *L);
 
-// MARK: patterns.c, primitives.c, finalizers.c
+// MARK: patterns.c, primitives.c, catching.c
 
 // Put functions of our own, which a kill ends, into the library's table on top of the stack, or among the globals.
 void ml_open_patterns(lua_State *L);
 void ml_open_strings(lua_State *L);
 void ml_open_tables(lua_State *L);
 void ml_open_utf8(lua_State *L);
+void ml_open_catching(lua_State *L);
 
 // MARK: numbers.c
 

@@ -146,29 +146,6 @@ static int set_local(lua_State *L) {
   return 1;
 }
 
-// debug.sethook would take away the hook of a kill that is under way.
-static int set_hook(lua_State *L) {
-  ml_state *s = ml_of(L);
-  lua_State *co = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
-  int first = lua_isthread(L, 1) ? 2 : 1;
-  if (!lua_isnoneornil(L, first)) {
-    luaL_checkstring(L, first + 1);
-    luaL_checktype(L, first, LUA_TFUNCTION);
-    luaL_optinteger(L, first + 2, 0);
-  }
-  if (ml_own(s)->counting) return luaL_error(L, "hooks are taken while instructions are counted");
-  lua_settop(L, first + 2);
-  lua_pushvalue(L, 1);
-  lua_insert(L, 1);  // a thread stays meanwhile
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 2);
-  lua_call(L, first + 2, 0);
-  if (!ml_own(s)->kill) return 0;
-  ml_arm(co);
-  ml_arm(L);
-  return ml_die(L, s);
-}
-
 static void guard_debug(lua_State *L) {
   lua_getglobal(L, LUA_DBLIBNAME);
   lua_getfield(L, -1, "setupvalue");
@@ -176,9 +153,7 @@ static void guard_debug(lua_State *L) {
   lua_setfield(L, -2, "setupvalue");
   lua_pushcfunction(L, set_local);
   lua_setfield(L, -2, "setlocal");
-  lua_getfield(L, -1, "sethook");
-  lua_pushcclosure(L, set_hook, 1);
-  lua_setfield(L, -2, "sethook");
+  ml_open_hooks(L);
   lua_pop(L, 1);
 }
 
@@ -200,6 +175,22 @@ bool ml_is_step(lua_State *L) {
   bool is_step = lua_tocfunction(L, -1) == ml_own(ml_of(L))->ipairs_step;
   lua_pop(L, 1);
   return is_step;
+}
+
+// MARK: The end of a script
+
+// os.exit, for hosts that go on.
+static int exit_script(lua_State *L) {
+  int status = lua_isboolean(L, 1) ? (lua_toboolean(L, 1) ? EXIT_SUCCESS : EXIT_FAILURE) : (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
+  ml_exit(L, status);
+  return ml_die(L, ml_of(L));
+}
+
+static void confine_exit(lua_State *L) {
+  lua_getglobal(L, LUA_OSLIBNAME);
+  lua_pushcfunction(L, exit_script);
+  lua_setfield(L, -2, "exit");
+  lua_pop(L, 1);
 }
 
 // MARK: Opening
@@ -229,8 +220,10 @@ static int open_libraries(lua_State *L) {
   replace(L, libraries, ML_LIBRARY_TABLE, LUA_TABLIBNAME, ml_open_tables);
   replace(L, libraries, ML_LIBRARY_UTF8, LUA_UTF8LIBNAME, ml_open_utf8);
   ml_open_output(L, libraries & ML_LIBRARY_IO);
+  ml_open_catching(L);
   watch_collector(L);
   note_iteration(L);
+  if ((libraries & ML_LIBRARY_OS) && !s->config.exits) confine_exit(L);
   if (libraries & ML_LIBRARY_DEBUG) guard_debug(L);
   if (s->config.binary_chunks) return 0;
   confine_loaders(L);
@@ -241,6 +234,7 @@ static int open_libraries(lua_State *L) {
 int ml_open_libraries(ml_state *s, lua_State *L, uint32_t libraries) {
   (void)s;
   ml_sites_open(L);
+  ml_finalizers_open(L);
   return ml_protect(L, open_libraries, &libraries, 0, 0);
 }
 
@@ -257,6 +251,10 @@ void ml_warn(void *ud, const char *message, int tocont) {
     return;
   }
   if (!own->warnings_on) return;
+  if (own->kill) {  // what a kill raised in a finalizer is no error of that
+    own->warning_length = 0;
+    return;
+  }
   if (own->warning_length + length > own->warning_capacity) {
     size_t capacity = (own->warning_length + length) * 2;
     char *warning = realloc(own->warning, capacity);

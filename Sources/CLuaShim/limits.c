@@ -9,6 +9,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <errno.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -33,31 +34,31 @@ int ml_die(lua_State *L, ml_state *s) {
 // Instructions between two looks at the budget: the hook costs as much as some ten of them.
 enum { counted_at_once = 1000 };
 
-// Whether the script goes on: it is not being stopped, and has instructions left where they are counted.
-static bool goes_on(lua_State *L, ml_state *s) {
+// Whether the script goes on after so many instructions: it is not being stopped, and has some left where they are counted.
+static bool goes_on(ml_state *s, int passed) {
   ml_private *own = ml_own(s);
   if (own->kill) return false;
-  if (!own->counting) {  // left behind by what is over
-    lua_sethook(L, NULL, 0, 0);
-    return true;
-  }
-  own->budget -= lua_gethookcount(L);
-  if (own->budget > 0) {
-    if (own->budget < counted_at_once || lua_gethookcount(L) != counted_at_once) ml_bind(L, s);
-    return true;
-  }
+  if (!own->counting) return true;
+  own->budget -= passed;
+  if (own->budget > 0) return true;
   own->where[0] = 0;
   own->kill = ML_KILL_INSTRUCTIONS;
   s->attention = true;
+  ml_wake();
   return false;
 }
 
+// A coroutine has one hook: this one, for the limits and for the script's own.
 static void hook(lua_State *L, lua_Debug *ar) {
   ml_state *s = ml_of(L);
-  if (goes_on(L, s)) return;
-  (void)ar;
+  int passed = ar->event == LUA_HOOKCOUNT ? lua_gethookcount(L) : 0;
+  if (ml_likely(goes_on(s, passed))) {
+    ml_call_script_hook(L, s, ar, passed);
+    if (passed != 0) ml_bind(L, s);
+    if (ml_likely(!ml_own(s)->kill)) return;
+  }
   note_place(L, s, 0);
-  lua_sethook(L, hook, LUA_MASKCOUNT, 1);
+  ml_arm(L);
   if (may_yield(L, s)) {
     lua_yield(L, 0);  // returns; the interpreter loop then leaves
   } else {
@@ -71,9 +72,18 @@ void ml_arm(lua_State *L) { lua_sethook(L, hook, LUA_MASKCOUNT, 1); }
 void ml_bind(lua_State *co, ml_state *s) {
   const ml_private *own = ml_own(s);
   if (own->kill) return ml_arm(co);
-  if (!own->counting) return;
-  int step = own->budget < counted_at_once ? (own->budget < 1 ? 1 : (int)own->budget) : counted_at_once;
-  if (lua_gethook(co) != hook || lua_gethookcount(co) != step) lua_sethook(co, hook, LUA_MASKCOUNT, step);
+  ml_hooking script = ml_script_hook(co, s);
+  int mask = script.mask, step = mask & LUA_MASKCOUNT ? script.left : 0;
+  if (own->counting) {
+    int most = own->budget < counted_at_once ? (own->budget < 1 ? 1 : (int)own->budget) : counted_at_once;
+    if (step == 0 || most < step) step = most;
+    mask |= LUA_MASKCOUNT;
+  }
+  if (mask == 0) {
+    if (lua_gethook(co) != NULL) lua_sethook(co, NULL, 0, 0);
+  } else if (lua_gethook(co) != hook || lua_gethookcount(co) != step || lua_gethookmask(co) != mask) {
+    lua_sethook(co, hook, mask, step);
+  }
 }
 
 // Lua bounds the C stack by counting calls, but lua_resetthread starts the count anew, so closings within closings are
@@ -113,6 +123,30 @@ static void barrier_everywhere(void) {
   usleep(1000);  // no such call: longer than any store waits in a buffer
 }
 
+static volatile int wake_descriptor = -1;
+
+void ml_wake_through(int descriptor) { wake_descriptor = descriptor; }
+
+void ml_wake(void) {
+  int descriptor = wake_descriptor, error = errno;
+  if (descriptor >= 0 && write(descriptor, "", 1) < 0) errno = error;
+}
+
+// lua_sethook walks the call chain, so its records must not be freed while another thread calls it: the allocator waits
+// while `foreign` is set, and the barrier makes sure that it has seen the flag or is past its frees.
+static bool begin_foreign(ml_private *own) {
+  if (__atomic_exchange_n(&own->foreign, 1, __ATOMIC_SEQ_CST)) return false;  // another thread is at it
+  own->slow = true;
+  barrier_everywhere();
+  return true;
+}
+
+static void end_foreign(ml_state *s) {
+  ml_private *own = ml_own(s);
+  own->slow = own->closing || ml_is_slow(&s->config);
+  __atomic_store_n(&own->foreign, 0, __ATOMIC_SEQ_CST);
+}
+
 void ml_stop(ml_state *s, ml_kill reason) {
   ml_private *own = ml_own(s);
   if (own->depth == 0 || own->kill) return;
@@ -120,23 +154,47 @@ void ml_stop(ml_state *s, ml_kill reason) {
   if (own->owner == (uintptr_t)pthread_self()) {  // a signal handler, or a native function
     own->kill = reason;
     s->attention = true;
-    ml_arm(s->current);
+    if (s->current != NULL) {
+      ml_arm(s->current);
+      ml_let_hooks_in(s->current);
+    }
+    ml_wake();
     return;
   }
-  // lua_sethook walks the call chain, so its records must not be freed meanwhile: the allocator waits while
-  // `foreign` is set, and the barrier makes sure that it has seen the flag or is past its frees.
-  if (__atomic_exchange_n(&own->foreign, 1, __ATOMIC_SEQ_CST)) return;  // another thread is at it
-  own->slow = true;
-  barrier_everywhere();
-  if (own->depth != 0) {
+  if (!begin_foreign(own)) return;
+  if (own->depth != 0 && s->current != NULL) {
     own->kill = reason;
     s->attention = true;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     ml_arm(s->current);
+    ml_let_hooks_in(s->current);
   }
-  own->slow = ml_is_slow(&s->config);
-  __atomic_store_n(&own->foreign, 0, __ATOMIC_SEQ_CST);
+  end_foreign(s);
+  ml_wake();
 }
+
+bool ml_needs_reminding(const ml_state *s) { return ml_own(s)->depth != 0 && (ml_own(s)->kill || ml_own(s)->counting); }
+
+bool ml_remind(ml_state *s) {
+  ml_private *own = ml_own(s);
+  if (!ml_needs_reminding(s) || !begin_foreign(own)) return false;
+  bool changed = ml_needs_reminding(s) && s->current != NULL && ml_let_hooks_in(s->current);
+  if (changed && own->kill) ml_arm(s->current);
+  end_foreign(s);
+  return changed;
+}
+
+void ml_exit(lua_State *L, int status) {
+  ml_state *s = ml_of(L);
+  ml_private *own = ml_own(s);
+  if (own->kill) return;
+  own->exit_status = status;
+  own->where[0] = 0;
+  ml_stop(s, ML_KILL_EXIT);
+  ml_arm(L);
+}
+
+int ml_exit_status(const ml_state *s) { return ml_own(s)->exit_status; }
 
 ml_kill ml_killed(const ml_state *s) { return (ml_kill)ml_own(s)->kill; }
 const char *ml_killed_at(const ml_state *s) { return ml_own(s)->where; }
@@ -151,6 +209,6 @@ int64_t ml_count_instructions(ml_state *s, int64_t budget) {
   int64_t left = own->counting ? own->budget : -1;
   own->counting = budget >= 0;
   own->budget = budget;
-  if (own->counting && s->current != NULL) ml_bind(s->current, s);
+  if (s->current != NULL) ml_bind(s->current, s);
   return left;
 }

@@ -93,6 +93,11 @@ static ml_cold void *take_probe(ml_state *s, size_t size) {
 
 static ml_cold void *free_slowly(ml_state *s, void *block, size_t osize) {
   ml_private *own = ml_own(s);
+  if (own->closing && block != NULL && block == (char *)own->main - LUA_EXTRASPACE) {  // the last one: nothing runs any more
+    s->current = NULL;
+    own->depth = 0;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  }
   while (own->foreign) sched_yield();
   if (block == NULL) return NULL;
   if (ml_in_region(block)) return give_back_block(s, block);

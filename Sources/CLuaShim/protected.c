@@ -1,5 +1,6 @@
 // What the host does with Lua values from outside a native call, each step in one protected call.
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,21 +47,37 @@ static bool find_base(lua_State *L) {
   return false;
 }
 
+// The outermost call is over: nothing stops what runs next.
+static void end(ml_state *s, lua_State *L, int top) {
+  ml_private *own = ml_own(s);
+  own->depth = 0;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  while (own->foreign) sched_yield();  // somebody who still takes it for running
+  if (!own->kill) return;
+  own->kill = ML_KILL_NONE;
+  ml_forget_script_hook(L, s);
+  ml_bind(L, s);
+  if (find_base(L)) {
+    ml_forget_script_hook(own->base, s);
+    ml_bind(own->base, s);
+  }
+  lua_settop(L, top);
+}
+
 void ml_leave(ml_state *s, lua_State *L, int top) {
   ml_private *own = ml_own(s);
   lua_settop(L, top);
   s->current = L;
-  if (--own->depth == 0 && own->kill) {
-    own->kill = ML_KILL_NONE;
-    lua_sethook(L, NULL, 0, 0);
-    if (find_base(L)) lua_sethook(own->base, NULL, 0, 0);
-    lua_settop(L, top);
-  }
   if (s->attention) {
-    ml_settle(L, s);
+    ml_settle(L, s);  // which runs finalizers, so limits hold
     if (own->kill) s->attention = true;
   }
-  if (own->depth == 0) give_up_possession(own);
+  if (own->depth == 1) {
+    end(s, L, top);
+    give_up_possession(own);
+  } else {
+    own->depth--;
+  }
 }
 
 bool ml_is_entered(const ml_state *s) { return ml_own(s)->depth > 0; }

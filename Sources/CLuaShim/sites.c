@@ -272,11 +272,38 @@ uint32_t ml_site(ml_state *s) {
   return 0;
 }
 
+enum { near_levels = 400 };  // asked one by one; each question walks from the innermost function
+
+// Finds the script's function that called a library which is very deep within itself: from the outermost one inwards. False where
+// that is none.
+static bool find_outer_caller(lua_State *L, lua_Debug *ar) {
+  int low = 0, high = near_levels;
+  while (lua_getstack(L, high, ar)) low = high, high *= 2;
+  while (high - low > 1) {
+    int middle = low + (high - low) / 2;
+    if (lua_getstack(L, middle, ar)) low = middle;
+    else high = middle;
+  }
+  bool found = false;
+  for (int level = low; level > 0 && low - level < near_levels; level--) {
+    lua_Debug here;
+    lua_getstack(L, level, &here);
+    lua_getinfo(L, "Sl", &here);
+    if (is_internal(ml_of(L), here.source)) break;
+    if (here.currentline > 0) *ar = here, found = true;
+  }
+  return found;
+}
+
 size_t ml_where(lua_State *L, int level, char *buffer, size_t size) {
   lua_Debug ar;
   buffer[0] = 0;
   // What a library's own chunks call is done for the script that called them.
   for (bool within = false;; level++) {
+    if (level > near_levels) {
+      if (!find_outer_caller(L, &ar)) return 0;
+      break;
+    }
     if (!lua_getstack(L, level, &ar)) return 0;
     lua_getinfo(L, "Sl", &ar);  // these two options push and allocate nothing
     if (is_internal(ml_of(L), ar.source))

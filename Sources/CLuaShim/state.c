@@ -1,4 +1,5 @@
 // The state: its beginning and end, its owners, and what it counts.
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "CLuaShim/CLuaShim.h"
@@ -56,9 +57,15 @@ ml_state *ml_open(const ml_config *config) {
 void ml_close(ml_state *s) {
   ml_private *own = ml_own(s);
   if (own->main == NULL || own->closing) return;
-  own->closing = true;
+  // Finalizers run now, and can be stopped as all else; ml_allocate ends that with the state's own block.
+  own->owner = (uintptr_t)pthread_self();
+  own->closing = own->slow = true;
+  s->current = own->main;
+  own->depth = 1;
   lua_close(own->main);
   own->main = own->base = s->current = NULL;
+  own->depth = own->kill = 0;
+  own->owner = 0;
   ml_forget(s, 0);
   ml_slab_close(s);
 }

@@ -5,6 +5,13 @@ import Glibc
 import Synchronization
 
 /// What a run of scripts may take.
+///
+/// Kernels over many elements look at the clock too, and are left early. What a script writes in place may be half written then, if it
+/// has more than 2²³ elements. Copies of the process that an experiment starts count instructions for themselves: each begins with what
+/// was left; they end when the time of the script that waits for them is over.
+///
+/// Some steps of Lua's own cannot be left: the collector's look through all that a script has, the copying of a text, `..`, `==` of long
+/// texts, `string.format` and `string.pack` of them. They take a second for some gigabyte; a memory limit bounds them.
 public struct RunLimits: Sendable, Equatable {
   /// Time on the clock; nil for any.
   public var time: Duration?
@@ -46,7 +53,9 @@ extension State {
     let most = Int64(max(0, instructions))
     let given = before < 0 ? most : min(most, before)
     _ = ml_count_instructions(pointer, given)
+    let reminder = Watchdog.shared.remind(pointer)
     defer {
+      Watchdog.shared.end(reminder)
       let left = ml_count_instructions(pointer, -1)
       if before >= 0 { _ = ml_count_instructions(pointer, max(0, before - (given - left))) }
     }
@@ -70,19 +79,22 @@ extension State {
   }
 }
 
-/// A thread that stops scripts when their time is over. It sleeps until the next deadline.
-private final class Watchdog: Sendable {
+/// A thread that stops scripts when their time is over, and reminds those that run finalizers of their limits (see `ml_remind`). It
+/// sleeps until the next deadline.
+final class Watchdog: Sendable {
   static let shared = Watchdog()
 
-  /// A deadline, by its number.
+  /// What is watched, by its number.
   struct Watch {
     fileprivate let number: UInt64
   }
 
   private struct Entry {
     let number: UInt64
-    var deadline: ContinuousClock.Instant
     let state: UnsafeMutablePointer<ml_state>
+    /// When it is to be stopped, or reminded again; nil where it is looked at only when somebody has stopped it.
+    var deadline: ContinuousClock.Instant?
+    var isReminder = false
   }
 
   private struct Contents: @unchecked Sendable {
@@ -96,21 +108,41 @@ private final class Watchdog: Sendable {
 
   private let contents = Mutex(Contents())
 
+  /// Stops the state's scripts when that time is over.
   func begin(_ state: UnsafeMutablePointer<ml_state>, after time: Duration) -> Watch {
-    let (watch, wake) = contents.withLock { contents in
-      contents.last += 1
-      // Beyond a thousand years there is no instant.
-      contents.entries.append(
-        Entry(number: contents.last, deadline: .now.advanced(by: min(max(time, .zero), .seconds(31_536_000_000))), state: state))
-      start(&contents)
-      return (Watch(number: contents.last), contents.wake)
+    // Beyond a thousand years there is no instant.
+    let watch = add { number in
+      Entry(number: number, state: state, deadline: .now.advanced(by: min(max(time, .zero), .seconds(31_536_000_000))))
     }
-    var byte: UInt8 = 0
-    _ = write(wake, &byte, 1)
+    wake()
     return watch
   }
 
-  /// When this has returned, the watch stops nothing any more.
+  /// Reminds the state every few milliseconds.
+  func remind(_ state: UnsafeMutablePointer<ml_state>) -> Watch {
+    let watch = add { Entry(number: $0, state: state, deadline: .now.advanced(by: .milliseconds(5)), isReminder: true) }
+    wake()
+    return watch
+  }
+
+  /// Reminds the state while it is being stopped by somebody.
+  func attend(_ state: UnsafeMutablePointer<ml_state>) -> Watch { add { Entry(number: $0, state: state) } }
+
+  private func wake() {
+    var byte: UInt8 = 0
+    _ = write(contents.withLock { $0.wake }, &byte, 1)
+  }
+
+  private func add(_ entry: (UInt64) -> Entry) -> Watch {
+    contents.withLock { contents in
+      contents.last += 1
+      contents.entries.append(entry(contents.last))
+      start(&contents)
+      return Watch(number: contents.last)
+    }
+  }
+
+  /// When this has returned, the watch touches the state no more.
   func end(_ watch: Watch) {
     contents.withLock { $0.entries.removeAll { $0.number == watch.number } }
   }
@@ -126,6 +158,7 @@ private final class Watchdog: Sendable {
     let reading = ends[0]
     contents.wake = ends[1]
     contents.process = getpid()
+    ml_wake_through(ends[1])
     // Signals are for the threads that scripts run on.
     var (all, before) = (sigset_t(), sigset_t())
     sigfillset(&all)
@@ -151,20 +184,35 @@ private final class Watchdog: Sendable {
   private func watch(waking: Int32) -> Never {
     var bytes = [UInt8](repeating: 0, count: 64)
     while true {
-      let pause = contents.withLock { contents -> Int32 in
-        let now = ContinuousClock.now
-        for index in contents.entries.indices where contents.entries[index].deadline <= now {
-          // Held meanwhile, so that the state is there. It may be between two calls, or be stopped by somebody else: again then.
-          ml_stop(contents.entries[index].state, ML_KILL_TIME)
-          contents.entries[index].deadline = now.advanced(by: .milliseconds(2))
-        }
-        guard let next = contents.entries.map(\.deadline).min() else { return -1 }
-        let rest = now.duration(to: next)
-        let milliseconds = rest.components.seconds * 1000 + rest.components.attoseconds / 1_000_000_000_000_000
-        return Int32(clamping: max(0, milliseconds) + 1)
+      let pause = contents.withLock { look(&$0) }
+      if pause == 0 {
+        sched_yield()
+        continue
       }
       var entry = pollfd(fd: waking, events: Int16(POLLIN), revents: 0)
       if poll(&entry, 1, pause) > 0 { _ = read(waking, &bytes, bytes.count) }
     }
+  }
+
+  /// Does what is due, with the lock held, so that the states are there; the milliseconds until the next time, −1 for none.
+  private func look(_ contents: inout Contents) -> Int32 {
+    let now = ContinuousClock.now
+    var pause = Int32.max
+    for index in contents.entries.indices {
+      let (state, deadline) = (contents.entries[index].state, contents.entries[index].deadline)
+      if let deadline {
+        if deadline <= now {
+          // It may be between two calls, or be stopped by somebody else: again then.
+          if !contents.entries[index].isReminder { ml_stop(state, ML_KILL_TIME) }
+          contents.entries[index].deadline = now.advanced(by: .milliseconds(contents.entries[index].isReminder ? 5 : 2))
+        }
+        let rest = now.duration(to: contents.entries[index].deadline!).components
+        pause = min(pause, Int32(clamping: max(0, rest.seconds * 1000 + rest.attoseconds / 1_000_000_000_000_000) + 1))
+      }
+      // One that was in a finalizer may have the next behind it.
+      if ml_remind(state) { pause = 0 }
+      if ml_killed(state) != ML_KILL_NONE { pause = min(pause, 1) }
+    }
+    return pause == .max ? -1 : pause
   }
 }

@@ -5,9 +5,10 @@ import CLuaShim
 ///
 /// `value` may refer to a Lua table; it belongs to the state's thread.
 public struct LuaError: Error, @unchecked Sendable {
-  /// What sort of thing went wrong. `unavailable`: the state is closed; `conversion`: a value does not fit the type asked for.
+  /// What sort of thing went wrong. `unavailable`: the state is closed; `conversion`: a value does not fit the type asked for;
+  /// `exit`: nothing did, the script has ended itself by `os.exit`, see ``exitStatus``.
   public enum Kind: Sendable {
-    case runtime, syntax, memory, interrupted, timeLimit, instructionLimit, file, unavailable, conversion
+    case runtime, syntax, memory, interrupted, timeLimit, instructionLimit, file, unavailable, conversion, exit
   }
   /// A line of a chunk, as in `train.lua:12:`.
   public struct Position: Hashable, Sendable {
@@ -26,6 +27,8 @@ public struct LuaError: Error, @unchecked Sendable {
   public var cause: (any Error)?
   /// The Lua error value, when it is not a string of text.
   public var value: Value?
+  /// What the script gave `os.exit`, where the kind is `exit`: 0 for success, as for processes.
+  public var exitStatus: Int?
   /// Whether it came out of Lua, and is raised again as it is.
   var isCaptured = false
 
@@ -87,6 +90,19 @@ struct Traveller {
   enum Key: Equatable {
     case message(String)
     case address(UnsafeRawPointer)
+
+    /// Whether an error under this key is the one under that. Lua puts positions in front of a text that is raised again, by `error` or
+    /// out of a wrapped coroutine, and handlers put tracebacks behind.
+    func stands(for other: Key) -> Bool {
+      guard case .message(let own) = self, case .message(let text) = other else { return self == other }
+      if own == text { return true }
+      var rest = text[...]
+      if let end = text.firstRange(of: "\nstack traceback:\n") { rest = text[..<end.lowerBound] }
+      guard rest.hasSuffix(own), !own.isEmpty else { return false }
+      rest = rest.dropLast(own.count)
+      while let (_, after) = LuaError.Position.leading(String(rest)) { rest = after }
+      return rest.isEmpty
+    }
   }
   var key: Key
   var error: any Error
@@ -141,7 +157,7 @@ extension State {
     }
     // Only what was raised inside the host call that fails now: an earlier error with the same words, which a script has
     // caught, is not the reason for this one.
-    if let key, let found = travellers.last(where: { $0.key == key && $0.number > travellersBefore })?.error {
+    if let key, let found = travellers.last(where: { $0.key.stands(for: key) && $0.number > travellersBefore })?.error {
       if let inner = found as? LuaError {
         error.kind = inner.kind
         error.cause = inner.cause
@@ -167,10 +183,12 @@ extension State {
     switch kill {
     case ML_KILL_TIME: (kind, text) = (.timeLimit, "time limit exceeded")
     case ML_KILL_INSTRUCTIONS: (kind, text) = (.instructionLimit, "instruction limit exceeded")
+    case ML_KILL_EXIT: (kind, text) = (.exit, "the script ended itself with status \(ml_exit_status(pointer))")
     default: (kind, text) = (.interrupted, "interrupted!")
     }
     var error = LuaError(kind, String(cString: ml_killed_at(pointer)) + text)
     error.isCaptured = true
+    if kill == ML_KILL_EXIT { error.exitStatus = Int(ml_exit_status(pointer)) }
     error.traceback = takeTraceback()
     return error
   }

@@ -52,6 +52,8 @@ public final class State {
     public var memoryLimit: Int?
     /// Whether `load` and its kin accept precompiled chunks, which can crash the interpreter when forged.
     public var allowsBinaryChunks = false
+    /// Whether `os.exit` ends the process, as in `lua`, and not only the script.
+    public var exitsProcess = false
     /// How the names of chunks begin that belong to a library: their lines are no sites.
     public static let internalPrefix = "=moongrad."
     /// Receives each complete warning (`warn`, errors in finalizers). `nil` prints to standard error.
@@ -112,6 +114,7 @@ public final class State {
     }
     config.memory_limit = configuration.memoryLimit.map { max(1, $0) } ?? 0
     config.binary_chunks = configuration.allowsBinaryChunks
+    config.exits = configuration.exitsProcess
     config.internal = internalPrefix
     if let failing = configuration.failingAllocation {
       config.fail_at = UInt64(failing.index)
@@ -125,10 +128,16 @@ public final class State {
   }
 
   deinit {
+    close()
+    ml_release(pointer)
+  }
+
+  /// Lets go of every Lua value, and runs the finalizers of scripts; what is done with the state afterwards throws. Limits that are in
+  /// force hold, and so does an interruption.
+  public func close() {
     let outer = surroundings?.enter()
     ml_close(pointer)
     surroundings?.leave(outer)
-    ml_release(pointer)
   }
 
   /// Bytes in use by Lua's own blocks and by values on their way into Lua now, and the most there ever were.
@@ -144,9 +153,7 @@ public final class State {
 
   /// Collects all garbage now. Does nothing inside a finalizer.
   public func collect() {
-    let outer = surroundings?.enter()
-    defer { surroundings?.leave(outer) }
-    _ = ml_collect(pointer)
+    _ = try? withLua { _ in ml_collect(pointer) }
   }
 
   /// Runs `body` without the collector, for what makes much and little garbage.
@@ -271,13 +278,18 @@ public final class State {
 /// ends when it would go on. Nothing happens when no script runs or waits.
 public final class Interrupter: @unchecked Sendable {
   private let pointer: UnsafeMutablePointer<ml_state>
+  private let watch: Watchdog.Watch
 
   /// For that state, which it may outlive.
   public init(_ state: State) {
     pointer = state.pointer
     ml_retain(pointer)
+    watch = Watchdog.shared.attend(pointer)
   }
-  deinit { ml_release(pointer) }
+  deinit {
+    Watchdog.shared.end(watch)
+    ml_release(pointer)
+  }
 
   /// Asks the running script to stop, and returns at once.
   public func interrupt() { ml_interrupt(pointer) }

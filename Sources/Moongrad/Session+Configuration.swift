@@ -40,6 +40,10 @@ extension Session {
     /// threads hold no locks that a script could need, since a copy has the calling thread alone: the command allows it.
     public var allowsProcesses: Bool
 
+    /// Whether a script's `os.exit` ends the process, as in the command. Otherwise it ends the script, by an error of the kind `exit`
+    /// that no `pcall` catches.
+    public var exitsProcess = false
+
     /// What every call into scripts may take, from where the host calls to where that returns.
     public var limits = RunLimits()
 
@@ -68,8 +72,8 @@ extension Session {
     /// by all.
     ///
     /// The limits hold for each call into scripts; nil is for none. Nothing in a script escapes them, and after one was exceeded the
-    /// session works as before. Calls of kernels end before they are stopped. For hostile scripts use a process of their own besides: a
-    /// defect of the interpreter or of this library is not a limit that it could keep.
+    /// session works as before. Kernels are left early, too, within a twentieth of a second as a rule. For hostile scripts use a process
+    /// of their own besides: a defect of the interpreter or of this library is not a limit that it could keep.
     public static func sandboxed(
       memory: ByteCount? = .megabytes(256), time: Duration? = .seconds(5), instructions: Int? = nil, reading: [String] = [],
       writing: [String] = []

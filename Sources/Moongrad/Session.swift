@@ -65,6 +65,8 @@ public final class Session {
   private var isLimited = false
   /// See `deeper`.
   var conversionDepth = 0
+  /// Those of the last run that had any.
+  private var lastLimits = RunLimits()
   /// A failure where nothing could be thrown; thrown by the next call that can.
   private var pendingError: (any Error)?
 
@@ -78,6 +80,7 @@ public final class Session {
     warningSink = WarningSink()
     var settings = State.Configuration(memoryLimit: configuration.memoryLimit)
     settings.libraries = configuration.libraries
+    settings.exitsProcess = configuration.exitsProcess
     settings.allowsBinaryChunks = configuration.allowsBinaryChunks && !configuration.isSandboxed
     settings.warningSink = { [warningSink] in warningSink.receive($0) }
     context = Context()
@@ -96,7 +99,11 @@ public final class Session {
     newEnvironment = try context.run { [state] in try Library.sandbox(state, lendsFiles: policy.lendsAnything) }
   }
 
-  deinit { context.heed(nil) }
+  deinit {
+    // Finalizers run, under limits that the scripts had which they are from.
+    context.run { [state, lastLimits] in _ = try? state.limited(lastLimits) { state.close() } }
+    context.heed(nil)
+  }
 
   /// Asks a running script to stop; it ends with an error that `pcall` does not catch. From other threads, use the
   /// ``interrupter``.
@@ -228,7 +235,7 @@ public final class Session {
         return try limited(limits, body)
       } catch let error as LuaError where error.kind == .memory || (error.cause as? TensorError)?.kind == .memory {
         // What filled the memory is garbage now: the next script has all of it.
-        state.collect()
+        _ = try? limited(limits) { state.collect() }
         throw error
       }
     }
@@ -247,6 +254,7 @@ public final class Session {
   private func limited<Result>(_ limits: RunLimits, _ body: () throws -> Result) throws -> Result {
     let all = configuration.limits.stricter(of: limits)
     if all.isEmpty || isLimited && limits.isEmpty { return try body() }
+    lastLimits = all
     let wasLimited = isLimited
     isLimited = true
     defer { isLimited = wasLimited }

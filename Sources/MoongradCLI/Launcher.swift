@@ -27,6 +27,7 @@ struct Launcher {
       configuration = .sandboxed(
         memory: nil, time: nil, reading: invocation.readableFolders, writing: invocation.writableFolders)
     }
+    configuration.exitsProcess = true
     configuration.memoryLimit = [invocation.memoryLimit, ProcessMemory.addressSpaceLimit].compactMap { $0 }.min()
     configuration.limits = RunLimits(
       time: invocation.timeLimit.map { .seconds($0) }, instructions: invocation.instructionLimit)

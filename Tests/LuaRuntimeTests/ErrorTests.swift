@@ -6,6 +6,30 @@ import Testing
 @Suite struct ErrorTests {
   let counter = Counter()
 
+  /// However a script hands an error on, with positions or a traceback added, the host gets the Swift error back.
+  @Test(arguments: [
+    "raise(7)", "coroutine.wrap(function() raise(7) end)()", "coroutine.wrap(raise)(7)",
+    "coroutine.wrap(function() coroutine.wrap(function() raise(7) end)() end)()",
+    "local ok, e = pcall(raise, 7) error(e)", "local ok, e = pcall(raise, 7) error(e, 0)", "local ok, e = pcall(raise, 7) error(e, 2)",
+    "local ok, e = pcall(coroutine.wrap(function() raise(7) end)) error(e)",
+    "local ok, e = coroutine.resume(coroutine.create(function() raise(7) end)) error(e)",
+    "local ok, e = coroutine.resume(coroutine.create(raise), 7) error(e, 0)",
+    "local co = coroutine.create(function() local x <close> = setmetatable({}, {__close = function() raise(7) end}) coroutine.yield() end) coroutine.resume(co) error(select(2, coroutine.close(co)))",
+    "local co = coroutine.create(raise) coroutine.resume(co, 7) local ok, e = coroutine.close(co) assert(not ok) error(e)",
+    "local ok, e = xpcall(raise, debug.traceback, 7) error(e, 0)", "local ok, e = xpcall(raise, debug.traceback, 7) error(e)",
+    "local ok, e = xpcall(raise, function(e) return e end, 7) error(e)",
+    "string.gsub('a', 'a', function() coroutine.wrap(raise)(7) end)",
+  ])
+  func causesComeBack(_ source: String) throws {
+    let state = try State()
+    try state.setGlobal("raise", .native(NativeFunction { call in throw Failure(code: call.integer(1) ?? 7) }))
+    let error = try state.failure(source)
+    #expect(error.cause as? Failure == Failure(code: 7), "\(error)")
+    #expect(try state.failure("pcall(raise, 7) error('another')").cause == nil)
+    #expect(try state.failure("pcall(raise, 7) error('no failure 7')").cause == nil)
+    #expect(try state.failure("pcall(raise, 7) error('more: failure 7', 0)").cause == nil)
+  }
+
   @Test func tenThousandErrorsLeakNothing() throws {
     do {
       let state = try makeState(counter)

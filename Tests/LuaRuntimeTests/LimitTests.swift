@@ -48,6 +48,30 @@ import Testing
     "require_('looping')",
   ]
 
+  /// The same in finalizers and hooks, which Lua runs with hooks off.
+  static let hidden = [
+    "setmetatable({}, {__gc = function() while true do end end}) collectgarbage()",
+    "setmetatable({}, {__gc = function() while true do pcall(function() while true do end end) end end}) collectgarbage()",
+    "setmetatable({}, {__gc = function() while true do xpcall(function() while true do end end, function() while true do end end) end end}) collectgarbage()",
+    "setmetatable({}, {__gc = function() local x <close> = setmetatable({}, {__close = function() while true do end end}) while true do end end}) collectgarbage()",
+    "setmetatable({}, {__gc = function() while true do load(function() while true do end end) end end}) collectgarbage()",
+    "setmetatable({}, {__gc = function() while true do nested(function() while true do end end) end end}) collectgarbage()",
+    "setmetatable({}, {__gc = function() coroutine.wrap(function() while true do pcall(function() while true do end end) end end)() end}) collectgarbage()",
+    "setmetatable({}, {__gc = function() while true do debug.sethook() end end}) collectgarbage()",
+    "setmetatable({}, {__gc = function() table.sort({1, 2, 3}, function() while true do end end) end}) collectgarbage()",
+    "setmetatable({}, {__gc = function() string.rep('x', 1 << 30):find('.-.-.-y') end}) collectgarbage()",
+    "for i = 1, 1000 do setmetatable({}, {__gc = function() while true do end end}) end collectgarbage()",
+    "local mt = {} mt.__gc = function(o) setmetatable(o, mt) while true do end end setmetatable({}, mt) while true do collectgarbage() end",
+    "coroutine.wrap(function() setmetatable({}, {__gc = function() while true do end end}) collectgarbage() end)()",
+    "setmetatable({}, {__gc = function() while true do end end}) while true do local t = {{}, {}} end",
+    "pcall(function() setmetatable({}, {__gc = function() while true do end end}) nested(collectgarbage) end) while true do end",
+    "debug.sethook(function() while true do end end, 'l') local x = 1\nx = 2\nx = 3",
+    "debug.sethook(function() while true do pcall(function() while true do end end) end end, '', 1) local x = 1 x = 2 x = 3",
+    "debug.sethook(function() debug.sethook() end, 'c') while true do local f = function() end f() end",
+    "debug.sethook(function() end, 'crl', 1) while true do end",
+    "local co = coroutine.create(function() while true do end end) debug.sethook(co, function() while true do end end, 'l') coroutine.resume(co)",
+  ]
+
   func makeState() throws -> State {
     let state = try State()
     // Swallows the error of what it calls, as careless host code would.
@@ -63,9 +87,13 @@ import Testing
     return state
   }
 
-  @Test(arguments: runaways)
+  /// Finalizers that are left run now, and would without end.
+  private func close(_ state: State) { _ = try? state.limited(.init(time: .milliseconds(20))) { state.close() } }
+
+  @Test(arguments: runaways + hidden)
   func interruptsStopEverything(_ source: String) throws {
     let state = try makeState()
+    defer { close(state) }
     let interrupter = Interrupter(state)
     let done = DispatchSemaphore(value: 0)
     let thread = DispatchQueue(label: "interrupter")
@@ -90,9 +118,10 @@ import Testing
     )
   }
 
-  @Test(arguments: runaways)
+  @Test(arguments: runaways + hidden)
   func timeEnds(_ source: String) throws {
     let state = try makeState()
+    defer { close(state) }
     for _ in 1...2 {
       let began = ContinuousClock.now
       let error = try #require(throws: LuaError.self) {
@@ -105,9 +134,10 @@ import Testing
   }
 
   /// Those of them in which the interpreter itself has work without end.
-  @Test(arguments: runaways.filter { !$0.contains("sethook") && !$0.contains("native()") })
+  @Test(arguments: (runaways + hidden).filter { !$0.contains("sethook()") && !$0.contains("native()") && !$0.contains("rep(") })
   func instructionsEnd(_ source: String) throws {
     let state = try makeState()
+    defer { close(state) }
     for _ in 1...2 {
       let error = try #require(throws: LuaError.self) {
         try state.limited(.init(instructions: 20_000)) { try state.run(source: source, chunkName: "@loop.lua") }
@@ -182,6 +212,41 @@ import Testing
       } catch { failures.add("\(error)") }
     }
     #expect(failures.list.isEmpty, "\(failures.list)")
+  }
+
+  /// What a state does when it is closed, and when the host collects or lets go.
+  @Test(arguments: ["while true do end", "while true do pcall(function() while true do end end) end", "os.exit()"])
+  func finalizersEndAtTheEndToo(_ loop: String) throws {
+    let began = ContinuousClock.now
+    do {
+      let state = try makeState()
+      let kept = "kept = {} for i = 1, 100 do kept[i] = setmetatable({}, {__gc = function() \(loop) end}) end"
+      try state.run(source: kept)
+      try state.limited(.init(time: .milliseconds(30))) {
+        try state.setGlobal("kept", .nil)
+        state.collect()
+      }
+      #expect(try state.text("return 'usable'") == "usable")
+      try state.run(source: kept)
+      try state.limited(.init(time: .milliseconds(30))) { state.close() }
+      #expect(throws: LuaError.self) { try state.run(source: "return 1") }
+    }
+    #expect(.now - began < .seconds(5))
+  }
+
+  /// A signal handler, on the thread that runs the script.
+  @Test func interruptsByASignalReachFinalizers() throws {
+    let state = try makeState()
+    let interrupter = Interrupter(state)
+    try state.setGlobal("interrupt", .native(NativeFunction { _ in interrupter.interrupt() }))
+    for source in [
+      "setmetatable({}, {__gc = function() interrupt() while true do end end}) collectgarbage()",
+      "setmetatable({}, {__gc = function() pcall(interrupt) while true do pcall(function() while true do end end) end end}) collectgarbage()",
+      "local function f() while true do end end for i = 1, 50 do setmetatable({}, {__gc = f}) end setmetatable({}, {__gc = interrupt}) collectgarbage()",
+    ] {
+      #expect(try state.failure(source).kind == .interrupted)
+      #expect(try state.text("return 'usable'") == "usable")
+    }
   }
 
   @Test func theErrorSaysWhere() throws {

@@ -134,6 +134,33 @@ import Testing
     #expect(console.enter("kept") == "still here")
   }
 
+  /// However often it is pressed, and wherever it strikes.
+  @Test func manyInterruptsKeepTheSession() throws {
+    let console = try open()
+    console.enter("kept = 'still here'")
+    for work in [
+      "setmetatable({}, {__gc = function() while true do end end}) collectgarbage()",
+      "for i = 1, 100 do setmetatable({}, {__gc = function() while true do pcall(function() while true do end end) end end}) end collectgarbage()",
+      "while true do debug.sethook() end", "mg.linalg.svd(mg.randn(1500, 1500))", "while true do mg.randn(1000000):sort() end",
+    ] {
+      console.awaitEditing()
+      console.type(work + "\n")
+      console.expect("\n")
+      usleep(200_000)
+      for _ in 1...5 {
+        console.type("\u{3}")
+        usleep(1000)
+      }
+      console.expect("interrupted!")
+      // Those that came after the end were for an empty line.
+      usleep(200_000)
+      console.awaitEditing()
+      console.type("print(kept .. '!')\n")
+      console.expect("still here!\n")
+      console.expect("> ")
+    }
+  }
+
   @Test func leaving() throws {
     let first = try open()
     first.type("\u{4}")

@@ -216,6 +216,21 @@ local function run_hooks(self, set, forward, ...)
   return table.unpack(outputs, 1, outputs.n)
 end
 
+-- How many modules call one another now, about: errors are not counted back. Where it is close to what Lua's stack has room for, the
+-- stack tells, and whether it is for a module that contains itself.
+local nesting, most_nested = 0, 15000
+
+local function check_nesting(self)
+  nesting = 0
+  if native.calls_of(self) < 100 then return end
+  raise(format("%s calls itself without end: it contains itself, or one that contains it", class_name(self)))
+end
+
+local function leave(...)
+  nesting = nesting - 1
+  return ...
+end
+
 local function instance_metatable(class)
   return {
     __name = class.__name,
@@ -228,8 +243,10 @@ local function instance_metatable(class)
     __call = function(self, ...)
       local set = hooks[self]
       if set then return run_hooks(self, set, class.forward, ...) end
+      nesting = nesting + 1
+      if nesting > most_nested then check_nesting(self) end
       -- No tail call: while forward runs, this call, with self, stays on the stack, by which errors find the outermost module.
-      return select(1, class.forward(self, ...))
+      return leave(class.forward(self, ...))
     end,
     __tostring = function(self) return native.text(self) end,
   }

@@ -266,8 +266,9 @@ int32_t mg_threads(void);
 /// Runs body(context, begin, end) over [0, n) in chunks of about `grain`. The caller takes chunks itself until none
 /// is left and then waits only for chunks that a worker has begun, so a descheduled worker delays at most one chunk.
 /// Chunks are cut by `grain` alone, never by the number of threads.
-/// Where the thread heeds a flag and that is raised, chunks that nobody began are left out.
-void mg_heed(const volatile int *flag);
+/// Where the thread heeds a flag and that is raised, chunks that nobody began are left out, and so is what is left of a long one.
+/// Returns the flag that it heeded before, NULL for none.
+const volatile int *mg_heed(const volatile int *flag);
 void mg_parallel(int64_t n, int64_t grain, void (*body)(void *context, int64_t begin, int64_t end), void *context);
 
 #endif

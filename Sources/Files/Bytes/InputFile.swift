@@ -1,6 +1,7 @@
 // Reading a file at any position.
 
 import Glibc
+import Tensors
 
 /// A file that is open for reading. Positions are read without moving anything, so that threads may share it.
 public final class InputFile: @unchecked Sendable {
@@ -43,10 +44,12 @@ public final class InputFile: @unchecked Sendable {
   private func read(into target: UnsafeMutableRawBufferPointer, _ once: (UnsafeMutableRawPointer, Int) -> Int) throws -> Int {
     var filled = 0
     while filled < target.count {
-      // The system reads 2 GB at once at most.
-      let count = once(target.baseAddress! + filled, min(target.count - filled, 1 << 30))
+      // Between two looks whether somebody stops what runs.
+      let count = once(target.baseAddress! + filled, min(target.count - filled, 1 << 23))
       if count == 0 { break }
-      if count > 0 { filled += count } else if errno != EINTR { throw FileError(path, "cannot be read", system: errno) }
+      let code = errno
+      if filled > 0 || count < 0 { try Context.checkStop() }
+      if count > 0 { filled += count } else if code != EINTR { throw FileError(path, "cannot be read", system: code) }
     }
     return filled
   }

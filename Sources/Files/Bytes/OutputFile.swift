@@ -1,6 +1,7 @@
 // Writing a file so that no failure harms what was there.
 
 import Glibc
+import Tensors
 
 /// A file that is being written beside the one that it will replace.
 ///
@@ -38,13 +39,21 @@ public final class OutputFile {
 
   deinit { abandon() }
 
+  /// Bytes between two looks whether somebody stops what runs: tens of milliseconds.
+  private static let atOnce = 1 << 23
+
   /// Adds bytes at the end.
   public func write(_ bytes: UnsafeRawBufferPointer) throws {
     var offset = 0
     while offset < bytes.count {
-      let written = Glibc.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
+      let written = Glibc.write(descriptor, bytes.baseAddress! + offset, min(bytes.count - offset, Self.atOnce))
       if written > 0 {
         offset += written
+        if bytes.count > Self.atOnce {
+          // To the disk now, so that at the end there is not much to wait for.
+          if replaces, isSynced, offset % (Self.atOnce << 2) < written { fdatasync(descriptor) }
+          try Context.checkStop()
+        }
       } else if written == 0 || errno != EINTR {
         let code = written == 0 ? EIO : errno
         abandon()

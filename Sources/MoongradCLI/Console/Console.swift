@@ -41,6 +41,7 @@ final class Console {
   /// Talks until the end of input; whether a script can take that for success. On a terminal it always can.
   func run(greeting: String) -> Bool {
     Interrupts.stayAlive = true
+    defer { Interrupts.stayAlive = false }  // what runs at the end can be ended
     if reader.isInteractive {
       Output.write("\(greeting)\(palette(.dim, ":help tells what can be typed here; Ctrl-D leaves"))\n")
     }

@@ -34,17 +34,18 @@ package enum ProcessMemory {
   /// Of the machine's memory, or of what the process' control group may have: Linux kills whoever takes more.
   static let mostResident: Int = {
     let physical = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
-    return min(physical, controlGroupLimit ?? physical) / 10 * 9
+    return min(physical, controlGroupLimit() ?? physical) / 10 * 9
   }()
 
-  /// The least limit of the control groups that the process is in; nil where there is none, or none can be read.
-  private static var controlGroupLimit: Int? {
+  /// The least limit of the control groups that the process is in; nil where there is none, or none can be read. Tests say where
+  /// membership stands, and where the groups are.
+  package static func controlGroupLimit(membership: String = "/proc/self/cgroup", groups: String = "/sys/fs/cgroup") -> Int? {
     var limits: [Int] = []
-    for line in text(of: "/proc/self/cgroup").split(separator: "\n") {
+    for line in text(of: membership).split(separator: "\n") {
       // "0::/a/b" of the second version, "9:memory:/a/b" of the first.
       let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
       guard parts.count == 3, parts[1].isEmpty || parts[1].split(separator: ",").contains("memory") else { continue }
-      let (root, file) = parts[1].isEmpty ? ("/sys/fs/cgroup", "memory.max") : ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+      let (root, file) = parts[1].isEmpty ? (groups, "memory.max") : (groups + "/memory", "memory.limit_in_bytes")
       var path = parts[2] == "/" ? "" : String(parts[2])
       while true {
         let number = text(of: root + path + "/" + file).prefix { $0 != "\n" }

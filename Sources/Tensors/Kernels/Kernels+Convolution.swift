@@ -146,6 +146,8 @@ private final class SharedConvolution: @unchecked Sendable {
   private static let worthATask = 4_000_000
   private static let manyTasks = 16
   private static let mostTasks = 8
+  /// What a task should have at most: tens of milliseconds.
+  private static let longest = 4_000_000_000
 
   /// False where oneDNN cannot compute it.
   static func run(_ role: ConvolutionRole, _ sizes: ConvolutionSizes, _ given: ConvolutionOperands) throws -> Bool {
@@ -166,6 +168,9 @@ private final class SharedConvolution: @unchecked Sendable {
       let wanted = Swift.min(all / 32, mostTasks / pieces, images * perImage / (2 * worthATask))
       if wanted > 1 { channels = (all / wanted + 31) / 32 * 32 }
     }
+    // Whoever stops it waits for the tasks under way.
+    let long = Swift.min(images * perImage / longest, all / 16)
+    if sizes.groups == 1, role != .weight, long > 1 { channels = Swift.min(channels, (all / long + 15) / 16 * 16) }
 
     // The plans of whole tasks and of what is left at the ends.
     func plan(_ images: Int, _ channels: Int) -> ConvolutionPlan? {

@@ -73,7 +73,20 @@ package struct Launch: @unchecked Sendable {
   /// Whether it goes through so many elements that somebody may want to stop it.
   @inline(__always)
   fileprivate var isLong: Bool {
-    (a?.count ?? 0) | (b?.count ?? 0) | (c?.count ?? 0) | (d?.count ?? 0) | (e?.count ?? 0) >= 1 << 20
+    // Some do much for each: singular values of 128 × 128 take milliseconds, and so does a product of 500 × 500.
+    if kernel == .product, numbers.0 * numbers.1 * numbers.2 >= 1e8 { return true }
+    return (a?.count ?? 0) | (b?.count ?? 0) | (c?.count ?? 0) | (d?.count ?? 0) | (e?.count ?? 0)
+      >= (kernel == .named || kernel == .convolution ? 1 << 14 : 1 << 20)
+  }
+
+  /// Whether it takes longer than somebody who stops it wants to wait: many elements, or much work for each.
+  fileprivate var isVeryLong: Bool {
+    let isPass =
+      switch kernel {
+      case .product, .convolution, .named, .sort: false
+      default: true
+      }
+    return !isPass || [a, b, c, d, e].contains { ($0?.count ?? 0) >= 1 << 23 }
   }
 
   fileprivate var writesToWhatItReads: Bool {
@@ -159,12 +172,13 @@ package enum Kernels {
     try kernel(launch)
   }
 
-  /// A launch that may take long: it ends early where it must stop, unless it writes to what it reads, which would be left half written.
+  /// A launch that may take long: it ends early where it must stop, and nobody sees what it computed. What it writes to as well as reads
+  /// would be left half written, so such a launch goes on to its end where that is near.
   @inline(never)
   private static func stoppable(_ launch: Launch, _ kernel: (borrowing Launch) throws -> Void) throws {
-    guard let stop = Context.current.pointee.stop, !launch.writesToWhatItReads else { return try kernel(launch) }
-    mg_heed(stop)
-    defer { mg_heed(nil) }
+    guard let stop = Context.current.pointee.stop, launch.isVeryLong || !launch.writesToWhatItReads else { return try kernel(launch) }
+    let outer = mg_heed(stop)
+    defer { mg_heed(outer) }
     try kernel(launch)
     try Context.checkStop()
   }
@@ -177,7 +191,10 @@ package enum Kernels {
     let listener = context.pointee.listener
     context.pointee.listener = nil
     defer { context.pointee.listener = listener }
-    try launch.dtype.isOnlyStored ? launch.widened(kernel) : kernel(launch)
+    func run(_ launch: borrowing Launch) throws {
+      try launch.dtype.isOnlyStored ? launch.widened(kernel) : kernel(launch)
+    }
+    try launch.isLong ? stoppable(launch, run) : run(launch)
   }
 
   /// For kernels that only move elements, whatever these are.
@@ -186,6 +203,7 @@ package enum Kernels {
     let launch = make()
     assert(launch.isSound, "a launch that does not fit: \(launch)")
     if Context.current.pointee.isHeard, heard(make()) { return }
+    if launch.isLong { return try stoppable(make(), kernel) }
     try kernel(launch)
   }
 

@@ -120,6 +120,7 @@ extension Tensor {
     let kept = try Tensor(uninitialized: shape, .bool)
     let buffer = UnsafeMutableBufferPointer(start: kept.data.assumingMemoryBound(to: Bool.self), count: kept.count)
     Generator.current.bernoulli(probability: 1 - p, into: buffer)
+    try Context.checkStop()
     return try kept.to(dtype)
   }
 

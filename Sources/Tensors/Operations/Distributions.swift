@@ -8,6 +8,8 @@
 import CKernels
 import Glibc
 
+// Long draws end early where what runs is to end; whoever uses what was drawn asks `Context.checkStop` first.
+
 // MARK: Uniform
 
 extension Generator {
@@ -17,7 +19,7 @@ extension Generator {
   package func uniform(into numbers: UnsafeMutableBufferPointer<Float>, from: Double = 0, to: Double = 1) {
     guard let base = numbers.baseAddress else { return }
     drawWords(into: base, count: numbers.count)
-    mg_uniform_f32(Int64(numbers.count), base, Float(from), Float(to) - Float(from))
+    Context.heeding { mg_uniform_f32(Int64(numbers.count), base, Float(from), Float(to) - Float(from)) }
   }
 
   /// Fills `numbers` with float64 numbers in `from..<to`, of two words each.
@@ -25,9 +27,7 @@ extension Generator {
     guard let base = numbers.baseAddress else { return }
     drawUnits(into: numbers)
     guard from != 0 || to != 1 else { return }
-    for index in 0..<numbers.count {
-      base[index] = from.addingProduct(base[index], to - from)
-    }
+    Context.inPieces(numbers.count) { base[$0] = from.addingProduct(base[$0], to - from) }
   }
 
   /// Fills `numbers` with multiples of 2⁻⁵³ in [0, 1).
@@ -35,7 +35,7 @@ extension Generator {
     guard let base = numbers.baseAddress else { return }
     drawWords(into: base, count: 2 * numbers.count)
     let words = UnsafeMutableRawPointer(base)
-    for index in 0..<numbers.count {
+    Context.inPieces(numbers.count) { index in
       let high = words.load(fromByteOffset: 8 * index, as: UInt32.self)
       let low = words.load(fromByteOffset: 8 * index + 4, as: UInt32.self)
       base[index] = unitDouble(UInt64(high) << 32 | UInt64(low))
@@ -66,7 +66,7 @@ extension Generator {
       return
     }
     uniform(into: numbers)
-    mg_normal_f32(Int64(numbers.count / 16), base, Float(mean), Float(std))
+    Context.heeding { mg_normal_f32(Int64(numbers.count / 16), base, Float(mean), Float(std)) }
     if numbers.count % 16 != 0 {
       let last = UnsafeMutableBufferPointer(start: base + numbers.count - 16, count: 16)
       uniform(into: last)
@@ -105,7 +105,7 @@ extension Generator {
 
 /// Turns blocks of 16 uniform numbers into normal ones: numbers j and j + 8 of a block are a pair.
 private func transformBlocks(_ numbers: UnsafeMutableBufferPointer<Double>, mean: Double, std: Double) {
-  for pair in 0..<numbers.count / 2 {
+  Context.inPieces(numbers.count / 2) { pair in
     let place = numbers.baseAddress! + (pair + (pair & ~7))
     let radius = (-2 * log(1 - place[0])).squareRoot()
     let angle = 2 * Double.pi * place[8]
@@ -119,12 +119,12 @@ private func transformBlocks(_ numbers: UnsafeMutableBufferPointer<Double>, mean
 extension Generator {
   /// Fills `numbers` with exponentially distributed float32 numbers of the given rate (λ).
   package func exponential(into numbers: UnsafeMutableBufferPointer<Float>, rate: Double = 1) {
-    for index in numbers.indices { numbers[index] = Float(nextExponential(rate)) }
+    Context.inPieces(numbers.count) { numbers[$0] = Float(nextExponential(rate)) }
   }
 
   /// Fills `numbers` with exponentially distributed float64 numbers of the given rate (λ).
   package func exponential(into numbers: UnsafeMutableBufferPointer<Double>, rate: Double = 1) {
-    for index in numbers.indices { numbers[index] = nextExponential(rate) }
+    Context.inPieces(numbers.count) { numbers[$0] = nextExponential(rate) }
   }
 
   private func nextExponential(_ rate: Double) -> Double {
@@ -143,24 +143,19 @@ extension Generator {
     guard let base = numbers.baseAddress else { return }
     let range = UInt64(bitPattern: high &- low)
     guard range < 1 << 28 else {
-      for index in numbers.indices {
-        numbers[index] = low &+ Int64(bitPattern: nextDoubleWord() % range)
-      }
-      return
+      return Context.inPieces(numbers.count) { numbers[$0] = low &+ Int64(bitPattern: nextDoubleWord() % range) }
     }
     // The words lie in the upper half of the buffer; writing number i passes no word after i.
     let words = UnsafeMutableRawPointer(base) + 4 * numbers.count
     drawWords(into: words, count: numbers.count)
     let divisor = UInt32(range)
-    for index in 0..<numbers.count {
-      base[index] = low &+ Int64(words.load(fromByteOffset: 4 * index, as: UInt32.self) % divisor)
-    }
+    Context.inPieces(numbers.count) { base[$0] = low &+ Int64(words.load(fromByteOffset: 4 * $0, as: UInt32.self) % divisor) }
   }
 
   /// Fills `indices` with a permutation of `0..<indices.count`.
   package func permutation(into indices: UnsafeMutableBufferPointer<Int64>) {
-    for index in indices.indices { indices[index] = Int64(index) }
-    for index in indices.indices.dropLast() {
+    Context.inPieces(indices.count) { indices[$0] = Int64($0) }
+    Context.inPieces(indices.count - 1) { index in
       let rest = UInt64(indices.count - index)
       let word = indices.count <= UInt32.max ? UInt64(nextWord()) : nextDoubleWord()
       indices.swapAt(index, index + Int(word % rest))
@@ -175,21 +170,21 @@ extension Generator {
   package func bernoulli(
     probabilities: UnsafeBufferPointer<Float>, into tosses: UnsafeMutableBufferPointer<Bool>
   ) {
-    for index in probabilities.indices { tosses[index] = unitFloat(nextWord()) < probabilities[index] }
+    Context.inPieces(probabilities.count) { tosses[$0] = unitFloat(nextWord()) < probabilities[$0] }
   }
 
   /// Tosses a coin for each float64 probability; of two words each.
   package func bernoulli(
     probabilities: UnsafeBufferPointer<Double>, into tosses: UnsafeMutableBufferPointer<Bool>
   ) {
-    for index in probabilities.indices { tosses[index] = unitDouble(nextDoubleWord()) < probabilities[index] }
+    Context.inPieces(probabilities.count) { tosses[$0] = unitDouble(nextDoubleWord()) < probabilities[$0] }
   }
 
   /// Tosses coins of one probability, as `bernoulli_(p)` and dropout do; of two words each.
   ///
   /// PyTorch draws these from its own stream on AMD processors, as here, and from a stream of MKL's on Intel's.
   package func bernoulli(probability: Double, into tosses: UnsafeMutableBufferPointer<Bool>) {
-    for index in tosses.indices { tosses[index] = unitDouble(nextDoubleWord()) < probability }
+    Context.inPieces(tosses.count) { tosses[$0] = unitDouble(nextDoubleWord()) < probability }
   }
 }
 

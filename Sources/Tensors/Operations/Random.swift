@@ -79,13 +79,19 @@ extension Tensor {
     guard dtype.isFloating || ofAnyDType else {
       throw TensorError(.dtype, operation + "_", "a float tensor is needed, this one is \(dtype)")
     }
+    // What is drawn in place may be half drawn when it is stopped.
+    func drawn(_ target: Tensor) throws -> Tensor {
+      let result = try body(target)
+      try Context.checkStop()
+      return result
+    }
     if isContiguous, try writesDirectly(operation) {
-      _ = try body(self)
+      _ = try drawn(self)
       bumpVersion()
       return self
     }
     return try writing(operation, uses: .nothing) { source in
-      try body(Tensor(uninitialized: source.shape, source.dtype))
+      try drawn(Tensor(uninitialized: source.shape, source.dtype))
     }
   }
 
@@ -100,7 +106,7 @@ extension Tensor {
     try randomized(operation, ofAnyDType: ofAnyDType) { target in
       let wide = try Tensor(uninitialized: target.shape, .float64)
       let (numbers, generator) = (wide.doublesInPlace, Generator.current)
-      for position in numbers.indices { numbers[position] = next(generator) }
+      Context.inPieces(numbers.count) { numbers[$0] = next(generator) }
       return try wide.written(into: target)
     }
   }
@@ -191,7 +197,7 @@ extension Tensor {
     return try randomized("random", ofAnyDType: true) { target in
       let wide = try Tensor(uninitialized: target.shape, .int64)
       let (numbers, generator) = (wide.integers, Generator.current)
-      for position in numbers.indices { numbers[position] = Int64(generator.nextBelow(count, wide: isWide)) }
+      Context.inPieces(numbers.count) { numbers[$0] = Int64(generator.nextBelow(count, wide: isWide)) }
       return try wide.written(into: target)
     }
   }
@@ -230,12 +236,13 @@ extension Tensor {
     let y = try withNoGrad {
       let rates = try detach().convertedCopy(to: .float64)
       let (numbers, generator) = (rates.doublesInPlace, Generator.current)
-      for position in numbers.indices {
+      try Context.inPieces(numbers.count) { position in
         guard numbers[position] >= 0, numbers[position].isFinite else {
           throw TensorError(.domain, "poisson", "rates are finite and not negative, got \(numbers[position])")
         }
         numbers[position] = generator.nextPoisson(numbers[position])
       }
+      try Context.checkStop()
       return try rates.to(dtype)
     }
     return try y.recorded(Poisson(), self)
@@ -288,13 +295,14 @@ extension Tensor {
     for row in 0..<(n == 0 ? 0 : count / n) {
       var bounds: [Double] = []
       var sum = 0.0
-      for position in 0..<n {
+      Context.inPieces(n) { position in
         sum = rounded(sum + probabilities[row * n + position])
         bounds.append(sum)
       }
+      try Context.checkStop()
       for position in 0..<n { bounds[position] = rounded(bounds[position] / sum) }
       bounds[n - 1] = 1
-      for sample in 0..<samples {
+      Context.inPieces(samples) { sample in
         let unit = generator.nextUnit()
         var (left, right) = (0, n)
         while left < right {
@@ -303,6 +311,7 @@ extension Tensor {
         }
         places[row * samples + sample] = Int64(left)
       }
+      try Context.checkStop()
     }
     return result
   }
@@ -322,6 +331,7 @@ extension Tensor {
     guard low < high else { throw TensorError(.argument, "randint", "no whole number lies from \(low) up to \(high)") }
     let result = try Tensor(uninitialized: shape, .int64)
     Generator.current.randint(low: Int64(low), high: Int64(high), into: result.integers)
+    try Context.checkStop()
     return result
   }
 
@@ -330,6 +340,7 @@ extension Tensor {
     guard n >= 0 else { throw TensorError(.argument, "randperm", "the count \(n) is negative") }
     let result = try Tensor(uninitialized: Shape([n]), .int64)
     Generator.current.permutation(into: result.integers)
+    try Context.checkStop()
     return result
   }
 
@@ -345,6 +356,7 @@ extension Tensor {
     } else {
       Generator.current.bernoulli(probabilities: UnsafeBufferPointer(p.doublesInPlace), into: out)
     }
+    try Context.checkStop()
     return try tosses.convertedCopy(to: dtype).recorded(Bernoulli(), self)
   }
 

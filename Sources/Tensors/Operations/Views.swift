@@ -323,9 +323,16 @@ extension Tensor {
   fileprivate func parts(_ name: String, _ axis: Int, _ sizes: [Int]?) throws -> [Tensor] {
     if sizes == nil { try checkParts(shape[axis], "unbind") }
     let views = try withNoGrad {
-      guard let sizes else { return try (0..<shape[axis]).map { try select(axis, $0) } }
       var start = 0
-      return try sizes.map { size in
+      func goOn(_ number: Int) throws { if number & 0xfff == 0xfff { try Context.checkStop() } }
+      guard let sizes else {
+        return try (0..<shape[axis]).map {
+          try goOn($0)
+          return try select(axis, $0)
+        }
+      }
+      return try sizes.enumerated().map { number, size in
+        try goOn(number)
         defer { start += size }
         return try narrow(axis, start, size)
       }

@@ -125,11 +125,14 @@ public final class Generator {
     return high << 32 | UInt64(nextWord())
   }
 
-  /// Draws the next `count` words into memory of any type.
+  /// Draws the next `count` words into memory of any type, unless what runs is to end.
   func drawWords(into destination: UnsafeMutableRawPointer, count: Int) {
     var drawn = 0
     while drawn < count {
-      if position == Self.size { makeBlock() }
+      if position == Self.size {
+        makeBlock()
+        if drawn > 1 << 20, Context.isStopping { return }
+      }
       let length = min(count - drawn, Self.size - position)
       (destination + 4 * drawn).copyMemory(from: drawable + position, byteCount: 4 * length)
       position += length

@@ -50,6 +50,7 @@ extension Generator {
     // Int and Int64 are the same there.
     [Int](unsafeUninitializedCapacity: n) { buffer, count in
       buffer.withMemoryRebound(to: Int64.self) { permutation(into: UnsafeMutableBufferPointer(rebasing: $0[..<n])) }
+      if Context.isStopping { for index in 0..<n { buffer[index] = index } }  // positions in any case: it was left early
       count = n
     }
   }

@@ -74,6 +74,9 @@ extension Module {
     func choose(_ some: [NamedParameter]) { chosen += some.filter { seen.insert(ObjectIdentifier($0.tensor)).inserted } }
     switch selection {
     case .all:
+      guard !nestsTooDeep else {
+        throw TensorError(.argument, operation, "modules are nested more than \(Module.deepest) deep")
+      }
       guard !all.isEmpty else { throw TensorError(.argument, operation, "\(kind) has no parameters") }
       choose(all)
     case .patterns(let patterns):

@@ -93,6 +93,7 @@ public enum Initializer {
       // Twice, which is as good as Householder's reflections.
       for _ in 0..<2 {
         for earlier in 0..<index {
+          try Context.checkStop()
           let overlap = zip(vectors[index], vectors[earlier]).reduce(0) { $0 + $1.0 * $1.1 }
           for element in vectors[index].indices { vectors[index][element] -= overlap * vectors[earlier][element] }
         }

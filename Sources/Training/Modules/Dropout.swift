@@ -44,6 +44,7 @@ public final class Dropout: Module {
     let kept = try Tensor(uninitialized: x.shape, .bool)
     let tosses = UnsafeMutableBufferPointer(start: kept.data.assumingMemoryBound(to: Bool.self), count: kept.count)
     Generator.current.bernoulli(probability: 1 - p, into: tosses)
+    try Context.checkStop()
     return try kept.to(x.dtype) / (1 - p)
   }
 

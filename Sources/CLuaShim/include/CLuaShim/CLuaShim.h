@@ -14,6 +14,8 @@
 //   2  slab.c        blocks for handles
 //      buffer.c      values on their way into Lua
 //      sites.c       which line of which script runs
+//      finalizers.c  hooks where Lua lets none in
+//      hooks.c       the hooks of scripts
 //   3  limits.c      how a running script is made to stop
 //      attached.c    functions that the object of a handle keeps
 //   4  safepoints.c  what waits until Lua may be called: references given back, the collector's pace
@@ -21,6 +23,8 @@
 //      output.c      printing
 //      tasks.c       runs that wait for the host
 //      numbers.c     lists of numbers, without a value for each
+//      catching.c    pcall and its kin
+//      patterns.c, primitives.c  functions of Lua's libraries that can take long
 //   5  functions.c   native functions: the trampoline, and results into Lua values
 //      protected.c   the host's operations, one protected call each
 //      libraries.c   the standard libraries, confined
@@ -59,6 +63,15 @@ void ml_stop(ml_state *s, ml_kill reason);
 // Why the running script must stop, and the position at which that struck first.
 ml_kill ml_killed(const ml_state *s);
 const char *ml_killed_at(const ml_state *s);
+// What the script gave os.exit, after ML_KILL_EXIT.
+int ml_exit_status(const ml_state *s);
+// Whether scripts run that are being stopped, or whose instructions are counted.
+bool ml_needs_reminding(const ml_state *s);
+// To be called by another thread again and again while ml_needs_reminding: Lua runs finalizers and hooks with hooks off, and so
+// out of reach. Whether one was; then it is worth asking again at once.
+bool ml_remind(ml_state *s);
+// From now on ml_stop writes a byte there, for the thread that calls ml_remind.
+void ml_wake_through(int descriptor);
 // Where the reason is raised, for native loops that look at it themselves. Valid as long as the state.
 const volatile int *ml_stop_flag(const ml_state *s);
 

@@ -105,6 +105,7 @@ typedef enum ml_kill {
   ML_KILL_INTERRUPT,
   ML_KILL_TIME,
   ML_KILL_INSTRUCTIONS,
+  ML_KILL_EXIT,  // by its own os.exit
 } ml_kill;
 
 // What the host sets when it opens a state.
@@ -122,6 +123,7 @@ typedef struct ml_config {
   int64_t (*live)(void);  // bytes of native memory in use, where claims do not tell; NULL for the claims
   size_t memory_limit;   // bytes, 0 for none
   bool binary_chunks;    // whether load accepts precompiled code
+  bool exits;            // whether os.exit ends the process, as in `lua`, and not the script alone
   const char *internal;  // how the names of chunks begin that are no scripts', see sites.c; NULL for none
   uint64_t fail_at;      // tests: the allocation that fails first, 0 for none
   bool fail_onwards;     // tests: fail every allocation from that one on

@@ -1,0 +1,1 @@
+local mg = require 'moongrad' local p = mg.rand(4000000) while true do p:bernoulli() end

@@ -1,0 +1,1 @@
+local s = 'return "' .. ('a'):rep(1e7) .. '"' while true do load(s) end

@@ -1,0 +1,1 @@
+local mg = require 'moongrad' while true do mg.randperm(4000000) end

@@ -1,0 +1,1 @@
+local mg = require 'moongrad' mg.linalg.svd(mg.randn(1200, 1200))
