@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "internal.h"
 
@@ -24,10 +25,13 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uintptr_t unused;  // first address never handed out
 static chunk *returned;
 
-// Reserves addresses only: 4 GiB, or what a limited address space grants.
+// Reserves addresses only: 4 GiB, or an eighth of a limited address space, of which everything else wants its part.
 bool ml_region_open(void) {
+  struct rlimit space;
+  rlim_t most = getrlimit(RLIMIT_AS, &space) == 0 ? space.rlim_cur / 8 : RLIM_INFINITY;
   pthread_mutex_lock(&lock);
   for (size_t size = (size_t)1 << 32; ml_region.size == 0 && size >= (size_t)1 << 26; size >>= 1) {
+    if (size > most && size > (size_t)1 << 26) continue;
     void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) continue;
     unused = (uintptr_t)p;
