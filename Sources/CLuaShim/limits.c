@@ -11,6 +11,7 @@
 #endif
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -161,7 +162,10 @@ void ml_stop(ml_state *s, ml_kill reason) {
     ml_wake();
     return;
   }
-  if (!begin_foreign(own)) return;
+  while (!begin_foreign(own)) {  // one that reminds is done soon
+    if (own->kill) return;
+    sched_yield();
+  }
   if (own->depth != 0 && s->current != NULL) {
     own->kill = reason;
     s->attention = true;
@@ -179,7 +183,8 @@ bool ml_remind(ml_state *s) {
   ml_private *own = ml_own(s);
   if (!ml_needs_reminding(s) || !begin_foreign(own)) return false;
   bool changed = ml_needs_reminding(s) && s->current != NULL && ml_let_hooks_in(s->current);
-  if (changed && own->kill) ml_arm(s->current);
+  // Again: where hooks run all the time, the interpreter's own write of its count may have undone the first.
+  if (own->kill && own->depth != 0 && s->current != NULL) ml_arm(s->current);
   end_foreign(s);
   return changed;
 }

@@ -164,10 +164,15 @@ final class Watchdog: Sendable {
     sigfillset(&all)
     pthread_sigmask(SIG_SETMASK, &all, &before)
     var thread = pthread_t()
+    // Little, where the address space has a limit: a stack is reserved whole, and a thread that allocates gets a heap of its own.
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    pthread_attr_setstacksize(&attributes, 256 << 10)
+    defer { pthread_attr_destroy(&attributes) }
     let argument = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
     argument.pointee = reading
     if pthread_create(
-      &thread, nil,
+      &thread, &attributes,
       { argument in
         let end = argument!.assumingMemoryBound(to: Int32.self)
         Watchdog.shared.watch(waking: end.pointee)
@@ -182,7 +187,6 @@ final class Watchdog: Sendable {
   }
 
   private func watch(waking: Int32) -> Never {
-    var bytes = [UInt8](repeating: 0, count: 64)
     while true {
       let pause = contents.withLock { look(&$0) }
       if pause == 0 {
@@ -190,7 +194,8 @@ final class Watchdog: Sendable {
         continue
       }
       var entry = pollfd(fd: waking, events: Int16(POLLIN), revents: 0)
-      if poll(&entry, 1, pause) > 0 { _ = read(waking, &bytes, bytes.count) }
+      var bytes: (UInt64, UInt64) = (0, 0)
+      if poll(&entry, 1, pause) > 0 { _ = read(waking, &bytes, 16) }
     }
   }
 
