@@ -5,7 +5,7 @@ import PackageDescription
 let package = Package(
   name: "host",
   dependencies: [
-    // Outside of this repository: .package(url: "https://github.com/…/moongrad", from: "1.0.0")
+    // Outside of this repository: .package(url: "https://github.com/…/moongrad", from: "0.1.0")
     .package(name: "moongrad", path: "../..")
   ],
   targets: [
