@@ -236,12 +236,12 @@ private func number(in output: String, after text: String) throws -> Double {
     let text = try String(contentsOf: Place.checkout.appending(path: "README.md"), encoding: .utf8)
     let sources = try [
       "Sources/Tensors/Operations/Selection.swift", "Tests/TrainingTests/TypedLayerTests.swift", "Tests/MoongradTests/SandboxTests.swift",
-      "Tests/TrainingTests/HostExampleTests.swift",
+      "Tests/TrainingTests/HostExampleTests.swift", "Tests/MoongradTests/ReadmeExampleTests.swift", "scripts/host/Sources/Host/World.swift",
     ].map {
       try String(contentsOf: Place.checkout.appending(path: $0), encoding: .utf8)
     }
     let blocks = text.matches(of: /(?ms)^```swift\n(.*?)^```/).map { String($0.1) }
-    #expect(blocks.count == 5)
+    #expect(blocks.count == 7)
     for block in blocks { #expect(sources.contains { $0.contains(block) }) }
   }
 }

@@ -14,5 +14,5 @@ raising_calls() {
 }
 
 format_lint() {
-  swift format lint --strict --parallel --recursive Package.swift Sources Tests 2>&1
+  swift format lint --strict --parallel --recursive Package.swift Sources Tests scripts/host/Package.swift scripts/host/Sources 2>&1
 }
