@@ -6,7 +6,8 @@ import Moongrad
 import Testing
 
 @Suite(
-  .serialized, .disabled(
+  .serialized,
+  .disabled(
     if: getenv("CI") != nil,
     "one run of all tests with this suite in it never ended: libdispatch woke its threads without end, for a cause not yet found"))
 struct InterruptTests {
