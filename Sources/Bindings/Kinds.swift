@@ -7,10 +7,15 @@ import Training
 
 /// Tensors, nodes of the graph, modules, optimizers.
 public let tensorKind = HandleKind<Tensor>("Tensor")
+/// A node of the graph; always the same value for the same node.
 public let nodeKind = HandleKind<Node>("Node", unique: true)
+/// A module.
 public let moduleKind = HandleKind<Module>("Module")
+/// An optimizer.
 public let optimizerKind = HandleKind<Optimizer>("Optimizer")
+/// A learning-rate scheduler.
 public let schedulerKind = HandleKind<Scheduler>("Scheduler")
+/// A metric.
 public let metricKind = HandleKind<Metric>("Metric")
 let writerKind = HandleKind<SummaryWriter>("SummaryWriter")
 let watchKind = HandleKind<Watch>("Watch")
@@ -27,6 +32,7 @@ let scopeKind = HandleKind<Scope>("Scope")
 extension TensorError: LuaErrorConvertible {
   /// Dimensions and indices count from 1 in scripts.
   public var luaMessage: String { message(indexBase: 1) }
+  /// `memory` where memory was short, else `runtime`.
   public var luaKind: LuaError.Kind { kind == .memory ? .memory : .runtime }
 }
 

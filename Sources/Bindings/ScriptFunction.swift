@@ -59,6 +59,7 @@ struct ScriptFunction {
 
 /// The hooks of a tensor that was computed are its node's.
 extension Tensor: PartOwner {
+  /// Whether this tensor alone has that node, so that its hooks can go with it.
   public func isSoleOwner(ofPartAt address: UnsafeRawPointer) -> Bool {
     let isCurrent = node.map { Unmanaged.passUnretained($0).toOpaque() == address } ?? false
     return isCurrent && isSoleOwnerOfNode

@@ -98,18 +98,22 @@ public struct Call: ~Copyable {
     note()
     ml_out_nil(record)
   }
+  /// A boolean, as the next result or element.
   @inlinable public mutating func returns(_ value: Bool) {
     note()
     ml_out_boolean(record, value)
   }
+  /// An integer, as the next result or element.
   @inlinable public mutating func returns(_ value: Int) {
     note()
     ml_out_integer(record, Int64(value))
   }
+  /// A float, as the next result or element.
   @inlinable public mutating func returns(_ value: Double) {
     note()
     ml_out_number(record, value)
   }
+  /// A string, as the next result or element.
   public mutating func returns(_ value: String) {
     note()
     write(value, to: record)

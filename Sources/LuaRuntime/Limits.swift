@@ -18,6 +18,7 @@ public struct RunLimits: Sendable, Equatable {
   /// Instructions of Lua's interpreter; nil for any. Counting them makes loops of Lua up to twice as slow.
   public var instructions: Int?
 
+  /// Limits of each kind; nil for none.
   public init(time: Duration? = nil, instructions: Int? = nil) {
     self.time = time
     self.instructions = instructions

@@ -14,6 +14,7 @@ public struct LuaError: Error, @unchecked Sendable {
   public struct Position: Hashable, Sendable {
     /// The chunk's name, and the line counted from 1.
     public var chunk: String
+    /// The line, counted from 1.
     public var line: Int
   }
 
@@ -57,6 +58,7 @@ public struct LuaError: Error, @unchecked Sendable {
 }
 
 extension LuaError: CustomStringConvertible {
+  /// The message, and under it the traceback if there is one.
   public var description: String {
     if let traceback { return message + "\n" + traceback }
     return message

@@ -11,5 +11,6 @@ public protocol LuaErrorConvertible: Error {
 }
 
 extension LuaErrorConvertible {
+  /// `runtime`.
   public var luaKind: LuaError.Kind { .runtime }
 }

@@ -27,18 +27,28 @@ import Glibc
 public final class State {
   /// A set of standard libraries. The base library (`print`, `pcall`, `load` …) is always there.
   public struct Libraries: OptionSet, Sendable {
+    /// One bit for each library.
     public let rawValue: UInt32
+    /// A set with those bits.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// Lua's own libraries, each under its name in scripts; `package` brings `require` too.
     public static let package = Libraries(rawValue: UInt32(ML_LIBRARY_PACKAGE))
+    /// `coroutine`.
     public static let coroutine = Libraries(rawValue: UInt32(ML_LIBRARY_COROUTINE))
+    /// `table`.
     public static let table = Libraries(rawValue: UInt32(ML_LIBRARY_TABLE))
+    /// `io`: files.
     public static let io = Libraries(rawValue: UInt32(ML_LIBRARY_IO))
+    /// `os`: time, the environment, programs.
     public static let os = Libraries(rawValue: UInt32(ML_LIBRARY_OS))
+    /// `string`, and the methods of strings.
     public static let string = Libraries(rawValue: UInt32(ML_LIBRARY_STRING))
+    /// `math`.
     public static let math = Libraries(rawValue: UInt32(ML_LIBRARY_MATH))
+    /// `utf8`.
     public static let utf8 = Libraries(rawValue: UInt32(ML_LIBRARY_UTF8))
+    /// `debug`, which can reach behind everything.
     public static let debug = Libraries(rawValue: UInt32(ML_LIBRARY_DEBUG))
     /// All of them.
     public static let all: Libraries = [.package, .coroutine, .table, .io, .os, .string, .math, .utf8, .debug]

@@ -53,6 +53,7 @@ public struct HostFunction {
 }
 
 extension HostFunction: LuaConvertible {
+  /// `function`.
   public static var luaName: String { "function" }
 
   /// A function of Lua is a ``LuaFunction``: none can be had as the Swift function that it was.

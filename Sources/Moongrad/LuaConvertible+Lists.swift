@@ -6,6 +6,7 @@ import LuaRuntime
 ///
 /// Numbers cross at the speed of memory, both ways: a million of them take a few milliseconds.
 extension Array: LuaConvertible where Element: LuaConvertible {
+  /// `list of integer`.
   public static var luaName: String { "list of \(Element.luaName)" }
 
   /// `t[1]` to `t[#t]`, read without metamethods. Throws when an element is of another type, naming its position.

@@ -3,6 +3,7 @@
 import LuaRuntime
 
 extension LuaConvertible where Self: FixedWidthInteger {
+  /// `integer`.
   public static var luaName: String { "integer" }
 
   /// Floats with a whole value are integers too, as everywhere in Lua; strings are not.
@@ -33,6 +34,7 @@ extension UInt32: LuaConvertible {}
 extension UInt64: LuaConvertible {}
 
 extension LuaConvertible where Self: BinaryFloatingPoint {
+  /// `number`.
   public static var luaName: String { "number" }
 
   /// Integers are numbers too; strings are not. Rounds to the type's precision.
@@ -41,6 +43,7 @@ extension LuaConvertible where Self: BinaryFloatingPoint {
     return Self(number)
   }
 
+  /// A float, also where the value is whole.
   public var luaValue: LuaValue { get throws { .number(Double(self)) } }
 }
 
@@ -48,6 +51,7 @@ extension Double: LuaConvertible {}
 extension Float: LuaConvertible {}
 
 extension Bool: LuaConvertible {
+  /// `boolean`.
   public static var luaName: String { "boolean" }
 
   /// true or false; nil and other values are neither.
@@ -56,10 +60,12 @@ extension Bool: LuaConvertible {
     return flag
   }
 
+  /// true or false.
   public var luaValue: LuaValue { .boolean(self) }
 }
 
 extension String: LuaConvertible {
+  /// `string`.
   public static var luaName: String { "string" }
 
   /// Text in UTF-8; other bytes are read as `[UInt8]`.
@@ -71,11 +77,13 @@ extension String: LuaConvertible {
     return text
   }
 
+  /// A string of its bytes in UTF-8.
   public var luaValue: LuaValue { .string(self) }
 }
 
 /// nil is Lua's nil; an optional argument may also be left out.
 extension Optional: LuaConvertible where Wrapped: LuaConvertible {
+  /// `number or nil`.
   public static var luaName: String { "\(Wrapped.luaName) or nil" }
 
   /// nil for Lua's nil and for a missing value; anything else must be a `Wrapped`.
@@ -88,11 +96,13 @@ extension Optional: LuaConvertible where Wrapped: LuaConvertible {
     }
   }
 
+  /// The value's, or nil.
   public var luaValue: LuaValue { get throws { try self?.luaValue ?? .nil } }
 }
 
 /// A table, read without metamethods.
 extension Dictionary: LuaConvertible where Key: LuaConvertible, Value: LuaConvertible {
+  /// `table`.
   public static var luaName: String { "table" }
 
   /// All fields. Throws when a key or a value is of another type, naming the field.
@@ -122,8 +132,10 @@ extension Dictionary: LuaConvertible where Key: LuaConvertible, Value: LuaConver
 }
 
 extension LuaRuntime.Value: LuaConvertible {
+  /// `any value`.
   public static var luaName: String { "any value" }
   /// The value as it is; tables, functions and handles as references that keep them alive.
   public static func decode(_ source: LuaSource) throws -> LuaValue { try source.slot.value() }
+  /// Itself.
   public var luaValue: LuaValue { self }
 }

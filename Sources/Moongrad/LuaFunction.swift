@@ -67,12 +67,15 @@ public struct LuaFunction {
 }
 
 extension LuaFunction: LuaConvertible {
+  /// `function`.
   public static var luaName: String { "function" }
 
+  /// The function. Throws for other values, those that can be called by a metamethod too.
   public static func decode(_ source: LuaSource) throws -> LuaFunction {
     guard case .function(let reference) = try source.slot.value() else { throw source.mismatch("function") }
     return LuaFunction(reference: reference, session: source.session)
   }
 
+  /// The function itself.
   public var luaValue: LuaValue { .function(reference) }
 }

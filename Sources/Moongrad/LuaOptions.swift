@@ -60,6 +60,7 @@ public struct LuaOptions {
 }
 
 extension LuaOptions: LuaConvertible {
+  /// `options`.
   public static var luaName: String { "options" }
 
   /// Fails: options are read where their names are known, as an argument.

@@ -55,12 +55,15 @@ public struct LuaTable {
 }
 
 extension LuaTable: LuaConvertible {
+  /// `table`.
   public static var luaName: String { "table" }
 
+  /// The table itself, not a copy.
   public static func decode(_ source: LuaSource) throws -> LuaTable {
     guard case .table(let reference) = try source.slot.value() else { throw source.mismatch("table") }
     return LuaTable(reference: reference, session: source.session)
   }
 
+  /// The table itself.
   public var luaValue: LuaValue { .table(reference) }
 }

@@ -27,8 +27,11 @@ public struct LuaValues: RandomAccessCollection {
     (self.values, self.before, self.session) = (values, before, session)
   }
 
+  /// 0.
   public var startIndex: Int { 0 }
+  /// How many there are.
   public var endIndex: Int { values.count }
+  /// The value at a position from 0, as it is; stops the program where there is none, see ``value(_:as:)``.
   public subscript(position: Int) -> LuaValue { values[position] }
 
   /// A value as a type; one that is missing is nil.
@@ -53,6 +56,7 @@ public struct LuaValues: RandomAccessCollection {
 }
 
 extension LuaValues: LuaConvertible {
+  /// `any values`.
   public static var luaName: String { "any values" }
 
   /// A value alone; the arguments of a function come another way.

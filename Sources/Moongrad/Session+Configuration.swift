@@ -4,15 +4,21 @@ import LuaRuntime
 
 /// A number of bytes.
 public struct ByteCount: Sendable, Hashable, ExpressibleByIntegerLiteral {
+  /// How many.
   public var bytes: Int
 
+  /// So many bytes: `65536`.
   public init(integerLiteral bytes: Int) { self.bytes = bytes }
   /// Not negative, and at most what an `Int` holds.
   public init(_ bytes: Int) { self.bytes = max(0, bytes) }
 
+  /// So many.
   public static func bytes(_ count: Int) -> ByteCount { ByteCount(count) }
+  /// So many times 1024 bytes.
   public static func kilobytes(_ count: Int) -> ByteCount { times(count, 1 << 10) }
+  /// So many times 1024² bytes.
   public static func megabytes(_ count: Int) -> ByteCount { times(count, 1 << 20) }
+  /// So many times 1024³ bytes.
   public static func gigabytes(_ count: Int) -> ByteCount { times(count, 1 << 30) }
 
   private static func times(_ count: Int, _ unit: Int) -> ByteCount {
@@ -58,6 +64,7 @@ extension Session {
 
     /// Folders whose files scripts of a sandbox may read, and those in which they may write and read.
     public var readableFolders: [String] = []
+    /// Folders in which scripts of a sandbox may write files, and read them.
     public var writableFolders: [String] = []
 
     /// That limit in bytes, nil for none, and whether scripts may start processes.

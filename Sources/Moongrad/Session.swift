@@ -7,6 +7,7 @@ import LuaRuntime
 
 /// What everything of a session throws, and what stops its scripts.
 public typealias LuaError = LuaRuntime.LuaError
+/// Stops a running script from any thread or from a signal handler.
 public typealias Interrupter = LuaRuntime.Interrupter
 /// How long scripts may take.
 public typealias RunLimits = LuaRuntime.RunLimits

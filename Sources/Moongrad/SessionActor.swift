@@ -25,6 +25,7 @@ public actor SessionActor {
   private let tasks = RunningTasks()
   private nonisolated let interrupter: Interrupter
 
+  /// The actor's own queue, on which its scripts run.
   public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
   /// Opens a session, which `prepare` is given first, for functions and types. Throws what that throws, and when memory is short.

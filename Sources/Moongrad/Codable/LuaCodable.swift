@@ -27,6 +27,7 @@ import LuaRuntime
 public protocol LuaCodable: Codable, LuaConvertible {}
 
 extension LuaCodable {
+  /// What messages call it; a type may say something better.
   public static var luaName: String { "table" }
 
   /// What its `init(from:)` makes of the value.

@@ -7,6 +7,7 @@ import LuaRuntime
 /// Tables are read without metamethods, and only where the type asks. One that contains itself is an error, where the type would follow
 /// it for ever.
 public struct LuaDecoder {
+  /// A decoder, which can be used any number of times.
   public init() {}
 
   /// A table of a script as a type.

@@ -4,6 +4,7 @@ import LuaRuntime
 
 /// Makes Lua's values of encodable Swift values, see ``LuaCodable`` for what becomes what.
 public struct LuaEncoder {
+  /// An encoder, which can be used any number of times.
   public init() {}
 
   /// The value in Lua: a new table for most types. Throws for integers beyond Lua's 64 bits, for values nested deeper than 150 levels,

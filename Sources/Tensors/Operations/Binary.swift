@@ -391,20 +391,29 @@ extension Tensor {
   /// Element by element: shapes broadcast and dtypes promote as in PyTorch, and whole numbers divided give floats. Throws for
   /// shapes that do not broadcast.
   public static func + (a: Tensor, b: Tensor) throws -> Tensor { try Binary.add(a, b) }
+  /// a − b, element by element.
   public static func - (a: Tensor, b: Tensor) throws -> Tensor { try Binary.sub(a, b) }
+  /// a · b, element by element.
   public static func * (a: Tensor, b: Tensor) throws -> Tensor { try Binary.mul(a, b) }
+  /// a / b, element by element; whole numbers give floats.
   public static func / (a: Tensor, b: Tensor) throws -> Tensor { try Binary.div(a, b) }
 
   /// The same with a number, which makes floats of whole numbers.
   public static func + (a: Tensor, b: Double) throws -> Tensor { try Binary.add(a, .real(b)) }
+  /// a − b for each element.
   public static func - (a: Tensor, b: Double) throws -> Tensor { try Binary.sub(a, .real(b)) }
+  /// a · b for each element.
   public static func * (a: Tensor, b: Double) throws -> Tensor { try Binary.mul(a, .real(b)) }
+  /// a / b for each element.
   public static func / (a: Tensor, b: Double) throws -> Tensor { try Binary.div(a, .real(b)) }
 
   /// The same with a number in front.
   public static func + (a: Double, b: Tensor) throws -> Tensor { try Binary.add(b, .real(a)) }
+  /// a − b for each element.
   public static func - (a: Double, b: Tensor) throws -> Tensor { try b.subtracted(from: .real(a)) }
+  /// a · b for each element.
   public static func * (a: Double, b: Tensor) throws -> Tensor { try Binary.mul(b, .real(a)) }
+  /// a / b for each element.
   public static func / (a: Double, b: Tensor) throws -> Tensor { try b.dividing(.real(a)) }
 
   /// number − x
@@ -434,5 +443,6 @@ extension Tensor {
   /// The larger, or the smaller, of each pair of elements; NaN where either is, and equal ones share the gradient. Shapes
   /// broadcast.
   public func maximum(_ other: Tensor) throws -> Tensor { try Binary.maximum(self, other) }
+  /// The smaller of each pair; see ``maximum(_:)``.
   public func minimum(_ other: Tensor) throws -> Tensor { try Binary.minimum(self, other) }
 }

@@ -88,13 +88,19 @@ extension Tensor {
 
   /// Where the elements compare so, as a bool tensor without history. Shapes broadcast; throws when they do not.
   public func eq(_ other: Tensor) throws -> Tensor { try Comparison.eq(self, other) }
+  /// Where self ≥ other.
   public func ge(_ other: Tensor) throws -> Tensor { try Comparison.ge(self, other) }
+  /// Where self ≤ other.
   public func le(_ other: Tensor) throws -> Tensor { try Comparison.le(self, other) }
   /// The same with a number for every element.
   public func eq(_ number: Double) throws -> Tensor { try Comparison.eq(self, .real(number)) }
+  /// Where self > number.
   public func gt(_ number: Double) throws -> Tensor { try Comparison.gt(self, .real(number)) }
+  /// Where self ≥ number.
   public func ge(_ number: Double) throws -> Tensor { try Comparison.ge(self, .real(number)) }
+  /// Where self < number.
   public func lt(_ number: Double) throws -> Tensor { try Comparison.lt(self, .real(number)) }
+  /// Where self ≤ number.
   public func le(_ number: Double) throws -> Tensor { try Comparison.le(self, .real(number)) }
   /// Where the element is zero, as a bool tensor.
   public func logicalNot() throws -> Tensor { try Predicate.not(self) }

@@ -180,10 +180,12 @@ extension Tensor {
 
   /// The largest and the smallest elements over some dimensions, all where none are named; positions that tie share the gradient.
   public func amax(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor { try extreme(.amax, dimensions, keepdim: keepdim) }
+  /// The smallest elements over some dimensions; see ``amax(_:keepdim:)``.
   public func amin(_ dimensions: [Int]? = nil, keepdim: Bool = false) throws -> Tensor { try extreme(.amin, dimensions, keepdim: keepdim) }
 
   /// All elements' maximum and minimum.
   public func max() throws -> Tensor { try extreme(.max, nil, keepdim: false) }
+  /// The smallest of all elements.
   public func min() throws -> Tensor { try extreme(.min, nil, keepdim: false) }
 
   /// Maximum along one dimension with the (first) position of each.

@@ -6,6 +6,7 @@ extension Tensor {
   /// The largest (or smallest) element so far along a dimension and its position; of equal ones the last, and NaN from the
   /// first one on.
   public func cummax(_ dimension: Int) throws -> (values: Tensor, indices: Tensor) { try runningExtreme(dimension, "cummax") }
+  /// The smallest element so far; see ``cummax(_:)``.
   public func cummin(_ dimension: Int) throws -> (values: Tensor, indices: Tensor) { try runningExtreme(dimension, "cummin") }
 
   private func runningExtreme(_ dimension: Int, _ name: String) throws -> (values: Tensor, indices: Tensor) {

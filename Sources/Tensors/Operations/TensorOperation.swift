@@ -203,10 +203,15 @@ public struct Parameter: Sendable {
 
   /// Parameters that many operations share.
   public static let input = Parameter("input", .tensor)
+  /// A tensor or a number.
   public static let other = Parameter("other", .operand)
+  /// A dimension.
   public static let dim = Parameter("dim", .dimension)
+  /// Whether dimensions that are reduced stay, with size 1.
   public static let keepdim = Parameter("keepdim", .boolean, default: "false")
+  /// The dtype of the result, by name.
   public static let dtype = Parameter("dtype", .dtype, optional: true, namedOnly: true)
+  /// The random numbers to take, by name; the context's where it is left out.
   public static let generator = Parameter("generator", .generator, optional: true, namedOnly: true)
 }
 
@@ -412,11 +417,13 @@ public struct Sample: Sendable, ExpressibleByArrayLiteral {
 
     /// A float tensor of those sizes with values from −2 to 2, and one with values from 0.2 to 3.
     public static func float(_ sizes: Int...) -> Value { .float(sizes, -2...2) }
+    /// A float tensor of those sizes with values from 0.2 to 3.
     public static func positive(_ sizes: Int...) -> Value { .float(sizes, 0.2...3) }
   }
 
   /// By position, as the operation's parameters are.
   public let values: [Value]
+  /// The arguments in the order of the parameters.
   public init(arrayLiteral elements: Value...) { values = elements }
   /// The arguments in the order of the parameters.
   public init(_ values: [Value]) { self.values = values }

@@ -262,11 +262,15 @@ extension Tensor {
   public func log1p() throws -> Tensor { try Unary.log1p(self) }
   /// The sine, cosine and tangent of angles in radians.
   public func sin() throws -> Tensor { try Unary.sin(self) }
+  /// The cosine of angles in radians.
   public func cos() throws -> Tensor { try Unary.cos(self) }
+  /// The tangent of angles in radians.
   public func tan() throws -> Tensor { try Unary.tan(self) }
   /// The hyperbolic sine, cosine and tangent.
   public func sinh() throws -> Tensor { try Unary.sinh(self) }
+  /// The hyperbolic cosine.
   public func cosh() throws -> Tensor { try Unary.cosh(self) }
+  /// The hyperbolic tangent.
   public func tanh() throws -> Tensor { try Unary.tanh(self) }
   /// The error function.
   public func erf() throws -> Tensor { try Unary.erf(self) }

@@ -23,14 +23,20 @@ extension Tensor {
   /// Adds, subtracts, multiplies or divides in place: the elements change, for every tensor that shares them, and for every
   /// variable that has this object. `x = x + y` makes another one instead.
   public static func += (a: Tensor, b: Tensor) throws { try Binary.add.inPlace(a, b) }
+  /// Subtracts in place.
   public static func -= (a: Tensor, b: Tensor) throws { try Binary.sub.inPlace(a, b) }
+  /// Multiplies in place.
   public static func *= (a: Tensor, b: Tensor) throws { try Binary.mul.inPlace(a, b) }
+  /// Divides in place.
   public static func /= (a: Tensor, b: Tensor) throws { try Binary.div.inPlace(a, b) }
 
   /// The same with a number.
   public static func += (a: Tensor, b: Double) throws { try Binary.add.inPlace(a, .real(b)) }
+  /// Subtracts a number in place.
   public static func -= (a: Tensor, b: Double) throws { try Binary.sub.inPlace(a, .real(b)) }
+  /// Multiplies by a number in place.
   public static func *= (a: Tensor, b: Double) throws { try Binary.mul.inPlace(a, .real(b)) }
+  /// Divides by a number in place.
   public static func /= (a: Tensor, b: Double) throws { try Binary.div.inPlace(a, .real(b)) }
 
   /// Runs any operation that scripts have on this tensor, by the name that it has there, with a `_` at its end in place: for those
@@ -93,10 +99,16 @@ extension Tensor {
 extension Argument: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral, ExpressibleByStringLiteral,
   ExpressibleByArrayLiteral, ExpressibleByNilLiteral
 {
+  /// `.integer`.
   public init(integerLiteral value: Int) { self = .integer(value) }
+  /// `.number`.
   public init(floatLiteral value: Double) { self = .number(.real(value)) }
+  /// `.boolean`.
   public init(booleanLiteral value: Bool) { self = .boolean(value) }
+  /// `.string`.
   public init(stringLiteral value: String) { self = .string(value) }
+  /// `.integers`.
   public init(arrayLiteral values: Int...) { self = .integers(values) }
+  /// `.absent`: the parameter's default.
   public init(nilLiteral: ()) { self = .absent }
 }

@@ -16,12 +16,17 @@ extension Tensor: ExpressibleByArrayLiteral {
   public enum Literal: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral {
     case number(Scalar)
     case row([Literal])
+    /// A whole number.
     public init(integerLiteral value: Int64) { self = .number(.integer(value)) }
+    /// A fraction.
     public init(floatLiteral value: Double) { self = .number(.real(value)) }
+    /// A truth value.
     public init(booleanLiteral value: Bool) { self = .number(.boolean(value)) }
+    /// A row.
     public init(arrayLiteral elements: Literal...) { self = .row(elements) }
   }
 
+  /// A tensor of rows or of numbers, on the current context's account. Stops the program where the rows differ in length.
   public convenience init(arrayLiteral rows: Literal...) {
     var (sizes, numbers): ([Int], [Scalar]) = ([], [])
     Tensor.collect(.row(rows), 0, &sizes, &numbers)
@@ -60,9 +65,12 @@ public protocol NestedElements {
 }
 
 extension Array: NestedElements where Element: NestedElements {
+  /// What is innermost in the elements.
   public typealias Innermost = Element.Innermost
+  /// One deeper than the elements.
   public static var depth: Int { 1 + Element.depth }
 
+  /// Puts the elements of all rows one after the other. Throws where rows differ in length.
   public func collect(_ level: Int, _ sizes: inout [Int], _ elements: inout [Innermost]) throws {
     if level == sizes.count { sizes.append(count) }
     guard count == sizes[level] else {
@@ -73,7 +81,9 @@ extension Array: NestedElements where Element: NestedElements {
 }
 
 extension NestedElements where Self: TensorElement, Innermost == Self {
+  /// 0: a number has nothing within it.
   public static var depth: Int { 0 }
+  /// Puts the number itself.
   public func collect(_ level: Int, _ sizes: inout [Int], _ elements: inout [Self]) throws { elements.append(self) }
 }
 

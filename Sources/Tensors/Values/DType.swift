@@ -62,6 +62,7 @@ public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   @inline(__always)
   public var isFloating: Bool { row.category == .floating }
 
+  /// Its name: `float32`.
   public var description: String { "\(row.name)" }
 
   /// What the method is called that converts to it: `float`, `long`.

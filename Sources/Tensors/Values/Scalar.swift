@@ -6,6 +6,7 @@ public enum Scalar: Sendable, Equatable, CustomStringConvertible {
   case real(Double)
   case boolean(Bool)
 
+  /// The number as Swift prints it.
   public var description: String {
     switch self {
     case .integer(let value): "\(value)"

@@ -104,8 +104,10 @@ public struct Shape: Sendable, Equatable, CustomStringConvertible, ExpressibleBy
   /// The sizes as a list.
   public var array: [Int] { (0..<rank).map { sizes[$0] } }
 
+  /// The sizes in brackets: `[2, 3]`.
   public var description: String { "[\(array.map(String.init).joined(separator: ", "))]" }
 
+  /// Whether ranks and sizes are the same.
   @inline(__always)
   public static func == (a: Shape, b: Shape) -> Bool {
     guard a.rank == b.rank else { return false }

@@ -59,6 +59,7 @@ public struct TensorError: Error, CustomStringConvertible {
     return path.isEmpty ? "\(operation): \(text)" : "\(operation) (\(path)): \(text)"
   }
 
+  /// The sentence, with dimensions and indices from 0.
   public var description: String { message(indexBase: 0) }
 
   /// A sentence in which dimensions and indices stay numbers, `"dimension \(index: d) is out of range"`, so that
@@ -67,15 +68,19 @@ public struct TensorError: Error, CustomStringConvertible {
     enum Part: Sendable { case text(String), index(Int) }
     var parts: [Part]
 
+    /// A text as it is.
     public init(stringLiteral value: String) { parts = [.text(value)] }
     /// A text as it is, without numbers that are shifted.
     public init(_ text: String) { parts = [.text(text)] }
+    /// The text's parts.
     public init(stringInterpolation: StringInterpolation) { parts = stringInterpolation.parts }
 
     /// Collects the parts of a sentence.
     public struct StringInterpolation: StringInterpolationProtocol {
       var parts: [Part] = []
+      /// No parts yet.
       public init(literalCapacity: Int, interpolationCount: Int) {}
+      /// Text between values.
       public mutating func appendLiteral(_ literal: String) { parts.append(.text(literal)) }
       /// Any value, as Swift prints it.
       public mutating func appendInterpolation<T>(_ value: T) { parts.append(.text("\(value)")) }

@@ -12,16 +12,21 @@ public final class Checkpointer {
 
   /// A checkpoint in the folder.
   public struct Entry: Sendable {
+    /// Its file.
     public let path: String
+    /// The step that it was saved at.
     public let step: Int
+    /// The metrics that it was saved with, by their names.
     public let metrics: [String: Double]
   }
 
+  /// Where the checkpoints are.
   public let folder: String
   /// How many are kept: the best by the monitored metric, or the newest where none is monitored. The last is kept in any case.
   public let keep: Int
   /// The metric by which checkpoints are judged.
   public let monitor: String?
+  /// Whether the monitored metric should fall or rise.
   public let mode: Mode
 
   private static let prefix = "checkpoint-"

@@ -126,6 +126,7 @@ public final class DataLoader: Sequence {
     return pass
   }
 
+  /// A pass, which begins with its first batch. What cannot be made is the last, and throws when one looks into it.
   public func makeIterator() -> AnyIterator<Batch> {
     var pass: LoaderPass?
     var isOver = false

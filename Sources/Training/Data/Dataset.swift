@@ -107,18 +107,22 @@ public final class TensorDataset: Dataset {
   /// The same, one by one.
   public convenience init(_ tensors: Tensor...) throws { try self.init(tensors) }
 
+  /// The first size of the tensors, as it is now.
   public var count: Int { tensors[0].shape[0] }
 
+  /// A row of each tensor, as a view. Throws for a position that is out of range.
   public func sample(_ position: Int) throws -> [Tensor] {
     try checkPositions([position], count, "TensorDataset")
     return try tensors.map { try $0.select(0, position) }
   }
 
+  /// The rows of each tensor, copied into a new one whose first size is that of `positions`. Throws for a position that is out of range.
   public func batch(_ positions: [Int]) throws -> [Tensor] {
     try check(positions)
     return try tensors.map { try $0.pickedRows(positions) }
   }
 
+  /// Where the rows lie; nil where one of the tensors has rows with gaps, or a history.
   public func rows(_ positions: [Int]) throws -> [Rows]? {
     try check(positions)
     let rows = tensors.compactMap { Rows($0, positions) }
@@ -135,6 +139,7 @@ public final class TensorDataset: Dataset {
 public final class Subset: Dataset {
   /// All of them, and the positions of those that are taken.
   public let dataset: any Dataset
+  /// The positions in ``dataset``, from 0.
   public let positions: [Int]
 
   /// Positions of `dataset`, in any order; one may be there twice.
@@ -144,10 +149,14 @@ public final class Subset: Dataset {
     self.positions = positions
   }
 
+  /// The number of positions.
   public var count: Int { positions.count }
 
+  /// The data set's sample at that one of the positions. Throws when it is out of range.
   public func sample(_ position: Int) throws -> [Tensor] { try dataset.sample(whole([position])[0]) }
+  /// The data set's batch of those of the positions. Throws when one is out of range.
   public func batch(_ positions: [Int]) throws -> [Tensor] { try dataset.batch(whole(positions)) }
+  /// The data set's rows of those of the positions, or nil where it has none.
   public func rows(_ positions: [Int]) throws -> [Rows]? { try dataset.rows(whole(positions)) }
 
   private func whole(_ positions: [Int]) throws -> [Int] {
@@ -158,6 +167,7 @@ public final class Subset: Dataset {
 
 /// Data sets one after the other.
 public final class ConcatDataset: Dataset {
+  /// The data sets in their order.
   public let datasets: [any Dataset]
   /// Where each ends.
   private let ends: [Int]
@@ -175,14 +185,17 @@ public final class ConcatDataset: Dataset {
     self.ends = ends
   }
 
+  /// The sum of their counts when this one was made.
   public var count: Int { ends[ends.count - 1] }
 
+  /// The sample of the data set that the position falls into. Throws for a position that is out of range.
   public func sample(_ position: Int) throws -> [Tensor] {
     try checkPositions([position], count, "ConcatDataset")
     let number = place(of: position)
     return try datasets[number].sample(position - start(number))
   }
 
+  /// A batch of all data sets that the positions fall into, in the order of the positions. Throws where their rows differ in shape.
   public func batch(_ positions: [Int]) throws -> [Tensor] {
     let (parts, order) = try parts(positions)
     let batches = try parts.map { part in try datasets[part.number].batch(part.positions) }
@@ -196,6 +209,7 @@ public final class ConcatDataset: Dataset {
     return try first.indices.map { column in try Tensor.cat(batches.map { $0[column] }).indexSelect(0, index) }
   }
 
+  /// The rows of those data sets, or nil where one of them has none.
   public func rows(_ positions: [Int]) throws -> [Rows]? {
     let (parts, order) = try parts(positions)
     var pieces: [[Rows]] = []

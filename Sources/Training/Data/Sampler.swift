@@ -144,11 +144,13 @@ private func requirePositive(_ count: Int, _ name: String, _ parameter: String) 
 
 /// Positions in their natural order.
 public struct SequentialSampler: Sampler {
+  /// How many positions a pass has.
   public let count: Int
 
   /// 0 to `count` − 1.
   public init(_ count: Int) { self.count = count }
 
+  /// The positions from 0 on, in one piece.
   public func makePass() -> SamplerPass {
     SamplerPass { [count] number, _ in number == 0 ? .range(0..<count) : nil }
   }
@@ -171,6 +173,7 @@ public struct RandomSampler: Sampler {
     (self.total, self.replacement, self.generator) = (total, replacement, generator)
   }
 
+  /// Another order at every pass.
   public func makePass() -> SamplerPass {
     SamplerPass(generator: generator, makesGenerator: true) { [total, count, replacement] number, generator in
       if replacement {
@@ -198,8 +201,10 @@ public struct SubsetRandomSampler: Sampler {
     (self.positions, self.generator) = (positions, generator)
   }
 
+  /// The number of positions.
   public var count: Int { positions.count }
 
+  /// The positions in another order at every pass.
   public func makePass() -> SamplerPass {
     SamplerPass(generator: generator) { [positions] number, generator in
       number == 0 ? .list(generator.permutation(positions.count).map { positions[$0] }) : nil
@@ -209,6 +214,7 @@ public struct SubsetRandomSampler: Sampler {
 
 /// Positions drawn with probabilities relative to one another.
 public struct WeightedRandomSampler: Sampler {
+  /// How many positions a pass has.
   public let count: Int
   private let weights: [Double]
   private let replacement: Bool
@@ -230,6 +236,7 @@ public struct WeightedRandomSampler: Sampler {
     (self.weights, self.replacement, self.generator) = (weights, replacement, generator)
   }
 
+  /// Other positions at every pass.
   public func makePass() -> SamplerPass {
     SamplerPass(generator: generator) { [weights, count, replacement] number, generator in
       guard number == 0 else { return nil }
@@ -248,8 +255,10 @@ public struct ListSampler: Sampler {
   /// The same in each pass.
   public init(_ positions: [Int]) { self.positions = positions }
 
+  /// The length of the list.
   public var count: Int { positions.count }
 
+  /// The list from its beginning.
   public func makePass() -> SamplerPass {
     SamplerPass { [positions] number, _ in number == 0 ? .list(positions) : nil }
   }

@@ -9,6 +9,7 @@ public struct FreezeState: Sendable, Equatable {
   /// The names of modules that stay in evaluation whatever `train()` says; empty for the model itself.
   public let evaluation: [String]
 
+  /// Of names, as a checkpoint has them; ``Module/load(_:)`` checks them.
   public init(frozen: [String], evaluation: [String]) {
     self.frozen = frozen
     self.evaluation = evaluation
@@ -16,6 +17,7 @@ public struct FreezeState: Sendable, Equatable {
 }
 
 extension Module {
+  /// What of the model is frozen now.
   public final var freezeState: FreezeState {
     FreezeState(
       frozen: namedParameters().filter { !$0.tensor.requiresGrad }.map(\.name),

@@ -24,7 +24,9 @@ public enum UnfreezePolicy: String, Sendable {
 public struct FreezeReport: CustomStringConvertible, Sendable {
   /// A parameter that was meant.
   public struct Entry: Sendable {
+    /// Its name in the model.
     public let name: String
+    /// Its elements.
     public let count: Int
     /// Whether it was otherwise before.
     public let isNew: Bool
@@ -33,13 +35,16 @@ public struct FreezeReport: CustomStringConvertible, Sendable {
   }
   /// Whether it froze them.
   public let freezes: Bool
+  /// The parameters that were meant.
   public let entries: [Entry]
   /// The modules that stay in evaluation from now on, or no longer, where the level is full.
   public let modules: [String]
   /// Of the whole model, afterwards: how many elements its parameters have, and how many of them are trained.
   public let total: Int
+  /// The elements of those that are trained, of the whole model, afterwards.
   public let trainable: Int
 
+  /// A sentence: what was frozen, and how much is trained.
   public var description: String {
     let verb = freezes ? "froze" : "unfroze"
     let shown = entries.prefix(8).map { entry in

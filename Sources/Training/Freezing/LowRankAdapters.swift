@@ -4,6 +4,7 @@ import Tensors
 
 /// The low-rank adapters of layers of a model.
 public struct LowRankAdapters: CustomStringConvertible {
+  /// The model.
   public let module: Module
   /// The layers, by their names in the model.
   public let layers: [(name: String, layer: Module)]
@@ -25,6 +26,7 @@ public struct LowRankAdapters: CustomStringConvertible {
     }
   }
 
+  /// The adapters of those layers that have one still.
   public var adapters: [LowRankAdapter] { layers.compactMap(\.layer.adapter) }
 
   /// A and B of every layer, by their names in the model.
@@ -73,6 +75,7 @@ public struct LowRankAdapters: CustomStringConvertible {
     }
   }
 
+  /// A text: which layers have adapters, and of which rank.
   public var description: String {
     let groups = Dictionary(grouping: layers) { entry in
       entry.layer.adapter.map { adapter in

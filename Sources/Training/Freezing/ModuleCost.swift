@@ -12,6 +12,7 @@ public struct ModuleCost: Sendable {
   public struct Layer: Sendable {
     /// Its name in the model; empty for the model itself.
     public let name: String
+    /// Its class.
     public let kind: String
     /// Shapes of what the last call of it gave.
     public let outputs: [[Int]]
@@ -19,26 +20,37 @@ public struct ModuleCost: Sendable {
     public let calls: Int
     /// Elements of its own parameters, and of those of them that are trained.
     public let parameters: Int
+    /// Elements of its own parameters that are trained.
     public let trainable: Int
+    /// Multiplications of all calls of it.
     public let forward: Int
+    /// Multiplications of backward as the model is frozen now.
     public let backward: Int
+    /// Multiplications of backward if nothing were frozen.
     public let backwardUnfrozen: Int
     /// Bytes of values that are kept for backward, and were it all trained.
     public let kept: Int
+    /// Bytes that would be kept for backward if nothing were frozen.
     public let keptUnfrozen: Int
     /// Multiplications of the whole model's backward if this layer and all that were called before it were frozen as well.
     public let backwardIfFrozenUpToHere: Int
   }
 
+  /// The layers in the order in which they first compute something.
   public let layers: [Layer]
+  /// Multiplications of forward.
   public let forward: Int
   /// Of backward as the model is frozen now, and if nothing were.
   public let backward: Int
+  /// Multiplications of backward if nothing were frozen.
   public let backwardUnfrozen: Int
+  /// Bytes that are kept for backward.
   public let kept: Int
+  /// Bytes that would be kept if nothing were frozen.
   public let keptUnfrozen: Int
   /// Nodes of the graph that is recorded, and of the one if nothing were frozen.
   public let nodes: Int
+  /// Nodes of the graph if nothing were frozen.
   public let nodesUnfrozen: Int
 
   /// Calls the module with inputs, with gradients recorded whatever is frozen, and leaves parameters, buffers, gradients and random

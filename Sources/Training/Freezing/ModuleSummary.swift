@@ -7,21 +7,28 @@ import Tensors
 public struct ModuleSummary: CustomStringConvertible, Sendable {
   /// A parameter.
   public struct Row: Sendable {
+    /// Its name in the model.
     public let name: String
     /// The class of the module that it belongs to.
     public let kind: String
+    /// Its sizes.
     public let shape: [Int]
+    /// Its dtype.
     public let dtype: DType
+    /// Its elements.
     public let count: Int
+    /// Whether it is trained.
     public let isTrainable: Bool
     /// The name under which it came before, where it is the same parameter.
     public let sharedWith: String?
   }
   /// The class of the model.
   public let kind: String
+  /// The parameters, a row each.
   public let rows: [Row]
   /// Elements of all parameters, each counted once, and of those that are trained.
   public let total: Int
+  /// Elements of all parameters that are trained.
   public let trainable: Int
   /// Elements of buffers.
   public let buffered: Int
@@ -61,6 +68,7 @@ public struct ModuleSummary: CustomStringConvertible, Sendable {
     held = module.namedModules().filter { $0.module.staysInEvaluation && $0.module.ownChildren.isEmpty }.map(\.name)
   }
 
+  /// The table and the totals as text, in several lines.
   public var description: String {
     let table =
       [["name", "module", "shape", "count", "trained"]]
@@ -82,6 +90,7 @@ public struct ModuleSummary: CustomStringConvertible, Sendable {
 }
 
 extension ModuleCost: CustomStringConvertible {
+  /// The layers and the totals as text, in several lines.
   public var description: String {
     /// Three digits and a prefix: 12.8 M.
     func short(_ count: Int, _ unit: String = "") -> String {

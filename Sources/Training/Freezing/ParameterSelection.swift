@@ -12,15 +12,19 @@ public enum ParameterSelection: ExpressibleByStringLiteral, ExpressibleByArrayLi
   case tensors([Tensor])
   case matching((_ name: String, _ parameter: Tensor) throws -> Bool)
 
+  /// One pattern: `"0.*"`.
   public init(stringLiteral pattern: String) { self = .patterns([pattern]) }
+  /// Several patterns: `["0.*", "head"]`.
   public init(arrayLiteral patterns: String...) { self = .patterns(patterns) }
 }
 
 /// A name with `*` for any text and `?` for one character.
 public struct NamePattern: Sendable {
+  /// As it was given.
   public let text: String
   private let pattern: [Character]
 
+  /// A pattern; text without `*` and `?` is a name.
   public init(_ text: String) {
     self.text = text
     pattern = Array(text)

@@ -8,9 +8,11 @@ public final class Watch {
   public struct Row: Sendable {
     /// Its name when the watch began.
     public let name: String
+    /// Whether it is a parameter; else it is a buffer.
     public let isParameter: Bool
     /// Whether it is trained now, and whether it was when the watch began.
     public let isTrainable: Bool
+    /// Whether it was trained when the watch began.
     public let wasTrainable: Bool
     /// Whether any bit differs; its shape or dtype, too.
     public let hasChanged: Bool
@@ -18,7 +20,9 @@ public final class Watch {
     public let firstDifference: Int?
     /// The norm of the change, its largest element, and the norm of what was before.
     public let change: Double
+    /// The largest absolute value of the change.
     public let largestChange: Double
+    /// The norm of what was before.
     public let norm: Double
     /// Of the gradient that there is; nil for none.
     public let gradientNorm: Double?

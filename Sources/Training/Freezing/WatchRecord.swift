@@ -7,10 +7,13 @@ import Tensors
 public struct WatchRecord: Sendable {
   /// Of one parameter that was moved.
   public struct Update: Sendable {
+    /// Its name when the watch began.
     public let name: String
     /// Its norm after the step, that of its gradient, and that of the step itself.
     public let norm: Double
+    /// The norm of its gradient.
     public let gradientNorm: Double
+    /// The norm of the step.
     public let update: Double
     /// The step's norm by that of the parameter after it; about 10⁻³ is usual.
     public var ratio: Double { norm > 0 ? update / norm : 0 }
@@ -21,6 +24,7 @@ public struct WatchRecord: Sendable {
   }
   /// Steps since the watch began.
   public let step: Int
+  /// The parameters that were moved.
   public let updates: [Update]
   /// By layers, how much what they give resembles what they gave when the watch began: linear CKA, 1 for the same up to a rotation and a
   /// scale, near 0 for something else. Empty where the watch was given no input.

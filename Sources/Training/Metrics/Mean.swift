@@ -12,6 +12,7 @@ public final class Mean: Metric {
       inputs: [.init("value", .operand), .init("weight", .operand, default: "1")], example: ("", "0.5, 32"), make: { _ in Mean() })
   ]
 
+  /// The mean of nothing yet.
   public init() { super.init(Mean.kinds[0]) }
 
   /// Adds a value with a weight.

@@ -16,6 +16,7 @@ public final class RankMetric: Metric {
       make: { try RankMetric(classes: $0.optionalInteger(0)) })
   ]
 
+  /// With a number of classes, of 2 or more, or nil for truth values. Throws for fewer.
   public init(classes: Int? = nil) throws {
     self.classes = classes
     super.init(RankMetric.kinds[0])

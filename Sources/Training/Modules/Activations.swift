@@ -23,7 +23,9 @@ public final class Activation: FunctionModule {
   // These cannot throw, since the names and the options are the table's own.
   /// An activation with its default options.
   public static func relu() -> Activation { try! Activation(named: "ReLU") }
+  /// The hyperbolic tangent.
   public static func tanh() -> Activation { try! Activation(named: "Tanh") }
+  /// 1 / (1 + e^−x).
   public static func sigmoid() -> Activation { try! Activation(named: "Sigmoid") }
 }
 

@@ -6,6 +6,7 @@ import Tensors
 public final class Flatten: Module {
   /// The first and the last of the dimensions to merge, as given.
   public let start: Int
+  /// The last of the dimensions to merge, as given.
   public let end: Int
 
   /// Dimensions count from 0; negative ones from the end.

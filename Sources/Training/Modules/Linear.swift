@@ -6,6 +6,7 @@ import Tensors
 public final class Linear: Module {
   /// The last size of inputs, and that of outputs.
   public let inFeatures: Int
+  /// The last size of outputs.
   public let outFeatures: Int
   /// `(out, in)`.
   @exclusivity(unchecked) public private(set) var weight: Tensor

@@ -13,14 +13,21 @@ public final class Loss: FunctionModule {
   // These cannot throw, since the names and the options are the table's own.
   /// A loss with its default options but for the reduction.
   public static func mse(reduction: Reduction = .mean) -> Loss { try! Loss(named: "MSELoss", reduction: reduction) }
+  /// The cross entropy of logits `(batch, classes, …)` against labels or probabilities.
   public static func crossEntropy(reduction: Reduction = .mean) -> Loss {
     try! Loss(named: "CrossEntropyLoss", reduction: reduction)
   }
+  /// The absolute difference.
   public static func l1(reduction: Reduction = .mean) -> Loss { try! Loss(named: "L1Loss", reduction: reduction) }
+  /// The squared difference near 0, the absolute one beyond.
   public static func smoothL1(reduction: Reduction = .mean) -> Loss { try! Loss(named: "SmoothL1Loss", reduction: reduction) }
+  /// Half the squared difference where it is below 1, and linear beyond; with default options the same as ``smoothL1(reduction:)``.
   public static func huber(reduction: Reduction = .mean) -> Loss { try! Loss(named: "HuberLoss", reduction: reduction) }
+  /// The negative of the log probability of each label: for what `logSoftmax` gives.
   public static func negativeLogLikelihood(reduction: Reduction = .mean) -> Loss { try! Loss(named: "NLLLoss", reduction: reduction) }
+  /// The cross entropy of probabilities from 0 to 1 against targets of the same shape.
   public static func binaryCrossEntropy(reduction: Reduction = .mean) -> Loss { try! Loss(named: "BCELoss", reduction: reduction) }
+  /// The same of logits, which is more exact than of their sigmoid.
   public static func binaryCrossEntropyWithLogits(reduction: Reduction = .mean) -> Loss {
     try! Loss(named: "BCEWithLogitsLoss", reduction: reduction)
   }

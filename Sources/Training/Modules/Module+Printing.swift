@@ -1,6 +1,7 @@
 // The printed form of modules: PyTorch's tree.
 
 extension Module: CustomStringConvertible {
+  /// The module and those within it, a line each, with positions from 0.
   public var description: String { description(indexBase: 0) }
 
   /// The tree for readers who count dimensions from `base`. The keys of children stay names, as in checkpoints.

@@ -21,7 +21,9 @@ public enum Margin: ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral, Send
   case same
   /// None.
   case valid
+  /// The same for all dimensions.
   public init(integerLiteral value: Int) { self = .sizes(Sizes([value])) }
+  /// One for each dimension.
   public init(arrayLiteral sizes: Int...) { self = .sizes(Sizes(sizes)) }
 }
 

@@ -10,10 +10,12 @@ public protocol Trainable {
 }
 
 extension Module: Trainable {
+  /// All parameters of the module and of those within it, frozen ones too.
   public final var trainedParameters: [Tensor] { namedParameters().map(\.tensor) }
 }
 
 extension [Tensor]: Trainable {
+  /// The tensors themselves.
   public var trainedParameters: [Tensor] { self }
 }
 

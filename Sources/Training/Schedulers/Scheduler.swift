@@ -7,7 +7,9 @@ import Tensors
 /// Made by its kind, which sets the rates of epoch 0; `step` goes to the next. The arithmetic is PyTorch's, step by step,
 /// so that rates are equal to the last bit.
 public class Scheduler {
+  /// What it is, with its options and their defaults.
   public final let kind: SchedulerKind
+  /// The optimizer whose rates it sets.
   public final let optimizer: Optimizer
   /// What was given, until the state holds it.
   var options: [String: SchedulerValue]

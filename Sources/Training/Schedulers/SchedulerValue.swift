@@ -27,10 +27,15 @@ public enum SchedulerKey: Hashable, Sendable {
 extension SchedulerValue: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral,
   ExpressibleByStringLiteral, ExpressibleByArrayLiteral
 {
+  /// `.integer`.
   public init(integerLiteral value: Int) { self = .integer(value) }
+  /// `.number`.
   public init(floatLiteral value: Double) { self = .number(value) }
+  /// `.boolean`.
   public init(booleanLiteral value: Bool) { self = .boolean(value) }
+  /// `.text`.
   public init(stringLiteral value: String) { self = .text(value) }
+  /// `.list`.
   public init(arrayLiteral elements: SchedulerValue...) { self = .list(elements) }
 
   static func numbers(_ values: [Double]) -> SchedulerValue { .list(values.map(SchedulerValue.number)) }
@@ -57,17 +62,23 @@ extension SchedulerValue {
     }
   }
 
+  /// The truth value.
   public var boolean: Bool? { if case .boolean(let flag) = self { flag } else { nil } }
+  /// The text.
   public var text: String? { if case .text(let text) = self { text } else { nil } }
+  /// The elements of a list.
   public var list: [SchedulerValue]? { if case .list(let list) = self { list } else { nil } }
+  /// Whether it is none.
   public var isNone: Bool { if case .none = self { true } else { false } }
 
+  /// A list's elements as numbers; nil where one of them is none.
   public var numbers: [Double]? {
     guard let list else { return nil }
     let numbers = list.compactMap(\.number)
     return numbers.count == list.count ? numbers : nil
   }
 
+  /// A list's elements as whole numbers; nil where one of them is none.
   public var integers: [Int]? {
     guard let list else { return nil }
     let integers = list.compactMap(\.integer)

@@ -9,8 +9,11 @@ public struct GroupRates: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral
   public init(_ rate: Double) { value = .number(rate) }
   /// One for each.
   public init(_ rates: [Double]) { value = .numbers(rates) }
+  /// One for all.
   public init(floatLiteral rate: Double) { self.init(rate) }
+  /// One for all.
   public init(integerLiteral rate: Int) { self.init(Double(rate)) }
+  /// One for each.
   public init(arrayLiteral rates: Double...) { self.init(rates) }
 }
 
