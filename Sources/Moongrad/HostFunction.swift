@@ -9,7 +9,7 @@ import Tensors
 /// session.function("adder") { (n: Int) in HostFunction { (x: Int) in x + n } }   // adder(2)(3) is 5
 /// ```
 ///
-/// It works in the session that it comes to; what is said of ``Session/function(_:_:)`` holds for it.
+/// It works in the session that it comes to; what is said of ``Session/function(_:options:_:)`` holds for it.
 public struct HostFunction {
   let native: NativeFunction
 
