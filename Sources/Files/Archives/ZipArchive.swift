@@ -7,15 +7,18 @@
 public final class ZipArchive {
   /// One file of the archive.
   public struct Member: Sendable {
+    /// Its name in the archive, with `/` between folders.
     public let name: String
     /// Its bytes when unpacked, and in the archive.
     public let size, packedSize: Int
     /// Where its bytes begin in the archive. A member that is not packed can be read there.
     public let offset: Int
+    /// Whether its bytes are packed, and not as they are.
     public let isPacked: Bool
     let checksum: UInt32
   }
 
+  /// The archive's file.
   public let path: String
   /// In the order of the list.
   public let members: [Member]
@@ -37,6 +40,7 @@ public final class ZipArchive {
     self.places = places
   }
 
+  /// The member of that name; nil where there is none.
   public subscript(name: String) -> Member? { places[name].map { members[$0] } }
 
   /// The bytes of a member, in turn; the last of them are given out only if the checksum is right.

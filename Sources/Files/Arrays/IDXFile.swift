@@ -3,6 +3,7 @@
 
 import Tensors
 
+/// Arrays in the format of the MNIST data sets.
 public enum IDXFile {
   /// The array in a file, gzipped or not. Nothing is allocated for sizes that the file does not have, as far as they can be known
   /// before it is unpacked.

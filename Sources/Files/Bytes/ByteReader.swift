@@ -2,6 +2,7 @@
 
 /// A position in bytes, from which numbers are read in turn. Every read is checked against the end.
 public struct ByteReader {
+  /// What is read from.
   public let bytes: UnsafeRawBufferPointer
   /// The next byte, counted from the first.
   public private(set) var position: Int

@@ -22,7 +22,9 @@ extension ByteStream {
 }
 
 extension InputFile: ByteStream {
+  /// The file's size; nil for a pipe or a device.
   public var most: Int? { size }
+  /// The file's next bytes.
   public func read(into target: UnsafeMutableRawBufferPointer) throws -> Int { try readNext(into: target) }
 }
 

@@ -10,6 +10,7 @@ public struct FileError: Error, CustomStringConvertible, Sendable {
   /// What is wrong, and where in the file: `"line 3, column 2: 'abc' is no number"`.
   public let problem: String
 
+  /// What is wrong with a file, in a sentence that goes on after its path.
   public init(_ path: String, _ problem: String) {
     self.path = path
     self.problem = problem
@@ -20,6 +21,7 @@ public struct FileError: Error, CustomStringConvertible, Sendable {
     self.init(path, "\(what): \(String(cString: strerror(code)).lowercased())")
   }
 
+  /// The sentence, with the path in front.
   public var description: String { path.isEmpty ? problem : "\(path): \(problem)" }
 }
 

@@ -5,6 +5,7 @@ import Tensors
 
 /// A file that is open for reading. Positions are read without moving anything, so that threads may share it.
 public final class InputFile: @unchecked Sendable {
+  /// The path that it was opened by.
   public let path: String
   /// Its size in bytes when it was opened; nil for what has none, a pipe or a device.
   public let size: Int?

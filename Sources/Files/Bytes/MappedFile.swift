@@ -8,7 +8,9 @@ import Glibc
 /// Whoever shortens the file meanwhile breaks the mapping: the system ends a process that looks at what is gone (SIGBUS). So this is
 /// for files that are the reader's own; others are read with ``InputFile``.
 public final class MappedFile: @unchecked Sendable {
+  /// The path that it was opened by.
   public let path: String
+  /// Its bytes.
   public let count: Int
   /// The first byte; nil for an empty file.
   public let base: UnsafeMutableRawPointer?

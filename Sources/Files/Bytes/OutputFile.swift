@@ -9,6 +9,7 @@ import Tensors
 /// moment leaves either the old file or the new one, and so does a crash of the machine where the file is synced. A device or a pipe
 /// is written to as it is.
 public final class OutputFile {
+  /// The path that it was opened by.
   public let path: String
   private let target: String
   private let written: String
@@ -63,6 +64,7 @@ public final class OutputFile {
     count += bytes.count
   }
 
+  /// Writes bytes after those before. Throws what the system says.
   public func write(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try write($0) } }
 
   /// Puts the whole file into its place. Nothing can be written after it.

@@ -21,10 +21,12 @@ import Tensors
 public struct Chart: Sendable {
   /// A direction of the picture.
   public struct Axis: Sendable {
+    /// What stands beside it; empty for nothing.
     public var label: String
     /// By powers of ten rather than by sums.
     public var isLogarithmic: Bool
 
+    /// A direction with a label.
     public init(_ label: String = "", isLogarithmic: Bool = false) {
       self.label = label
       self.isLogarithmic = isLogarithmic
@@ -33,9 +35,11 @@ public struct Chart: Sendable {
 
   /// A curve.
   public struct Series: Sendable {
+    /// What the legend calls it.
     public var name: String
     /// Where its values stand; 1, 2, … unless given.
     public var x: [Double]
+    /// Its values.
     public var y: [Double]
     /// How far the band around it reaches to either side; empty for none.
     public var spread: [Double]
@@ -51,13 +55,16 @@ public struct Chart: Sendable {
 
   /// One figure with a name, a row of its own.
   public struct Row: Sendable {
+    /// What stands beside the row.
     public var name: String
+    /// The figure.
     public var value: Double
     /// How far the bar around it reaches to either side; nan for none.
     public var spread: Double
     /// What the figure was made of, shown as small points.
     public var points: [Double]
 
+    /// A figure; without a bar where `spread` is nan.
     public init(_ name: String, _ value: Double, spread: Double = .nan, points: [Double] = []) {
       self.name = name
       self.value = value
@@ -72,10 +79,13 @@ public struct Chart: Sendable {
     case rows([Row])
   }
 
+  /// What stands above; empty for nothing.
   public var title: String
   /// What stands below the title, smaller.
   public var subtitle = ""
+  /// The horizontal direction.
   public var x: Axis
+  /// The vertical direction, of curves.
   public var y: Axis
   let content: Content
 

@@ -35,6 +35,7 @@ public enum Checkpoint {
     public private(set) var entries: [(key: Key, value: Value)] = []
     private var places: [Key: Int] = [:]
 
+    /// A table without entries.
     public init() {}
 
     /// A table of those values under 1, 2, ….
@@ -78,13 +79,19 @@ public enum Checkpoint {
 extension Checkpoint.Value: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral,
   ExpressibleByStringLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
 {
+  /// `.integer`.
   public init(integerLiteral value: Int) { self = .integer(value) }
+  /// `.number`.
   public init(floatLiteral value: Double) { self = .number(value) }
+  /// `.boolean`.
   public init(booleanLiteral value: Bool) { self = .boolean(value) }
+  /// `.text`.
   public init(stringLiteral value: String) { self = .text(value) }
+  /// `.none`.
   public init(nilLiteral: ()) { self = .none }
   /// A table of those values under 1, 2, ….
   public init(arrayLiteral elements: Checkpoint.Value...) { self = .table(Checkpoint.Table(list: elements)) }
+  /// A table of those values by name.
   public init(dictionaryLiteral elements: (String, Checkpoint.Value)...) {
     let table = Checkpoint.Table()
     for (name, value) in elements { table[name] = value }
@@ -95,6 +102,7 @@ extension Checkpoint.Value: ExpressibleByIntegerLiteral, ExpressibleByFloatLiter
 extension Checkpoint.Value {
   // Nil where it is nothing of that sort.
 
+  /// The truth value.
   public var boolean: Bool? { if case .boolean(let flag) = self { flag } else { nil } }
   /// Of numbers, those that are whole.
   public var integer: Int? {
@@ -112,8 +120,11 @@ extension Checkpoint.Value {
     default: nil
     }
   }
+  /// The text, if it is UTF-8.
   public var text: String? { if case .text(let text) = self { text } else { nil } }
+  /// The tensor.
   public var tensor: Tensor? { if case .tensor(let tensor) = self { tensor } else { nil } }
+  /// The table.
   public var table: Checkpoint.Table? { if case .table(let table) = self { table } else { nil } }
   /// The values under 1, 2, … of a table.
   public var list: [Checkpoint.Value]? { table?.list }

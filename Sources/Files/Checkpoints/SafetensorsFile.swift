@@ -9,13 +9,17 @@ import Tensors
 public final class SafetensorsFile {
   /// What the header says of a tensor.
   public struct Entry: Sendable {
+    /// Its name in the file.
     public let name: String
+    /// Its dtype.
     public let dtype: DType
+    /// Its sizes.
     public let shape: Shape
     /// Where its first byte is in the file, and how many there are.
     let offset, byteCount: Int
   }
 
+  /// The path that it was opened by.
   public let path: String
   /// The tensors, in the order of their elements in the file.
   public let entries: [Entry]

@@ -4,6 +4,7 @@ import Tensors
 
 /// Tensors by name in one `.safetensors` file, or in all that an index `….safetensors.index.json` names.
 public final class SafetensorsSet {
+  /// The path that it was opened by: the one file, or the index.
   public let path: String
   /// The names, sorted.
   public let names: [String]

@@ -14,10 +14,12 @@ public enum EventRecord {
 
   /// Counts of values between limits.
   public struct Histogram {
+    /// Of all values: the least, the greatest, how many there are, their sum, and that of their squares.
     public let minimum, maximum, count, sum, sumOfSquares: Double
     /// The upper limit of each bucket, and how many values are in it.
     public let limits, counts: [Double]
 
+    /// Counts as they are; `limits` and `counts` have a number for each bucket.
     public init(minimum: Double, maximum: Double, count: Double, sum: Double, sumOfSquares: Double, limits: [Double], counts: [Double]) {
       self.minimum = minimum
       self.maximum = maximum

@@ -4,6 +4,7 @@ import Glibc
 
 /// A file to whose end text or records are added, each handed to the system at once.
 public final class LogFile {
+  /// The path that it was opened by.
   public let path: String
   private var descriptor: Int32
 

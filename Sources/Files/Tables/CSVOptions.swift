@@ -28,14 +28,17 @@ public struct CSVOptions: Sendable {
   /// More columns than this are refused.
   public static let mostColumns = 1_000_000
 
+  /// A header, commas and double quotes; all columns and rows.
   public init() {}
 
+  /// A column, by its name or its place.
   public enum Choice: Sendable, Equatable {
     case name(String)
     /// From 0.
     case position(Int)
   }
 
+  /// What a column is.
   public enum Kind: Sendable {
     case numbers, texts
   }

@@ -20,6 +20,7 @@ public final class CSVReader {
     var values: UnsafeMutablePointer<Double>?
   }
 
+  /// The path that it was opened by.
   public let path: String
   /// Those that are wanted, in the order that they are wanted in.
   public let names: [String]

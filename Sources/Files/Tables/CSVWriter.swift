@@ -11,6 +11,7 @@ public final class CSVWriter {
   /// Where the line under way begins.
   private var start = 0
 
+  /// Begins a file; `isSynced` says whether it is on the disk when it replaces what was there. Throws where none can be made.
   public init(_ path: String, delimiter: UInt8 = UInt8(ascii: ","), isSynced: Bool = true) throws {
     file = try OutputFile(path, isSynced: isSynced)
     self.delimiter = delimiter

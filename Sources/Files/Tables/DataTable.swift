@@ -5,6 +5,7 @@ import Tensors
 
 /// Columns of one length, each of numbers or of texts, as a CSV file has them.
 public final class DataTable {
+  /// What a column has.
   public enum Column {
     /// float64, `(rows)`; NaN where the cell was missing.
     case numbers(Tensor)
@@ -13,8 +14,11 @@ public final class DataTable {
 
   /// The file that it was read from, for errors.
   public let path: String
+  /// The columns' names.
   public let names: [String]
+  /// The columns, in the order of their names.
   public let columns: [Column]
+  /// The length of every column.
   public let rowCount: Int
   /// For columns that are texts since a cell was no number: which, as `line 3, column 2: 'abc'`.
   private let reasons: [Int: String]

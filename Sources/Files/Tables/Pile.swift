@@ -64,6 +64,7 @@ public final class TextColumn {
     try ends.append(bytes.count)
   }
 
+  /// Adds a text of those bytes. Throws when memory is short.
   public func append(_ text: UnsafeRawBufferPointer) throws { try append(text.assumingMemoryBound(to: UInt8.self)) }
 
   /// Forgets all but the first.
@@ -80,5 +81,6 @@ public final class TextColumn {
     return UnsafeRawBufferPointer(start: bytes.first + start, count: ends.first[position] - start)
   }
 
+  /// A text, counted from 0, with U+FFFD for bytes that are not UTF-8. Stops the program where there is none.
   public subscript(position: Int) -> String { String(decoding: bytes(position), as: UTF8.self) }
 }

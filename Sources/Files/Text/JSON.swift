@@ -15,8 +15,11 @@ public enum JSON: Equatable, Sendable {
 
   /// A name and its value.
   public struct Member: Equatable, Sendable {
+    /// Its name.
     public let name: String
+    /// Its value.
     public let value: JSON
+    /// That value under that name.
     public init(_ name: String, _ value: JSON) {
       self.name = name
       self.value = value
@@ -52,6 +55,7 @@ extension JSON {
     self = try parser.whole()
   }
 
+  /// The same of a string.
   public init(_ text: String, path: String = "") throws {
     var text = text
     self = try text.withUTF8 { try JSON(UnsafeRawBufferPointer($0), path: path) }

@@ -4,6 +4,7 @@ import Glibc
 
 /// Reads a file, gzipped or not, line by line. Lines end in a line feed, which a carriage return may stand before; neither is part of them.
 public final class LineReader {
+  /// The path that it was opened by.
   public let path: String
   /// The number of the line that was read last, from 1.
   public private(set) var number = 0
@@ -14,6 +15,7 @@ public final class LineReader {
   private var place = 0, end = 0
   private var isAtEnd = false
 
+  /// Opens a file; longer lines, in bytes, are refused. Throws where there is none that can be read.
   public init(_ path: String, longestLine: Int = 64 << 20) throws {
     self.path = path
     longest = longestLine
@@ -63,8 +65,10 @@ public final class LineReader {
 /// Reads JSON Lines: a value of JSON on each line. Empty lines are passed over.
 public final class JSONLinesReader {
   private let lines: LineReader
+  /// The file.
   public var path: String { lines.path }
 
+  /// Opens a file. Throws where there is none that can be read.
   public init(_ path: String) throws { lines = try LineReader(path) }
 
   /// The next value; nil at the end. Errors name the line in the file.
