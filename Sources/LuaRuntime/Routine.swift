@@ -49,9 +49,11 @@ public final class Routine {
       stopper.begin()
       defer { stopper.end() }
       // Asked for while the script waited.
-      if ml_interrupts(state.pointer) != interrupts { ml_stop(state.pointer, ML_KILL_INTERRUPT) }
+      let asked = ml_interrupts(state.pointer)
+      if asked != interrupts { ml_stop(state.pointer, ML_KILL_INTERRUPT) }
+      // Not after the piece: one that came as it ended is for the next.
+      interrupts = asked
       let status = ml_run_task(state.pointer, lua, task, count)
-      interrupts = ml_interrupts(state.pointer)
       if status == LUA_YIELD, let (operation, position) = state.awaited {
         state.awaited = nil
         self.position = position

@@ -131,7 +131,8 @@ public final class Script {
 
 extension Session {
   /// Reads and compiles a script file, which ``Script/run(arguments:limits:)`` runs. `require` finds modules beside it, or in a sandbox
-  /// in the folders that it lends for reading. Throws when it cannot be read or compiled.
+  /// in the folders that it lends for reading. Throws when it cannot be read or compiled. The script does not keep the session: the host
+  /// does.
   public func load(file path: String) throws -> Script {
     if !configuration.isSandboxed { try addSearchPaths(beside: Array(path.utf8)) }
     let stamp = FileStamp(path)

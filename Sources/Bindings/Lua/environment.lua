@@ -4,7 +4,7 @@
 -- What cannot be had apart is the metatable that all strings share, so that the functions of strings are called as functions,
 -- format(text, …), and never as methods of a string.
 
-local globals, rawget, rawset = _G, rawget, rawset
+local globals, rawget, rawset, select = _G, rawget, rawset, select
 
 local own = {}
 for name, value in next, globals do
@@ -22,5 +22,11 @@ function own.lent(name) return rawget(globals, name) end
 -- Whether scripts may have files at all: they have `io`, or a sandbox lends them folders, which each path is looked for in.
 function own.lends_files() return own.has_folders or rawget(globals, "io") ~= nil end
 function own.lend(name, value) rawset(globals, name, value) end
+
+-- Lua's load, for scripts with globals of their own: those, where the call names no others. (nil is a choice too.)
+function own.load_in(environment, load, chunk, name, mode, ...)
+  if select("#", ...) > 0 then environment = ... end
+  return load(chunk, name, mode, environment)
+end
 
 return own

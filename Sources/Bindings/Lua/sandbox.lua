@@ -73,11 +73,7 @@ return function(folders)
   for name, list in next, libraries do own[name] = copied(list) end
   own._G = own
 
-  function own.load(chunk, name, mode, ...)
-    local environment = own
-    if select("#", ...) > 0 then environment = ... end
-    return load(chunk, name, mode, environment)
-  end
+  function own.load(...) return load_in(own, load, ...) end
 
   function own.setmetatable(object, meta)
     if type(meta) == "table" and rawget(meta, "__gc") ~= nil then error("finalizers (__gc) are not there in a sandbox", 2) end

@@ -6,11 +6,7 @@ return function()
   local own = {}
   own._G = own
 
-  function own.load(chunk, name, mode, ...)
-    local environment = own
-    if select("#", ...) > 0 then environment = ... end
-    return load(chunk, name, mode, environment)
-  end
+  function own.load(...) return load_in(own, load, ...) end
 
   function own.loadfile(name, mode, ...)
     local environment = own

@@ -5,8 +5,9 @@
 import Glibc
 
 package enum ProcessMemory {
-  /// So much must be left in one piece.
-  private static let reserve = 12 << 20
+  /// So much must be left in one piece: allocators take addresses in large ones (mimalloc 32 MB, aligned, for which it asks for twice as
+  /// many) before they say no to a small object, and there the process ends.
+  private static let reserve = 72 << 20
 
   /// Why there is no more memory for `bytes`, in words; nil where there is.
   static func shortage(for bytes: Int) -> String? {

@@ -118,11 +118,12 @@ extension Tensor {
     guard steps < 1e15 else { throw TensorError(.memory, "arange", "\(steps) elements are more than can be addressed") }
     let dtype = dtype ?? (whole ? .int64 : DType.defaultFloating)
     let result = try Tensor(uninitialized: Shape([Int(steps)]), dtype)
-    for position in 0..<result.count {
+    Context.inPieces(result.count) { position in
       result.setElement(
         position,
         whole ? .integer(start.integer &+ Int64(position) &* step.integer) : .real(start.real + Double(position) * step.real))
     }
+    try Context.checkStop()
     return result
   }
 
@@ -135,19 +136,21 @@ extension Tensor {
       // PyTorch's arithmetic, in single precision and from both ends.
       let start = Float(start), end = Float(end)
       let step = count > 1 ? (end - start) / Float(count - 1) : 0
-      for position in 0..<count {
+      Context.inPieces(count) { position in
         let value =
           position < count / 2
           ? start.addingProduct(step, Float(position)) : end.addingProduct(-step, Float(count - 1 - position))
         result.setElement(position, .real(Double(value)))
       }
+      try Context.checkStop()
       return result
     }
     let step = count > 1 ? (end - start) / Double(count - 1) : 0
-    for position in 0..<count {
+    Context.inPieces(count) { position in
       let value = position < count / 2 ? start + step * Double(position) : end - step * Double(count - 1 - position)
       result.setElement(position, .real(value))
     }
+    try Context.checkStop()
     return result
   }
 
