@@ -11,13 +11,35 @@ package enum ProcessMemory {
 
   /// Why there is no more memory for `bytes`, in words; nil where there is.
   static func shortage(for bytes: Int) -> String? {
-    // The allocator itself knows best what it has and can get: with `ulimit -v`, nothing else tells.
-    guard let probe = malloc(reserve + bytes) else { return "the process can get no more memory" }
-    free(probe)
+    if !canMap(reserve + bytes) {
+      // What the allocator keeps of memory that was given back to it.
+      collect()
+      guard canMap(reserve + bytes) else { return "the process can get no more memory" }
+    }
     let resident = self.resident
     if resident > mostResident - bytes { return "the process takes \(resident) of at most \(mostResident) bytes" }
     return nil
   }
+
+  /// With `ulimit -v` nothing else tells. Not malloc, which the optimizer leaves out together with its free, as if it had succeeded.
+  private static func canMap(_ bytes: Int) -> Bool {
+    guard let probe = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), probe != MAP_FAILED else {
+      return false
+    }
+    munmap(probe, bytes)
+    return true
+  }
+
+  /// Has the allocator give back to the system what it can: mimalloc where the program has it, as the command does, else glibc's.
+  private static let collect: @Sendable () -> Void = {
+    if let symbol = dlsym(nil, "mi_collect") {
+      let collect = unsafeBitCast(symbol, to: (@convention(c) (_ isForced: Bool) -> Void).self)
+      return { collect(true) }
+    }
+    guard let symbol = dlsym(nil, "malloc_trim") else { return {} }
+    let trim = unsafeBitCast(symbol, to: (@convention(c) (_ kept: Int) -> Int32).self)
+    return { _ = trim(0) }
+  }()
 
   /// Bytes of memory that the process has now; 0 where that cannot be read.
   private static var resident: Int {
