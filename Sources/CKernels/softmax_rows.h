@@ -66,8 +66,7 @@ FUNCTION double LEVEL(exp_row)(int64_t n, const float *x, float max, bool keep, 
   return total + MG_FOLD_SUM16(a + b);
 }
 
-// The next row's maximum is looked for between a row's sum and its use, so that neither result is waited for.
-
+/// The next row's maximum is looked for between a row's sum and its use, so that neither result is waited for.
 static void LEVEL(softmax)(int64_t rows, int64_t n, const float *x, float *y) {
   float max = rows > 0 ? LEVEL(max_row)(n, x) : 0;
   for (int64_t r = 0; r < rows; r++, x += n, y += n) {
@@ -80,25 +79,50 @@ static void LEVEL(softmax)(int64_t rows, int64_t n, const float *x, float *y) {
   }
 }
 
+/// The logarithms of 16 sums, as exact as a float can say: what rounding took off a sum is added to its logarithm.
+FUNCTION F LEVEL(log_sums)(const double *sums) {
+  mg_f64x16 exact = MG_LOAD(mg_f64x16, sums);
+  F near = __builtin_convertvector(exact, F);
+  F lost = __builtin_convertvector(exact - __builtin_convertvector(near, mg_f64x16), F);
+  return LEVEL(log)(near) + lost / near;
+}
+
+/// Rows that are looked at together, so that 16 logarithms take the time of one; rows of some length are faster one by one.
+FUNCTION int64_t LEVEL(together)(int64_t rows, int64_t n) { return n > 256 ? 1 : mg_min64(rows, 16); }
+
 static void LEVEL(log_softmax)(int64_t rows, int64_t n, const float *x, float *y) {
-  float next = rows > 0 ? LEVEL(max_row)(n, x) : 0;
-  for (int64_t r = 0; r < rows; r++, x += n, y += n) {
-    float max = next;
-    double sum = LEVEL(exp_row)(n, x, max, false, NULL);
-    if (r + 1 < rows) next = LEVEL(max_row)(n, x + n);
-    float shift = (float)log(sum);
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) MG_STORE(F, MG_LOAD(F, x + i) - max - shift, y + i);
-    if (i < n) LEVEL(store_few)(n - i, LEVEL(load_few)(n - i, x + i, 0) - max - shift, y + i);
+  double sums[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  float largest[16];
+  for (int64_t count; rows > 0; rows -= count) {
+    count = LEVEL(together)(rows, n);
+    for (int64_t r = 0; r < count; r++) {
+      largest[r] = LEVEL(max_row)(n, x + r * n);
+      sums[r] = LEVEL(exp_row)(n, x + r * n, largest[r], false, NULL);
+    }
+    F shifts = LEVEL(log_sums)(sums);
+    for (int64_t r = 0; r < count; r++, x += n, y += n) {
+      float max = largest[r], shift = shifts[r];
+      int64_t i = 0;
+      for (; i + 16 <= n; i += 16) MG_STORE(F, MG_LOAD(F, x + i) - max - shift, y + i);
+      if (i < n) LEVEL(store_few)(n - i, LEVEL(load_few)(n - i, x + i, 0) - max - shift, y + i);
+    }
   }
 }
 
 static void LEVEL(logsumexp)(int64_t rows, int64_t n, const float *x, float *y) {
-  for (int64_t r = 0; r < rows; r++, x += n) {
-    float max = LEVEL(max_row)(n, x);
-    // An infinite (or no) maximum is the result, unless there is a NaN; subtracting it would give NaN.
-    if (__builtin_isinf(max)) y[r] = (float)mg_row_max_f32(n, x);
-    else y[r] = (float)(max + log(LEVEL(exp_row)(n, x, max, false, NULL)));
+  double sums[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  float largest[16];
+  for (int64_t count; rows > 0; rows -= count, x += count * n, y += count) {
+    count = LEVEL(together)(rows, n);
+    for (int64_t r = 0; r < count; r++) {
+      largest[r] = LEVEL(max_row)(n, x + r * n);
+      sums[r] = __builtin_isinf(largest[r]) ? 1 : LEVEL(exp_row)(n, x + r * n, largest[r], false, NULL);
+    }
+    F logs = LEVEL(log_sums)(sums);
+    for (int64_t r = 0; r < count; r++) {
+      // An infinite (or no) maximum is the result, unless there is a NaN; subtracting it would give NaN.
+      y[r] = __builtin_isinf(largest[r]) ? (float)mg_row_max_f32(n, x + r * n) : (float)((double)largest[r] + logs[r]);
+    }
   }
 }
 

@@ -43,14 +43,19 @@ enum Joining {
     let y = try Tensor(uninitialized: shape, dtype)
     var start = 0
     for part in parts {
-      let place = Tensor(
-        storage: y.storage, layout: Layout(part.shape, strides: y.layout.strides, offset: start * y.layout.strides[axis]), dtype: dtype)
-      try Kernels.convert(part.dtype, dtype, over: mg_loop(part.shape, place.layout, part.layout), part.data, into: place.data)
+      try put(part, into: y, axis, at: start)
       start += part.shape[axis]
     }
     // Empty vectors get gradients of their shape, whatever the others are.
     let sizes = tensors.map { isEmptyVector($0) ? -1 : $0.shape[axis] }
     return try y.recorded(Concatenation(dim: axis, sizes: sizes), tensors).withForms(tensors)
+  }
+
+  /// Writes `part` into a tensor of no views, from `start` along `axis` on.
+  fileprivate static func put(_ part: Tensor, into y: Tensor, _ axis: Int, at start: Int) throws {
+    let place = Layout(part.shape, strides: y.layout.strides, offset: start * y.layout.strides[axis])
+    try Kernels.convert(
+      part.dtype, y.dtype, over: mg_loop(part.shape, place, part.layout), part.data, into: y.data + place.offset * y.dtype.size)
   }
 
   private struct Concatenation: Operation {
@@ -286,10 +291,14 @@ extension Tensor {
         let axis = try result.shape.axis(dimension, "roll")
         let size = result.shape[axis]
         guard size > 0 else { continue }
-        let cut = (size - (shift % size + size) % size) % size
-        result = try Joining.cat([result.slice(axis, cut, size), result.slice(axis, 0, cut)], axis)
+        let moved = (shift % size + size) % size
+        let rolled = try Tensor(uninitialized: result.shape, dtype)
+        try Joining.put(result.slice(axis, size - moved, size), into: rolled, axis, at: 0)
+        try Joining.put(result.slice(axis, 0, size - moved), into: rolled, axis, at: moved)
+        result = rolled
       }
-      return try result.storage === storage ? copied() : result.reshape(shape).alias()
+      if result.storage === storage { return try copied() }
+      return result.shape == shape ? result : try result.reshape(shape).alias()
     }
     return try y.recorded(Roll(shifts: shifts, dims: dimensions, cycle: Swift.max(count, 1)), self)
   }

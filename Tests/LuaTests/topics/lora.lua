@@ -4,6 +4,9 @@ local check = dofile((arg[0]:match "^.*/" or "./") .. "../check.lua")
 local mg = require "moongrad"
 local nn, optim, F = mg.nn, mg.optim, mg.nn.functional
 
+-- Sums in another order differ by their rounding, in one of some hundred draws by more than is allowed below.
+mg.manual_seed(1)
+
 local Net = nn.Module "Net"
 function Net:init()
   self.hidden = nn.Linear(3, 8)
@@ -211,9 +214,9 @@ check.case("which layers are meant", function()
   local x2 = mg.randn(3, 2)
   local apart = tied(x2)
   adapter:merge()
-  check.is_true(mg.allclose(mg.no_grad(function() return tied(x2) end), apart, { atol = 1e-6 }))
+  check.is_true(mg.allclose(mg.no_grad(function() return tied(x2) end), apart, { atol = 1e-5 }))
   adapter:remove { merged = true }                     -- the weight cannot take both updates
-  check.is_true(mg.allclose(tied(x2), apart, { atol = 1e-6 }) and tied[1].weight ~= tied[2].weight)
+  check.is_true(mg.allclose(tied(x2), apart, { atol = 1e-5 }) and tied[1].weight ~= tied[2].weight)
   check.equal(trained(tied), { "0.weight", "0.bias", "1.weight", "1.bias" })
 end)
 
