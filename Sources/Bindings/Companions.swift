@@ -1,6 +1,7 @@
 // What the library keeps with each state: the names that its own Lua sees, and what makes lists of sizes.
 
 import LuaRuntime
+import Tensors
 
 /// Lua values of one state that Swift calls.
 final class Companions {
@@ -48,6 +49,9 @@ extension State {
     if case .function(let warn)? = try? global("warn"), (try? warn.call([.string(text)])) != nil { return }
     if case .function(let warn)? = (try? companions)?.warn { _ = try? warn.call([.string(text)]) }
   }
+
+  /// The same, once for the session.
+  func warnOnce(_ text: String) { if Notice.isNews(text) { warn(text) } }
 }
 
 extension Call {

@@ -95,10 +95,9 @@ private func fitting(_ number: Scalar, _ dtype: DType?, _ name: String) throws -
 
 /// Constructors as operations: they share decoding, options and help with everything else.
 enum Construction {
-  /// `mg.tensor(value, { dtype = …, requires_grad = … })`, for one session, which is warned once of a history that is lost.
+  /// `mg.tensor(value, { dtype = …, requires_grad = … })`
   static var tensor: NativeFunction {
-    var hasWarned = false
-    return native("tensor") { call in
+    native("tensor") { call in
       guard call.count <= 2 else {
         throw ArgumentError("tensor: takes one value and options; write mg.tensor{1, 2, 3}")
       }
@@ -130,9 +129,8 @@ enum Construction {
       }
       var takesValues = false
       let result = try Bindings.tensor(from: call[1], dtype: dtype, "tensor") { takesValues = true }
-      if takesValues, !hasWarned {
-        hasWarned = true
-        call.state.warn(
+      if takesValues {
+        call.state.warnOnce(
           "tensor: a tensor that requires grad was given as a number; only its value is taken, and no gradient will reach it; write mg.stack{ … } to keep its history, or detach() it first"
         )
       }

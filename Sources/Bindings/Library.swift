@@ -28,59 +28,17 @@ public enum Library {
     // Recorded operations remember the script's line.
     Site.locate(by: State.site)
     Site.describe { State.line(of: $0) }
-    let operations = OperationFunctions(Catalogue.operations + Construction.list)
-    try state.define(tensorKind, TensorMembers.members(operations))
-    try state.define(batchedKind, Batches.members(operations))
-    try state.define(nodeKind, NodeMembers.members)
-    try state.define(scopeKind, Autograd.scopeMembers)
-    try state.define(hookKind, Hooks.members)
-    try state.define(schedulerKind, Schedulers.members)
-    try state.define(metricKind, Metrics.members)
-    try state.define(guardKind, ModuleLibrary.guardMembers)
-    try state.define(callMeterKind, HandleMembers())
-    try state.define(writerKind, Loggers.writerMembers)
-    try state.define(csvLoggerKind, Loggers.csvMembers)
-    try state.define(safetensorsKind, Checkpoints.members)
-    try state.define(generatorKind, RandomStates.members)
-    try state.define(tableKind, TableFunctions.members)
-
-    let initializers = OperationFunctions(Initializer.operations)
-    let utilities = OperationFunctions(GradientUtilities.operations)
+    let common = CommonFunctions.all
+    for define in common.kinds { try define(state) }
     let modules = ModuleLibrary()
-    // What the chunks in Lua/ are built on, by who answers for it.
-    let native = [
-      Modules.primitives, modules.primitives, primitives, CustomFunctions.primitives, Graphviz.primitives,
-      ForwardModes.primitives, Batches.primitives, Schedulers.primitives,
-      Loggers.primitives,
-      modules.freezingPrimitives, modules.adapterPrimitives,
-      FileFunctions.primitives, TableFunctions.primitives, ChartFunctions.primitives,
-      Packing.primitives, Experiments.primitives,
-      Checkpoints.primitives(modules),
-      DataLoading.primitives, Copies.primitives,
-    ].reduce(into: [:]) { $0.merge($1) { $1 } }
+    try state.define(guardKind, ModuleLibrary.guardMembers)
     try state.define(watchKind, modules.watchMembers)
     try state.define(unfreezeScheduleKind, modules.unfreezeScheduleMembers)
-    let nn = Modules.constructors(modules).merging(["Parameter": Modules.parameter]) { $1 }
-    let top = operations.functions.merging(functions) { $1 }.merging(Autograd.modes) { $1 }.merging(RandomStates.functions) { $1 }
-    var fields = top.map { (key: Value.string($0.key), value: Value.native($0.value)) }
-    fields += [
-      (
-        .string("nn"),
-        .record(
-          nn.mapValues(Value.native).merging([
-            "functional": .record(operations.functional.mapValues(Value.native)),
-            "init": .record(initializers.functions.mapValues(Value.native)),
-            "utils": .record(utilities.functions.mapValues(Value.native)),
-          ]) { $1 })
-      ),
-      (.string("optim"), .record(Optimizers.constructors.mapValues(Value.native))),
-      (.string("metrics"), .record(Metrics.constructors)),
-      (.string("autograd"), .record(Autograd.functions.mapValues(Value.native))),
-      (.string("_VERSION"), .string("Moongrad \(version)")), (.string("pi"), .number(Double.pi)), (.string("inf"), .number(.infinity)),
-      (.string("nan"), .number(.nan)),
-    ]
-    fields += operations.tables.map { (.string($0.key), .record($0.value.mapValues(Value.native))) }
-    fields += DType.allCases.filter { top[$0.description] == nil }.map { (.string($0.description), .string($0.description)) }
+    let native = [
+      modules.primitives, modules.freezingPrimitives, modules.adapterPrimitives, Checkpoints.primitives(modules),
+    ].reduce(into: common.primitives) { $0.merge($1) { $1 } }
+    let nn = Modules.constructors(modules).map { (key: Value.string($0.key), value: Value.native($0.value)) }
+    let fields = common.fields + [(.string("nn"), .record(nn + common.moduleFields))]
     try state.register(module: "moongrad", .record(fields))
 
     guard case .table(let mg)? = try state.evaluate("require 'moongrad'").first, case .table(let nnTable) = try mg.get("nn") else {
@@ -144,8 +102,8 @@ public enum Library {
     return functions
   }
 
-  /// What the chunks in Lua/ are built on, beside `Modules.primitives`.
-  private static var primitives: [String: NativeFunction] {
+  /// What the chunks in Lua/ are built on, beside what others answer for.
+  static var primitives: [String: NativeFunction] {
     [
       // write_error(text): writes to standard error.
       "write_error": NativeFunction("write_error") { call in
@@ -166,7 +124,8 @@ public enum Library {
     ]
   }
 
-  private static var functions: [String: NativeFunction] {
+  /// `mg.name`, of no operation.
+  static var functions: [String: NativeFunction] {
     [
       "tensor": Construction.tensor,
       "set_default_dtype": NativeFunction("set_default_dtype") { call in

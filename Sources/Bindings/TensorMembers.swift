@@ -1,7 +1,6 @@
 // What a tensor shows to scripts beside the operations: properties, indexing, reading values out, the graph.
 
 import LuaRuntime
-import Synchronization
 import Tensors
 
 enum TensorMembers {
@@ -61,8 +60,8 @@ enum TensorMembers {
       "retains_grad": native("retains_grad") { call in call.returns(try call.tensor(1, "retains_grad").retainsGrad) },
       "grad": native("grad") { call in
         let x = try call.tensor(1, "grad")
-        if x.grad == nil, x.node != nil, !x.retainsGrad, GradWarning.isDue {
-          call.state.warn(
+        if x.grad == nil, x.node != nil, !x.retainsGrad {
+          call.state.warnOnce(
             "the .grad of a tensor that is not a leaf is nil: only leaves receive gradients; call retain_grad() on it before backward() to keep it"
           )
         }
@@ -249,12 +248,6 @@ enum TensorMembers {
       call.returns(try arguments.tensor(0).allClose(arguments.tensor(1), rtol: rtol, atol: atol))
     }
   }
-}
-
-/// One warning about `.grad` of non-leaves in a process is enough.
-enum GradWarning {
-  private static let given = Atomic<Bool>(false)
-  static var isDue: Bool { !given.exchange(true, ordering: .relaxed) }
 }
 
 extension DType {

@@ -83,6 +83,23 @@ import Testing
   }
 
   /// The modes of the host hold inside, and those of the script do not come out.
+  /// What is said once is said once in each session, whatever others were told before.
+  @Test func warningsGivenOnce() throws {
+    for _ in 0..<2 {
+      let session = try Session()
+      var heard: [String] = []
+      session.warnings = { heard.append($0) }
+      try session.run(
+        """
+        local mg = require "moongrad"
+        local x = mg.ones(1, { requires_grad = true })
+        for _ = 1, 3 do local _, _ = (x * 2).grad, mg.tensor{ x } end
+        """)
+      #expect(heard.count == 2)
+      #expect(heard.first?.contains("not a leaf") == true && heard.last?.contains("given as a number") == true)
+    }
+  }
+
   @Test func modes() throws {
     let session = try Session()
     try session.run("mg = require 'moongrad'; x = mg.ones(2, { requires_grad = true })")

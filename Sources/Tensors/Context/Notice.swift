@@ -11,8 +11,11 @@ package enum Notice {
 
   /// The same, once for the context.
   package static func postOnce(_ text: String) {
-    if Context.current.pointee.said.insert(text).inserted { post(text) }
+    if isNews(text) { post(text) }
   }
+
+  /// Whether the context in force is told this for the first time, for who gives a warning itself.
+  package static func isNews(_ text: String) -> Bool { Context.current.pointee.said.insert(text).inserted }
 
   /// The warnings that waited, in order; they wait no more.
   package static func take() -> [String] {
