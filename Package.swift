@@ -39,7 +39,7 @@ let package = Package(
     // Bindings/Lua is embedded twice: as sources, for help texts and for another release of Lua than the build's, and as bytecode.
     .executableTarget(name: "LuaCompiler", dependencies: ["CLua"]),
     .plugin(name: "CompileLua", capability: .buildTool(), dependencies: ["LuaCompiler"], path: "Sources/CompileLua"),
-    .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training"]),
+    .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training", "Files"]),
     .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
     // mimalloc takes the place of malloc in the command: a recorded operation makes three small objects, and a training
     // step of small tensors runs 10 % faster by it. Hosts keep the allocator that they chose.

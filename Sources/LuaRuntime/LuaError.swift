@@ -3,6 +3,8 @@ import CLuaShim
 
 /// What went wrong in a script, or on the way to one.
 ///
+/// `"\(error)"` is the message with its place, for people; `String(reflecting: error)` has the traceback too.
+///
 /// `value` may refer to a Lua table; it belongs to the state's thread.
 public struct LuaError: Error, @unchecked Sendable {
   /// What sort of thing went wrong. `unavailable`: the state is closed; `conversion`: a value does not fit the type asked for;
@@ -57,12 +59,21 @@ public struct LuaError: Error, @unchecked Sendable {
     .unavailable, "the Lua state is closed, or a deinit run by its collector tried to use it")
 }
 
-extension LuaError: CustomStringConvertible {
-  /// The message, and under it the traceback if there is one.
+extension LuaError: CustomStringConvertible, CustomDebugStringConvertible {
+  /// What a person reads, `train.lua:12: no such layer`: the message, without the traceback that a handler may have put behind it.
   public var description: String {
+    guard let end = message.firstRange(of: LuaError.tracebackHeader) else { return message }
+    return String(message[..<end.lowerBound])
+  }
+
+  /// The message, and under it the traceback if there is one. So does Swift show an error that nothing catches.
+  public var debugDescription: String {
     if let traceback { return message + "\n" + traceback }
     return message
   }
+
+  /// How a traceback begins behind a message, as `debug.traceback` writes it.
+  fileprivate static let tracebackHeader = "\nstack traceback:\n"
 }
 
 extension LuaError.Position {
@@ -99,7 +110,7 @@ struct Traveller {
       guard case .message(let own) = self, case .message(let text) = other else { return self == other }
       if own == text { return true }
       var rest = text[...]
-      if let end = text.firstRange(of: "\nstack traceback:\n") { rest = text[..<end.lowerBound] }
+      if let end = text.firstRange(of: LuaError.tracebackHeader) { rest = text[..<end.lowerBound] }
       guard rest.hasSuffix(own), !own.isEmpty else { return false }
       rest = rest.dropLast(own.count)
       while let (_, after) = LuaError.Position.leading(String(rest)) { rest = after }

@@ -13,7 +13,7 @@ import LuaRuntime
 /// try session.register(Counter.self) {
 ///   $0.initializer { Counter() }
 ///   $0.method("add", Counter.add)
-///   $0.property("count", \.count)
+///   $0.writableProperty("count", \.count)
 /// }
 /// try session.run("counter = Counter()  counter:add(3)  print(counter.count)")
 /// let counter: Counter = try session.value("counter")

@@ -7,7 +7,7 @@ import LuaRuntime
 /// ```swift
 /// try session.register(Point.self) {
 ///   $0.initializer { (x: Double, y: Double) in Point(x: x, y: y) }
-///   $0.property("x", \.x)
+///   $0.writableProperty("x", \.x)
 ///   $0.property("length") { $0.length }
 ///   $0.mutatingMethod("move") { (point: inout Point, dx: Double) in point.x += dx }
 ///   $0.metamethod(.add) { (a: Point, b: Point) in a + b }
@@ -99,13 +99,14 @@ public final class HostType<T: HostObject> {
     }
   }
 
-  /// A property that scripts read: one that is constant, or that Swift does not set here either.
+  /// A property that scripts read and do not assign to, whether Swift could set it or not; see ``writableProperty(_:_:)``.
   public func property<Value: LuaConvertible>(_ name: String, _ path: KeyPath<T, Value>) {
     property(name, get: { $0[keyPath: path] })
   }
 
-  /// A property that scripts read and assign to.
-  public func property<Value: LuaConvertible>(_ name: String, _ path: WritableKeyPath<T, Value>) {
+  /// A property that scripts read and assign to. (Of its own name, so that no script can assign to what a host only meant to show: within
+  /// its own file the key path of a `private(set)` property is a writable one.)
+  public func writableProperty<Value: LuaConvertible>(_ name: String, _ path: WritableKeyPath<T, Value>) {
     property(name, get: { $0[keyPath: path] }, set: { $0[keyPath: path] = $1 })
   }
 

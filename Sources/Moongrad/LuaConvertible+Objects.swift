@@ -15,7 +15,8 @@ extension Tensor: LuaConvertible {
     return tensor
   }
 
-  /// A handle of the tensor: both sides share its elements, its gradient and its graph.
+  /// A handle of the tensor: both sides share its elements, its gradient and its graph. Labels and positions in it stay the numbers that
+  /// they are: those that count from 0 in Swift are no ones for scripts, which count from 1.
   public var luaValue: LuaValue { .object(self, tensorKind) }
 }
 

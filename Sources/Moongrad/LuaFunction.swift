@@ -8,42 +8,47 @@ import LuaRuntime
 /// let step: LuaFunction = try session.value("step")
 /// let loss: Double = try step(batch, 0.1)
 /// let (mean, deviation): (Double, Double) = try step(batch)
+/// try step(batch, limits: RunLimits(time: .milliseconds(50)))
 /// ```
+///
+/// `limits` hold for one call; those of the session's configuration hold for every one.
 public struct LuaFunction {
   let reference: FunctionReference
   weak var session: Session?
 
   /// Calls it for what it does.
-  public func callAsFunction<each Argument: LuaConvertible>(_ arguments: repeat each Argument) throws {
-    _ = try results(repeat each arguments)
+  public func callAsFunction<each Argument: LuaConvertible>(
+    _ arguments: repeat each Argument, limits: RunLimits = RunLimits()
+  ) throws {
+    _ = try results(repeat each arguments, limits: limits)
   }
 
   /// Calls it for its first result.
   public func callAsFunction<each Argument: LuaConvertible, Result: LuaConvertible>(
-    _ arguments: repeat each Argument
+    _ arguments: repeat each Argument, limits: RunLimits = RunLimits()
   ) throws -> Result {
     let session = try living()
-    return try session.decode(try results(repeat each arguments), root: "result")
+    return try session.decode(try results(repeat each arguments, limits: limits), root: "result")
   }
 
   /// Calls it for several results.
   public func callAsFunction<
     each Argument: LuaConvertible, First: LuaConvertible, Second: LuaConvertible, each Result: LuaConvertible
   >(
-    _ arguments: repeat each Argument
+    _ arguments: repeat each Argument, limits: RunLimits = RunLimits()
   ) throws -> (First, Second, repeat each Result) {
     let session = try living()
-    return try session.decodeSeveral(try results(repeat each arguments))
+    return try session.decodeSeveral(try results(repeat each arguments, limits: limits))
   }
 
   /// Calls it with a list of arguments.
   @discardableResult
-  public func call(_ arguments: [any LuaConvertible]) throws -> [LuaValue] {
+  public func call(_ arguments: [any LuaConvertible], limits: RunLimits = RunLimits()) throws -> [LuaValue] {
     let session = try living()
     let values = try arguments.enumerated().map { place, argument in
       try session.converting("argument \(place + 1)") { try argument.luaValue }
     }
-    return try session.entering { try reference.call(values) }
+    return try session.entering(limits) { try reference.call(values) }
   }
 
   /// Calls it with the arguments of another function.
@@ -53,16 +58,24 @@ public struct LuaFunction {
     return LuaValues(try session.entering { try reference.call(arguments.values) }, after: 0, session)
   }
 
-  private func results<each Argument: LuaConvertible>(_ arguments: repeat each Argument) throws -> [LuaValue] {
+  private func results<each Argument: LuaConvertible>(_ arguments: repeat each Argument, limits: RunLimits) throws -> [LuaValue] {
     let session = try living()
-    var values: [LuaValue] = []
-    repeat values.append(try session.converting("argument \(values.count + 1)") { try (each arguments).luaValue })
-    return try session.entering { try reference.call(values) }
+    let values = try session.values(of: repeat each arguments)
+    return try session.entering(limits) { try reference.call(values) }
   }
 
   func living() throws -> Session {
     guard let session else { throw LuaError(.unavailable, "the session of this function is closed") }
     return session
+  }
+}
+
+extension Session {
+  /// The arguments of a call; a failure says which one.
+  func values<each Argument: LuaConvertible>(of arguments: repeat each Argument) throws -> [LuaValue] {
+    var values: [LuaValue] = []
+    repeat values.append(try converting("argument \(values.count + 1)") { try (each arguments).luaValue })
+    return values
   }
 }
 

@@ -10,13 +10,17 @@ import LuaRuntime
 /// script["speed"] = 2.5
 /// try script.run()                                   // defines its functions
 /// let move: Double = try script.call("move", 0.1)
-/// if try script.reloadIfChanged() { try script.run() }   // while the game goes on
+/// try script.runIfChanged()                          // while the game goes on
 /// ```
 ///
 /// What it assigns to global names, and what it loads with `load` and `dofile`, stays in its globals; modules that it requires are
-/// the session's. It works as long as its session, on the same thread, and under the session's limits.
+/// the session's. It works on the session's thread, and under the session's limits.
+///
+/// It works as long as its session, which it does not keep: whoever has the script has the session too, or `try Session().load(…)`
+/// gives a script whose session is gone. (If it did, an object of the host's that scripts hold and that has a script, as an enemy has its
+/// own, would keep the session for ever: the session its objects, the object its script, the script the session.)
 public final class Script {
-  /// What messages call it; of a file its path.
+  /// What messages call it; of a file its path, unless it was given another.
   public let name: String
   /// The file that it is read from, if it is.
   public let path: String?
@@ -27,6 +31,8 @@ public final class Script {
   private(set) var chunk: FunctionReference
   private var environment: TableReference
   private var stamp: FileStamp?
+  /// Whether what was read last has been run, if only in part.
+  private var hasRun = false
 
   fileprivate init(
     _ name: String, path: String?, _ chunk: FunctionReference, _ environment: TableReference, _ stamp: FileStamp?, _ session: Session
@@ -41,7 +47,11 @@ public final class Script {
   @discardableResult
   public func run(arguments: [any LuaConvertible] = [], limits: RunLimits = RunLimits()) throws -> LuaValues {
     let session = try living()
-    return LuaValues(try session.entering(limits) { try chunk.call(try values(of: arguments)) }, after: 0, session)
+    let results = try session.entering(limits) {
+      let (chunk, values) = try begin(arguments)
+      return try chunk.call(values)
+    }
+    return LuaValues(results, after: 0, session)
   }
 
   /// Runs it for the first value that it returns.
@@ -60,7 +70,14 @@ public final class Script {
     }
   }
 
-  func values(of arguments: [any LuaConvertible]) throws -> [LuaValue] {
+  /// The chunk and its arguments, for a run that begins.
+  func begin(_ arguments: [any LuaConvertible]) throws -> (FunctionReference, [LuaValue]) {
+    let values = try values(of: arguments)
+    hasRun = true
+    return (chunk, values)
+  }
+
+  private func values(of arguments: [any LuaConvertible]) throws -> [LuaValue] {
     let values = try arguments.map { try $0.luaValue }
     if let path {
       let fields = values.enumerated().map { (key: LuaValue.integer($0.offset + 1), value: $0.element) }
@@ -84,15 +101,30 @@ public final class Script {
   }
 
   /// Calls one of its functions for what it does.
-  public func call<each Argument: LuaConvertible>(_ name: String, _ arguments: repeat each Argument) throws {
-    try value(name, as: LuaFunction.self)(repeat each arguments)
+  ///
+  /// `limits` hold for this call, the look-up of the name included; those of the session's configuration hold for every one.
+  public func call<each Argument: LuaConvertible>(
+    _ name: String, _ arguments: repeat each Argument, limits: RunLimits = RunLimits()
+  ) throws {
+    _ = try results(of: name, repeat each arguments, limits: limits)
   }
 
   /// Calls one of its functions for the first result.
   public func call<each Argument: LuaConvertible, Result: LuaConvertible>(
-    _ name: String, _ arguments: repeat each Argument
+    _ name: String, _ arguments: repeat each Argument, limits: RunLimits = RunLimits()
   ) throws -> Result {
-    try value(name, as: LuaFunction.self)(repeat each arguments)
+    try living().decode(try results(of: name, repeat each arguments, limits: limits), root: "result")
+  }
+
+  private func results<each Argument: LuaConvertible>(
+    of name: String, _ arguments: repeat each Argument, limits: RunLimits
+  ) throws -> [LuaValue] {
+    let session = try living()
+    let values = try session.values(of: repeat each arguments)
+    return try session.entering(limits) {
+      let function: LuaFunction = try session.lookUp(name, in: environment)
+      return try function.reference.call(values)
+    }
   }
 
   // MARK: Reading it again
@@ -108,12 +140,13 @@ public final class Script {
     stamp = FileStamp(path)
     let new = try session.entering {
       (
-        try session.state.load(bytes: scriptText(try readFile(path)), chunkName: "@" + path),
+        try session.state.load(bytes: scriptText(try readFile(path)), chunkName: chunkName(path, name)),
         keepingGlobals ? environment : try session.makeEnvironment()
       )
     }
     try new.0.setEnvironment(new.1)
     (chunk, environment) = new
+    hasRun = false
   }
 
   /// The same if the file has changed since it was read; whether it has.
@@ -123,20 +156,42 @@ public final class Script {
     return true
   }
 
+  /// Reads the file again if it has changed, and runs what it says unless that has been run: the first time, and then once for each
+  /// change. Whether it ran. For a loop that asks at each turn.
+  ///
+  /// A text that does not compile is reported once, and so is a run that fails: the next call does nothing until the file changes again.
+  @discardableResult
+  public func runIfChanged(
+    arguments: [any LuaConvertible] = [], keepingGlobals: Bool = true, limits: RunLimits = RunLimits()
+  ) throws -> Bool {
+    _ = try reloadIfChanged(keepingGlobals: keepingGlobals)
+    if hasRun { return false }
+    try run(arguments: arguments, limits: limits)
+    return true
+  }
+
   func living() throws -> Session {
-    guard let session else { throw LuaError(.unavailable, "the session of the script \(name) is closed") }
+    guard let session else {
+      throw LuaError(.unavailable, "the session of the script \(name) is closed: a script does not keep it, whoever uses the script must")
+    }
     return session
   }
 }
 
 extension Session {
   /// Reads and compiles a script file, which ``Script/run(arguments:limits:)`` runs. `require` finds modules beside it, or in a sandbox
-  /// in the folders that it lends for reading. Throws when it cannot be read or compiled. The script does not keep the session: the host
-  /// does.
-  public func load(file path: String) throws -> Script {
+  /// in the folders that it lends for reading. Messages call it `name`, or by its path. Throws when it cannot be read or compiled. The
+  /// script does not keep the session: the host does.
+  ///
+  /// ```swift
+  /// let script = try session.load(file: bundle + "/scripts/enemy.lua", name: "enemy.lua")   // enemy.lua:3: no such move
+  /// ```
+  public func load(file path: String, name: String? = nil) throws -> Script {
     if !configuration.isSandboxed { try addSearchPaths(beside: Array(path.utf8)) }
-    let stamp = FileStamp(path)
-    return try script(path, path: path, stamp) { try state.load(bytes: scriptText(try readFile(path)), chunkName: "@" + path) }
+    let (name, stamp) = (name ?? path, FileStamp(path))
+    return try script(name, path: path, stamp) {
+      try state.load(bytes: scriptText(try readFile(path)), chunkName: chunkName(path, name))
+    }
   }
 
   /// Compiles source text, which messages call `name`.
@@ -152,6 +207,9 @@ extension Session {
     }
   }
 }
+
+/// What Lua calls a file's chunk: by `@` a file that can be looked at, by `=` a name.
+private func chunkName(_ path: String, _ name: String) -> String { name == path ? "@" + path : "=" + name }
 
 /// What tells one state of a file from another.
 private struct FileStamp: Equatable {

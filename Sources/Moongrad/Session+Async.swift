@@ -119,20 +119,22 @@ extension Session {
 
 extension LuaFunction {
   /// Calls it for what it does; it can call asynchronous functions.
-  nonisolated(nonsending) public func callAsync<each Argument: LuaConvertible>(_ arguments: repeat each Argument) async throws {
+  nonisolated(nonsending) public func callAsync<each Argument: LuaConvertible>(
+    _ arguments: repeat each Argument, limits: RunLimits = RunLimits()
+  ) async throws {
     var values: [LuaValue] = []
     repeat values.append(try (each arguments).luaValue)
-    _ = try await living().perform(reference, values, RunLimits())
+    _ = try await living().perform(reference, values, limits)
   }
 
   /// Calls it for its first result; it can call asynchronous functions.
   nonisolated(nonsending) public func callAsync<each Argument: LuaConvertible, Result: LuaConvertible>(
-    _ arguments: repeat each Argument
+    _ arguments: repeat each Argument, limits: RunLimits = RunLimits()
   ) async throws -> Result {
     var values: [LuaValue] = []
     repeat values.append(try (each arguments).luaValue)
     let session = try living()
-    return try session.decode(try await session.perform(reference, values, RunLimits()), root: "result")
+    return try session.decode(try await session.perform(reference, values, limits), root: "result")
   }
 }
 
@@ -143,7 +145,7 @@ extension Script {
     arguments: [any LuaConvertible] = [], limits: RunLimits = RunLimits()
   ) async throws -> LuaValues {
     let session = try living()
-    let values = try session.entering { try self.values(of: arguments) }
+    let (chunk, values) = try session.entering { try begin(arguments) }
     return LuaValues(try await session.perform(chunk, values, limits), after: 0, session)
   }
 }

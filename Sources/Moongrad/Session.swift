@@ -7,6 +7,8 @@ import LuaRuntime
 
 /// What everything of a session throws, and what stops its scripts.
 public typealias LuaError = LuaRuntime.LuaError
+/// An error of the host's own with a text, and a kind, for scripts.
+public typealias LuaErrorConvertible = LuaRuntime.LuaErrorConvertible
 /// Stops a running script from any thread or from a signal handler.
 public typealias Interrupter = LuaRuntime.Interrupter
 /// How long scripts may take.
@@ -170,21 +172,24 @@ public final class Session {
 
   /// The same among the globals of a script, if it has its own.
   func value<T: LuaConvertible>(_ name: String, in environment: TableReference?) throws -> T {
-    try entering {
-      var value = LuaValue.nil
-      var path = ""
-      for part in name.split(separator: ".", omittingEmptySubsequences: false) {
-        if path.isEmpty {
-          value = try environment?.get(String(part)) ?? state.global(String(part))
-        } else if case .table(let table) = value {
-          value = try table.get(String(part))
-        } else {
-          return try decodeTable(value, root: path)
-        }
-        path += path.isEmpty ? part : "." + part
+    try entering { try lookUp(name, in: environment) }
+  }
+
+  /// The same for whoever has entered: entering again would take the modes of Lua's last call for the host's.
+  func lookUp<T: LuaConvertible>(_ name: String, in environment: TableReference?) throws -> T {
+    var value = LuaValue.nil
+    var path = ""
+    for part in name.split(separator: ".", omittingEmptySubsequences: false) {
+      if path.isEmpty {
+        value = try environment?.get(String(part)) ?? state.global(String(part))
+      } else if case .table(let table) = value {
+        value = try table.get(String(part))
+      } else {
+        return try decodeTable(value, root: path)
       }
-      return try decode(value, root: path)
+      path += path.isEmpty ? part : "." + part
     }
+    return try decode(value, root: path)
   }
 
   /// A global. Reading gives nil when there is none, or one of another type; ``value(_:as:)`` says which.

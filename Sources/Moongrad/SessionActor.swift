@@ -59,14 +59,16 @@ public actor SessionActor {
 
   /// Calls a global function of scripts, or one in a table, for its first result.
   public func call<each Argument: LuaConvertible & Sendable, Result: LuaConvertible & Sendable>(
-    _ name: String, _ arguments: repeat each Argument
+    _ name: String, _ arguments: repeat each Argument, limits: RunLimits = RunLimits()
   ) async throws -> Result {
-    try await perform { try await $0.value(name, as: LuaFunction.self).callAsync(repeat each arguments) }
+    try await perform { try await $0.value(name, as: LuaFunction.self).callAsync(repeat each arguments, limits: limits) }
   }
 
   /// The same for what it does.
-  public func call<each Argument: LuaConvertible & Sendable>(_ name: String, _ arguments: repeat each Argument) async throws {
-    try await perform { try await $0.value(name, as: LuaFunction.self).callAsync(repeat each arguments) }
+  public func call<each Argument: LuaConvertible & Sendable>(
+    _ name: String, _ arguments: repeat each Argument, limits: RunLimits = RunLimits()
+  ) async throws {
+    try await perform { try await $0.value(name, as: LuaFunction.self).callAsync(repeat each arguments, limits: limits) }
   }
 
   // MARK: Values

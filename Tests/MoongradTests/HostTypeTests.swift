@@ -32,7 +32,7 @@ final class Counter: HostObject {
       }
       $0.method("with") { (counter: Counter, f: LuaFunction) throws -> Int in try f(counter) }
       $0.method("on") { (counter: Counter, f: LuaFunction?) in counter.callback = f }
-      $0.property("count", \.count)
+      $0.writableProperty("count", \.count)
       $0.property("name", \.name)
       $0.property("double", get: { $0.count * 2 }, set: { $0.count = $1 / 2 })
       $0.metamethod(.call) { (counter: Counter, n: Int) -> Int in counter.count * n }
@@ -56,8 +56,9 @@ struct Point: HostObject, Equatable, CustomStringConvertible {
   static func register(in session: Session) throws {
     try session.register(Point.self) {
       $0.initializer { (x: Double, y: Double) in Point(x: x, y: y) }
-      $0.property("x", \.x)
-      $0.property("y", get: \.y)
+      $0.writableProperty("x", \.x)
+      // Swift could set it, scripts cannot.
+      $0.property("y", \.y)
       $0.mutatingMethod("move") { (point: inout Point, dx: Double) in point.x += dx }
       $0.mutatingMethod("moveWith") { (point: inout Point, f: LuaFunction) throws in
         point.x += 1
@@ -242,7 +243,7 @@ final class Puppy: Dog {}
   @Test func subclasses() throws {
     try session.register(Animal.self) {
       $0.method("noise") { (animal: Animal) in animal.noise() }
-      $0.property("age", \.age)
+      $0.writableProperty("age", \.age)
       $0.metamethod(.len) { (animal: Animal) in animal.age }
       $0.metamethod(.index) { (animal: Animal, i: Int) in i }
     }

@@ -81,7 +81,8 @@ import Testing
     #expect(message { try script.reload() } == "the script loop is of no file that it could be read from again")
     #expect(try script.reloadIfChanged() == false)
     let orphan = try Session().load("return 1", name: "orphan")
-    #expect(message { try orphan.run() } == "the session of the script orphan is closed")
+    #expect(
+      message { try orphan.run() } == "the session of the script orphan is closed: a script does not keep it, whoever uses the script must")
     #expect(orphan["x"] == Int?.none)
     orphan["x"] = 1
     // Assigned in a script that forbids it: thrown by the next call.
@@ -133,6 +134,86 @@ import Testing
       #expect(throws: LuaError.self) { try script.reload() }
       try script.run()
     }
+  }
+
+  @Test func runIfChanged() throws {
+    let file = FileManager.default.temporaryDirectory.appending(path: "changing-\(UUID()).lua")
+    defer { try? FileManager.default.removeItem(at: file) }
+    func write(_ text: String) throws { try text.write(to: file, atomically: true, encoding: .utf8) }
+    try write("runs = (runs or 0) + 1  first = ...")
+    let script = try session.load(file: file.path)
+    #expect(try script.runIfChanged(arguments: ["a"]) && script["first"] == "a")
+    #expect(try !script.runIfChanged() && script["runs"] == 1)
+    try write("runs = (runs or 0) + 10")
+    #expect(try script.runIfChanged() && script["runs"] == 11)
+    // What reloadIfChanged has read is still to be run.
+    try write("runs = (runs or 0) + 100")
+    #expect(try script.reloadIfChanged() && script.runIfChanged() && !script.runIfChanged() && script["runs"] == 111)
+    try write("runs = (runs or 0) + 1000")
+    #expect(try script.runIfChanged(keepingGlobals: false) && script["runs"] == 1000)
+    // A mistake is told once, whether the text does not compile or the run fails or takes too long.
+    for (text, kind) in [("x = = 1", LuaError.Kind.syntax), ("error 'no'", .runtime), ("while true do end", .timeLimit)] {
+      try write(text)
+      #expect(try #require(throws: LuaError.self) { try script.runIfChanged(limits: .init(time: .milliseconds(20))) }.kind == kind)
+      #expect(try !script.runIfChanged() && script["runs"] == 1000)
+    }
+    let text = try session.load("x = (x or 0) + 1", name: "text")
+    #expect(try text.runIfChanged() && !text.runIfChanged() && text["x"] == 1)
+  }
+
+  @Test func names() throws {
+    let file = FileManager.default.temporaryDirectory.appending(path: "named-\(UUID()).lua")
+    try "function fail() error 'no' end\nreturn ..., arg[0]".write(to: file, atomically: true, encoding: .utf8)
+    defer { try? FileManager.default.removeItem(at: file) }
+    let script = try session.load(file: file.path, name: "enemy.lua")
+    #expect(script.name == "enemy.lua" && script.path == file.path)
+    #expect(try script.run(arguments: [1]).value(1) == file.path)
+    #expect(message { try script.call("fail") } == "enemy.lua:1: no")
+    try "\n\nx = = 1".write(to: file, atomically: true, encoding: .utf8)
+    #expect(message { try script.reload() }?.hasPrefix("enemy.lua:3: ") == true)
+    #expect(message { try session.load(file: file.path, name: "a b") }?.hasPrefix("a b:3: ") == true)
+    #expect(message { try session.load(file: file.path) }?.hasPrefix(file.path + ":3: ") == true)
+  }
+
+  @Test func limitsOfACall() throws {
+    let limits = RunLimits(time: .milliseconds(30))
+    let script = try session.load("function loop() pcall(loop) while true do end end function add(a, b) return a + b, a end", name: "a")
+    try script.run()
+    let loop: LuaFunction = try script.value("loop")
+    let add: LuaFunction = try script.value("add")
+    for run in [
+      { try script.call("loop", limits: limits) }, { let _: Int = try script.call("loop", 1, limits: limits) },
+      { try loop(limits: limits) }, { let _: Int = try loop(1, "x", limits: limits) },
+      { let _: (Int, Int) = try loop(limits: limits) }, { try loop.call([1], limits: limits) },
+      { try script.call("loop", limits: RunLimits(instructions: 1000)) },
+    ] as [() throws -> Void] {
+      let error = try #require(throws: LuaError.self) { try run() }
+      #expect(error.kind == .timeLimit || error.kind == .instructionLimit)
+    }
+    #expect(try script.call("add", 1, 2, limits: limits) == 3)
+    #expect(try add(1, 2, limits: limits) == (3, 1))
+    // A function that records nothing leaves the next call its own modes.
+    let modes = try session.load(
+      """
+      local mg = require "moongrad"
+      local w = mg.ones(1, { requires_grad = true })
+      function quiet() return (mg.no_grad(function() return (w * 2).requires_grad end)) end
+      function loud() return (w * 2).requires_grad end
+      """)
+    try modes.run()
+    for _ in 1...2 { #expect(try modes.call("quiet") == false && modes.call("loud", limits: limits) == true) }
+    #expect(try withNoGrad { try modes.call("loud") } == false)
+    // The look-up of the name is script code, too.
+    let trap = try session.load("setmetatable(_G, { __index = function() while true do end end })", name: "trap")
+    try trap.run()
+    #expect(try #require(throws: LuaError.self) { try trap.call("f", limits: limits) }.kind == .timeLimit)
+    // The session's own are the stricter ones where they are.
+    let strict = try Session(.sandboxed(time: .milliseconds(30)))
+    let other = try strict.load("function loop() while true do end end", name: "b")
+    try other.run()
+    let start = ContinuousClock.now
+    #expect(throws: LuaError.self) { try other.call("loop", limits: RunLimits(time: .seconds(60))) }
+    #expect(start.duration(to: .now) < .seconds(20))
   }
 
   @Test func sandboxes() throws {

@@ -32,6 +32,7 @@ import Testing
     try check([1, 2, 3, 4, 5, .max] as [UInt8])
     let truths = [true, false, true]
     #expect(try Tensor(truths).booleans == truths)
+    #expect(try Tensor(truths).integers == truths.map { $0 ? 1 : 0 })
     #expect(try Tensor(bytes: [7, 0, 1] as [UInt8], shape: [3], dtype: .bool).withUnsafeBytes { Array($0) } == [1, 0, 1])
   }
 
@@ -62,6 +63,16 @@ import Testing
     #expect(y.doubles == [1, 2, 9, 4])
     struct Stop: Error {}
     #expect(throws: Stop.self) { try x.withUnsafeMutableBytes { _ in throw Stop() } }
+  }
+
+  /// Whole numbers of any dtype; of floats what is left of the point, as far as an Int goes.
+  @Test func wholeNumbers() throws {
+    let labels = try Tensor([[1, -2, .max], [4, 5, .min]].flatMap { $0 }, shape: [2, 3])
+    #expect(labels.integers == [1, -2, .max, 4, 5, .min])
+    #expect(try labels.t().integers == [1, 4, -2, 5, .max, .min])
+    #expect(try Tensor([0, 255] as [UInt8]).integers == [0, 255] && Tensor([Int]()).integers == [])
+    #expect(try Tensor([1.9, -1.9, 0, .nan, .infinity, -1e300], dtype: .float64).integers == [1, -1, 0, 0, .max, .min])
+    #expect(try Tensor([[0, 2, 1], [3, 0, 0]]).argmax(1).integers == [1, 0])
   }
 
   @Test func writesCountAsWrites() throws {

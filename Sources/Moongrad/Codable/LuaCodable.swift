@@ -12,13 +12,14 @@ import LuaRuntime
 /// }
 /// session["config"] = Config()
 /// let config: Config = try session.value("config")
-/// session.function("train") { (config: Config) -> Double in … }
+/// session.function("train") { (config: Config) in config.rate * Double(config.layers.count) }
 /// ```
 ///
 /// Properties are fields, in scripts under the names of the coding keys. What is nil has no field; fields that the type does not know are
 /// ignored. An enumeration with raw values is its raw value; one with associated values is a table with one field, the case:
 /// `{ circle = { radius = 2 } }`, where values without a label count from 1, `{ move = { 3, 4 } }`, and a case without any may also be
-/// read from its name alone, `"idle"`. Dictionaries are tables under their keys, lists of bytes are strings.
+/// read from its name alone, `"idle"`. Dictionaries are tables under their keys, lists of bytes are strings. Of Foundation's types `Data`
+/// is a string, `Date` the seconds since 1970 and `URL` a string. A `Tensor` is the tensor itself, as everywhere.
 ///
 /// What does not fit throws with its place: `config.layers[3]: expected integer, got string`.
 ///

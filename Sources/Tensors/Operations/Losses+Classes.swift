@@ -3,6 +3,9 @@
 extension Tensor {
   /// −log-probability of the target class. Logits are `(classes)`, `(batch, classes)` or `(batch, classes, …)`; the
   /// target holds class numbers (int64) of the shape without classes, or probabilities of the logits' shape.
+  ///
+  /// Classes count from 0 here, and from 1 in scripts. A tensor of labels that a host and a script share has the numbers of one of them:
+  /// the other adds or subtracts 1.
   public func crossEntropy(
     _ target: Tensor, weight: Tensor? = nil, ignoring ignored: Int = -100, reduction: Reduction = .mean, smoothing: Double = 0
   ) throws -> Tensor {

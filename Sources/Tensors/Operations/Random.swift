@@ -30,7 +30,7 @@ extension Tensor {
   private var doublesInPlace: UnsafeMutableBufferPointer<Double> {
     UnsafeMutableBufferPointer(start: data.assumingMemoryBound(to: Double.self), count: count)
   }
-  private var integers: UnsafeMutableBufferPointer<Int64> {
+  private var integersInPlace: UnsafeMutableBufferPointer<Int64> {
     UnsafeMutableBufferPointer(start: data.assumingMemoryBound(to: Int64.self), count: count)
   }
 
@@ -158,7 +158,7 @@ extension Tensor {
     let (from, to) = (narrowed(low, isEnd: false), narrowed(high, isEnd: true))
     return try randomized("random", ofAnyDType: true) { target in
       let wide = try Tensor(uninitialized: target.shape, .int64)
-      Generator.current.randint(low: Int64(from), high: Int64(Swift.max(to, from + 1)), into: wide.integers)
+      Generator.current.randint(low: Int64(from), high: Int64(Swift.max(to, from + 1)), into: wide.integersInPlace)
       return try wide.written(into: target)
     }
   }
@@ -196,7 +196,7 @@ extension Tensor {
     let isWide = dtype == .float64 || dtype == .int64
     return try randomized("random", ofAnyDType: true) { target in
       let wide = try Tensor(uninitialized: target.shape, .int64)
-      let (numbers, generator) = (wide.integers, Generator.current)
+      let (numbers, generator) = (wide.integersInPlace, Generator.current)
       Context.inPieces(numbers.count) { numbers[$0] = Int64(generator.nextBelow(count, wide: isWide)) }
       return try wide.written(into: target)
     }
@@ -287,7 +287,7 @@ extension Tensor {
   private func drawnByRows(_ samples: Int) throws -> Tensor {
     let n = shape[rank - 1]
     let result = try Tensor(uninitialized: shape.replacing(rank - 1, with: samples), .int64)
-    let (places, generator) = (result.integers, Generator.current)
+    let (places, generator) = (result.integersInPlace, Generator.current)
     // In the arithmetic of the dtype, where the bounds lie.
     let wide = dtype.computing
     func rounded(_ x: Double) -> Double { wide == .float64 ? x : Double(Float(x)) }
@@ -330,7 +330,7 @@ extension Tensor {
   public static func randint(_ low: Int, _ high: Int, _ shape: Shape) throws -> Tensor {
     guard low < high else { throw TensorError(.argument, "randint", "no whole number lies from \(low) up to \(high)") }
     let result = try Tensor(uninitialized: shape, .int64)
-    Generator.current.randint(low: Int64(low), high: Int64(high), into: result.integers)
+    Generator.current.randint(low: Int64(low), high: Int64(high), into: result.integersInPlace)
     try Context.checkStop()
     return result
   }
@@ -339,7 +339,7 @@ extension Tensor {
   public static func randperm(_ n: Int) throws -> Tensor {
     guard n >= 0 else { throw TensorError(.argument, "randperm", "the count \(n) is negative") }
     let result = try Tensor(uninitialized: Shape([n]), .int64)
-    Generator.current.permutation(into: result.integers)
+    Generator.current.permutation(into: result.integersInPlace)
     try Context.checkStop()
     return result
   }

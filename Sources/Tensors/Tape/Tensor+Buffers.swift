@@ -107,6 +107,12 @@ extension Tensor {
   /// All elements of a bool tensor in row-major order; of others, whether they are not 0.
   public var booleans: [Bool] { (0..<count).map { element($0).real != 0 } }
 
+  /// All elements in row-major order as whole numbers: labels, positions, what `argmax` gives. Of floats the fractions are cut off, NaN
+  /// is 0, and what an `Int` cannot hold is its largest or smallest; `array(of: Int.self)` refuses them instead.
+  ///
+  /// Labels and positions count from 0, as everywhere in Swift. A script sees the same tensor, whose numbers nothing converts.
+  public var integers: [Int] { (try? array(of: Int.self)) ?? (0..<count).map { Int(element($0).integer) } }
+
   private func unreadable(as other: DType, _ operation: String) -> TensorError {
     TensorError(.dtype, operation, "elements of \(dtype) cannot be read as \(other); convert them with to(.\(other)) first")
   }

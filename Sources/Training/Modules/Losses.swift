@@ -13,7 +13,7 @@ public final class Loss: FunctionModule {
   // These cannot throw, since the names and the options are the table's own.
   /// A loss with its default options but for the reduction.
   public static func mse(reduction: Reduction = .mean) -> Loss { try! Loss(named: "MSELoss", reduction: reduction) }
-  /// The cross entropy of logits `(batch, classes, …)` against labels or probabilities.
+  /// The cross entropy of logits `(batch, classes, …)` against labels, which count from 0, or probabilities.
   public static func crossEntropy(reduction: Reduction = .mean) -> Loss {
     try! Loss(named: "CrossEntropyLoss", reduction: reduction)
   }
@@ -23,7 +23,7 @@ public final class Loss: FunctionModule {
   public static func smoothL1(reduction: Reduction = .mean) -> Loss { try! Loss(named: "SmoothL1Loss", reduction: reduction) }
   /// Half the squared difference where it is below 1, and linear beyond; with default options the same as ``smoothL1(reduction:)``.
   public static func huber(reduction: Reduction = .mean) -> Loss { try! Loss(named: "HuberLoss", reduction: reduction) }
-  /// The negative of the log probability of each label: for what `logSoftmax` gives.
+  /// The negative of the log probability of each label, from 0: for what `logSoftmax` gives.
   public static func negativeLogLikelihood(reduction: Reduction = .mean) -> Loss { try! Loss(named: "NLLLoss", reduction: reduction) }
   /// The cross entropy of probabilities from 0 to 1 against targets of the same shape.
   public static func binaryCrossEntropy(reduction: Reduction = .mean) -> Loss { try! Loss(named: "BCELoss", reduction: reduction) }

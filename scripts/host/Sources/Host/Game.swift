@@ -19,8 +19,7 @@ import Moongrad
   mutating func play(ticks: Int) throws -> (eaten: Int, caught: Int) {
     let before = (eaten: world.eaten, caught: world.caught)
     for _ in 0..<ticks {
-      if try policy.reloadIfChanged() {
-        try policy.run()
+      if try policy.runIfChanged() {
         print("  tick \(world.ticks): the policy has changed, and is read again")
       }
       let move: Move = try policy.call("choose", world)

@@ -97,13 +97,13 @@ final class World: HostObject {
 
   // MARK: For scripts
 
-  /// What every script sees, and `more` for one that is trusted. (`get:`, since scripts could assign to a mere `\.hare`.)
+  /// What every script sees, and `more` for one that is trusted.
   static func register(in session: Session, _ more: (HostType<World>) -> Void = { _ in }) throws {
     try session.register(World.self) {
-      $0.property("hare", get: \.hare)
-      $0.property("fox", get: \.fox)
-      $0.property("carrot", get: \.carrot)
-      $0.property("ticks", get: \.ticks)
+      $0.property("hare", \.hare)
+      $0.property("fox", \.fox)
+      $0.property("carrot", \.carrot)
+      $0.property("ticks", \.ticks)
       more($0)
     }
     session["move"] = Dictionary(uniqueKeysWithValues: Move.allCases.map { ("\($0)", $0) })
