@@ -230,19 +230,48 @@ private func number(in output: String, after text: String) throws -> Double {
   }
 }
 
-@Suite struct ReadmeTests {
-  /// The operation that README shows is one that exists, and the training loop one that is tested, word for word.
-  @Test func swiftCode() throws {
-    let text = try String(contentsOf: Place.checkout.appending(path: "README.md"), encoding: .utf8)
-    let sources = try [
-      "Sources/Tensors/Operations/Selection.swift", "Tests/TrainingTests/TypedLayerTests.swift", "Tests/MoongradTests/SandboxTests.swift",
-      "Tests/TrainingTests/HostExampleTests.swift", "Tests/MoongradTests/ReadmeExampleTests.swift", "scripts/host/Sources/Host/World.swift",
-    ].map {
-      try String(contentsOf: Place.checkout.appending(path: $0), encoding: .utf8)
+/// What README and the articles show of Swift stands in sources that are compiled, and is tested there.
+@Suite struct SampleTests {
+  private static let articles = "Sources/Moongrad/Moongrad.docc"
+  private static func text(_ path: String) throws -> String {
+    try String(contentsOf: Place.checkout.appending(path: path), encoding: .utf8)
+  }
+
+  /// Samples differ from their twins in indentation, in spaces before comments and in imports.
+  private static func plain(_ code: String) -> String {
+    code.split(separator: "\n").filter { !$0.hasPrefix("import ") }.joined(separator: " ").split(separator: " ").joined(separator: " ")
+  }
+
+  private static let sources = Result {
+    try [
+      "Sources/Tensors/Operations", "Tests/TrainingTests", "Tests/MoongradTests", "Tests/MoongradTests/Articles",
+      "scripts/host/Sources/Host",
+    ]
+    .flatMap { folder in
+      try FileManager.default.contentsOfDirectory(atPath: Place.checkout.appending(path: folder).path)
+        .filter { $0.hasSuffix(".swift") }.map { plain(try text("\(folder)/\($0)")) }
     }
-    let blocks = text.matches(of: /(?ms)^```swift\n(.*?)^```/).map { String($0.1) }
-    #expect(blocks.count == 7)
-    for block in blocks { #expect(sources.contains { $0.contains(block) }) }
+  }
+
+  private static let documents = Result {
+    try ["README.md"]
+      + FileManager.default.contentsOfDirectory(atPath: Place.checkout.appending(path: articles).path)
+      .filter { $0.hasSuffix(".md") }.sorted().map { "\(articles)/\($0)" }
+  }
+
+  @Test func swiftCode() throws {
+    let sources = try SampleTests.sources.get()
+    var count = 0
+    for document in try SampleTests.documents.get() {
+      for block in try SampleTests.text(document).matches(of: /(?ms)^```swift\n(.*?)^```/).map({ String($0.1) }) {
+        // A manifest is no part of a target; that of `scripts/host` is built.
+        if block.hasPrefix("// swift-tools-version") { continue }
+        let sample = SampleTests.plain(block)
+        #expect(sources.contains { $0.contains(sample) }, "\(document): no source has\n\(block)")
+        count += 1
+      }
+    }
+    #expect(count >= 40)
   }
 }
 
