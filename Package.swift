@@ -52,7 +52,10 @@ let package = Package(
     .testTarget(name: "FilesTests", dependencies: ["Files", "Tensors"], exclude: ["Fixtures"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training", "Tensors"], exclude: ["Fixtures"]),
     .testTarget(name: "LuaRuntimeTests", dependencies: ["LuaRuntime"]),
-    .testTarget(name: "MoongradTests", dependencies: ["Moongrad", "MoongradCLI", "Bindings", "LuaRuntime"], exclude: ["attacks"]),
+    // The sample host is a package of its own, which compiles the library once more; here it is built beside the tests, and run by one.
+    .executableTarget(name: "SampleHost", dependencies: ["Moongrad"], path: "scripts/host/Sources/Host", resources: [.copy("Scripts")]),
+    .testTarget(
+      name: "MoongradTests", dependencies: ["Moongrad", "MoongradCLI", "SampleHost", "Bindings", "LuaRuntime"], exclude: ["attacks"]),
     .testTarget(name: "LuaTests", dependencies: ["Moongrad", "MoongradCLI"], exclude: ["check.lua", "ported", "topics"]),
   ],
   swiftLanguageModes: [.v6]
