@@ -128,7 +128,7 @@ import Testing
         try state.limited(.init(time: .milliseconds(30))) { try state.run(source: source, chunkName: "@loop.lua") }
       }
       #expect(error.kind == .timeLimit && error.plainMessage == "time limit exceeded")
-      #expect(.now - began < .seconds(1))
+      #expect(.now - began < .seconds(3))  // beside other tests
     }
     #expect(try state.text("return 'usable'") == "usable")
   }
