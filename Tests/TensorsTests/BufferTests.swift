@@ -150,6 +150,21 @@ import Testing
 }
 
 @Suite struct UpdatingTests {
+  /// A whole number leaves whole numbers whole, a float makes floats of them; floats take either.
+  @Test func wholeNumbers() throws {
+    let labels = try Tensor([0, 1, 2])
+    #expect(try (labels + 1).dtype == .int64 && (labels + 1).integers == [1, 2, 3])
+    #expect(try (labels - 1).integers == [-1, 0, 1] && (labels * 3).integers == [0, 3, 6])
+    #expect(try (1 + labels).integers == [1, 2, 3] && (5 - labels).integers == [5, 4, 3] && (2 * labels).dtype == .int64)
+    #expect(try (labels + 1.0).dtype == .float32 && (labels / 2).doubles == [0, 0.5, 1])
+    let x = try Tensor([0.5, 1.5])
+    #expect(try (x + 1).dtype == x.dtype && (2 * x - 1).doubles == [0, 2])
+    try labels += 1
+    try labels *= 2
+    try labels -= 3
+    #expect(labels.dtype == .int64 && labels.integers == [-1, 1, 3])
+  }
+
   @Test func operatorsWriteInPlace() throws {
     let x = try Tensor([1, 2] as [Float])
     let view = try x.view([2, 1])

@@ -416,6 +416,19 @@ extension Tensor {
   /// a / b for each element.
   public static func / (a: Double, b: Tensor) throws -> Tensor { try b.dividing(.real(a)) }
 
+  /// The same with a whole number, by which whole numbers stay so: what `labels + 1` means.
+  public static func + (a: Tensor, b: Int) throws -> Tensor { try Binary.add(a, .integer(Int64(b))) }
+  /// a − b for each element.
+  public static func - (a: Tensor, b: Int) throws -> Tensor { try Binary.sub(a, .integer(Int64(b))) }
+  /// a · b for each element.
+  public static func * (a: Tensor, b: Int) throws -> Tensor { try Binary.mul(a, .integer(Int64(b))) }
+  /// a + b for each element.
+  public static func + (a: Int, b: Tensor) throws -> Tensor { try Binary.add(b, .integer(Int64(a))) }
+  /// a − b for each element.
+  public static func - (a: Int, b: Tensor) throws -> Tensor { try b.subtracted(from: .integer(Int64(a))) }
+  /// a · b for each element.
+  public static func * (a: Int, b: Tensor) throws -> Tensor { try Binary.mul(b, .integer(Int64(a))) }
+
   /// number − x
   public func subtracted(from number: Scalar) throws -> Tensor {
     let dtype = number.promoted(with: self.dtype)

@@ -39,6 +39,13 @@ extension Tensor {
   /// Divides by a number in place.
   public static func /= (a: Tensor, b: Double) throws { try Binary.div.inPlace(a, .real(b)) }
 
+  /// The same with a whole number, as tensors of whole numbers want it.
+  public static func += (a: Tensor, b: Int) throws { try Binary.add.inPlace(a, .integer(Int64(b))) }
+  /// Subtracts a number in place.
+  public static func -= (a: Tensor, b: Int) throws { try Binary.sub.inPlace(a, .integer(Int64(b))) }
+  /// Multiplies by a number in place.
+  public static func *= (a: Tensor, b: Int) throws { try Binary.mul.inPlace(a, .integer(Int64(b))) }
+
   /// Runs any operation that scripts have on this tensor, by the name that it has there, with a `_` at its end in place: for those
   /// without a method of Swift's. What follows are its other arguments in order, then options by name; positions count from 0.
   ///

@@ -55,7 +55,7 @@ import Testing
     session["scores"] = logits
     let classes = [2, 0, 1]  // as Swift counts them
     let loss = try logits.crossEntropy(Tensor(classes))
-    session["labels"] = try Tensor(classes.map { $0 + 1 })  // for a script's cross_entropy
+    session["labels"] = try Tensor(classes) + 1  // for a script's cross_entropy
     try session.run("best = scores:argmax(2)")
     let best = try session.value("best", as: Tensor.self).integers.map { $0 - 1 }
     #expect(best == classes)
