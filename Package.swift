@@ -56,6 +56,8 @@ let package = Package(
     .executableTarget(name: "SampleHost", dependencies: ["Moongrad"], path: "scripts/host/Sources/Host", resources: [.copy("Scripts")]),
     .testTarget(
       name: "MoongradTests", dependencies: ["Moongrad", "MoongradCLI", "SampleHost", "Bindings", "LuaRuntime"], exclude: ["attacks"]),
+    // Hours of it on demand: scripts/fuzz_programs, scripts/many_sessions. They need nothing but what hosts have, so that they run in release.
+    .testTarget(name: "EnduranceTests", dependencies: ["Moongrad"], exclude: ["programs.lua"]),
     .testTarget(name: "LuaTests", dependencies: ["Moongrad", "MoongradCLI"], exclude: ["check.lua", "ported", "topics"]),
   ],
   swiftLanguageModes: [.v6]

@@ -107,6 +107,8 @@ static int set_hook(lua_State *L) {
     lua_pushvalue(L, -1);
     lua_setmetatable(L, -2);
     lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "_HOOKKEY");  // where Lua's own library has it, and Lua's test suite looks
+    lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &script_hooks);
   }
   lua_pushthread(co);

@@ -255,8 +255,12 @@ void ml_warn(void *ud, const char *message, int tocont) {
     own->warning_length = 0;
     return;
   }
-  if (own->warning_length + length > own->warning_capacity) {
-    size_t capacity = (own->warning_length + length) * 2;
+  // Not in the state's memory, since a warning may be about that: what a script says beyond this is left out.
+  enum { longest_warning = 1 << 20 };
+  if (length > longest_warning - own->warning_length) length = longest_warning - own->warning_length;
+  // An empty one has a place too.
+  if (own->warning == NULL || own->warning_length + length > own->warning_capacity) {
+    size_t capacity = (own->warning_length + length) * 2 + 16;
     char *warning = realloc(own->warning, capacity);
     if (warning == NULL) return;
     own->warning = warning;

@@ -18,6 +18,14 @@ import Testing
       """
     ),
     (
+      "the registry's table",
+      """
+      debug.sethook(function() end, "c")
+      debug.sethook()
+      assert(getmetatable(debug.getregistry()._HOOKKEY).__mode == "k")
+      """
+    ),
+    (
       "calls and returns",
       """
       local events = {}

@@ -14,13 +14,19 @@ link_release_tests() {
   swift_build "$log" --configuration release --target "$1"
   for target; do
     while IFS= read -r object; do
-      # The object of a source that is gone stays in the folder.
+      # The object of a source that is gone stays in the folder. The build writes some sources itself.
       name=${object##*/}
-      if [[ -n $(find "$root/Sources" "$root/Tests" -path "*/$target/*" -name "${name%.o}" -print -quit) ]]; then objects+=("$object"); fi
+      if [[ -n $(find "$root/Sources" "$root/Tests" "$build/plugins/outputs" "$build/release/$target.build/DerivedSources" \
+        \( -path "*/$target/*" -o -path '*/DerivedSources/*' \) -name "${name%.o}" -print -quit 2>/dev/null) ]]; then objects+=("$object"); fi
     done < <(find "$build/release/$target.build" -name '*.o')
   done
   mkdir -p "$folder"
   printf 'import Testing\nawait Testing.__swiftPMEntryPoint() as Never\n' >"$folder/main.swift"
-  swiftc -o "$release_tests" "$folder/main.swift" "${objects[@]}" -lsleef -lm >>"$log" 2>&1 ||
+  swiftc -o "$release_tests" "$folder/main.swift" "${objects[@]}" -lsleef -lm -llua5.4 -ldnnl -lgomp -lz >>"$log" 2>&1 ||
     fail "the tests could not be linked in release; the log is $log"
+}
+
+# The same of EnduranceTests, which hold all that a host has.
+link_endurance_tests() {
+  link_release_tests EnduranceTests Moongrad Bindings LuaRuntime CLuaShim CProcesses Training Files CImages Tensors CKernels CContext
 }

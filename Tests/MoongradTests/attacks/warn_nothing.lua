@@ -1,0 +1,1 @@
+warn('') warn('', '') coroutine.wrap(warn)('') warn('a')
