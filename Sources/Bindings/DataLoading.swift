@@ -124,7 +124,7 @@ enum DataLoading {
       guard tensor.dtype.category == .integer, tensor.rank == 1 else {
         throw ArgumentError("\(name): expected a vector of positions, which are whole numbers, got a tensor of shape \(tensor.shape)")
       }
-      return try tensor.scalars.map { try zeroBased(Int($0.real), name) }
+      return try tensor.array(of: Int.self).map { try zeroBased($0, name) }
     }
     var list: [Int] = []
     list.reserveCapacity(slot.rawLength)
@@ -159,7 +159,7 @@ enum DataLoading {
       return SubsetRandomSampler(try slot.withField("positions") { try positions($0, kind) }, generator: generator)
     case "WeightedRandomSampler":
       let weights = try slot.withField("weights") { slot in
-        try (slot.object(tensorKind) ?? tensor(from: slot, dtype: .float64, kind)).detach().doubles
+        try (slot.object(tensorKind) ?? tensor(from: slot, dtype: .float64, kind)).detach().checkedDoubles(kind)
       }
       return try WeightedRandomSampler(weights, integer("num_samples") ?? 0, replacement: flag("replacement"), generator: generator)
     default: return ListSampler(try slot.withField("positions") { try positions($0, "DataLoader") })

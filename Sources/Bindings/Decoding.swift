@@ -412,7 +412,7 @@ extension PackedSequence {
     guard let data = fields["data"], let sizes = fields["batch_sizes"], sizes.dtype == .int64, sizes.rank == 1 else { return nil }
     func positions(_ name: String) throws -> Tensor? { try fields[name].map { try zeroBasedPositions($0, "indices", name) } }
     try self.init(
-      data: data, sizes: sizes.scalars.map { Int($0.real) }, sorted: positions("sorted_indices"), unsorted: positions("unsorted_indices"))
+      data: data, sizes: try sizes.array(), sorted: positions("sorted_indices"), unsorted: positions("unsorted_indices"))
   }
 }
 

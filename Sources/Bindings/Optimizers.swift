@@ -73,20 +73,21 @@ enum Optimizers {
     return options
   }
 
-  static func optionValue(_ slot: Slot, _ place: String) throws -> OptionValue {
+  /// `depth` is in how many lists: of those that contain themselves there is no end.
+  static func optionValue(_ slot: Slot, _ place: String, depth: Int = 0) throws -> OptionValue {
     if let flag = slot.boolean { return .boolean(flag) }
     if slot.isInteger, let integer = slot.integer { return .integer(integer) }
     if let number = slot.number { return .number(number) }
     if slot.type == .string, let text = slot.string { return .text(text) }
     if let tensor = slot.object(tensorKind), tensor.count == 1 { return .number(try tensor.item().real) }
-    if slot.type == .table {
+    if slot.type == .table, depth < 3 {
       // Several values, of which some may be nil.
       var values: [Int: OptionValue] = [:]
       try slot.forEachPair { key, value in
         guard let position = key.integer, position >= 1, position <= 8 else {
           throw ArgumentError("\(place): expected a value or a list of a few, got a table with the key \(Decoder.found(key))")
         }
-        values[position] = try optionValue(value, place)
+        values[position] = try optionValue(value, place, depth: depth + 1)
       }
       if let last = values.keys.max() {
         let list = (1...last).map { values[$0] ?? .none }

@@ -130,6 +130,7 @@ extension Tensor {
         offsets == nil ? "a vector of entries needs offsets, the positions at which bags begin" : "a matrix of entries has no offsets")
     }
     let (count, width) = (indices.count, shape.rank == 2 ? shape[1] : 0)
+    try Context.checkRoom(for: "the bags of \(count) entries need", name, count: count, bytesOfEach: 4 * MemoryLayout<Int>.stride)
     let bagOf: [Int], bags: Int
     if let offsets {
       (bagOf, bags) = try Tensor.bagNumbers(offsets, of: count, hasLastOffset: hasLastOffset)
@@ -159,6 +160,8 @@ extension Tensor {
     guard !offsets.dtype.isFloating, offsets.dtype != .bool, offsets.rank == 1 else {
       throw wrong("offsets must be a vector of whole numbers, got a tensor of \(offsets.dtype) of shape \(offsets.shape)")
     }
+    try Context.checkRoom(
+      for: "\(offsets.count) offsets need", "embedding_bag", count: offsets.count, bytesOfEach: 2 * MemoryLayout<Int>.stride)
     let starts = (0..<offsets.count).map { Int(offsets.element($0).integer) }
     let bags = starts.count - (hasLastOffset ? 1 : 0)
     guard bags > 0 || starts.isEmpty || hasLastOffset, bags >= 0 else { throw wrong("include_last_offset needs an offset at least") }
@@ -180,6 +183,9 @@ extension Tensor {
   private func largest(of bags: [Int], _ sizes: [Int], _ width: Int) throws -> Tensor {
     guard let longest = sizes.max(), longest > 0 else { return try Tensor.zeros([sizes.count, width], dtype: dtype) * sum() }
     // A row that is missing stands for one that is there, which changes no maximum.
+    let (all, _) = sizes.count.multipliedReportingOverflow(by: longest)
+    try Context.checkRoom(
+      for: "\(sizes.count) bags of up to \(longest) entries need", "embedding_bag", count: all, bytesOfEach: 2 * MemoryLayout<Int>.stride)
     var (places, start) = ([Int](), 0)
     for size in sizes {
       places += (0..<longest).map { size == 0 ? 0 : start + Swift.min($0, size - 1) }

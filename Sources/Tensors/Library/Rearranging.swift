@@ -283,6 +283,12 @@ extension Tensor {
         guard places.count <= 1 << 28 else {
           throw TensorError(.memory, "combinations", "there are too many choices of \(r) from \(count)")
         }
+        if places.count & 0xffff < r {
+          try Context.checkStop()
+          // Twice: the list, which grows by doubling, and the tensor of it.
+          try Context.checkRoom(
+            for: "the choices of \(r) from \(count) need", "combinations", count: places.count, bytesOfEach: 3 * MemoryLayout<Int>.stride)
+        }
         var position = r - 1
         while row[position] == (withReplacement ? count - 1 : count - r + position) {
           if position == 0 { break search }

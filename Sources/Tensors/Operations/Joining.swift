@@ -247,9 +247,15 @@ extension Tensor {
     }
     var places: [Int] = []
     for position in 0..<counts.count {
+      if position & 0xffff == 0xffff { try Context.checkStop() }
       let times = Int(counts.element(position).integer)
       guard times >= 0 else { throw TensorError(.argument, "repeat_interleave", "the count must not be negative, got \(times)") }
       guard times <= 1 << 32 - places.count else { throw TensorError(.memory, "repeat_interleave", "too many repeats: \(times)") }
+      if times > 0 {
+        try Context.checkRoom(
+          for: "\(places.count + times) repeats need", "repeat_interleave", count: places.count + times,
+          bytesOfEach: 3 * MemoryLayout<Int>.stride)
+      }
       places += repeatElement(position, count: times)
     }
     return try indexSelect(axis, Tensor(places))

@@ -269,7 +269,7 @@ extension Tensor {
     }
     return try withNoGrad {
       let p = try detach().packed()
-      if let wrong = p.doubles.first(where: { !($0 >= 0 && $0.isFinite) }) {
+      if let wrong = try p.checkedDoubles("multinomial").first(where: { !($0 >= 0 && $0.isFinite) }) {
         throw TensorError(.domain, "multinomial", "probabilities are finite and not negative, got \(wrong.isNaN ? .nan : wrong)")
       }
       guard try p.sum([-1]).gt(0).all().item() == .boolean(true) else {

@@ -259,7 +259,7 @@ package enum Take {
     Taken(name, .numbers, optional: true, expecting: "a number, a list of numbers or a list of tensors", absent: { nil }) {
       switch $0 {
       case .integers(let list): .list(list.map(Double.init))
-      case .tensor(let list) where list.rank == 1: .list(list.doubles)
+      case .tensor(let list) where list.rank == 1 && list.count <= 1 << 20: .list(list.doubles)
       case .tensors(let list): .tensors(list)
       default: asScalar($0).map { .some(.number($0.real)) }
       }

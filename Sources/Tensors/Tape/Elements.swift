@@ -103,6 +103,12 @@ extension Tensor {
   /// All elements in row-major order as doubles.
   public var doubles: [Double] { (try? array(of: Double.self)) ?? (0..<count).map { element($0).real } }
 
+  /// The same where scripts say how many there are, which an expanded tensor has without the memory for them.
+  package func checkedDoubles(_ operation: String) throws -> [Double] {
+    try Context.checkRoom(for: "a list of \(count) elements needs", operation, count: count, bytesOfEach: MemoryLayout<Double>.stride)
+    return doubles
+  }
+
   /// start, start + step, … below end (beyond it for a negative step).
   public static func arange(_ start: Scalar, _ end: Scalar, _ step: Scalar, dtype: DType? = nil) throws -> Tensor {
     guard step.real != 0, !step.real.isNaN else { throw TensorError(.argument, "arange", "the step is \(step.real)") }
