@@ -43,7 +43,7 @@ public final class SummaryWriter {
 
   /// How a tensor's elements are distributed. Throws for an empty one and for elements that are no numbers.
   public func addHistogram(_ tag: String, _ values: Tensor, step: Int = 0) throws {
-    let values = values.doubles
+    let values = try values.checkedDoubles("SummaryWriter")
     guard !values.isEmpty else { throw TensorError(.shape, "SummaryWriter", "\(tag): an empty tensor has no histogram") }
     guard values.allSatisfy(\.isFinite) else {
       throw TensorError(.domain, "SummaryWriter", "\(tag): a histogram is of finite numbers, and there is nan or inf among them")

@@ -19,7 +19,7 @@ extension Metric {
       let width = prediction.shape[1]
       if let classes, width != classes { throw failure("scores of shape \(prediction.shape) are of \(width) classes, not \(classes)") }
       guard width > 0 || target.count == 0 else { throw failure("scores of shape \(prediction.shape) have no classes") }
-      let values = prediction.doubles
+      let values = try prediction.checkedDoubles(kind.name)
       let predicted = (0..<target.count).map { row in largest(values[row * width..<(row + 1) * width]) }
       return Decisions(predicted: predicted, actual: try labels(target, below: width), scores: (values, width))
     }
@@ -35,12 +35,11 @@ extension Metric {
     if !prediction.dtype.isFloating, prediction.dtype != .bool, !target.dtype.isFloating, target.dtype != .bool {
       // By their own values: float64 does not tell large ones apart.
       func integers(_ tensor: Tensor) throws -> [Int] {
-        let flat = try tensor.reshape([-1])
-        return (0..<flat.count).map { Int(flat.element($0).integer) }
+        try tensor.array()
       }
       return Decisions(predicted: try integers(prediction), actual: try integers(target), scores: nil)
     }
-    let predicted = prediction.doubles.map { $0 > threshold ? 1 : 0 }
+    let predicted = try prediction.checkedDoubles(kind.name).map { $0 > threshold ? 1 : 0 }
     return Decisions(predicted: predicted, actual: try truths(target), scores: nil)
   }
 
@@ -59,7 +58,7 @@ extension Metric {
     guard !tensor.dtype.isFloating, tensor.dtype != .bool else {
       throw failure("labels are whole numbers, got a tensor of \(tensor.dtype)")
     }
-    return try tensor.doubles.map { number in
+    return try tensor.checkedDoubles(kind.name).map { number in
       guard let label = Int(exactly: number), label >= labelBase, label - labelBase < classes else {
         let shown = Int(exactly: number).map { "\($0)" } ?? "\(number)"
         throw failure("label \(shown) is none of the \(classes) classes, which count from \(labelBase)")
@@ -70,7 +69,7 @@ extension Metric {
 
   /// Truth values as 0 and 1. Throws for other numbers.
   func truths(_ tensor: Tensor) throws -> [Int] {
-    try tensor.doubles.map { number in
+    try tensor.checkedDoubles(kind.name).map { number in
       guard number == 0 || number == 1 else {
         throw failure("targets of a decision between two are true and false, or 1 and 0, got \(pythonNumber(number))")
       }

@@ -37,7 +37,7 @@ public final class ErrorMetric: Metric {
       (errors, means, spreads) = (zeros(outputs), zeros(outputs), zeros(outputs))
     }
     guard outputs == errors.count else { throw failure("\(outputs) outputs after batches of \(errors.count)") }
-    let (predicted, actual) = (prediction.doubles, target.doubles)
+    let (predicted, actual) = (try prediction.checkedDoubles(kind.name), try target.checkedDoubles(kind.name))
     for row in 0..<(outputs == 0 ? 0 : actual.count / outputs) {
       count += 1
       for output in 0..<outputs {

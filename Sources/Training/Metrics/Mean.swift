@@ -25,8 +25,8 @@ public final class Mean: Metric {
 
   /// Adds all elements of a tensor, with one weight, or one for each.
   public override func update(_ values: Tensor, _ weights: Tensor?) throws {
-    let values = values.doubles
-    let weights = weights?.doubles ?? [1]
+    let values = try values.checkedDoubles(kind.name)
+    let weights = try weights?.checkedDoubles(kind.name) ?? [1]
     guard weights.count == 1 || weights.count == values.count else {
       throw failure("\(values.count) values with \(weights.count) weights")
     }

@@ -31,7 +31,7 @@ public final class RankMetric: Metric {
         "predictions of shape \(prediction.shape) do not fit targets of shape \(target.shape): scores [examples\(classes.map { ", \($0)" } ?? "")] and targets [examples] are expected"
       )
     }
-    let values = prediction.doubles
+    let values = try prediction.checkedDoubles(kind.name)
     guard !values.contains(where: \.isNaN) else { throw failure("a score is nan, which has no place in an order") }
     let truths = try classes.map { try labels(target, below: $0) } ?? truths(target)
     scores += values

@@ -1,0 +1,1 @@
+local mg = require 'moongrad' local many = mg.ones(1):expand(1 << 40) for _, name in ipairs { 'Mean', 'MeanSquaredError', 'AUROC', 'Accuracy' } do print(pcall(function() mg.metrics[name]():update(many, many) end)) print(pcall(function() mg.metrics[name]():update(many:long(), many:long()) end)) end mg.metrics.Mean():update(many)
