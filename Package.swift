@@ -5,7 +5,7 @@ import PackageDescription
 let package = Package(
   name: "moongrad",
   products: [
-    .library(name: "Moongrad", targets: ["Moongrad"]),
+    .library(name: "Moongrad", targets: ["Moongrad", "MoongradFoundation"]),
     .library(name: "Tensors", targets: ["Tensors"]),
     .library(name: "Files", targets: ["Files"]),
     .library(name: "Training", targets: ["Training"]),
@@ -40,6 +40,8 @@ let package = Package(
     .executableTarget(name: "LuaCompiler", dependencies: ["CLua"]),
     .plugin(name: "CompileLua", capability: .buildTool(), dependencies: ["LuaCompiler"], path: "Sources/CompileLua"),
     .target(name: "Moongrad", dependencies: ["Bindings", "LuaRuntime", "Tensors", "Training", "Files"]),
+    // What hosts with Foundation expect. The command has none: it would start later, and Swift's library could not be linked into it.
+    .target(name: "MoongradFoundation", dependencies: ["Moongrad", "LuaRuntime", "Tensors", "Files"]),
     .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
     // mimalloc takes the place of malloc in the command: a recorded operation makes three small objects, and a training
     // step of small tensors runs 10 % faster by it. Hosts keep the allocator that they chose.
@@ -55,7 +57,7 @@ let package = Package(
     // The sample host is a package of its own, which compiles the library once more; here it is built beside the tests, and run by one.
     .executableTarget(name: "SampleHost", dependencies: ["Moongrad"], path: "scripts/host/Sources/Host", resources: [.copy("Scripts")]),
     .testTarget(
-      name: "MoongradTests", dependencies: ["Moongrad", "MoongradCLI", "SampleHost", "Bindings", "LuaRuntime"], exclude: ["attacks"]),
+      name: "MoongradTests", dependencies: ["Moongrad", "MoongradFoundation", "MoongradCLI", "SampleHost", "Bindings", "LuaRuntime"], exclude: ["attacks"]),
     // Hours of it on demand: scripts/fuzz_programs, scripts/many_sessions. They need nothing but what hosts have, so that they run in release.
     .testTarget(name: "EnduranceTests", dependencies: ["Moongrad"], exclude: ["programs.lua"]),
     .testTarget(name: "LuaTests", dependencies: ["Moongrad", "MoongradCLI"], exclude: ["check.lua", "ported", "topics"]),

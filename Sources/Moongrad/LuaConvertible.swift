@@ -5,8 +5,8 @@ import LuaRuntime
 /// A type whose values cross between Swift and Lua.
 ///
 /// The package conforms numbers, strings, booleans, optionals, arrays, dictionaries, tensors, modules, functions and
-/// tables, and Foundation's `Data`, `Date` and `URL`. A `Codable` type crosses by saying so, see ``LuaCodable``. Any other is made of
-/// those:
+/// tables; `import MoongradFoundation` does Foundation's `Data`, `Date` and `URL`. A `Codable` type crosses by saying so, see
+/// ``LuaCodable``. Any other is made of those:
 ///
 /// ```swift
 /// extension Config: LuaConvertible {

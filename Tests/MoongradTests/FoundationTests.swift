@@ -2,6 +2,7 @@
 
 import Foundation
 import Moongrad
+import MoongradFoundation
 import Testing
 
 private struct Entry: LuaCodable, Equatable {

@@ -16,3 +16,9 @@ raising_calls() {
 format_lint() {
   swift format lint --strict --parallel --recursive Package.swift Sources Tests scripts/host/Package.swift scripts/host/Sources 2>&1
 }
+
+# The command starts and runs faster with Swift's library in it, which does not hold all of Foundation: see link_swift_library.
+swift_libraries() {
+  # shellcheck disable=SC2154  # binary: see setup.sh
+  if has_static_library; then ldd "$binary" | grep --ignore-case 'swift\|foundation' || true; fi
+}

@@ -76,19 +76,31 @@ swift_build() {
   fi
 }
 
+has_static_library() { [[ -d $(dirname -- "$(readlink -f -- "$(command -v swiftc)")")/../lib/swift_static ]]; }
+
 # Links the binary once more, with Swift's library in it, where the toolchain has that library in this form: through a shared
 # library's table every reference that is counted costs more, which makes a training step of small tensors a fifth longer. Such
 # a binary also runs where there is no toolchain.
 #
 # The package manager's own `--static-swift-stdlib` compiles everything with another flag, under which no test can be built:
 # what the tests in release take over from the binary would be compiled twice. So its link command is run with the one flag
-# added. Where that is not to be had, the binary stays as it is.
+# added, to a file beside the binary. Where that fails, the binary stays as it is.
 link_swift_library() {
-  local command argument arguments=()
-  [[ -d $(dirname -- "$(readlink -f -- "$(command -v swiftc)")")/../lib/swift_static ]] || return 0
+  local command argument previous="" arguments=() linked="$binary.linked"
+  has_static_library || return 0
   command=$(grep --max-count 1 '"@[^"]*/moongrad.product/Objects.LinkFileList"' "$build/release.yaml") || return 0
-  while IFS= read -r argument; do arguments+=("${argument:1:-1}"); done < <(grep --only-matching '"[^"]*"' <<<"$command")
-  "${arguments[@]}" -static-stdlib >>"$build/build.log" 2>&1 || say "Swift's library could not be linked into the binary; see $build/build.log"
+  while IFS= read -r argument; do
+    argument=${argument:1:-1}
+    if [[ $previous == -o ]]; then argument=$linked; fi
+    arguments+=("$argument")
+    previous=$argument
+  done < <(grep --only-matching '"[^"]*"' <<<"$command")
+  if "${arguments[@]}" -static-stdlib >>"$build/build.log" 2>&1 ; then
+    mv "$linked" "$binary"
+  else
+    rm -f "$linked"
+    say "Swift's library could not be linked into the binary; see $build/build.log"
+  fi
 }
 
 # Brings the binary up to date.

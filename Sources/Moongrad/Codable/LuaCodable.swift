@@ -19,7 +19,7 @@ import LuaRuntime
 /// ignored. An enumeration with raw values is its raw value; one with associated values is a table with one field, the case:
 /// `{ circle = { radius = 2 } }`, where values without a label count from 1, `{ move = { 3, 4 } }`, and a case without any may also be
 /// read from its name alone, `"idle"`. Dictionaries are tables under their keys, lists of bytes are strings. Of Foundation's types `Data`
-/// is a string, `Date` the seconds since 1970 and `URL` a string. A `Tensor` is the tensor itself, as everywhere.
+/// is a string, `Date` the seconds since 1970 and `URL` a string (by the product's module MoongradFoundation). A `Tensor` is the tensor itself, as everywhere.
 ///
 /// What does not fit throws with its place: `config.layers[3]: expected integer, got string`.
 ///

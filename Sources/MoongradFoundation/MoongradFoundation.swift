@@ -1,10 +1,12 @@
 // What hosts expect of Foundation: what an error says, and its small values, which cross as what scripts have for them.
 //
-// FoundationEssentials alone: the whole Foundation brings ICU, which is four times as large.
+// A module beside Moongrad, since a host that imports it has Foundation anyway, while the command starts faster and links Swift's
+// library in without it. FoundationEssentials alone: the whole Foundation brings ICU, which is four times as large.
 
 import Files
 import FoundationEssentials
 import LuaRuntime
+import Moongrad
 import Tensors
 
 // MARK: Errors
