@@ -57,7 +57,8 @@ let package = Package(
     // The sample host is a package of its own, which compiles the library once more; here it is built beside the tests, and run by one.
     .executableTarget(name: "SampleHost", dependencies: ["Moongrad"], path: "scripts/host/Sources/Host", resources: [.copy("Scripts")]),
     .testTarget(
-      name: "MoongradTests", dependencies: ["Moongrad", "MoongradFoundation", "MoongradCLI", "SampleHost", "Bindings", "LuaRuntime"], exclude: ["attacks"]),
+      name: "MoongradTests", dependencies: ["Moongrad", "MoongradFoundation", "MoongradCLI", "SampleHost", "Bindings", "LuaRuntime"],
+      exclude: ["attacks"]),
     // Hours of it on demand: scripts/fuzz_programs, scripts/many_sessions. They need nothing but what hosts have, so that they run in release.
     .testTarget(name: "EnduranceTests", dependencies: ["Moongrad"], exclude: ["programs.lua"]),
     .testTarget(name: "LuaTests", dependencies: ["Moongrad", "MoongradCLI"], exclude: ["check.lua", "ported", "topics"]),

@@ -2,24 +2,86 @@
 //
 //   LuaCompiler PREFIX OUTPUT SOURCE…
 //
-// Messages call the part `name.lua` PREFIXname. Bytecode suits one release of Lua alone: which one stands beside it.
+// Messages call the part `name.lua` PREFIXname. Bytecode suits one release of Lua alone: which one stands beside it. It has line
+// numbers, but no names of local variables: they were half of what reading it costs each session.
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int columns;
+/// Bytes that grow. No memory ends the build, as everywhere here.
+typedef struct {
+  unsigned char *bytes;
+  size_t count, room;
+} Bytes;
+
+static void append(Bytes *to, const void *bytes, size_t count) {
+  if (to->count + count > to->room) {
+    to->room = 2 * (to->count + count);
+    to->bytes = realloc(to->bytes, to->room);
+    if (!to->bytes) abort();
+  }
+  memcpy(to->bytes + to->count, bytes, count);
+  to->count += count;
+}
 
 static int put(lua_State *L, const void *bytes, size_t count, void *output) {
   (void)L;
-  for (size_t i = 0; i < count; i++) {
-    int written = fprintf(output, "%d,", ((const unsigned char *)bytes)[i]);
-    if (written < 0) return 1;
-    columns += written;
-    if (columns > 120) columns = fputc('\n', output) == EOF;
-  }
+  append(output, bytes, count);
   return 0;
+}
+
+// Bytecode as Lua 5.4 writes it (ldump.c, lundump.c), copied piece by piece from a place on. What comes out is read by Lua before it is
+// used, so that another format stops the build.
+
+static void copy(const unsigned char **from, size_t count, Bytes *to) {
+  if (to) append(to, *from, count);
+  *from += count;
+}
+
+/// A count, of 7 bits in each byte, the last one marked. Copies it where there is a place for it.
+static size_t number(const unsigned char **from, Bytes *to) {
+  size_t value = 0;
+  do {
+    value = value << 7 | (**from & 0x7f);
+    copy(from, 1, to);
+  } while (!((*from)[-1] & 0x80));
+  return value;
+}
+
+static void string(const unsigned char **from, Bytes *to) {
+  size_t size = number(from, to);
+  if (size > 0) copy(from, size - 1, to);
+}
+
+/// A function and those in it, without the names of their local variables.
+static void function(const unsigned char **from, Bytes *to) {
+  string(from, to);                                                                   // its source
+  number(from, to), number(from, to);                                                 // first and last line
+  copy(from, 3, to);                                                                  // parameters, varargs, stack
+  copy(from, number(from, to) * 4, to);                                               // instructions
+  for (size_t constants = number(from, to); constants > 0; constants--) {
+    unsigned char kind = **from;
+    copy(from, 1, to);
+    if (kind == 0x03 || kind == 0x13) copy(from, 8, to);                              // integer, float
+    if (kind == 0x04 || kind == 0x14) string(from, to);
+  }
+  copy(from, number(from, to) * 3, to);                                               // upvalues
+  for (size_t functions = number(from, to); functions > 0; functions--) function(from, to);
+  copy(from, number(from, to), to);                                                   // lines, by steps
+  for (size_t lines = number(from, to); lines > 0; lines--) number(from, to), number(from, to);
+  for (size_t locals = number(from, NULL); locals > 0; locals--) string(from, NULL), number(from, NULL), number(from, NULL);
+  append(to, "\x80", 1);                                                              // none
+  for (size_t names = number(from, to); names > 0; names--) string(from, to);         // of upvalues
+}
+
+static Bytes without_local_names(Bytes all) {
+  Bytes result = {0};
+  const unsigned char *from = all.bytes;
+  copy(&from, 4 + 1 + 1 + 6 + 3 + 8 + 8 + 1, &result);                                // the header
+  function(&from, &result);
+  return result;
 }
 
 /// The name of a source without its folder and ending, in `name`.
@@ -57,10 +119,14 @@ int main(int count, char **arguments) {
     snprintf(chunk, sizeof chunk, "=%s%s", arguments[1], name);
     if (luaL_loadbufferx(L, text, (size_t)size, chunk, "t") != LUA_OK) return fprintf(stderr, "%s\n", lua_tostring(L, -1)), 1;
     free(text);
-    columns = 0;
-    fprintf(output, "\n  private static let part_%s: [UInt8] = [\n", name);
-    if (lua_dump(L, put, output, 0) != 0) return perror(arguments[2]), 1;
+    Bytes all = {0};
+    if (lua_dump(L, put, &all, 0) != 0) return perror(arguments[2]), 1;
+    Bytes code = without_local_names(all);
+    if (luaL_loadbufferx(L, (const char *)code.bytes, code.count, name, "b") != LUA_OK) return fprintf(stderr, "%s: %s\n", name, lua_tostring(L, -1)), 1;
+    fprintf(output, "\n  private static let part_%s: [UInt8] = [", name);
+    for (size_t at = 0; at < code.count; at++) fprintf(output, at % 30 == 0 ? "\n    %d," : "%d,", code.bytes[at]);
     fprintf(output, "\n  ]\n");
+    free(all.bytes), free(code.bytes);
     lua_settop(L, 0);
   }
   fprintf(output, "}\n");

@@ -37,7 +37,7 @@ extension LuaConvertible {
 
 /// A Lua value on its way to a Swift type. Valid during the conversion only.
 public struct LuaSource {
-  let slot: Slot
+  package let slot: Slot
   let session: Session
 
   init(_ slot: Slot, _ session: Session) {
@@ -63,6 +63,9 @@ public struct LuaSource {
 
   /// The error for a value that is not what was expected, in a word: `integer`.
   public func mismatch(_ expected: String) -> any Error { ConversionFailure(expected: expected, found: found) }
+
+  /// The same where the type of what came says too little.
+  package func mismatch(_ expected: String, found: String) -> any Error { ConversionFailure(expected: expected, found: found) }
 
   /// What came, in a word; numbers as they are.
   var found: String {

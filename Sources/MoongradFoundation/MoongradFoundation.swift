@@ -66,7 +66,7 @@ extension URL: LuaConvertible {
   /// Throws for strings that are none.
   public static func decode(_ source: LuaSource) throws -> URL {
     let text: String = try source.slot.type == .string ? String.decode(source) : { throw source.mismatch(luaName) }()
-    guard let url = URL(string: text) else { throw ConversionFailure(expected: luaName, found: "a string that is none") }
+    guard let url = URL(string: text) else { throw source.mismatch(luaName, found: "a string that is none") }
     return url
   }
 
