@@ -28,21 +28,22 @@ extension ModuleLibrary {
     .list(tensors.map { .list([.string($0.name), .object($0.tensor, tensorKind)]) })
   }
 
-  var adapterPrimitives: [String: NativeFunction] {
+  static var adapterPrimitives: [String: NativeFunction] {
     [
       // lora(net, what, rank, alpha, dropout): the names of the layers that have adapters now.
       "lora": native("lora") { call in
-        let net = try self.model(call, "lora")
+        let net = try call.library.model(call, "lora")
         guard let rank = call.integer(3) else { throw ArgumentError("lora: option 'rank': expected a whole number") }
-        let made = try net.adapt(self.selection(call[2], "lora"), rank: rank, alpha: call.number(4), dropout: call.number(5) ?? 0)
+        let made = try net.adapt(call.library.selection(call[2], "lora"), rank: rank, alpha: call.number(4), dropout: call.number(5) ?? 0)
         call.returns(ModuleLibrary.names(made))
         call.state.giveNotice()
       },
       // adapted(net): the names of all layers that have one.
-      "adapted": native("lora_adapter") { call in call.returns(ModuleLibrary.names(try self.model(call, "lora_adapter").adapters)) },
+      "adapted": native("lora_adapter") { call in call.returns(ModuleLibrary.names(try call.library.model(call, "lora_adapter").adapters))
+      },
       // adapters_do(net, names, action)
       "adapters_do": native("lora") { call in
-        let adapters = try self.adapters(call)
+        let adapters = try call.library.adapters(call)
         switch call.string(3) {
         case "merge": try adapters.merge()
         case "unmerge": adapters.unmerge()
@@ -53,12 +54,12 @@ extension ModuleLibrary {
         }
       },
       // adapter_text(net, names), adapter_parameters(net, names), adapter_state(net, names)
-      "adapter_text": native("lora") { call in call.returns(try self.adapters(call).description) },
-      "adapter_parameters": native("lora") { call in call.returns(ModuleLibrary.list(try self.adapters(call).namedParameters)) },
-      "adapter_state": native("lora_state") { call in call.returns(ModuleLibrary.list(try self.adapters(call).state)) },
+      "adapter_text": native("lora") { call in call.returns(try call.library.adapters(call).description) },
+      "adapter_parameters": native("lora") { call in call.returns(ModuleLibrary.list(try call.library.adapters(call).namedParameters)) },
+      "adapter_state": native("lora_state") { call in call.returns(ModuleLibrary.list(try call.library.adapters(call).state)) },
       // adapter_layers(net, names): a table for each.
       "adapter_layers": native("lora") { call in
-        let rows = try self.adapters(call).layers.compactMap { name, layer -> Value? in
+        let rows = try call.library.adapters(call).layers.compactMap { name, layer -> Value? in
           guard let adapter = layer.lowRankAdapter else { return nil }
           return .record([
             "name": .string(name), "module": .string(layer.kind), "rank": .integer(adapter.rank), "alpha": .number(adapter.alpha),
@@ -70,7 +71,7 @@ extension ModuleLibrary {
       },
       // load_lora(net, state, strict): the names of the layers that it was of.
       "load_lora": native("load_lora") { call in
-        let net = try self.model(call, "load_lora")
+        let net = try call.library.model(call, "load_lora")
         guard call.type(2) == .table else { throw ArgumentError("load_lora: expected a table of tensors, got \(Decoder.found(call[2]))") }
         var state: [(name: String, tensor: Tensor)] = []
         try call[2].forEachPair(runsScripts: false) { key, value in
@@ -84,11 +85,11 @@ extension ModuleLibrary {
       },
       // freeze_state(net): lists of names; load_freeze_state(net, frozen, evaluation).
       "freeze_state": native("freeze_state") { call in
-        let state = try self.model(call, "freeze_state").freezeState
+        let state = try call.library.model(call, "freeze_state").freezeState
         call.returns(.record(["frozen": .list(state.frozen.map(Value.string)), "evaluation": .list(state.evaluation.map(Value.string))]))
       },
       "load_freeze_state": native("load_freeze_state") { call in
-        let net = try self.model(call, "load_freeze_state")
+        let net = try call.library.model(call, "load_freeze_state")
         let name = "load_freeze_state"
         try net.load(
           FreezeState(

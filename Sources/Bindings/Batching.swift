@@ -244,6 +244,7 @@ enum Batches {
         guard let size = call.integer(1), let name = call.string(2), let randomness = BatchLevel.Randomness(rawValue: name) else {
           throw ArgumentError("vmap: option 'randomness': expected \"error\", \"different\" or \"same\", got \(Decoder.found(call[2]))")
         }
+        try call.state.companions.defineBatches(call.state)
         let before = call.word
         let level = Batching.open(size: size, randomness: randomness)
         call.word = before | UInt64(GradMode.batching)

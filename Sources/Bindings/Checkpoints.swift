@@ -13,7 +13,7 @@ let checkpointerKind = HandleKind<Checkpointer>("Checkpointer")
 
 enum Checkpoints {
   /// What Lua/checkpoints.lua is made of.
-  static func primitives(_ modules: ModuleLibrary) -> [String: NativeFunction] {
+  static var primitives: [String: NativeFunction] {
     [
       // load_safetensors(path, isMapped): tensors by name, and the texts beside them.
       "load_safetensors": native("load_safetensors") { call in
@@ -39,7 +39,7 @@ enum Checkpoints {
       "save": native("save") { call in
         let path = try path(call, 2, "save")
         guard call.count > 0 else { throw ArgumentError("save: argument 1: expected a value to save, got nothing") }
-        let reader = ValueReader(name: "save", modules: modules)
+        let reader = ValueReader(name: "save", modules: try call.library)
         let value = try reader.value(call[1], path: "", depth: 0)
         try named("save") { try Checkpoint.save(value, to: path) }
       },
@@ -83,7 +83,7 @@ enum Checkpoints {
             }
           }
         }
-        let value = try ValueReader(name: "save", modules: modules).value(call[3], path: "", depth: 0)
+        let value = try ValueReader(name: "save", modules: call.library).value(call[3], path: "", depth: 0)
         try named("save") { call.returns(try checkpointer.save(step: step, value, metrics: metrics)) }
       },
       // checkpointer_find(checkpointer, best): path, step and metrics, or nothing.

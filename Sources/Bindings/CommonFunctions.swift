@@ -11,20 +11,22 @@ struct CommonFunctions: @unchecked Sendable {
 
   /// Each tells a state of a kind of handles.
   let kinds: [(State) throws -> Void]
-  /// What is in `mg`, but for `nn`, and in `nn`, but for layers.
+  /// The same of tensors of a batch, for the first vmap.
+  let batches: (State) throws -> Void
+  /// What is in `mg`, but for `nn`, and in `nn`, but for layers that take modules.
   let fields: [(key: Value, value: Value)]
   let moduleFields: [(key: Value, value: Value)]
   /// What the chunks in Lua/ are built on.
-  let primitives: [String: NativeFunction]
+  let primitives: [(key: Value, value: Value)]
 
   private init() {
     let operations = OperationFunctions(Catalogue.operations + Construction.list)
     let initializers = OperationFunctions(Initializer.operations)
     let utilities = OperationFunctions(GradientUtilities.operations)
 
+    batches = CommonFunctions.definition(batchedKind, Batches.members(operations))
     kinds = [
       CommonFunctions.definition(tensorKind, TensorMembers.members(operations)),
-      CommonFunctions.definition(batchedKind, Batches.members(operations)),
       CommonFunctions.definition(nodeKind, NodeMembers.members),
       CommonFunctions.definition(scopeKind, Autograd.scopeMembers),
       CommonFunctions.definition(hookKind, Hooks.members),
@@ -36,12 +38,17 @@ struct CommonFunctions: @unchecked Sendable {
       CommonFunctions.definition(safetensorsKind, Checkpoints.members),
       CommonFunctions.definition(generatorKind, RandomStates.members),
       CommonFunctions.definition(tableKind, TableFunctions.members),
+      CommonFunctions.definition(guardKind, ModuleLibrary.guardMembers),
+      CommonFunctions.definition(watchKind, ModuleLibrary.watchMembers),
+      CommonFunctions.definition(unfreezeScheduleKind, ModuleLibrary.unfreezeScheduleMembers),
     ]
-    primitives = [
+    let primitives = [
       Modules.primitives, Library.primitives, CustomFunctions.primitives, Graphviz.primitives, ForwardModes.primitives, Batches.primitives,
       Schedulers.primitives, Loggers.primitives, FileFunctions.primitives, TableFunctions.primitives, ChartFunctions.primitives,
       Packing.primitives, Experiments.primitives, DataLoading.primitives, Copies.primitives,
+      ModuleLibrary.primitives, ModuleLibrary.freezingPrimitives, ModuleLibrary.adapterPrimitives, Checkpoints.primitives,
     ].reduce(into: [:]) { $0.merge($1) { $1 } }
+    self.primitives = CommonFunctions.fields(primitives)
 
     let top = operations.functions.merging(Library.functions) { $1 }.merging(Autograd.modes) { $1 }.merging(RandomStates.functions) { $1 }
     fields =
@@ -52,12 +59,13 @@ struct CommonFunctions: @unchecked Sendable {
         (.string("_VERSION"), .string("Moongrad \(Library.version)")), (.string("pi"), .number(Double.pi)),
         (.string("inf"), .number(.infinity)), (.string("nan"), .number(.nan)),
       ] + DType.allCases.filter { top[$0.description] == nil }.map { (.string($0.description), .string($0.description)) }
-    moduleFields = [
-      (.string("Parameter"), .native(Modules.parameter)),
-      (.string("functional"), .record(CommonFunctions.fields(operations.functional))),
-      (.string("init"), .record(CommonFunctions.fields(initializers.functions))),
-      (.string("utils"), .record(CommonFunctions.fields(utilities.functions))),
-    ]
+    moduleFields =
+      Modules.constructors + [
+        (.string("Parameter"), .native(Modules.parameter)),
+        (.string("functional"), .record(CommonFunctions.fields(operations.functional))),
+        (.string("init"), .record(CommonFunctions.fields(initializers.functions))),
+        (.string("utils"), .record(CommonFunctions.fields(utilities.functions))),
+      ]
   }
 
   private static func definition<Object>(_ kind: HandleKind<Object>, _ members: HandleMembers) -> (State) throws -> Void {

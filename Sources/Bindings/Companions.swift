@@ -11,6 +11,8 @@ final class Companions {
   let sizes: FunctionReference
   /// `warn` as it was before any script ran.
   let warn: Value
+  /// Who knows the modules that scripts define.
+  let modules = ModuleLibrary()
   /// Whether scripts may start copies of this process.
   let allowsProcesses: Bool
 
@@ -22,6 +24,15 @@ final class Companions {
     self.environment = environment
     self.sizes = sizes
     warn = try environment.get("warn")
+  }
+
+  private var hasBatches = false
+
+  /// Says what tensors of a batch are, at first: they have as many methods as tensors, and few sessions need them.
+  func defineBatches(_ state: State) throws {
+    if hasBatches { return }
+    try CommonFunctions.all.batches(state)
+    hasBatches = true
   }
 }
 
@@ -55,6 +66,9 @@ extension State {
 }
 
 extension Call {
+  /// Who knows the modules of this state.
+  var library: ModuleLibrary { get throws { try state.companions.modules } }
+
   /// Returns sizes as a list that says what it holds.
   mutating func returns(sizes: [Int]) throws {
     for list in try state.companions.sizes.call(.list(sizes.map(Value.integer))) { returns(list) }

@@ -93,16 +93,16 @@ extension ModuleLibrary {
     ])
   }
 
-  var freezingPrimitives: [String: NativeFunction] {
+  static var freezingPrimitives: [String: NativeFunction] {
     [
       // freeze(net, what, level), freeze_to(net, blocks, level), unfreeze(net, what, optimizer, policy): tables of what was done.
       "freeze": native("freeze") { call in
-        let (net, level) = (try self.model(call, "freeze"), try ModuleLibrary.level(call, "freeze"))
-        call.returns(ModuleLibrary.value(try net.freeze(self.selection(call[2], "freeze"), level: level)))
+        let (net, level) = (try call.library.model(call, "freeze"), try ModuleLibrary.level(call, "freeze"))
+        call.returns(ModuleLibrary.value(try net.freeze(call.library.selection(call[2], "freeze"), level: level)))
         call.state.giveNotice()
       },
       "freeze_to": native("freeze_to") { call in
-        let (net, level) = (try self.model(call, "freeze_to"), try ModuleLibrary.level(call, "freeze_to"))
+        let (net, level) = (try call.library.model(call, "freeze_to"), try ModuleLibrary.level(call, "freeze_to"))
         guard let blocks = call.integer(2) else {
           throw ArgumentError("freeze_to: argument 2: expected how many blocks stay trained, got \(Decoder.found(call[2]))")
         }
@@ -110,15 +110,16 @@ extension ModuleLibrary {
         call.state.giveNotice()
       },
       "unfreeze": native("unfreeze") { call in
-        let net = try self.model(call, "unfreeze")
+        let net = try call.library.model(call, "unfreeze")
         let (optimizer, policy) = try ModuleLibrary.policy(call, "unfreeze")
-        call.returns(ModuleLibrary.value(try net.unfreeze(self.selection(call[2], "unfreeze"), optimizer: optimizer, policy: policy)))
+        call.returns(
+          ModuleLibrary.value(try net.unfreeze(call.library.selection(call[2], "unfreeze"), optimizer: optimizer, policy: policy)))
         call.state.giveNotice()
       },
       // unfreeze_schedule(net, plan, optimizer, policy, every, start): a handle. The plan is a table of what to unfreeze by epochs, or
       // "top_down".
       "unfreeze_schedule": native("unfreeze_schedule") { call in
-        let net = try self.model(call, "unfreeze_schedule")
+        let net = try call.library.model(call, "unfreeze_schedule")
         let (optimizer, policy) = try ModuleLibrary.policy(call, "unfreeze_schedule")
         if call[2].type == .string {
           guard call.string(2) == "top_down" else {
@@ -143,14 +144,14 @@ extension ModuleLibrary {
             guard key.type == .number, let epoch = key.number, !epoch.isNaN else {
               throw ArgumentError("unfreeze_schedule: epochs are numbers, got \(Decoder.found(key))")
             }
-            plan.append((epoch, try self.selection(what, "unfreeze_schedule")))
+            plan.append((epoch, try call.library.selection(what, "unfreeze_schedule")))
           }
           call.returns(try UnfreezeSchedule(net, plan, optimizer: optimizer, policy: policy), unfreezeScheduleKind)
         }
       },
       // param_groups(net, patterns): a list of { pattern, { parameters } }.
       "param_groups": native("param_groups") { call in
-        let net = try self.model(call, "param_groups")
+        let net = try call.library.model(call, "param_groups")
         var patterns: [(pattern: String, options: Void)] = []
         try call[2].forEachPair { key, _ in if let pattern = key.string { patterns.append((pattern, ())) } }
         patterns.sort { $0.pattern < $1.pattern }
@@ -161,7 +162,7 @@ extension ModuleLibrary {
       // module_summary(net, run): a table of rows and totals, with the text; with what run(meter) costs, which calls net, tells the meter
       // of modules' calls, and gives the tensors that came out.
       "module_summary": native("summary") { call in
-        let net = try self.model(call, "summary")
+        let net = try call.library.model(call, "summary")
         var cost: ModuleCost?
         if case .function(let run) = try call[2].value() {
           cost = try ModuleCost(of: net) { meter in
@@ -191,15 +192,15 @@ extension ModuleLibrary {
       },
       // call_began(meter, module), call_ended(meter, module, output): what the hooks of module_summary's run tell.
       "call_began": native("summary") { call in
-        if let meter = call.object(1, callMeterKind), let module = try self.instances?.module(call[2]) { meter.begin(module) }
+        if let meter = call.object(1, callMeterKind), let module = try call.library.instances?.module(call[2]) { meter.begin(module) }
       },
       "call_ended": native("summary") { call in
-        guard let meter = call.object(1, callMeterKind), let module = try self.instances?.module(call[2]) else { return }
+        guard let meter = call.object(1, callMeterKind), let module = try call.library.instances?.module(call[2]) else { return }
         meter.end(module, (3..<max(3, call.count + 1)).compactMap { call.object($0, tensorKind) })
       },
       // watch(net, optimizer, every, run), guard(net, what): handles. run is as for module_summary.
       "watch": native("watch") { call in
-        let net = try self.model(call, "watch")
+        let net = try call.library.model(call, "watch")
         let optimizer = call.object(2, optimizerKind)
         guard optimizer != nil || call.isNil(2) else {
           throw ArgumentError("watch: option 'optimizer': expected an optimizer, got \(Decoder.found(call[2]))")
@@ -213,7 +214,7 @@ extension ModuleLibrary {
         call.state.giveNotice()
       },
       "guard": native("guard") { call in
-        call.returns(try ParameterGuard(self.model(call, "guard"), self.selection(call[2], "guard")), guardKind)
+        call.returns(try ParameterGuard(call.library.model(call, "guard"), call.library.selection(call[2], "guard")), guardKind)
       },
     ]
   }
@@ -250,14 +251,14 @@ extension ModuleLibrary {
     return object
   }
 
-  var watchMembers: HandleMembers {
+  static var watchMembers: HandleMembers {
     var members = HandleMembers()
     members.methods["report"] = native("report") { call in
       call.returns(try ModuleLibrary.subject(call, watchKind, "report", "watch").report())
     }
     members.methods["assert_frozen"] = native("assert_frozen") { call in
       let watch = try ModuleLibrary.subject(call, watchKind, "assert_frozen", "watch")
-      try watch.assertFrozen(call.isNil(2) ? nil : self.selection(call[2], "assert_frozen"))
+      try watch.assertFrozen(call.isNil(2) ? nil : call.library.selection(call[2], "assert_frozen"))
     }
     members.methods["rows"] = native("rows") { call in
       let rows = try ModuleLibrary.subject(call, watchKind, "rows", "watch").rows()
@@ -336,7 +337,7 @@ extension ModuleLibrary {
     ])
   }
 
-  var unfreezeScheduleMembers: HandleMembers {
+  static var unfreezeScheduleMembers: HandleMembers {
     var members = HandleMembers()
     members.methods["step"] = native("step") { call in
       let schedule = try ModuleLibrary.subject(call, unfreezeScheduleKind, "step", "schedule")

@@ -30,22 +30,15 @@ public enum Library {
     Site.describe { State.line(of: $0) }
     let common = CommonFunctions.all
     for define in common.kinds { try define(state) }
-    let modules = ModuleLibrary()
-    try state.define(guardKind, ModuleLibrary.guardMembers)
-    try state.define(watchKind, modules.watchMembers)
-    try state.define(unfreezeScheduleKind, modules.unfreezeScheduleMembers)
-    let native = [
-      modules.primitives, modules.freezingPrimitives, modules.adapterPrimitives, Checkpoints.primitives(modules),
-    ].reduce(into: common.primitives) { $0.merge($1) { $1 } }
-    let nn = Modules.constructors(modules).map { (key: Value.string($0.key), value: Value.native($0.value)) }
-    let fields = common.fields + [(.string("nn"), .record(nn + common.moduleFields))]
+    let modules = companions.modules
+    let fields = common.fields + [(.string("nn"), .record(common.moduleFields + Modules.constructors(modules)))]
     try state.register(module: "moongrad", .record(fields))
 
     guard case .table(let mg)? = try state.evaluate("require 'moongrad'").first, case .table(let nnTable) = try mg.get("nn") else {
       throw LuaError("the library could not be registered")
     }
     // One table for all chunks.
-    let primitiveTable = try state.run(source: "return ...", arguments: [.record(native.mapValues(Value.native))])[0]
+    let primitiveTable = try state.run(source: "return ...", arguments: [.record(common.primitives)])[0]
     @discardableResult
     func run(_ name: String, _ resource: [UInt8], _ more: Value...) throws -> [Value] {
       try state.run(library: name, resource, [primitiveTable, .table(mg), .table(nnTable)] + more, in: companions.environment)
@@ -72,24 +65,29 @@ public enum Library {
     let helpers = try run("functional", PackageResources.functional_lua)
     guard let shared = helpers.first else { throw LuaError("functional.lua returned nothing") }
     if case .function(let repack)? = try run("utils", PackageResources.utils_lua, shared).first { modules.repack = repack }
-    try run("loops", PackageResources.loops_lua, shared)
-    try run("freezing", PackageResources.freezing_lua, shared)
-    try run("lora", PackageResources.lora_lua, shared, scripted[3])
-    try run("experiments", PackageResources.experiments_lua, shared, try run("results", PackageResources.results_lua, shared)[0])
-    try run("freeze_search", PackageResources.freeze_search_lua, shared)
-    try run("readers", PackageResources.readers_lua, shared)
-    try run("checkpoints", PackageResources.checkpoints_lua, shared)
     try run("parametrize", PackageResources.parametrize_lua, shared, scripted[3])
     try run("swa", PackageResources.swa_lua, shared, scripted[3])
-    let dataParts = try run("data", PackageResources.data_lua)
-    try run("loader", PackageResources.loader_lua, dataParts[0])
-    try run("gradcheck", PackageResources.gradcheck_lua, shared)
-    guard let trees = try run("func", PackageResources.func_lua, shared).first else { throw LuaError("func.lua returned nothing") }
-    for (name, part) in [
-      ("forward", PackageResources.forward_lua), ("vmap", PackageResources.vmap_lua), ("jacobians", PackageResources.jacobians_lua),
-    ] { try run(name, part, shared, trees) }
+    try run("later", PackageResources.later_lua, shared, scripted[3], .native(part))
     try state.define(moduleKind, Modules.members(try functions(of: methods), runHooked: runHooked, modules))
     return instances
+  }
+
+  /// Those that Lua/later.lua reads when they are needed.
+  private static let laterParts = [
+    "data": PackageResources.data_lua, "loader": PackageResources.loader_lua, "readers": PackageResources.readers_lua,
+    "checkpoints": PackageResources.checkpoints_lua, "loops": PackageResources.loops_lua, "freezing": PackageResources.freezing_lua,
+    "lora": PackageResources.lora_lua, "results": PackageResources.results_lua, "experiments": PackageResources.experiments_lua,
+    "freeze_search": PackageResources.freeze_search_lua, "gradcheck": PackageResources.gradcheck_lua, "func": PackageResources.func_lua,
+    "forward": PackageResources.forward_lua, "vmap": PackageResources.vmap_lua, "jacobians": PackageResources.jacobians_lua,
+  ]
+
+  /// part(name, …): runs one of them with the arguments.
+  private static var part: NativeFunction {
+    NativeFunction("part") { call in
+      guard let name = call.string(1), let source = laterParts[name] else { throw ArgumentError("the library has no such part") }
+      let arguments = try stride(from: 2, through: call.count, by: 1).map { try call.value($0) }
+      for value in try call.state.run(library: name, source, arguments, in: call.state.companions.environment) { call.returns(value) }
+    }
   }
 
   private static func functions(of table: TableReference) throws -> [String: FunctionReference] {

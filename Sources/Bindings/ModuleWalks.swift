@@ -19,12 +19,12 @@ final class ModuleLibrary {
   }
 
   /// Those functions by name; each is given the module, whose method has that name.
-  var primitives: [String: NativeFunction] {
+  static var primitives: [String: NativeFunction] {
     func walk(_ name: String, _ body: @escaping (inout Call, Module) throws -> Void) -> (String, NativeFunction) {
       (
         name,
         native(name) { call in
-          let module = try self.receiver(call, name)
+          let module = try call.library.receiver(call, name)
           try body(&call, module)
           guard !module.nestsTooDeep else { throw ArgumentError("\(name): modules are nested more than \(Module.deepest) deep") }
         }
@@ -56,7 +56,7 @@ final class ModuleLibrary {
         (
           "parametrizations",
           native("parametrizations") { call in
-            guard let step = try self.instances?.module(call[2]) else {
+            guard let step = try call.library.instances?.module(call[2]) else {
               throw ArgumentError("parametrize: expected a module, got \(Decoder.found(call[2]))")
             }
             call.returns(module: try ParametrizationList(ModuleLibrary.list(call[1]), by: [step]))
@@ -64,7 +64,7 @@ final class ModuleLibrary {
         ),
         // append_parametrization(list, step)
         walk("append_parametrization") { call, module in
-          guard let list = module as? ParametrizationList, let step = try self.instances?.module(call[2]) else {
+          guard let list = module as? ParametrizationList, let step = try call.library.instances?.module(call[2]) else {
             throw ArgumentError("parametrize: expected a module, got \(Decoder.found(call[2]))")
           }
           list.append(step)
@@ -90,7 +90,7 @@ final class ModuleLibrary {
         // parametrize(module, name, originals, step): the parameter is computed by the step from now on, of the originals, or, where it
         // is computed already, by the step too.
         walk("parametrize") { call, module in
-          guard let name = call.string(2), let step = try self.instances?.module(call[4]) else {
+          guard let name = call.string(2), let step = try call.library.instances?.module(call[4]) else {
             throw ArgumentError("parametrize: expected a name and a module, got \(Decoder.found(call[2])) and \(Decoder.found(call[4]))")
           }
           if let list = module.parametrization(of: name) { return list.append(step) }

@@ -6,16 +6,23 @@ import Tensors
 import Training
 
 enum Modules {
-  /// `nn.X` for every class in the catalogue.
-  static func constructors(_ library: ModuleLibrary) -> [String: NativeFunction] {
-    Dictionary(
-      uniqueKeysWithValues: ModuleCatalogue.kinds.map { kind in
-        let decoder = Decoder(kind.name, kind.parameters, isMethod: false, takesDevice: true, modules: library)
-        return (
-          kind.name,
-          native(kind.name) { call in call.returns(try kind.make(try decoder.decode(call)), moduleKind) }
-        )
-      })
+  /// `nn.X` for the classes of the catalogue that take no modules, for all states.
+  static var constructors: [(key: Value, value: Value)] { constructors(ModuleCatalogue.kinds.filter { !takesModules($0) }, nil) }
+
+  /// `nn.X` for those that do, in one state.
+  static func constructors(_ library: ModuleLibrary) -> [(key: Value, value: Value)] { constructors(ofModules, library) }
+
+  private static let ofModules = ModuleCatalogue.kinds.filter(takesModules)
+
+  private static func takesModules(_ kind: ModuleKind) -> Bool { kind.parameters.contains { $0.kind == .module } }
+
+  private static func constructors(_ kinds: [ModuleKind], _ library: ModuleLibrary?) -> [(key: Value, value: Value)] {
+    kinds.map { kind in
+      let decoder = Decoder(kind.name, kind.parameters, isMethod: false, takesDevice: true, modules: library)
+      return (
+        .string(kind.name), .native(native(kind.name) { call in call.returns(try kind.make(try decoder.decode(call)), moduleKind) })
+      )
+    }
   }
 
   /// What a handle shows; `scripted` are the methods written in Lua, and `runHooked` calls a module that has hooks.

@@ -93,6 +93,8 @@ static int define(lua_State *L) {
   definition *d = lua_touserdata(L, 1);
   ml_state *s = d->s;
   lua_createtable(L, 8, 16);
+  // One table has all that is read: a kind of 700 methods would not like to have them copied for the sake of a few fields.
+  add_missing(L, getting, methods);
   if (d->parent != 0) {
     if (d->parent >= s->kind_count || s->kinds[d->parent].metatable < 0)
       return luaL_error(L, "kind '%s' inherits from a kind that is not defined", lua_tostring(L, name));
@@ -115,12 +117,8 @@ static int define(lua_State *L) {
     lua_rawseti(L, metatable, kept_methods + i);
   }
 
-  if (lua_isnil(L, reading) && is_empty(L, getting)) {
-    lua_pushvalue(L, methods);
-  } else {
-    lua_newtable(L);
-    add_missing(L, methods, metatable + 1);
-    add_missing(L, getting, metatable + 1);
+  lua_pushvalue(L, methods);
+  if (!lua_isnil(L, reading) || !is_empty(L, getting)) {
     lua_pushvalue(L, reading);
     lua_pushcclosure(L, read_field, 2);
   }

@@ -36,7 +36,7 @@ local strings = getmetatable ""
 strings.__index, strings.__metatable = copied(libraries.string), false
 
 -- The library's tables, and those that they have for metatables.
-local snapshot, known = {}, {}
+local snapshot, known, fields_of = {}, {}, {}
 local function take(list)
   if known[list] then return end
   known[list] = true
@@ -48,9 +48,12 @@ local function take(list)
   local meta = getmetatable(list)
   if type(meta) ~= "table" then meta = nil end
   snapshot[#snapshot + 1] = { list, fields, meta }
+  fields_of[list] = fields
   if meta then take(meta) end
 end
 take(mg)
+-- For parts that are read later.
+function untouched(list) return fields_of[list] end
 
 local function restore()
   for _, entry in ipairs(snapshot) do
