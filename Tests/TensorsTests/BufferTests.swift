@@ -219,4 +219,12 @@ import Testing
     #expect(try !Tensor([.nan] as [Float]).equal(Tensor([.nan] as [Float])))
     #expect(try x.allClose(Tensor([1.000001, 2])) && !x.allClose(Tensor([1.1, 2])) && x.allClose(Tensor([1.1, 2]), atol: 0.2))
   }
+
+  @Test func theOnlyElement() throws {
+    let sum = try Tensor([1.5, 2]).sum()
+    let value: Double = try sum.item()
+    #expect(try value == 3.5 && sum.item() == 3.5 && sum.item() == Scalar.real(3.5))
+    #expect(try Tensor([1, 2]).sum().item() == 3.0)
+    #expect(throws: TensorError.self) { let _: Double = try Tensor([1, 2]).item() }
+  }
 }

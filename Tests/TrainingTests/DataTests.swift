@@ -24,7 +24,7 @@ private final class Squares: Dataset {
       let labels = try inputs.select(1, 0).gt(0).to(.int64)
       let dataset = try TensorDataset(inputs, labels)
       let parts = try randomSplit(dataset, [0.75, 0.25])
-      let net = Sequential(try Linear(4, 16), Activation.relu(), try Linear(16, 2))
+      let net = Sequential(try Linear(4, 16), ReLU(), try Linear(16, 2))
       let optimizer = try Adam(net, lr: 0.01)
       let loss = Loss.crossEntropy()
 

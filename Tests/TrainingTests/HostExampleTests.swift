@@ -26,7 +26,7 @@ final class Residual: Model {
     manualSeed(0)
     let x = try Tensor.linspace(-1, 1, 100).unsqueeze(1)
     let y = try x.square() + 0.2 * Tensor.rand([100, 1])
-    let net = Sequential(try Linear(1, 10), Activation.relu(), try Linear(10, 1))
+    let net = Sequential(try Linear(1, 10), ReLU(), try Linear(10, 1))
     print(try net.freeze("0.*"))
     let before = try net.stateDict().map { try $0.tensor.clone() }
 
@@ -56,7 +56,7 @@ final class Residual: Model {
     let points = try centres.indexSelect(0, labels) + 0.5 * Tensor.randn([300, 2])
     let parts = try randomSplit(TensorDataset(points, labels), [0.8, 0.2])
 
-    func makeNet() throws -> Sequential { Sequential(try Linear(2, 16), Activation.tanh(), try Residual(16), try Linear(16, 3)) }
+    func makeNet() throws -> Sequential { Sequential(try Linear(2, 16), Tanh(), try Residual(16), try Linear(16, 3)) }
     let net = try makeNet()
     let optimizer = try AdamW(net, lr: 0.01)
     let scheduler = try CosineAnnealingLR(optimizer, tMax: 10)

@@ -6,7 +6,7 @@ import Training
 
 @Suite struct TypedLayerTests {
   /// Typed layers and the same by name and options, from one seed.
-  private static func pairs() throws -> [(name: String, options: [Argument], make: () throws -> Layer)] {
+  private static func pairs() throws -> [(name: String, options: [Argument], make: () throws -> Module)] {
     [
       ("Conv1d", [.integer(2), .integer(4), .integer(3)], { try Conv1d(2, 4, kernel: 3) }),
       ("Conv2d", [.integer(1), .integer(32), .integer(3)], { try Conv2d(1, 32, kernel: 3) }),
@@ -55,6 +55,12 @@ import Training
         "TransformerDecoder", [.object(try TransformerDecoderLayer(4, heads: 2)), .integer(1)],
         { try TransformerDecoder(TransformerDecoderLayer(4, heads: 2), layers: 1) }
       ),
+      ("ReLU", [], { ReLU() }), ("Tanh", [], { Tanh() }), ("Sigmoid", [], { Sigmoid() }), ("SiLU", [], { SiLU() }),
+      ("Mish", [], { Mish() }), ("GELU", [], { GELU() }), ("GELU", [.string("tanh")], { GELU(approximate: .tanh) }),
+      ("LeakyReLU", [], { LeakyReLU() }), ("LeakyReLU", [.number(.real(0.2))], { LeakyReLU(negativeSlope: 0.2) }),
+      ("ELU", [.number(.real(0.5))], { ELU(alpha: 0.5) }),
+      ("Softplus", [.number(.real(2)), .number(.real(1))], { Softplus(beta: 2, threshold: 1) }),
+      ("Softmax", [.integer(1)], { Softmax(dim: 1) }), ("LogSoftmax", [.integer(-1)], { LogSoftmax(dim: -1) }),
     ]
   }
 
@@ -67,6 +73,10 @@ import Training
       let typed = try make()
       #expect(typed.kind == name && type(of: typed) == type(of: byName) && ModuleCatalogue.kind(of: typed)?.name == name)
       #expect(typed.description == byName.description)
+      if typed is Activation {
+        let x = try Tensor([[-2, -0.5, 0, 0.5, 2], [3, 1, -1, -3, 0.1]])
+        #expect(try bits(typed(x)) == bits(byName(x)), "\(name)")
+      }
       let isStack = name.hasSuffix("coder")
       for (a, b) in zip(typed.namedParameters(), byName.namedParameters()) {
         #expect(a.name == b.name && a.tensor.shape == b.tensor.shape)
@@ -91,7 +101,7 @@ import Training
     var losses: [Double] = []
     manualSeed(0)
     let net = Sequential(
-      try Conv2d(1, 4, kernel: 3, padding: 1), Activation.relu(), try MaxPool2d(2), Flatten(), try Linear(4 * 4 * 4, 3))
+      try Conv2d(1, 4, kernel: 3, padding: 1), ReLU(), try MaxPool2d(2), Flatten(), try Linear(4 * 4 * 4, 3))
     let optimizer = try SGD(net, lr: 0.1, momentum: 0.9)
     let loss = Loss.crossEntropy()
     for _ in 0..<30 {

@@ -98,6 +98,13 @@ extension Tensor {
     return element(0)
   }
 
+  /// The only element as a double: `let loss: Double = try loss.item()`, `try x.sum().item() == 10`.
+  @_disfavoredOverload
+  public func item() throws -> Double {
+    let element: Scalar = try item()
+    return element.real
+  }
+
   /// All elements in row-major order.
   public var scalars: [Scalar] { (0..<count).map(element) }
   /// All elements in row-major order as doubles.

@@ -3,15 +3,20 @@
 import Tensors
 
 /// An elementwise function, or a softmax, as a module without parameters.
-public final class Activation: FunctionModule {
+public class Activation: FunctionModule {
   /// The activation of that name, with its default options.
   public convenience init(named name: String) throws {
     try self.init(Activation.table.row(named: name, "Activation"), Arguments(name, []))
   }
 
-  public override func extraDescription(indexBase base: Int) -> String { settings.description(indexBase: base) }
+  /// One of the table's own names and options, which cannot fail.
+  fileprivate convenience init(_ name: String, known options: [Argument] = []) {
+    try! self.init(Activation.table.row(named: name, "Activation"), Arguments(name, options))
+  }
 
-  override func arguments(of operation: TensorOperation, _ inputs: [Tensor]) throws -> [Argument] {
+  public override final func extraDescription(indexBase base: Int) -> String { settings.description(indexBase: base) }
+
+  override final func arguments(of operation: TensorOperation, _ inputs: [Tensor]) throws -> [Argument] {
     var arguments = try super.arguments(of: operation, inputs)
     // The dimension that is taken where none was given, of what an element of a batch has.
     for (position, parameter) in operation.parameters.enumerated() where parameter.kind == .dimension {
@@ -20,13 +25,12 @@ public final class Activation: FunctionModule {
     return arguments
   }
 
-  // These cannot throw, since the names and the options are the table's own.
-  /// An activation with its default options.
-  public static func relu() -> Activation { try! Activation(named: "ReLU") }
+  /// max(x, 0).
+  public static func relu() -> Activation { ReLU() }
   /// The hyperbolic tangent.
-  public static func tanh() -> Activation { try! Activation(named: "Tanh") }
+  public static func tanh() -> Activation { Tanh() }
   /// 1 / (1 + e^−x).
-  public static func sigmoid() -> Activation { try! Activation(named: "Sigmoid") }
+  public static func sigmoid() -> Activation { Sigmoid() }
 }
 
 extension Activation {
@@ -114,5 +118,86 @@ extension Activation {
     row("LogSigmoid", "The logarithm of the sigmoid, exact in the tail.") { _ in { try Unary.logsigmoid($0) } },
   ]
 
-  static let kinds = table.map { $0.kind(Activation.self) }
+  /// Those that have a type of their own.
+  private static let types: [String: Activation.Type] = [
+    "ReLU": ReLU.self, "Tanh": Tanh.self, "Sigmoid": Sigmoid.self, "SiLU": SiLU.self, "Mish": Mish.self, "GELU": GELU.self,
+    "LeakyReLU": LeakyReLU.self, "ELU": ELU.self, "Softplus": Softplus.self, "Softmax": Softmax.self, "LogSoftmax": LogSoftmax.self,
+  ]
+
+  static let kinds = table.map { $0.kind(types[$0.name] ?? Activation.self) }
+}
+
+// MARK: By their types
+
+/// x where positive, else 0.
+public final class ReLU: Activation {
+  /// It has no options.
+  public convenience init() { self.init("ReLU", known: []) }
+}
+
+/// The hyperbolic tangent.
+public final class Tanh: Activation {
+  /// It has no options.
+  public convenience init() { self.init("Tanh", known: []) }
+}
+
+/// 1 / (1 + e^−x).
+public final class Sigmoid: Activation {
+  /// It has no options.
+  public convenience init() { self.init("Sigmoid", known: []) }
+}
+
+/// x · sigmoid(x).
+public final class SiLU: Activation {
+  /// It has no options.
+  public convenience init() { self.init("SiLU", known: []) }
+}
+
+/// x · tanh(ln(1 + e^x)).
+public final class Mish: Activation {
+  /// It has no options.
+  public convenience init() { self.init("Mish", known: []) }
+}
+
+/// x · Φ(x), Φ being the distribution function of normal numbers.
+public final class GELU: Activation {
+  /// How Φ is computed: by the error function, or by tanh, which is faster and a little off.
+  public enum Approximation: String, Sendable {
+    case none, tanh
+  }
+
+  /// Exact unless told otherwise.
+  public convenience init(approximate: Approximation = .none) { self.init("GELU", known: [.string(approximate.rawValue)]) }
+}
+
+/// x where positive, else slope · x.
+public final class LeakyReLU: Activation {
+  /// The slope for negative elements.
+  public convenience init(negativeSlope: Double = 0.01) { self.init("LeakyReLU", known: [.number(.real(negativeSlope))]) }
+}
+
+/// x where positive, else alpha · (e^x − 1).
+public final class ELU: Activation {
+  /// What negative elements tend to, but for its sign.
+  public convenience init(alpha: Double = 1) { self.init("ELU", known: [.number(.real(alpha))]) }
+}
+
+/// ln(1 + e^(beta·x)) / beta, and x itself where beta · x exceeds the threshold.
+public final class Softplus: Activation {
+  /// PyTorch's values unless told otherwise.
+  public convenience init(beta: Double = 1, threshold: Double = 20) {
+    self.init("Softplus", known: [.number(.real(beta)), .number(.real(threshold))])
+  }
+}
+
+/// e^x / Σ e^x along a dimension.
+public final class Softmax: Activation {
+  /// The dimension counts from 0, from the end where it is negative.
+  public convenience init(dim: Int) { self.init("Softmax", known: [.integer(dim)]) }
+}
+
+/// x − ln Σ e^x along a dimension.
+public final class LogSoftmax: Activation {
+  /// The dimension counts from 0, from the end where it is negative.
+  public convenience init(dim: Int) { self.init("LogSoftmax", known: [.integer(dim)]) }
 }
