@@ -250,10 +250,11 @@ enum Autograd {
     _ name: String, _ change: @escaping (borrowing Call, UInt32) throws -> UInt32
   ) -> NativeFunction {
     native(name) { call in
-      let before = call.word
-      let bits = try change(call, UInt32(truncatingIfNeeded: before))
-      call.word = UInt64(bits)
-      call.returns(Scope(name) { $0.word = before }, scopeKind)
+      try call.returns(scope: name) { call in
+        let before = call.word
+        call.word = UInt64(try change(call, UInt32(truncatingIfNeeded: before)))
+        return { $0.word = before }
+      }
     }
   }
 
@@ -292,6 +293,15 @@ final class Scope {
     Notice.post(
       "mg.\(name)() was called as a statement and its guard dropped; write  local _ <close> = mg.\(name)()  or  mg.\(name)(function() … end)"
     )
+  }
+}
+
+extension Call {
+  /// Brings something into force and returns its scope; `begin` gives what ends it. Where there is no memory for the scope nothing begins,
+  /// since nothing could end it.
+  mutating func returns(scope name: String, _ begin: (borrowing Call) throws -> (borrowing Call) -> Void) throws {
+    try reserveHandle()
+    returns(Scope(name, try begin(self)), scopeKind)
   }
 }
 

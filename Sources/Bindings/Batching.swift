@@ -245,14 +245,15 @@ enum Batches {
           throw ArgumentError("vmap: option 'randomness': expected \"error\", \"different\" or \"same\", got \(Decoder.found(call[2]))")
         }
         try call.state.companions.defineBatches(call.state)
-        let before = call.word
-        let level = Batching.open(size: size, randomness: randomness)
-        call.word = before | UInt64(GradMode.batching)
-        call.returns(
-          Scope("func.vmap") { call in
+        try call.returns(scope: "func.vmap") { call in
+          let before = call.word
+          let level = Batching.open(size: size, randomness: randomness)
+          call.word = before | UInt64(GradMode.batching)
+          return { call in
             call.word = before
             Batching.close(level)
-          }, scopeKind)
+          }
+        }
       },
       // enter_batch(tensor, dimension): its elements along the dimension as the batch of the innermost level.
       "enter_batch": native("vmap") { call in

@@ -8,14 +8,15 @@ enum ForwardModes {
     [
       // open_level(): a guard; until it is closed, tensors may have tangents.
       "open_level": native("dual_level") { call in
-        let before = call.word
-        let level = ForwardMode.open()
-        call.word = before | UInt64(GradMode.forward)
-        call.returns(
-          Scope("autograd.forward_ad.dual_level") { call in
+        try call.returns(scope: "autograd.forward_ad.dual_level") { call in
+          let before = call.word
+          let level = ForwardMode.open()
+          call.word = before | UInt64(GradMode.forward)
+          return { call in
             call.word = before
             ForwardMode.close(level)
-          }, scopeKind)
+          }
+        }
       },
       // make_dual(tensor, tangent): a view that has a tangent at the innermost level.
       "make_dual": native("make_dual") { call in

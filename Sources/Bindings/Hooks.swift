@@ -79,14 +79,15 @@ enum Hooks {
           return found
         }
       }
-      let before = call.word
-      call.word = UInt64(hooks.inForce(UInt32(truncatingIfNeeded: before)))
-      // The scope keeps the hooks alive, whose number alone is in the word.
-      call.returns(
-        Scope("autograd.saved_tensors_hooks") { call in
+      try call.returns(scope: "autograd.saved_tensors_hooks") { call in
+        let before = call.word
+        call.word = UInt64(hooks.inForce(UInt32(truncatingIfNeeded: before)))
+        // The scope keeps the hooks alive, whose number alone is in the word.
+        return { call in
           call.word = before
           withExtendedLifetime(hooks) {}
-        }, scopeKind)
+        }
+      }
     }
   }
 

@@ -14,9 +14,18 @@
 // Slab exhausted or memory short: collects once and looks again.
 static ml_cold bool make_room(lua_State *L, ml_state *s) {
   ml_private *own = ml_own(s);
-  if (ml_slab_ready(s) && !(own->slow && ml_refuses(s, own->block_size))) return true;
+  bool reserved = own->reserved;
+  own->reserved = false;
+  if (ml_slab_ready(s) && (reserved || !(own->slow && ml_refuses(s, own->block_size)))) return true;
   lua_gc(L, LUA_GCCOLLECT);
   return ml_slab_ready(s) && !(own->slow && ml_refuses(s, own->block_size));
+}
+
+bool ml_reserve_handle(ml_state *s) {
+  ml_private *own = ml_own(s);
+  if (!ml_slab_ready(s) || (own->slow && ml_refuses(s, own->block_size))) return false;
+  own->reserved = own->slow;
+  return true;
 }
 
 static ml_inline bool push_handle(lua_State *L, ml_state *s, void *object, uint32_t kind, void *extra) {

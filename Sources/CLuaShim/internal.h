@@ -27,6 +27,7 @@ typedef struct ml_private {
   void *chunks;
   // Memory, in bytes.
   bool handle_request;   // the next userdata block comes from the slab
+  bool reserved;         // the next handle has been asked for
   bool slow;             // allocations must consult ml_refuses
   volatile int foreign;  // another thread is arming a hook: blocks must not be freed
   int releasing;         // nesting of release callbacks: Lua must not be called

@@ -36,6 +36,13 @@ public struct Call: ~Copyable {
     ml_pace(record, bytes)
   }
 
+  /// Makes sure of memory for the one handle that this call returns: for what must not happen unless the script hears of it.
+  public func reserveHandle() throws {
+    if ml_reserve_handle(record) { return }
+    state.collect()
+    guard ml_reserve_handle(record) else { throw LuaError(.memory, "not enough memory") }
+  }
+
   /// For ``State/site(of:)``, while the call lasts.
   @inlinable public var caller: UnsafeMutableRawPointer { UnsafeMutableRawPointer(record) }
 

@@ -104,6 +104,12 @@ public final class Context {
     set { state.pointee.memory.limit = Int64(newValue ?? 0) }
   }
 
+  /// Tests only, see there.
+  package var lendsBeforeRefusal: Int? {
+    get { state.pointee.memory.lendsBeforeRefusal }
+    set { state.pointee.memory.lendsBeforeRefusal = newValue }
+  }
+
   /// The bytes of its tensors.
   public var memoryUse: MemoryFigures { state.pointee.memory.figures }
 

@@ -42,10 +42,16 @@ package struct MemoryAccount {
   private var known: Int64 = 0
   /// 0 for the machine's memory.
   var limit: Int64 = 0 {
-    didSet { ceiling = limit > 0 ? limit : MemoryAccount.physicalMemory }
+    didSet { setCeiling() }
   }
   /// Bytes that may be live.
   private var ceiling = MemoryAccount.physicalMemory
+  /// Bytes above which it is looked closer: the ceiling, or none.
+  private var attention = MemoryAccount.physicalMemory
+  /// Tests only: how many buffers are lent before one is refused, and how many were lent since when it is below 0.
+  var lendsBeforeRefusal: Int? {
+    didSet { setCeiling() }
+  }
   /// Buffers handed out and not given back here.
   private(set) var buffers = 0
   let returned = ReturnedBuffers()
@@ -66,6 +72,11 @@ package struct MemoryAccount {
 
   init() {}
 
+  private mutating func setCeiling() {
+    ceiling = limit > 0 ? limit : MemoryAccount.physicalMemory
+    attention = lendsBeforeRefusal == nil ? ceiling : -1
+  }
+
   /// The class of a byte count and the bytes a buffer of that class has.
   @inline(__always)
   private static func sizeClass(_ bytes: Int) -> (index: Int, bytes: Int) {
@@ -83,7 +94,7 @@ package struct MemoryAccount {
   mutating func lend(_ bytes: Int) throws -> UnsafeMutableRawPointer {
     let (index, size) = MemoryAccount.sizeClass(bytes)
     // Memory that was kept counts against the limit like any other.
-    if lent &+ Int64(size) > ceiling { try checkRoom(size, asked: bytes) }
+    if lent &+ Int64(size) > attention { try checkRoom(size, asked: bytes) }
     let buffer: UnsafeMutableRawPointer
     if index < MemoryAccount.classCount, let head = heads[index] {
       heads[index] = head.load(as: UnsafeMutableRawPointer?.self)
@@ -134,7 +145,11 @@ package struct MemoryAccount {
   }
 
   @inline(never)
-  private func checkRoom(_ size: Int, asked bytes: Int) throws {
+  private mutating func checkRoom(_ size: Int, asked bytes: Int) throws {
+    if let left = lendsBeforeRefusal {
+      lendsBeforeRefusal = left - 1
+      if left == 0 { throw refusal(bytes) }
+    }
     guard live &+ Int64(size) <= ceiling else { throw refusal(bytes) }
   }
 

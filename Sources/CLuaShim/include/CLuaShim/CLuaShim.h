@@ -176,6 +176,9 @@ uint32_t ml_interrupts(const ml_state *s);
 // Members of the parent kind are copied first. Protected.
 int ml_define_kind(ml_state *s, lua_State *L, uint32_t kind, uint32_t parent, uint32_t mark);
 
+// Makes sure of memory for the next handle, which then cannot fail. False where there is none. Never raises.
+bool ml_reserve_handle(ml_state *s);
+
 // MARK: Libraries (libraries.c)
 
 // The standard libraries, as bits of a set. The base library is always there.
