@@ -1,7 +1,7 @@
 // Memory may run out anywhere in the library: at every allocation of Lua's and at every buffer of a tensor, in turn. What fails says so,
 // nothing is left behind, and the session works on.
 //
-// A run takes a few milliseconds, and there are thousands: by default each 61st, another one each day; all of them with MOONGRAD_SWEEP set.
+// A run takes a few milliseconds, and there are thousands: by default each 61st, with MOONGRAD_SWEEP set all of them.
 
 import Bindings
 import Foundation
@@ -12,7 +12,7 @@ import Testing
 
 @Suite struct SweepTests {
   /// Some of everything: a net, its training with hooks, a class and a function of the script's, freezing, views, indices, functional
-  /// transforms, batches, data, printing, and saving to a text.
+  /// transforms, batches, data and printing.
   static let program = """
     local mg = require 'moongrad'
     local nn = mg.nn
@@ -54,9 +54,7 @@ import Testing
     """
 
   private static func places(_ total: Int) -> [Int] {
-    if ProcessInfo.processInfo.environment["MOONGRAD_SWEEP"] != nil { return Array(1...total) }
-    let first = Int(Date().timeIntervalSince1970 / 86400) % 61
-    return Array(stride(from: 1 + first, through: total, by: 61))
+    Array(stride(from: 1, through: total, by: ProcessInfo.processInfo.environment["MOONGRAD_SWEEP"] == nil ? 61 : 1))
   }
 
   private static func isForMemory(_ error: LuaError) -> Bool {
@@ -125,5 +123,45 @@ import Testing
     try session.run(Self.program)
     try session.run("collectgarbage() collectgarbage()")
     #expect(session.context.memoryUse.live == 0)
+  }
+
+  /// Nothing is in force whose guard a script could not have, for want of memory.
+  @Test(arguments: [
+    "local _ <close> = mg.no_grad()", "local _ <close> = mg.inference_mode()", "local _ <close> = mg.autograd.forward_ad.dual_level()",
+    "mg.func.vmap(function(x) return x end)(three)", "local _ <close> = mg.autograd.saved_tensors_hooks(same, same)",
+  ]) func noGuardNoMode(_ text: String) throws {
+    let context = Context()
+    var configuration = State.Configuration()
+    configuration.failingAllocation = (.max, false)
+    configuration.warningSink = { _ in }
+    try context.run {
+      let state = try State(configuration, surroundings: State.Surroundings(enter: context.enter, leave: context.leave))
+      defer { state.close() }
+      try Library.install(in: state)
+      let source = """
+        mg, three = require 'moongrad', require 'moongrad'.ones(3)
+        function same(x) return x end
+        function try() \(text) end
+        try()
+        """
+      _ = try state.run(source: source)
+      var failed = 0
+      for more in 1...60 {
+        for onwards in [false, true] {
+          state.pointer.pointee.config.fail_at = state.counts.allocations + UInt64(more)
+          state.pointer.pointee.config.fail_onwards = onwards
+          if (try? state.run(source: "try()")) == nil { failed += 1 }
+          state.pointer.pointee.config.fail_at = .max
+          let word = state.word
+          let works = try state.evaluate(
+            "mg.is_grad_enabled() and #mg.rand(2):tolist() == 2 and (mg.ones(1, { requires_grad = true }) * 2).requires_grad")
+          guard case .boolean(true)? = works.first, word == 0 else {
+            Issue.record("after \(more) more, \(onwards)")
+            return
+          }
+        }
+      }
+      #expect(failed > 4)
+    }
   }
 }
