@@ -177,7 +177,6 @@ final class Watchdog: Sendable {
       { argument in
         let end = argument!.assumingMemoryBound(to: Int32.self)
         Watchdog.shared.watch(waking: end.pointee)
-        return nil
       }, argument) == 0
     {
       pthread_detach(thread)

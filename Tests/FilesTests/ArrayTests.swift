@@ -66,7 +66,7 @@ import Testing
         let bytes =
           [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(text.count & 255), UInt8(text.count >> 8)] + text
           + [UInt8](repeating: 0, count: elements)
-        FileManager.default.createFile(atPath: path, contents: Data(bytes))
+        _ = FileManager.default.createFile(atPath: path, contents: Data(bytes))
         return message { _ = try NumPyFile.read(path) }
       }
       func of(_ shape: String) -> String { npy("{'descr': '<f4', 'fortran_order': False, 'shape': \(shape), }", elements: 8) }
@@ -123,7 +123,7 @@ import Testing
       func message(_ change: (inout [UInt8]) -> Void) throws -> String {
         var bytes = good
         change(&bytes)
-        FileManager.default.createFile(atPath: path, contents: Data(bytes))
+        _ = FileManager.default.createFile(atPath: path, contents: Data(bytes))
         do {
           let archive = try ZipArchive(path)
           for member in archive.members { _ = try archive.contents(member) }

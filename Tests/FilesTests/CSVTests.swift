@@ -16,7 +16,7 @@ func message(_ path: String, _ body: () throws -> Void) -> String {
   func read(_ text: String, _ change: (inout CSVOptions) -> Void = { _ in }) throws -> DataTable {
     var table: DataTable?
     try withFolder { folder in
-      FileManager.default.createFile(atPath: folder + "/a.csv", contents: Data(text.utf8))
+      _ = FileManager.default.createFile(atPath: folder + "/a.csv", contents: Data(text.utf8))
       var options = CSVOptions()
       change(&options)
       do { table = try CSVReader.read(folder + "/a.csv", options) } catch let error as FileError { throw FileError("", error.problem) }
@@ -109,7 +109,7 @@ func message(_ path: String, _ body: () throws -> Void) -> String {
     try withFolder { folder in
       let path = folder + "/a.csv"
       let text = "x,kind\n" + (0..<10_000).map { "\($0),\"k\n\($0 % 3)\"\n" }.joined()
-      FileManager.default.createFile(atPath: path, contents: Data(text.utf8))
+      _ = FileManager.default.createFile(atPath: path, contents: Data(text.utf8))
       let reader = try CSVReader.stream(path)
       var (all, kinds, sizes) = ([Double](), [String](), [Int]())
       while let table = try reader.next(3001) {
@@ -120,7 +120,7 @@ func message(_ path: String, _ body: () throws -> Void) -> String {
       #expect(sizes == [3001, 3001, 3001, 997])
       #expect(all == (0..<10_000).map(Double.init))
       #expect(kinds == (0..<10_000).map { "k\n\($0 % 3)" })
-      FileManager.default.createFile(atPath: path, contents: Data(("x\n" + String(repeating: "1\n", count: 2000) + "oh\n").utf8))
+      _ = FileManager.default.createFile(atPath: path, contents: Data(("x\n" + String(repeating: "1\n", count: 2000) + "oh\n").utf8))
       let other = try CSVReader.stream(path)
       #expect(
         message(path) { while try other.next(500) != nil {} }.hasPrefix(
@@ -146,7 +146,7 @@ func message(_ path: String, _ body: () throws -> Void) -> String {
       for odd in [[:], [0: ""], [29_999: "# no row"], [7: ",n,3", 20_000: "1,n,", 41_111: "5,\"a,b\",6"], [59_999: ",n,"]]
         as [[Int: String]]
       {
-        FileManager.default.createFile(atPath: path, contents: Data(text(odd).utf8))
+        _ = FileManager.default.createFile(atPath: path, contents: Data(text(odd).utf8))
         var options = CSVOptions()
         options.comment = UInt8(ascii: "#")
         let table = try CSVReader.read(path, options)
@@ -166,7 +166,7 @@ func message(_ path: String, _ body: () throws -> Void) -> String {
         let few = try CSVReader.read(path, options).numbers(0).doubles
         #expect(few.count == 50_001 && zip(few, expected).allSatisfy { $0 == $1[1] || $0.isNaN && $1[1].isNaN })
       }
-      FileManager.default.createFile(atPath: path, contents: Data(text([41_234: "1,n"]).utf8))
+      _ = FileManager.default.createFile(atPath: path, contents: Data(text([41_234: "1,n"]).utf8))
       #expect(message(path) { _ = try CSVReader.read(path) } == "line 41236 has 2 cells, where the header has 3")
     }
   }

@@ -53,7 +53,7 @@ import Testing
       } else if reader.name == "data.pkl" {
         let plain = try ZipArchive(checkpointFixtures + "plain.pt")
         let member = try #require(plain.members.first { $0.name.hasSuffix("/data.pkl") })
-        FileManager.default.createFile(atPath: path, contents: Data(try plain.contents(member)))
+        _ = FileManager.default.createFile(atPath: path, contents: Data(try plain.contents(member)))
       } else {
         try FileManager.default.copyItem(atPath: checkpointFixtures + reader.name, toPath: path)
       }
@@ -62,7 +62,7 @@ import Testing
       var refused = 0
       func run(_ bytes: [UInt8]) throws {
         // Where the process ends, the file is left for a look.
-        FileManager.default.createFile(atPath: path, contents: Data(bytes))
+        _ = FileManager.default.createFile(atPath: path, contents: Data(bytes))
         executions += 1
         do { try reader.read(path) } catch is FileError { refused += 1 } catch is TensorError { refused += 1 }
       }

@@ -72,7 +72,7 @@ import Testing
         var bytes = try InputFile("\(fixtures)/\(name)").contents()
         change(&bytes)
         let path = folder + "/a"
-        FileManager.default.createFile(atPath: path, contents: Data(bytes))
+        _ = FileManager.default.createFile(atPath: path, contents: Data(bytes))
         return message(path) { _ = try ImageFile.read(path) }
       }
       #expect(

@@ -71,7 +71,7 @@ struct Dice: RandomNumberGenerator {
         let path = "\(folder)/\(file)"
         var refused = 0
         func run(_ bytes: [UInt8]) throws {
-          FileManager.default.createFile(atPath: path, contents: Data(bytes))
+          _ = FileManager.default.createFile(atPath: path, contents: Data(bytes))
           executions += 1
           do {
             try reader.read(path)

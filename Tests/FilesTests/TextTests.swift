@@ -89,7 +89,7 @@ import Testing
     #expect(try reader.next() == nil)
     try withFolder { folder in
       let path = folder + "/a"
-      FileManager.default.createFile(atPath: path, contents: Data("{}\n\n[1,]\n".utf8))
+      _ = FileManager.default.createFile(atPath: path, contents: Data("{}\n\n[1,]\n".utf8))
       let reader = try JSONLinesReader(path)
       #expect(message(path) { while try reader.next() != nil {} }.hasPrefix("line 3, column 4: "))
     }

@@ -139,7 +139,7 @@ import Testing
     let source = Self.scripts.first { $0.name == name }!.source
     let state = try State()
     for _ in 1...2 {
-      try state.limited(.init(instructions: instructions)) { try state.run(source: source, chunkName: "@hooks.lua") }
+      _ = try state.limited(.init(instructions: instructions)) { try state.run(source: source, chunkName: "@hooks.lua") }
     }
   }
 
@@ -164,7 +164,9 @@ import Testing
       return "set"
       """)
     #expect(text == "set")
-    try state.limited(.init(instructions: 100_000)) { try state.run(source: "before = n for i = 1, 10000 do end assert(n >= before + 90)") }
+    _ = try state.limited(.init(instructions: 100_000)) {
+      try state.run(source: "before = n for i = 1, 10000 do end assert(n >= before + 90)")
+    }
     try state.run(source: "before = n for i = 1, 10000 do end assert(n >= before + 90) debug.sethook()")
   }
 }

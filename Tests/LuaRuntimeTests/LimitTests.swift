@@ -154,11 +154,11 @@ import Testing
       #expect(try state.limited(limits) { try state.text("local n = 0 for i = 1, 1000 do n = n + i end return tostring(n)") } == "500500")
     }
     // Limits are of one call: what it leaves behind runs free.
-    try state.limited(limits) { try state.run(source: "co = coroutine.wrap(function() while true do coroutine.yield(1) end end) co()") }
+    _ = try state.limited(limits) { try state.run(source: "co = coroutine.wrap(function() while true do coroutine.yield(1) end end) co()") }
     #expect(try state.text("local n = 0 for i = 1, 1000000 do n = n + co() end return tostring(n)") == "1000000")
     // Short of the limit by little, and beyond it by little: counted to some thousands.
     let loop = "for i = 1, %d do end"
-    try state.limited(.init(instructions: 50_000)) { try state.run(source: loop.replacing("%d", with: "40000")) }
+    _ = try state.limited(.init(instructions: 50_000)) { try state.run(source: loop.replacing("%d", with: "40000")) }
     #expect(throws: LuaError.self) {
       try state.limited(.init(instructions: 50_000)) { try state.run(source: loop.replacing("%d", with: "60000")) }
     }
@@ -201,7 +201,7 @@ import Testing
         for round in 0..<10 {
           let isLong = (number + round) % 2 == 0
           do {
-            try state.limited(.init(time: isLong ? .seconds(60) : .milliseconds(5 + number))) {
+            _ = try state.limited(.init(time: isLong ? .seconds(60) : .milliseconds(5 + number))) {
               try state.run(source: isLong ? "for i = 1, 200000 do end" : "while true do end")
             }
             if !isLong { failures.add("a loop ended") }

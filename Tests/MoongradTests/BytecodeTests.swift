@@ -19,7 +19,8 @@ import Testing
       let name = file.deletingPathExtension().lastPathComponent
       session["source"] = try String(contentsOf: file, encoding: .utf8)
       session["chunk"] = State.Configuration.internalPrefix + name
-      session["code"] = try #require(CompiledLua.part(name))
+      let code: [UInt8] = try #require(CompiledLua.part(name))
+      session["code"] = code
       let same: Bool = try session.evaluate(
         """
         local made, kept = load(source, chunk), load(code, chunk, "b")

@@ -188,7 +188,7 @@ import Testing
     try y.update { try $0.square() + x }
     try y.sum().backward()
     #expect(y.doubles == [10, 38] && x.grad?.doubles == [19, 37])
-    try withNoGrad { try x.update { try $0.clamp(.integer(0), .real(1.5)) } }
+    _ = try withNoGrad { try x.update { try $0.clamp(.integer(0), .real(1.5)) } }
     #expect(x.doubles == [1, 1.5])
     let before = try Tensor([1, 2])
     #expect(throws: TensorError.self) { try before.update { try $0 * 0.5 } }

@@ -4,7 +4,7 @@ import Tensors
 
 /// A tensor is coded into Lua's values, as itself: a `Codable` type may have tensors among its properties, and both sides share them.
 ///
-/// Other encoders and decoders, such as JSON's, have no form for it, and throw; ``Checkpoint`` saves tensors to files.
+/// Other encoders and decoders, such as JSON's, have no form for it, and throw; `Checkpoint` saves tensors to files.
 extension Tensor: Codable, TensorReplacing {
   /// The tensor that a script has. Throws in all decoders but ``LuaDecoder``.
   public convenience init(from decoder: any Decoder) throws {

@@ -36,7 +36,7 @@ extension Kernels {
 
   /// Elements of `channels` images as columns (channel, tap, place), 0 where a window reaches beyond.
   static func columns(_ dtype: DType, _ windows: Windows, channels: Int, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer) throws {
-    try windows.plain.withUnsafeBytes { plain in
+    _ = try windows.plain.withUnsafeBytes { plain in
       try spread(
         dtype, .read(x, dtype, channels * windows.inside), .write(y, dtype, channels * windows.taps * windows.places),
         .read(plain.baseAddress, .int64, 18), sizes: (channels, 0, 0, 0))
@@ -45,7 +45,7 @@ extension Kernels {
 
   /// Columns added up where they lie in images.
   static func addColumns(_ dtype: DType, _ windows: Windows, channels: Int, _ x: UnsafeRawPointer, into y: UnsafeMutableRawPointer) throws {
-    try windows.plain.withUnsafeBytes { plain in
+    _ = try windows.plain.withUnsafeBytes { plain in
       try collect(
         dtype, .read(x, dtype, channels * windows.taps * windows.places), .write(y, dtype, channels * windows.inside),
         .read(plain.baseAddress, .int64, 18), sizes: (channels, 0, 0, 0))

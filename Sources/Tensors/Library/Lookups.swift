@@ -98,7 +98,7 @@ extension Tensor {
       let isLong = try norms.gt(maxNorm)
       guard try isLong.any().item() == .boolean(true) else { return }
       let scaled = try isLong.choosing(found * (maxNorm / (norms + 1e-7)), else: found)
-      try TensorOperation.call("index_copy_", .tensor(table), .integer(0), .tensor(rows), .tensor(scaled))
+      _ = try TensorOperation.call("index_copy_", .tensor(table), .integer(0), .tensor(rows), .tensor(scaled))
     }
   }
 

@@ -290,7 +290,7 @@ public func splitLengths(_ lengths: [Double], of count: Int) throws -> [Int] {
 public func randomSplit(_ dataset: any Dataset, _ lengths: [Double], generator: Generator? = nil) throws -> [Subset] {
   let counts = try splitLengths(lengths, of: dataset.count)
   try requireRoom(for: counts.reduce(0, +))
-  let order = try (generator ?? .current).permutation(counts.reduce(0, +))
+  let order = (generator ?? .current).permutation(counts.reduce(0, +))
   var start = 0
   return try counts.map { count in
     defer { start += count }

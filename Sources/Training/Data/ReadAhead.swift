@@ -63,7 +63,6 @@ final class Copier: @unchecked Sendable {
           &thread, nil,
           { _ in
             Copier.shared.work()
-            return nil
           }, nil) == 0
       if hasThread { pthread_detach(thread) }
     }
