@@ -266,16 +266,18 @@ extension Tensor {
 
   /// `first` is what the positions in index tensors count from.
   private func resolve(_ items: [IndexItem], soleApart: Bool, from first: Int) throws -> Resolved {
-    var (consumed, tensors) = (0, 0)
+    var (consumed, tensors, ellipses) = (0, 0, 0)
     for item in items {
       switch item {
       case .position, .range: consumed += 1
       case .tensor(let tensor):
         consumed += tensor.dtype == .bool ? tensor.rank : 1
         tensors += 1
-      case .newAxis, .ellipsis: break
+      case .ellipsis: ellipses += 1
+      case .newAxis: break
       }
     }
+    guard ellipses <= 1 else { throw TensorError(.index, "index", "an index can only have a single ellipsis, \"...\"") }
     guard consumed <= rank else {
       throw TensorError(.index, "index", "\(consumed) indices are too many for a tensor of shape \(shape)")
     }

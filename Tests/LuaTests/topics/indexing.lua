@@ -204,4 +204,10 @@ check.case("positions from 1 and from the end, in every kind of tensor, and kept
   check.elements(x.grad, { 0, 1, 1, 0 })
 end)
 
+-- Two ellipses leave open which dimensions are whose.
+for _, last in ipairs { 1, mg.tensor { 1, 2 }, mg.ones(3):gt(0) } do
+  check.raises('index: an index can only have a single ellipsis, "..."', function() return mg.ones(2, 3, 3)[{ "...", "...", last }] end)
+  check.raises('index: an index can only have a single ellipsis, "..."', function() mg.ones(2, 3, 3)[{ "...", "...", last }] = 1 end)
+end
+
 return check.done()
