@@ -250,9 +250,10 @@ enum Autograd {
     _ name: String, _ change: @escaping (borrowing Call, UInt32) throws -> UInt32
   ) -> NativeFunction {
     native(name) { call in
+      let before = call.word
+      let bits = try change(call, UInt32(truncatingIfNeeded: before))
       try call.returns(scope: name) { call in
-        let before = call.word
-        call.word = UInt64(try change(call, UInt32(truncatingIfNeeded: before)))
+        call.word = UInt64(bits)
         return { $0.word = before }
       }
     }
@@ -299,9 +300,9 @@ final class Scope {
 extension Call {
   /// Brings something into force and returns its scope; `begin` gives what ends it. Where there is no memory for the scope nothing begins,
   /// since nothing could end it.
-  mutating func returns(scope name: String, _ begin: (borrowing Call) throws -> (borrowing Call) -> Void) throws {
+  mutating func returns(scope name: String, _ begin: (borrowing Call) -> (borrowing Call) -> Void) throws {
     try reserveHandle()
-    returns(Scope(name, try begin(self)), scopeKind)
+    returns(Scope(name, begin(self)), scopeKind)
   }
 }
 

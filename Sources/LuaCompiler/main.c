@@ -3,7 +3,7 @@
 //   LuaCompiler PREFIX OUTPUT SOURCE…
 //
 // Messages call the part `name.lua` PREFIXname. Bytecode suits one release of Lua alone: which one stands beside it. It has line
-// numbers, but no names of local variables: they were half of what reading it costs each session.
+// numbers, but no names of local variables: they were a third of what reading it costs each session.
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>

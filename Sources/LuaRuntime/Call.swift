@@ -36,7 +36,8 @@ public struct Call: ~Copyable {
     ml_pace(record, bytes)
   }
 
-  /// Makes sure of memory for the one handle that this call returns: for what must not happen unless the script hears of it.
+  /// Makes sure of memory for the one handle that this call returns: for what must not happen unless the script hears of it. To be
+  /// called when nothing can fail any more.
   public func reserveHandle() throws {
     if ml_reserve_handle(record) { return }
     state.collect()

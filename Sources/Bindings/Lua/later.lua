@@ -1,5 +1,5 @@
 -- Parts of the library that most scripts do not need. What they define stands in its place from the beginning, as a function that reads
--- the part when it is called first: a session opens in half the time, and holds half as much.
+-- the part when it is called first: a session opens sooner, and holds half as much.
 --
 -- A part that is read so late would find the library as scripts have changed it since. So it has a view of the library: what it defines
 -- goes into the view alone, where the function that stands for it finds it, and what it reads comes from the tables as they are; in a
