@@ -64,8 +64,14 @@ final class ConvolutionPlan: @unchecked Sendable {
     let hasBias: Bool
     /// Those of one task.
     let sizes: ConvolutionSizes
-    /// Channels of the whole tensors, by which a task's part of an image is strided.
+    /// Sizes of the whole tensors, by which a task's part of an image is strided.
     let inputs, outputs: Int
+    let input, output: [Int]
+
+    init(role: ConvolutionRole, hasBias: Bool, sizes: ConvolutionSizes, whole: ConvolutionSizes) {
+      (self.role, self.hasBias, self.sizes) = (role, hasBias, sizes)
+      (inputs, outputs, input, output) = (whole.inputs, whole.outputs, whole.windows.input, whole.windows.output)
+    }
   }
 
   private static let kept = Mutex<[Key: ConvolutionPlan?]>([:])
@@ -107,10 +113,8 @@ final class ConvolutionPlan: @unchecked Sendable {
     let output = [sizes.batch, sizes.outputs] + windows.output
     let perGroup = [sizes.outputs / sizes.groups, sizes.inputs / sizes.groups]
     let weight = (sizes.groups > 1 ? [sizes.groups] : []) + perGroup + windows.kernel
-    var imageStrides = ConvolutionPlan.rowMajor(image)
-    imageStrides[0] = key.inputs * windows.inside
-    var outputStrides = ConvolutionPlan.rowMajor(output)
-    outputStrides[0] = key.outputs * windows.places
+    let imageStrides = ConvolutionPlan.rowMajor([sizes.batch, key.inputs] + key.input)
+    let outputStrides = ConvolutionPlan.rowMajor([sizes.batch, key.outputs] + key.output)
     // Of a part of the channels that are read, rows are farther apart.
     var weightStrides = ConvolutionPlan.rowMajor(weight)
     if sizes.groups == 1 { weightStrides[0] = key.inputs * windows.taps }
