@@ -41,7 +41,9 @@ typedef struct ml_private {
   char *arena;
   size_t arena_top, arena_capacity;
   // Coroutines and limits.
-  volatile int kill;             // ml_kill
+  volatile int kill;             // ml_kill; see ml_set_kill
+  const void *volatile *call_name;  // where Lua has the name of the event of calls; NULL where that is not known
+  const void *a_call, *no_call;     // what stands there, and what does during a kill
   volatile int depth;            // host calls under way
   uintptr_t owner;               // the thread inside the outermost one, 0 for none
   lua_State *main, *base;        // base runs the outermost script, so that a kill can leave it by yielding
@@ -124,6 +126,12 @@ void ml_finalizers_open(lua_State *L);
 // Lets hooks into a finalizer or a hook that runs in the coroutine; whether they were kept out. Safe in a signal handler.
 bool ml_let_hooks_in(lua_State *L);
 
+// MARK: calls.c
+
+// To be called once for every new state; raises when memory is short.
+void ml_calls_open(lua_State *L);
+void ml_set_kill(ml_private *own, ml_kill kill);
+
 // MARK: hooks.c
 
 // What a script's own hook of a coroutine asks for: events, and the instructions up to its next call if it counts them.
@@ -184,13 +192,14 @@ bool ml_is_held(lua_State *co);
 
 int ml_open_coroutine(lua_State *L);
 
-// MARK: patterns.c, primitives.c, catching.c
+// MARK: patterns.c, primitives.c, programs.c, catching.c
 
 // Put functions of our own, which a kill ends, into the library's table on top of the stack, or among the globals.
 void ml_open_patterns(lua_State *L);
 void ml_open_strings(lua_State *L);
 void ml_open_tables(lua_State *L);
 void ml_open_utf8(lua_State *L);
+void ml_open_programs(lua_State *L);
 void ml_open_catching(lua_State *L);
 
 // MARK: numbers.c

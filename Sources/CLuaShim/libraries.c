@@ -215,10 +215,12 @@ static int open_libraries(lua_State *L) {
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (libraries >> i & 1) luaL_requiref(L, all[i].name, all[i].func, 1);
   lua_settop(L, 0);
+  ml_calls_open(L);
   replace(L, libraries, ML_LIBRARY_STRING, LUA_STRLIBNAME, ml_open_strings);
   replace(L, libraries, ML_LIBRARY_STRING, LUA_STRLIBNAME, ml_open_patterns);
   replace(L, libraries, ML_LIBRARY_TABLE, LUA_TABLIBNAME, ml_open_tables);
   replace(L, libraries, ML_LIBRARY_UTF8, LUA_UTF8LIBNAME, ml_open_utf8);
+  replace(L, libraries, ML_LIBRARY_OS, LUA_OSLIBNAME, ml_open_programs);
   ml_open_output(L, libraries & ML_LIBRARY_IO);
   ml_open_catching(L);
   watch_collector(L);

@@ -43,7 +43,7 @@ static bool goes_on(ml_state *s, int passed) {
   own->budget -= passed;
   if (own->budget > 0) return true;
   own->where[0] = 0;
-  own->kill = ML_KILL_INSTRUCTIONS;
+  ml_set_kill(own, ML_KILL_INSTRUCTIONS);
   s->attention = true;
   ml_wake();
   return false;
@@ -153,7 +153,7 @@ void ml_stop(ml_state *s, ml_kill reason) {
   if (own->depth == 0 || own->kill) return;
   own->where[0] = 0;
   if (own->owner == (uintptr_t)pthread_self()) {  // a signal handler, or a native function
-    own->kill = reason;
+    ml_set_kill(own, reason);
     s->attention = true;
     if (s->current != NULL) {
       ml_arm(s->current);
@@ -167,7 +167,7 @@ void ml_stop(ml_state *s, ml_kill reason) {
     sched_yield();
   }
   if (own->depth != 0 && s->current != NULL) {
-    own->kill = reason;
+    ml_set_kill(own, reason);
     s->attention = true;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     ml_arm(s->current);

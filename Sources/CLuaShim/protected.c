@@ -54,7 +54,7 @@ static void end(ml_state *s, lua_State *L, int top) {
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
   while (own->foreign) sched_yield();  // somebody who still takes it for running
   if (!own->kill) return;
-  own->kill = ML_KILL_NONE;
+  ml_set_kill(own, ML_KILL_NONE);
   ml_forget_script_hook(L, s);
   ml_bind(L, s);
   if (find_base(L)) {

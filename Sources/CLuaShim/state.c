@@ -63,6 +63,7 @@ void ml_close(ml_state *s) {
   s->current = own->main;
   own->depth = 1;
   lua_close(own->main);
+  own->call_name = NULL;
   own->main = own->base = s->current = NULL;
   own->depth = own->kill = 0;
   own->owner = 0;

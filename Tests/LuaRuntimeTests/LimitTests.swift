@@ -46,6 +46,10 @@ import Testing
     "coroutine.wrap(function() while true do debug.sethook() end end)()",
     "local outer = coroutine.running() while true do coroutine.wrap(function() for i = 1, 1e3 do debug.sethook(outer) end end)() end",
     "require_('looping')",
+    "local t = {} setmetatable(t, {__call = t}) t()",
+    "local t = {} setmetatable(t, {__call = t}) while true do pcall(t) end",
+    "local t = {} setmetatable(t, {__call = t}) coroutine.wrap(function() pcall(t) while true do end end)()",
+    "local t = setmetatable({}, {__index = function() end}) for i = 1, 2e5 do t = setmetatable({}, {__call = t}) end t(table.unpack({}, 1, 2e5))",
   ]
 
   /// The same in finalizers and hooks, which Lua runs with hooks off.
@@ -65,6 +69,7 @@ import Testing
     "coroutine.wrap(function() setmetatable({}, {__gc = function() while true do end end}) collectgarbage() end)()",
     "setmetatable({}, {__gc = function() while true do end end}) while true do local t = {{}, {}} end",
     "pcall(function() setmetatable({}, {__gc = function() while true do end end}) nested(collectgarbage) end) while true do end",
+    "local t = {} setmetatable(t, {__call = t}) setmetatable({}, {__gc = function() t() end}) collectgarbage()",
     "debug.sethook(function() while true do end end, 'l') local x = 1\nx = 2\nx = 3",
     "debug.sethook(function() while true do pcall(function() while true do end end) end end, '', 1) local x = 1 x = 2 x = 3",
     "debug.sethook(function() debug.sethook() end, 'c') while true do local f = function() end f() end",
@@ -134,7 +139,10 @@ import Testing
   }
 
   /// Those of them in which the interpreter itself has work without end.
-  @Test(arguments: (runaways + hidden).filter { !$0.contains("sethook()") && !$0.contains("native()") && !$0.contains("rep(") })
+  @Test(
+    arguments: (runaways + hidden).filter {
+      !$0.contains("sethook()") && !$0.contains("native()") && !$0.contains("rep(") && !$0.contains("__call = t")
+    })
   func instructionsEnd(_ source: String) throws {
     let state = try makeState()
     defer { close(state) }

@@ -53,6 +53,16 @@ import Testing
     ("dropout", "x = mg.ones(1e8 * n)", "for i = 1, 5 do mg.nn.functional.dropout(x, 0.5) end"),
     ("poisson", "x = mg.ones(1e8 * n)", "mg.poisson(x)"),
     ("convolution", "c = mg.nn.Conv2d(64, 64, 5) x = mg.randn(32, 64, 128 * n // 1 + 8, 64)", "for i = 1, 5 do c(x) end"),
+    (
+      "convolution of one image", "c = mg.nn.Conv2d(3, 8, 7) x = mg.randn(1, 3, 6000 * n // 1 + 8, 6000)",
+      "for i = 1, 5 do mg.no_grad(function() c(x) end) end"
+    ),
+    (
+      "weights of large images", "c = mg.nn.Conv2d(16, 16, 5) x = mg.randn(9, 16, 1500 * n // 1 + 5, 1500) y = c(x)",
+      "for i = 1, 5 do y:backward(y, { retain_graph = true }) end"
+    ),
+    ("transposed convolution of one image", "c = mg.nn.ConvTranspose2d(4, 4, 5) x = mg.randn(1, 4, 4000 * n // 1, 4000)", "c(x)"),
+    ("convolution of a long row", "c = mg.nn.Conv1d(4, 4, 9) x = mg.randn(1, 4, 2e7 * n // 1)", "for i = 1, 5 do c(x) end"),
     ("lstm", "r = mg.nn.LSTM(512, 512) x = mg.randn(300 * n // 1 + 20, 64, 512)", "r(x)"),
     ("tolist", "x = mg.randn(2e7 * n)", "x:tolist()"), ("unbind", "x = mg.randn(1e7 * n)", "x:unbind()"),
     ("split", "x = mg.randn(1e7 * n)", "x:split(1)"),
@@ -72,6 +82,7 @@ import Testing
     ("text replaced", "s = ('a'):rep(1e8)", "s:gsub('a', 'b')"),
     ("text compiled", "s = 'return \"' .. ('a'):rep(3e8) .. '\"'", "for i = 1, 10 do load(s) end"),
     ("text joined", "t = {} for i = 1, 1e7 * n do t[i] = i end", "for i = 1, 20 do table.concat(t, ',') end"),
+    ("another program", "", "os.execute('sleep 4')"), ("one that goes on", "", "os.execute('trap \"\" TERM; sleep 4; sleep 4')"),
     ("finalizers", "", "setmetatable({}, { __gc = function() while true do end end }) collectgarbage()"),
     ("hooks", "", "debug.sethook(function() while true do end end, 'l')\nx = 1\nx = 2"),
   ]

@@ -15,7 +15,7 @@ struct ConvolutionCut {
   /// So many keep several threads busy.
   static let mostTasks = 8
   /// What a task should have at most, which is tens of milliseconds: whoever stops a convolution waits for the tasks under way.
-  private static let longest = 4_000_000_000
+  private static let longest = 1_000_000_000
 
   init(_ role: ConvolutionRole, _ sizes: ConvolutionSizes) {
     let batch = sizes.batch

@@ -1,0 +1,4 @@
+local t = {}
+setmetatable(t, { __call = t })
+pcall(t)
+t()
