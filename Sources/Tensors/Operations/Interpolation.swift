@@ -56,21 +56,25 @@ extension Tensor {
     for dimension in 1..<rank where shape[dimension] == 0 {
       throw TensorError(.shape, name, "only the batch may be empty, got shape \(shape)")
     }
-    for dimension in 0..<count { try AxisWeights.check(from: shape[dimension + 2], to: target[dimension], taps: 4, name) }
+    for dimension in 0..<count {
+      let (from, to) = (shape[dimension + 2], target[dimension])
+      try AxisWeights.check(from: from, to: to, taps: antialias ? 4 * (from / to + 1) : mode.hasPrefix("nearest") ? 1 : 4, name)
+    }
     if mode == "area" { return try adaptiveMeanPool(target, rank: count, name) }
     _ = try Shape([shape[0], shape[1]] + target, operation: name)
     if !dtype.isFloating {
       var x = self
       for dimension in 0..<count {
-        let positions = Sampling.nearest(shape[dimension + 2], target[dimension], scales[dimension], exact: mode == "nearest-exact")
+        let positions = try Sampling.nearest(shape[dimension + 2], target[dimension], scales[dimension], exact: mode == "nearest-exact")
         x = try x.indexSelect(dimension + 2, Tensor(positions))
       }
       return x
     }
-    let maps = (0..<count).map { dimension in
+    let maps = try (0..<count).map { dimension in
       let sampling = Sampling(
         size: shape[dimension + 2], target: target[dimension], scale: scales[dimension], alignsCorners: alignsCorners ?? false)
-      return AxisWeights(dimension + 2, from: shape[dimension + 2], to: target[dimension], sampling.taps(mode, antialias: antialias))
+      return try AxisWeights(
+        dimension + 2, from: shape[dimension + 2], to: target[dimension], sampling.taps(mode, antialias: antialias))
     }
     let kind = mode.split(separator: "-").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()
     return try resampled(
@@ -90,13 +94,16 @@ private struct Sampling {
   let alignsCorners: Bool
 
   /// In float32, as PyTorch computes it whatever the dtype.
-  static func nearest(_ size: Int, _ target: Int, _ scale: Double?, exact: Bool) -> [Int] {
+  static func nearest(_ size: Int, _ target: Int, _ scale: Double?, exact: Bool) throws -> [Int] {
     let step = scale.map { Float($0) } ?? Float(size) / Float(target)
-    return (0..<target).map { place in
-      if !exact, size == target { return place }
+    var positions: [Int] = []
+    positions.reserveCapacity(target)
+    Context.inPieces(target) { place in
       let at = ((Float(place) + (exact ? 0.5 : 0)) * step).rounded(.down)
-      return Swift.min(Int(at), size - 1)
+      positions.append(!exact && size == target ? place : Swift.min(Int(at), size - 1))
     }
+    try Context.checkStop()
+    return positions
   }
 
   private var step: Double {
@@ -104,9 +111,9 @@ private struct Sampling {
     return scale ?? Double(size) / Double(target)
   }
 
-  func taps(_ mode: String, antialias: Bool) -> (Int) -> [(position: Int, weight: Double)] {
+  func taps(_ mode: String, antialias: Bool) throws -> (Int) -> [(position: Int, weight: Double)] {
     if mode.hasPrefix("nearest") {
-      let positions = Sampling.nearest(size, target, scale, exact: mode == "nearest-exact")
+      let positions = try Sampling.nearest(size, target, scale, exact: mode == "nearest-exact")
       return { [(positions[$0], 1)] }
     }
     if antialias { return smooth(mode == "bicubic") }

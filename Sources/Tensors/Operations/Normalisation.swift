@@ -153,7 +153,7 @@ extension Tensor {
     }
     let channels = shape[1]
     try AxisWeights.check(from: channels, to: channels, taps: Swift.min(size, channels), "local_response_norm")
-    let window = AxisWeights(1, from: channels, to: channels) { channel in
+    let window = try AxisWeights(1, from: channels, to: channels) { channel in
       let first = Swift.max(channel - size / 2, 0), last = Swift.min(channel + (size - 1) / 2, channels - 1)
       return (first..<Swift.max(last + 1, first)).map { ($0, 1 / Double(size)) }
     }

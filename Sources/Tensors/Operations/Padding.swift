@@ -48,7 +48,7 @@ extension Tensor {
         "padding of mode \"\(mode)\" must be 2, 4 or 6 sizes for the last dimensions of an input with channels, and maybe a batch, in front; got \(sizes.count) for shape \(shape)"
       )
     }
-    var x = self
+    var target = shape.array
     for dimension in 0..<count {
       let (before, after, axis) = (sizes[2 * dimension], sizes[2 * dimension + 1], rank - 1 - dimension)
       let size = shape[axis]
@@ -57,16 +57,29 @@ extension Tensor {
         throw TensorError(
           .argument, "pad", "dimension \(index: axis) of size \(size) cannot be padded by \(before) and \(after) in mode \"\(mode)\"")
       }
-      if before == 0, after == 0 { continue }
-      _ = try Shape(x.shape.replacing(axis, with: size + before + after).array, operation: "pad")
-      let positions = (-before..<size + after).map { place in
-        switch mode {
-        case "reflect": place < 0 ? -place : place >= size ? 2 * (size - 1) - place : place
-        case "replicate": Swift.min(Swift.max(place, 0), size - 1)
-        default: (place + size) % size
-        }
+      target[axis] = size + before + after
+    }
+    // Of nothing it does not matter which elements come again.
+    guard try Shape(target, operation: "pad").count > 0 else { return try padded(sizes, .integer(0)) }
+    var x = self
+    for dimension in 0..<count {
+      let (before, axis) = (sizes[2 * dimension], rank - 1 - dimension)
+      let size = shape[axis]
+      if before == 0, target[axis] == size { continue }
+      let positions = try Tensor(uninitialized: [target[axis]], .int64)
+      let places = positions.data.assumingMemoryBound(to: Int64.self)
+      Context.inPieces(target[axis]) { number in
+        let place = number - before
+        let position =
+          switch mode {
+          case "reflect": place < 0 ? -place : place >= size ? 2 * (size - 1) - place : place
+          case "replicate": Swift.min(Swift.max(place, 0), size - 1)
+          default: (place + size) % size
+          }
+        places[number] = Int64(position)
       }
-      x = try x.indexSelect(axis, Tensor(positions))
+      try Context.checkStop()
+      x = try x.indexSelect(axis, positions)
     }
     return x === self ? try clone() : x
   }

@@ -64,15 +64,16 @@ private struct Covering: Sendable {
 
 extension Windows {
   /// Windows cut to the elements.
-  fileprivate func spans(_ dimension: Int) -> Spans {
+  fileprivate func spans(_ dimension: Int) throws -> Spans {
     var spans = Spans()
-    for place in 0..<output[dimension] {
+    Context.inPieces(output[dimension]) { place in
       let step = dilation[dimension]
       var start = place * stride[dimension] - padding[dimension]
       let end = Swift.min(start + step * (kernel[dimension] - 1) + 1, input[dimension])
       if start < 0 { start += (-start + step - 1) / step * step }
       spans.append(start, Swift.max((end - start + step - 1) / step, 0))
     }
+    try Context.checkStop()
     return spans
   }
 }
@@ -101,7 +102,7 @@ extension Tensor {
     for dimension in 0..<rank { try AxisWeights.check(from: windows.input[dimension], to: windows.output[dimension], taps: 1, operation) }
     return try largest(
       Covering(
-        places: windows.output, spans: (0..<rank).map { windows.spans($0) }, steps: windows.dilation,
+        places: windows.output, spans: (0..<rank).map { try windows.spans($0) }, steps: windows.dilation,
         regular: (windows.stride[rank - 1], windows.padding[rank - 1], windows.kernel[rank - 1])), operation)
   }
 
@@ -113,13 +114,14 @@ extension Tensor {
     for dimension in 0..<rank {
       try AxisWeights.check(from: shape[self.rank - rank + dimension], to: sizes[dimension], taps: 1, operation)
     }
-    let spans = (0..<rank).map { dimension in
+    let spans = try (0..<rank).map { dimension in
       let size = shape[self.rank - rank + dimension]
       var spans = Spans()
-      for place in 0..<sizes[dimension] {
+      Context.inPieces(sizes[dimension]) { place in
         let (start, end) = Tensor.adaptive(place, size, sizes[dimension])
         spans.append(start, end - start)
       }
+      try Context.checkStop()
       return spans
     }
     return try largest(Covering(places: sizes, spans: spans, steps: [Int](repeating: 1, count: rank)), operation)
@@ -200,9 +202,9 @@ extension Tensor {
         from: windows.input[dimension], to: windows.output[dimension],
         taps: Swift.min(windows.kernel[dimension], windows.input[dimension]), operation)
     }
-    let maps = (0..<rank).map { dimension in
+    let maps = try (0..<rank).map { dimension in
       let size = windows.input[dimension]
-      return AxisWeights(self.rank - rank + dimension, from: size, to: windows.output[dimension]) { place in
+      return try AxisWeights(self.rank - rank + dimension, from: size, to: windows.output[dimension]) { place in
         let start = place * windows.stride[dimension] - windows.padding[dimension]
         let end = Swift.min(start + windows.kernel[dimension], size + windows.padding[dimension])
         let inside = Swift.max(start, 0)..<Swift.max(Swift.min(end, size), Swift.max(start, 0))
@@ -224,9 +226,9 @@ extension Tensor {
       let size = shape[self.rank - rank + dimension]
       try AxisWeights.check(from: size, to: sizes[dimension], taps: size / Swift.max(sizes[dimension], 1) + 1, operation)
     }
-    let maps = (0..<rank).map { dimension in
+    let maps = try (0..<rank).map { dimension in
       let axis = self.rank - rank + dimension
-      return AxisWeights(axis, from: shape[axis], to: sizes[dimension]) { [size = shape[axis]] place in
+      return try AxisWeights(axis, from: shape[axis], to: sizes[dimension]) { [size = shape[axis]] place in
         let (start, end) = Tensor.adaptive(place, size, sizes[dimension])
         return (start..<end).map { ($0, 1 / Double(end - start)) }
       }

