@@ -181,6 +181,10 @@ public enum Library {
   /// Takes from scripts what a sandbox has not. To be called once, after ``install(in:allowsProcesses:)``; the result makes the globals
   /// of one script, given the folders in which its `require` looks.
   public static func sandbox(_ state: State, lendsFiles: Bool) throws -> FunctionReference {
+    try state.withoutCollecting { try sandboxed(state, lendsFiles) }
+  }
+
+  private static func sandboxed(_ state: State, _ lendsFiles: Bool) throws -> FunctionReference {
     let companions = try state.companions
     try companions.environment.set("has_folders", .boolean(lendsFiles))
     guard case .table(let mg)? = try state.evaluate("require 'moongrad'").first, case .table(let globals) = try state.global("_G"),

@@ -118,4 +118,10 @@ bool ml_collect(ml_state *s) {
   return lua_gc(s->current, LUA_GCCOLLECT) == 0;
 }
 
-void ml_set_collecting(ml_state *s, bool collects) { lua_gc(s->current, collects ? LUA_GCRESTART : LUA_GCSTOP); }
+void ml_set_collecting(ml_state *s, bool collects) {
+  lua_State *L = s->current;
+  lua_gc(L, collects ? LUA_GCRESTART : LUA_GCSTOP);
+  // Restarted, Lua collects at once. What was made is all in use, so it may grow by a fifth first, as after a collection: a step of
+  // fewer than no kilobytes is credit.
+  if (collects) lua_gc(L, LUA_GCSTEP, -(lua_gc(L, LUA_GCCOUNT) / 5 + 1));
+}

@@ -90,9 +90,16 @@ package enum ProcessMemory {
     }
   }
 
-  /// What scripts and their tensors may take together where the address space has a limit (`ulimit -v`), so that it is they who
-  /// are refused, with an error; nil where it has none.
-  package static var addressSpaceLimit: Int? {
+  /// What scripts and their tensors may take together where the process has a limit, of its address space (`ulimit -v`) or by its
+  /// control group, so that it is they who are refused, with an error; nil where it has none.
+  package static var scriptLimit: Int? {
+    let physical = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
+    // Less what the process has beside them, and what allocators keep.
+    let inGroup = controlGroupLimit().flatMap { $0 < physical ? max(min($0 / 10 * 9, $0 - 64 << 20), 16 << 20) : nil }
+    return [addressSpaceLimit, inGroup].compactMap { $0 }.min()
+  }
+
+  private static var addressSpaceLimit: Int? {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < UInt64(1) << 60 else { return nil }
     // Programs and libraries are mapped too, and threads want their stacks.

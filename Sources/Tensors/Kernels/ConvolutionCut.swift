@@ -16,6 +16,8 @@ struct ConvolutionCut {
   static let mostTasks = 8
   /// What a task should have at most, which is tens of milliseconds: whoever stops a convolution waits for the tasks under way.
   private static let longest = 1_000_000_000
+  /// Places of a band at most, since some of oneDNN's kernels want room for all windows of a task at once.
+  private static let mostPlaces = 1 << 19
 
   init(_ role: ConvolutionRole, _ sizes: ConvolutionSizes) {
     let batch = sizes.batch
@@ -40,7 +42,7 @@ struct ConvolutionCut {
     // Bands, where there are few images of few channels, or where that is too long still.
     guard images == 1 else { return }
     let chunks = (all - 1) / channels + 1
-    var wanted = perImage / chunks / Self.longest + 1
+    var wanted = Swift.max(perImage / chunks / Self.longest, sizes.windows.places / Self.mostPlaces) + 1
     if pieces * chunks < Self.mostTasks {
       wanted = Swift.max(wanted, Swift.min(Self.mostTasks / (pieces * chunks), perImage / chunks / (2 * Self.worthATask)))
     }

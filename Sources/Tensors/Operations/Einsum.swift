@@ -32,7 +32,13 @@ extension Tensor {
     return try last.tensor.permute(output.map { label in last.labels.firstIndex(of: label)! })
   }
 
+  /// Bytes of an equation: those of a thousand operands are a tenth of it.
+  private static let longest = 1 << 16
+
   private static func parse(_ equation: String, _ operands: [Tensor]) throws -> (inputs: [[Character]], output: [Character]) {
+    guard equation.utf8.count <= longest else {
+      throw TensorError(.argument, "einsum", "an equation of \(equation.utf8.count) bytes is longer than any of \(operands.count) operands")
+    }
     let text = equation.filter { $0 != " " }
     let arrow = text.firstIndex(of: "-")
     if let arrow, !text[arrow...].hasPrefix("->") {

@@ -15,8 +15,9 @@ package func nearest(_ name: String, _ known: some Sequence<String>) -> String? 
     }
     return rows[a.count][b.count]
   }
-  let letters = Array(name.lowercased().utf8.prefix(64))
-  let limit = max(1, min(3, letters.count / 3))
-  return known.map { ($0, distance(letters, Array($0.lowercased().utf8.prefix(64)))) }.filter { $0.1 <= limit }
+  func letters(_ name: String) -> [UInt8] { Array(String(decoding: name.utf8.prefix(64), as: UTF8.self).lowercased().utf8) }
+  let asked = letters(name)
+  let limit = max(1, min(3, asked.count / 3))
+  return known.map { ($0, distance(asked, letters($0))) }.filter { $0.1 <= limit }
     .min { ($0.1, $0.0) < ($1.1, $1.0) }?.0
 }
