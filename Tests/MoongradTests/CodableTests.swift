@@ -253,6 +253,20 @@ private final class Derived: Base {
     #expect(message { try session.value("huge", decoding: [Config.Note?].self) }?.contains("without so many holes") == true)
   }
 
+  /// Some types reserve memory for as many elements as they are told that there are.
+  private struct Told: Decodable {
+    let count: Int?
+    init(from decoder: any Decoder) throws { count = try decoder.unkeyedContainer().count }
+  }
+
+  @Test func lengthsAreToldWhereTheyCanBe() throws {
+    try session.run(
+      "list = { 1, 2, 3 } huge = {} for k = 0, 62 do huge[1 << k] = k end huge[5] = 1 huge[9] = 1 huge[math.maxinteger] = 1 assert(#huge > 1 << 60)"
+    )
+    #expect(try session.value("list", decoding: Told.self).count == 3)
+    #expect(try session.value("huge", decoding: Told.self).count == nil)
+  }
+
   /// Reading runs no script, and what is read is kept as long as the decoder needs it.
   @Test func metamethodsAreNotAsked() throws {
     try session.run("note = setmetatable({ text = 'x' }, { __index = function() error 'was asked' end })")

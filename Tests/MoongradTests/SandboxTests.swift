@@ -127,6 +127,22 @@ import Testing
     #expect(throws: LuaError.self) { try none.run("require('moongrad').save({}, '/tmp/never.mg')") }
   }
 
+  /// Lists of places that operations make beside their tensors are asked for too.
+  @Test(arguments: [
+    "F.interpolate(mg.ones(0, 1, 1), { size = 1 << 26, mode = 'linear' })", "F.interpolate(mg.ones(1, 1, 1):int(), { size = 1 << 26 })",
+    "F.interpolate(mg.ones(1, 1, 1, 1):expand(1, 1, 1, 1 << 26), { size = { 1, 2 }, mode = 'bilinear', antialias = true })",
+    "F.adaptive_avg_pool1d(mg.ones(0, 1, 1 << 26), 4)", "F.adaptive_avg_pool1d(mg.ones(1, 1, 4), 1 << 26)",
+    "F.adaptive_max_pool1d(mg.ones(1, 1, 4), 1 << 26)", "F.avg_pool1d(mg.ones(0, 1, 1 << 26), 1)",
+    "F.pad(mg.ones(1, 1, 4), { 1 << 26, 0 }, 'replicate')", "mg.slice_scatter(mg.zeros(1):expand(1 << 26), mg.zeros(1):expand(1 << 26))",
+    "mg.nn.init.dirac_(mg.zeros(1, 1, 1):expand(1, 1, 1 << 26))", "mg.mode(mg.zeros(1):expand(1 << 26))",
+  ]) func listsBesideTensorsCount(_ script: String) throws {
+    let session = try Session(.sandboxed(memory: .megabytes(64), time: nil))
+    let error = try #require(throws: LuaError.self) {
+      try session.run("local mg = require 'moongrad' local F = mg.nn.functional " + script)
+    }
+    #expect(error.kind == .memory, "\(error)")
+  }
+
   /// As README shows it.
   @Test func readme() throws {
     let untrusted = "answer = 10 * rate"

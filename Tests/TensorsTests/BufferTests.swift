@@ -43,6 +43,8 @@ import Testing
     #expect(throws: TensorError.self) { try x.withSpan(of: Double.self) { $0.count } }
     #expect(throws: TensorError.self) { try Tensor([1, 2, 3] as [Float], shape: [2, 2]) }
     #expect(throws: TensorError.self) { try Tensor(bytes: [1, 2, 3] as [UInt8], shape: [1], dtype: .float32) }
+    #expect(throws: TensorError.self) { try Tensor(bytes: [UInt8](repeating: 0, count: 8), shape: [1], dtype: .float32) }
+    #expect(throws: TensorError.self) { try Tensor([1, 2, 3, 4, 5] as [Float], shape: [2, 2]) }
     #expect(throws: TensorError.self) { try Tensor.ones([1]).expand([1 << 40]).array(of: Float.self) }
     #expect(try x.array(of: Double.self) == [1.5, 2] && Tensor([1, 2] as [Int16]).array(of: Int.self) == [1, 2])
     #expect(try Tensor([1, 2]).array(of: Float.self) == [1, 2] && Tensor([true]).array(of: Int.self) == [1])

@@ -87,8 +87,8 @@ extension Tensor {
         .shape, "slice_scatter", "a source of shape \(source.shape) does not fit a slice of \(length) positions of shape \(shape)")
     }
     if source.count == 0 { return try clone() }
-    let places = Array(Swift.stride(from: first, to: last, by: step))
-    return try indexCopy(axis, Tensor(places), source, "slice_scatter")
+    let places = try Tensor.arange(.integer(Int64(first)), .integer(Int64(last)), .integer(Int64(step)))
+    return try indexCopy(axis, places, source, "slice_scatter")
   }
 
   /// A copy with a diagonal replaced.

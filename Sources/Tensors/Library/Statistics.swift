@@ -184,6 +184,7 @@ extension Tensor {
     let axis = try shape.axis(dimension, "diff")
     var y = self
     for _ in 0..<Swift.min(n, shape[axis]) {
+      try Context.checkStop()  // nothing has as many differences as it is long
       let size = y.shape[axis]
       let (later, earlier) = (try y.narrow(axis, 1, Swift.max(size - 1, 0)), try y.narrow(axis, 0, Swift.max(size - 1, 0)))
       y = try dtype == .bool ? Comparison.xor(later, earlier) : later - earlier

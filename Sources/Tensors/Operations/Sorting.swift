@@ -125,7 +125,7 @@ extension Tensor {
       // How long the run is that each element stands in, up to it; the first of the longest ends there.
       var sizes = [Int](repeating: 1, count: sorted.rank)
       sizes[axis] = n
-      let places = try Tensor(Array(0..<n)).reshape(sizes).expand(sorted.shape)
+      let places = try Tensor.arange(.integer(0), .integer(Int64(n)), .integer(1)).reshape(sizes).expand(sorted.shape)
       let first = try Tensor.filled(sorted.shape.replacing(axis, with: 1), .boolean(true), dtype: .bool)
       let starts = try Joining.cat([first, Comparison.ne(sorted.narrow(axis, 1, n - 1), sorted.narrow(axis, 0, n - 1))], axis)
       let since = try starts.choosing(places, else: Tensor.zeros([], dtype: .int64)).cummax(axis).values

@@ -158,6 +158,7 @@ public enum Initializer {
     let (each, field) = (sizes[0] / groups, sizes.dropFirst(2))
     let middle = field.reduce(0) { $0 * $1 + $1 / 2 }
     let filter = field.reduce(1, *)
+    try checkRoom(for: tensor, "dirac_")
     var elements = [Double](repeating: 0, count: tensor.count)
     for group in 0..<groups {
       for channel in 0..<min(each, sizes[1]) { elements[((group * each + channel) * sizes[1] + channel) * filter + middle] = 1 }
@@ -174,12 +175,18 @@ public enum Initializer {
     }
     let (rows, columns) = (tensor.shape[0], tensor.shape[1])
     let zeros = Int((sparsity * Double(rows)).rounded(.up))
+    try checkRoom(for: tensor, "sparse_")
     try normal(tensor, std: std)
     var kept = [Double](repeating: 1, count: rows * columns)
     for column in 0..<columns {
       for row in try Tensor.randperm(rows).doubles.prefix(zeros) { kept[Int(row) * columns + column] = 0 }
     }
     return try withNoGrad { try tensor.copy(from: tensor * Tensor(kept, shape: tensor.shape, dtype: tensor.dtype)) }
+  }
+
+  private static func checkRoom(for tensor: Tensor, _ operation: String) throws {
+    try Context.checkRoom(
+      for: "a list of \(tensor.count) elements needs", operation, count: tensor.count, bytesOfEach: MemoryLayout<Double>.stride)
   }
 
   private static func kaimingDeviation(
