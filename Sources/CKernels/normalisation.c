@@ -16,6 +16,10 @@ MG_NO_CONTRACTION
     int64_t i = 0;                                                                                                  \
     while (i + LANES <= n) {                                                                                        \
       int64_t end = mg_min64(n, i + MG_BLOCK);                                                                      \
+      if (mg_was_left(i)) {                                                                                         \
+        i = n;                                                                                                      \
+        break;                                                                                                      \
+      }                                                                                                             \
       V a = 0, b = 0, c = 0, d = 0;                                                                                 \
       for (; i + 2 * LANES <= end; i += 2 * LANES) {                                                                \
         V u = MG_LOAD(V, g + i), v = MG_LOAD(V, g + i + LANES);                                                     \
@@ -53,6 +57,10 @@ MG_NO_CONTRACTION
     int64_t i = 0;                                                                                                  \
     while (i + LANES <= n) {                                                                                        \
       int64_t end = mg_min64(n, i + MG_BLOCK);                                                                      \
+      if (mg_was_left(i)) {                                                                                         \
+        i = n;                                                                                                      \
+        break;                                                                                                      \
+      }                                                                                                             \
       V c = 0, d = 0;                                                                                               \
       for (; i + 2 * LANES <= end; i += 2 * LANES) {                                                                \
         V u = MG_LOAD(V, x + i) - mean, v = MG_LOAD(V, x + i + LANES) - mean;                                       \
@@ -107,6 +115,7 @@ static void over(const work *c, int64_t count, int64_t each, void (*body)(void *
       T mean = c->centred ? (T)(mg_row_sum_##tag(n, x) / (double)n) : 0;                             \
       T rate = (T)(1 / sqrt(squares_##tag(n, x, mean) / (double)n + c->eps));                        \
       ((T *)c->stats)[r] = mean;                                                                     \
+      if (mg_was_left(n)) return;                                                                    \
       ((T *)c->stats)[c->rows + r] = rate;                                                           \
       if (w && b) {                                                                                  \
         MG_VECTORIZE                                                                                 \

@@ -36,6 +36,7 @@ FUNCTION double LEVEL(exp_row)(int64_t n, const float *x, float max, bool keep, 
   double total = 0;
   for (int64_t begin = 0; begin < whole; begin += MG_BLOCK) {  // after a block the sum goes on in double
     int64_t end = mg_min64(whole, begin + MG_BLOCK), i = begin;
+    if (mg_was_left(begin)) return total;
     for (; i + 32 <= end; i += 32) {
       v = LEVEL(exp_negative)(MG_LOAD(F, x + i) - max);
       w = LEVEL(exp_negative)(MG_LOAD(F, x + i + 16) - max);
@@ -71,6 +72,7 @@ static void LEVEL(softmax)(int64_t rows, int64_t n, const float *x, float *y) {
   float max = rows > 0 ? LEVEL(max_row)(n, x) : 0;
   for (int64_t r = 0; r < rows; r++, x += n, y += n) {
     double sum = LEVEL(exp_row)(n, x, max, true, y);
+    if (mg_was_left(n)) return;
     if (r + 1 < rows) max = LEVEL(max_row)(n, x + n);
     float scale = (float)(1 / sum);
     int64_t i = 0;
@@ -99,6 +101,7 @@ static void LEVEL(log_softmax)(int64_t rows, int64_t n, const float *x, float *y
       largest[r] = LEVEL(max_row)(n, x + r * n);
       sums[r] = LEVEL(exp_row)(n, x + r * n, largest[r], false, NULL);
     }
+    if (mg_was_left(n)) return;
     F shifts = LEVEL(log_sums)(sums);
     for (int64_t r = 0; r < count; r++, x += n, y += n) {
       float max = largest[r], shift = shifts[r];
@@ -131,6 +134,7 @@ FUNCTION double LEVEL(dot_row)(int64_t n, const float *g, const float *y) {
   double total = 0;
   for (int64_t begin = 0; begin < n; begin += MG_BLOCK) {
     int64_t end = mg_min64(n, begin + MG_BLOCK), i = begin;
+    if (mg_was_left(begin)) return total;
     F a = 0, b = 0;
     for (; i + 32 <= end; i += 32) {
       a += MG_LOAD(F, g + i) * MG_LOAD(F, y + i);
