@@ -81,14 +81,15 @@ public final class Session {
   public init(_ configuration: Configuration = Configuration()) throws {
     self.configuration = configuration
     warningSink = WarningSink()
-    var settings = State.Configuration(memoryLimit: configuration.memoryLimit)
+    let memoryLimit = [configuration.memoryLimit, ProcessMemory.scriptLimit].compactMap { $0 }.min()
+    var settings = State.Configuration(memoryLimit: memoryLimit)
     settings.libraries = configuration.libraries
     settings.exitsProcess = configuration.exitsProcess
     settings.allowsBinaryChunks = configuration.allowsBinaryChunks && !configuration.isSandboxed
     settings.warningSink = { [warningSink] in warningSink.receive($0) }
     context = Context()
     // A little less for tensors, so that it is one of them that is refused, with an error that says how large it was.
-    context.memoryLimit = configuration.memoryLimit.map { $0 - min($0 / 16, 8 << 20) }
+    context.memoryLimit = memoryLimit.map { $0 - min($0 / 16, 8 << 20) }
     state = try State(settings, surroundings: State.Surroundings(enter: context.enter, leave: context.leave))
     interrupter = Interrupter(state)
     context.heed(state.stopFlag)

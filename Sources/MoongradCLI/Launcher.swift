@@ -28,7 +28,7 @@ struct Launcher {
         memory: nil, time: nil, reading: invocation.readableFolders, writing: invocation.writableFolders)
     }
     configuration.exitsProcess = true
-    configuration.memoryLimit = [invocation.memoryLimit, ProcessMemory.scriptLimit].compactMap { $0 }.min()
+    configuration.memoryLimit = invocation.memoryLimit
     configuration.limits = RunLimits(
       time: invocation.timeLimit.map { .seconds($0) }, instructions: invocation.instructionLimit)
     configuration.allowsBinaryChunks = invocation.allowsBinaryChunks

@@ -28,7 +28,7 @@ import Testing
     Case(input: [2, 4, 220, 210], weight: [12, 4, 3, 3], padding: 5, dilation: 4),
     Case(input: [1, 4, 611, 600], weight: [20, 4, 2, 2], stride: 3), Case(input: [1, 3, 180, 170], weight: [12, 3, 3, 3], padding: 4),
     Case(input: [1, 8, 3, 40_000], weight: [4, 8, 3, 5], stride: 2, padding: 2),
-    Case(input: [1, 8, 60_001], weight: [24, 8, 9], stride: 2, padding: 3),
+    Case(input: [1, 8, 60_001], weight: [24, 8, 9], stride: 2, padding: 3), Case(input: [5, 2, 70_000], weight: [3, 2, 5], padding: 2),
     Case(input: [1, 4, 12, 50, 48], weight: [8, 4, 3, 3, 3], stride: 1, padding: 1),
     Case(input: [1, 32, 200, 200], weight: [32, 1, 5, 5], padding: 2, groups: 32),
     Case(input: [1, 8, 260, 250], weight: [16, 4, 3, 3], stride: 2, padding: 1, groups: 2),

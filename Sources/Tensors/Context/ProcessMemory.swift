@@ -55,10 +55,9 @@ package enum ProcessMemory {
   }
 
   /// Of the machine's memory, or of what the process' control group may have: Linux kills whoever takes more.
-  static let mostResident: Int = {
-    let physical = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
-    return min(physical, controlGroupLimit() ?? physical) / 10 * 9
-  }()
+  static let mostResident = min(physical, controlGroupLimit() ?? physical) / 10 * 9
+
+  private static let physical = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
 
   /// The least limit of the control groups that the process is in; nil where there is none, or none can be read. Tests say where
   /// membership stands, and where the groups are.
@@ -93,11 +92,14 @@ package enum ProcessMemory {
   /// What scripts and their tensors may take together where the process has a limit, of its address space (`ulimit -v`) or by its
   /// control group, so that it is they who are refused, with an error; nil where it has none.
   package static var scriptLimit: Int? {
-    let physical = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
-    // Less what the process has beside them, and what allocators keep.
-    let inGroup = controlGroupLimit().flatMap { $0 < physical ? max(min($0 / 10 * 9, $0 - 64 << 20), 16 << 20) : nil }
-    return [addressSpaceLimit, inGroup].compactMap { $0 }.min()
+    [addressSpaceLimit, leastInGroup].compactMap { $0 }.min()
   }
+
+  private static let leastInGroup: Int? = {
+    guard let limit = controlGroupLimit(), limit < physical else { return nil }
+    // Less what the process has beside them, and what allocators keep.
+    return max(min(limit / 10 * 9, limit - 64 << 20), 16 << 20)
+  }()
 
   private static var addressSpaceLimit: Int? {
     var limit = rlimit()

@@ -18,10 +18,14 @@ struct ConvolutionCut {
   private static let longest = 1_000_000_000
   /// Places of a band at most, since some of oneDNN's kernels want room for all windows of a task at once.
   private static let mostPlaces = 1 << 19
+  /// Places side by side of one task: oneDNN makes code for each of them, at a microsecond apiece, when a plan is made.
+  private static let widest = 1 << 14
 
   init(_ role: ConvolutionRole, _ sizes: ConvolutionSizes) {
     let batch = sizes.batch
     let perImage = Swift.max(sizes.operations / batch, 1)
+    let width = sizes.windows.output.last ?? 1
+    let isWide = width > 2 * Self.widest
     images = Swift.min(batch, Swift.max((Self.worthATask - 1) / perImage + 1, 1))
     if sizes.operations > Self.worthATask { images = Swift.min(images, (batch + 1) / 2) }
     images = Swift.max(images, Swift.min(batch / Self.manyTasks, 3 * Self.worthATask / perImage))
@@ -29,6 +33,7 @@ struct ConvolutionCut {
       images = Swift.max(images, (batch - 1) / Self.mostTasks + 1, Swift.min(batch, 16 / sizes.windows.places))
       images = Swift.min(images, Swift.max(Self.longest / perImage, 1))
     }
+    if isWide { images = 1 }
     let pieces = (batch - 1) / images + 1
     // Channels, where there are few images.
     let all = role == .input ? sizes.inputs : sizes.outputs
@@ -43,6 +48,7 @@ struct ConvolutionCut {
     guard images == 1 else { return }
     let chunks = (all - 1) / channels + 1
     var wanted = Swift.max(perImage / chunks / Self.longest, sizes.windows.places / Self.mostPlaces) + 1
+    if isWide { wanted = Swift.max(wanted, width / Self.widest) }
     if pieces * chunks < Self.mostTasks {
       wanted = Swift.max(wanted, Swift.min(Self.mostTasks / (pieces * chunks), perImage / chunks / (2 * Self.worthATask)))
     }
