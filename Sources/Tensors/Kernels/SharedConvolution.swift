@@ -72,10 +72,11 @@ final class SharedConvolution: @unchecked Sendable {
     work.rooms = try lend(work.room * threads)
     work.free.store(threads == 64 ? .max : (1 << UInt64(threads)) - 1, ordering: .relaxed)
 
-    // Pieces that give weights give parts of a sum. It has up to so many at once, and what came before them.
+    // Pieces that give weights give parts of a sum. It has up to so many at once, behind what earlier ones came to.
     let weightsBytes = sizes.weights * element
     let round = role == .weight ? Swift.min(pieces, ConvolutionCut.mostTasks) : pieces
-    let parts = role == .weight && pieces > 1 ? try lend((round + 1) * weightsBytes) : nil
+    let earlier = pieces > round ? 1 : 0
+    let parts = role == .weight && pieces > 1 ? try lend((earlier + round) * weightsBytes) : nil
     for start in stride(from: 0, to: pieces, by: round) {
       let count = Swift.min(round, pieces - start)
       work.tasks.removeAll(keepingCapacity: true)
@@ -112,7 +113,7 @@ final class SharedConvolution: @unchecked Sendable {
                 plan: plan, first: role == .output ? image : output, second: at, result: role == .output ? output : image,
                 isPrepared: true, bias: given.bias.map { $0 + channel * element }))
           case .weight:
-            let result = (parts.map { $0 + (piece - start + 1) * weightsBytes } ?? given.weight) + weightBytes
+            let result = (parts.map { $0 + (earlier + piece - start) * weightsBytes } ?? given.weight) + weightBytes
             work.tasks.append(Task(plan: plan, first: image, second: output, result: result, isPrepared: false, bias: nil))
           }
         }
@@ -120,7 +121,7 @@ final class SharedConvolution: @unchecked Sendable {
       try work.runAll()
       if let parts {
         if start > 0 { memcpy(parts, given.weight, weightsBytes) }
-        let (first, terms) = start > 0 ? (parts, count + 1) : (parts + weightsBytes, count)
+        let (first, terms) = start > 0 ? (parts, 1 + count) : (parts + earlier * weightsBytes, count)
         try Kernels.reduce(MG_SUM, .float32, Extent(1, terms, sizes.weights), first, into: given.weight)
       }
     }
