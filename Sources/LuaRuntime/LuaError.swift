@@ -7,10 +7,28 @@ import CLuaShim
 ///
 /// `value` may refer to a Lua table; it belongs to the state's thread.
 public struct LuaError: Error, @unchecked Sendable {
-  /// What sort of thing went wrong. `unavailable`: the state is closed; `conversion`: a value does not fit the type asked for;
-  /// `exit`: nothing did, the script has ended itself by `os.exit`, see ``exitStatus``.
+  /// What sort of thing went wrong.
   public enum Kind: Sendable {
-    case runtime, syntax, memory, interrupted, timeLimit, instructionLimit, file, unavailable, conversion, exit
+    /// Something that a script did, or that was raised in it.
+    case runtime
+    /// The text of a chunk, which was not run.
+    case syntax
+    /// There was not so much memory, or the limit does not allow it.
+    case memory
+    /// Somebody interrupted the script.
+    case interrupted
+    /// It took longer than ``RunLimits`` allow.
+    case timeLimit
+    /// It ran more instructions than ``RunLimits`` allow.
+    case instructionLimit
+    /// A file could not be read.
+    case file
+    /// The state is closed.
+    case unavailable
+    /// A value does not fit the type asked for.
+    case conversion
+    /// Nothing did: the script has ended itself by `os.exit`, see ``LuaError/exitStatus``.
+    case exit
   }
   /// A line of a chunk, as in `train.lua:12:`.
   public struct Position: Hashable, Sendable {

@@ -14,13 +14,17 @@ public final class Routine {
   public enum Step {
     /// With what the function returns.
     case done([Value])
+    /// With something that the script waits for.
     case waits(Operation)
   }
 
   /// What a piece begins with.
   public enum Input {
+    /// The first one: with the arguments of the function.
     case arguments([Value])
+    /// With what came of what was waited for.
     case results([Value])
+    /// With an error, which is raised where the script waits.
     case failure(any Error)
   }
 

@@ -3,9 +3,26 @@ import CLuaShim
 
 /// The types of Lua values.
 public enum LuaType: Int32, Sendable, CustomStringConvertible {
+  /// No value at all: an argument that was not given.
   case none = -1
+  /// `nil`.
   case `nil` = 0
-  case boolean, lightUserdata, number, string, table, function, userdata, thread
+  /// `true` or `false`.
+  case boolean
+  /// An address.
+  case lightUserdata
+  /// A number, whole or not.
+  case number
+  /// A string of bytes.
+  case string
+  /// A table.
+  case table
+  /// A function of Lua's, C's or Swift's.
+  case function
+  /// An object of C's or Swift's.
+  case userdata
+  /// A coroutine.
+  case thread
 
   /// The name that Lua's `type` gives, and "no value" for a missing argument.
   public var description: String {

@@ -3,15 +3,21 @@ import CLuaShim
 
 /// A Lua value outside Lua. The last cases are for the way in only: they become new Lua values.
 public enum Value {
+  /// `nil`.
   case `nil`
+  /// `true` or `false`.
   case boolean(Bool)
+  /// A whole number.
   case integer(Int)
+  /// Any other number.
   case number(Double)
   /// A string that is valid UTF-8.
   case string(String)
   /// Any other string.
   case bytes([UInt8])
+  /// A table, itself.
   case table(TableReference)
+  /// A function, itself.
   case function(FunctionReference)
   /// A handle, itself; its object is `handle.object(kind)`.
   case handle(HandleReference)

@@ -195,6 +195,54 @@ public final class HostType<T: HostObject> {
 /// enums when they are `Equatable` and Swift says so; `eq` replaces that. A type that is `CustomStringConvertible` has its
 /// description for `tostring`.
 public enum Metamethod: String, Sendable {
-  case add, sub, mul, div, mod, pow, unm, idiv, band, bor, bxor, shl, shr, bnot
-  case concat, len, eq, lt, le, call, tostring, index, newindex, pairs, close
+  /// `a + b`.
+  case add
+  /// `a - b`.
+  case sub
+  /// `a * b`.
+  case mul
+  /// `a / b`.
+  case div
+  /// `a % b`.
+  case mod
+  /// `a ^ b`.
+  case pow
+  /// `-a`.
+  case unm
+  /// `a // b`.
+  case idiv
+  /// `a & b`.
+  case band
+  /// `a | b`.
+  case bor
+  /// `a ~ b`.
+  case bxor
+  /// `a << b`.
+  case shl
+  /// `a >> b`.
+  case shr
+  /// `~a`.
+  case bnot
+  /// `a .. b`.
+  case concat
+  /// `#a`.
+  case len
+  /// `a == b`.
+  case eq
+  /// `a < b`.
+  case lt
+  /// `a <= b`.
+  case le
+  /// `a(…)`.
+  case call
+  /// `tostring(a)`.
+  case tostring
+  /// `a.key`, of keys that are no members.
+  case index
+  /// `a.key = value`, of keys that are no members.
+  case newindex
+  /// `pairs(a)`.
+  case pairs
+  /// The end of `local a <close>`.
+  case close
 }

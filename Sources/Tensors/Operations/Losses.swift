@@ -3,7 +3,12 @@
 
 /// How a loss over many elements becomes one.
 public enum Reduction: String, Sendable {
-  case mean, sum, none
+  /// Their mean.
+  case mean
+  /// Their sum.
+  case sum
+  /// They stay as they are.
+  case none
 
   init(named name: String, _ operation: String) throws {
     guard let found = Reduction(rawValue: name) else {

@@ -123,24 +123,31 @@ package struct TensorOperation: Sendable {
 public struct Parameter: Sendable {
   /// What it takes; the Lua side converts from 1-based by this, and only by this.
   public enum Kind: Sendable {
+    /// A tensor.
     case tensor
     /// A tensor or a plain number.
     case operand
+    /// A list of tensors.
     case tensors
+    /// A number.
     case number
     /// A whole number that is not an index: a count, an offset.
     case integer
-    /// A dimension, and several of them (a list, or at the end plain arguments).
+    /// A dimension.
     case dimension
+    /// Several dimensions, as a list, or at the end as plain arguments.
     case dimensions
-    /// A position along a dimension, and an int64 tensor of positions.
+    /// A position along a dimension.
     case index
+    /// An int64 tensor of positions.
     case indices
     /// A list of such tensors, or of masks.
     case indexTensors
     /// Class labels, as a tensor of them.
     case labels
+    /// A truth value.
     case boolean
+    /// A text.
     case string
     /// A number, or the name of one.
     case order
@@ -152,6 +159,7 @@ public struct Parameter: Sendable {
     case sizesOrName
     /// A number, a list of numbers, or a list of tensors.
     case numbers
+    /// A type of elements.
     case dtype
     /// An object of a layer above, which knows its class: a module that others are made of.
     case module
@@ -217,17 +225,27 @@ public struct Parameter: Sendable {
 
 /// A decoded argument. Everything counts from 0, but for positions where they say otherwise.
 public enum Argument {
+  /// None was given.
   case absent
+  /// A tensor.
   case tensor(Tensor)
   /// For parameters that take them so; others are given a tensor.
   case positions(Positions)
+  /// Tensors of a list.
   case tensors([Tensor])
+  /// A number.
   case number(Scalar)
+  /// A whole number.
   case integer(Int)
+  /// Whole numbers: sizes, dimensions.
   case integers([Int])
+  /// A truth value.
   case boolean(Bool)
+  /// A text.
   case string(String)
+  /// A type of elements.
   case dtype(DType)
+  /// An object of a layer above.
   case object(AnyObject)
 }
 
@@ -402,17 +420,25 @@ public struct Sample: Sendable, ExpressibleByArrayLiteral {
     case integers([Int], ClosedRange<Int>)
     /// The same, as positions.
     case positions([Int], ClosedRange<Int>)
+    /// A bool tensor of those sizes.
     case booleans([Int])
     /// A float tensor of exactly those values.
     case values([Int], [Double])
+    /// A list of tensors.
     case tensors([Value])
+    /// A number.
     case number(Double)
+    /// A whole number.
     case integer(Int)
+    /// A list of whole numbers.
     case list([Int])
+    /// A truth value.
     case flag(Bool)
+    /// A text.
     case text(String)
     /// An object of a class of a layer above, made with those arguments.
     case made(String, [Value])
+    /// None.
     case absent
 
     /// A float tensor of those sizes with values from −2 to 2, and one with values from 0.2 to 3.

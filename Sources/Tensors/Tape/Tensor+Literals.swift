@@ -14,7 +14,9 @@
 extension Tensor: ExpressibleByArrayLiteral {
   /// A number or a row of a literal.
   public enum Literal: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral {
+    /// A number.
     case number(Scalar)
+    /// Numbers, or rows, side by side.
     case row([Literal])
     /// A whole number.
     public init(integerLiteral value: Int64) { self = .number(.integer(value)) }

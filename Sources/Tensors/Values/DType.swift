@@ -5,8 +5,26 @@ import CKernels
 
 /// The type of a tensor's elements.
 public enum DType: UInt8, CaseIterable, Sendable, CustomStringConvertible {
+  /// IEEE 754 binary32.
   case float32 = 0
-  case float64, int64, int32, uint8, bool, float16, bfloat16, int16, int8
+  /// IEEE 754 binary64.
+  case float64
+  /// Whole numbers from −2⁶³ to 2⁶³ − 1.
+  case int64
+  /// Whole numbers from −2³¹ to 2³¹ − 1.
+  case int32
+  /// Whole numbers from 0 to 255.
+  case uint8
+  /// True or false, a byte each.
+  case bool
+  /// IEEE 754 binary16, computed in float32.
+  case float16
+  /// The upper half of a float32, computed in float32.
+  case bfloat16
+  /// Whole numbers from −32,768 to 32,767.
+  case int16
+  /// Whole numbers from −128 to 127.
+  case int8
 
   /// What there is to know of each dtype. To add one is to add a case above, its row here, and the type of its elements.
   @inline(__always)

@@ -2,8 +2,11 @@
 
 /// A plain number next to a tensor: it takes part in promotion by its kind only, never by its width.
 public enum Scalar: Sendable, Equatable, CustomStringConvertible {
+  /// A whole number.
   case integer(Int64)
+  /// Any other number.
   case real(Double)
+  /// A truth value.
   case boolean(Bool)
 
   /// The number as Swift prints it.

@@ -4,15 +4,23 @@ import Tensors
 
 /// The value of a module's field.
 public enum ModuleField {
+  /// A number.
   case number(Double)
+  /// A whole number: a size, a count.
   case integer(Int)
   /// A position, dimension or class label, counted from 0.
   case index(Int)
+  /// A truth value.
   case boolean(Bool)
+  /// A text: a mode, a reduction.
   case string(String)
+  /// A tensor, or the place of one.
   case tensor(Tensor?)
+  /// Sizes.
   case shape([Int])
+  /// A module.
   case module(Module)
+  /// Nothing.
   case none
 }
 
@@ -50,14 +58,19 @@ extension ModuleField {
 
 /// The value of an optimizer's option.
 public enum OptionValue: Equatable, Sendable {
+  /// A number.
   case number(Double)
   /// A number that was given as a whole one.
   case integer(Int)
+  /// A truth value.
   case boolean(Bool)
+  /// A text.
   case text(String)
+  /// Two numbers, as of `betas`.
   case pair(Double, Double)
   /// Several values, some of them none.
   case tuple([OptionValue])
+  /// Nothing.
   case none
 
   /// As Python prints it.

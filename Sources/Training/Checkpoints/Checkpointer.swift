@@ -8,7 +8,12 @@ import Files
 /// killed there is one to go on from. Each file says by itself which step it is of and what its metrics were.
 public final class Checkpointer {
   /// Whether a metric should fall or rise.
-  public enum Mode: String, Sendable, CaseIterable { case min, max }
+  public enum Mode: String, Sendable, CaseIterable {
+    /// The smallest is the best: a loss.
+    case min
+    /// The largest is the best: an accuracy.
+    case max
+  }
 
   /// A checkpoint in the folder.
   public struct Entry: Sendable {

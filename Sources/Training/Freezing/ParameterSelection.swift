@@ -4,12 +4,15 @@ import Tensors
 
 /// Some of a module's parameters.
 public enum ParameterSelection: ExpressibleByStringLiteral, ExpressibleByArrayLiteral {
+  /// All of them.
   case all
   /// Names with `*` for any text, dots too, and `?` for one character; the name of a module within stands for all that is in it.
   case patterns([String])
   /// Those of modules within it.
   case modules([Module])
+  /// Those that are these tensors.
   case tensors([Tensor])
+  /// Those that the function is true of.
   case matching((_ name: String, _ parameter: Tensor) throws -> Bool)
 
   /// One pattern: `"0.*"`.

@@ -6,10 +6,19 @@ import Tensors
 extension Watch {
   /// What a record holds of each parameter, or layer.
   public enum Quantity: String, Sendable, CaseIterable {
+    /// The parameter's Euclidean norm.
     case norm
+    /// The norm of its gradient.
     case gradientNorm = "grad_norm"
-    case update, ratio, cosine
+    /// The norm of what a step changed.
+    case update
+    /// That of the change over that of the parameter.
+    case ratio
+    /// The cosine between two steps after each other.
+    case cosine
+    /// The share of units of a layer that are 0 for the whole input.
     case deadUnits = "dead_units"
+    /// How like a layer's output is to what it was at the beginning: linear centred kernel alignment.
     case similarity
 
     fileprivate func value(_ update: WatchRecord.Update) -> Double? {

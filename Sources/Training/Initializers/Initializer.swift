@@ -8,7 +8,9 @@ import Tensors
 public enum Initializer {
   /// Which number of connections keeps its variance: forwards or backwards.
   public enum Fan: String, Sendable {
+    /// Those that lead in: forwards.
     case input = "fan_in"
+    /// Those that lead out: backwards.
     case output = "fan_out"
 
     /// The one that PyTorch calls so. Throws for any other name.

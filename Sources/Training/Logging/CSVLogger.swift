@@ -6,9 +6,13 @@ import Files
 public final class CSVLogger {
   /// A value of a row.
   public enum Cell: Equatable, Sendable {
+    /// A number, as precise as it is.
     case number(Double)
+    /// A whole number.
     case integer(Int)
+    /// A text, quoted where it has to be.
     case text(String)
+    /// `true` or `false`.
     case boolean(Bool)
 
     var text: String {

@@ -163,7 +163,10 @@ public final class Mish: Activation {
 public final class GELU: Activation {
   /// How Φ is computed: by the error function, or by tanh, which is faster and a little off.
   public enum Approximation: String, Sendable {
-    case none, tanh
+    /// By the error function.
+    case none
+    /// By tanh.
+    case tanh
   }
 
   /// Exact unless told otherwise.

@@ -16,6 +16,7 @@ public struct Sizes: ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral, Sen
 
 /// The margin around an image: `1`, `[1, 2]`, `.same`, `.valid`.
 public enum Margin: ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral, Sendable {
+  /// So much on both sides.
   case sizes(Sizes)
   /// As much as keeps the sizes, for strides of 1.
   case same
@@ -29,7 +30,14 @@ public enum Margin: ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral, Send
 
 /// What lies in the margin.
 public enum MarginMode: String, Sendable {
-  case zeros, reflect, replicate, circular
+  /// Zeros.
+  case zeros
+  /// The image mirrored at its outermost elements, which come once.
+  case reflect
+  /// Its outermost elements, again and again.
+  case replicate
+  /// What lies at the other end.
+  case circular
 }
 
 extension Sizes {

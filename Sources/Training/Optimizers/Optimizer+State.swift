@@ -5,8 +5,11 @@ import Tensors
 extension Optimizer {
   /// One thing remembered of a parameter.
   public enum StateValue {
+    /// A number: a count of steps.
     case number(Double)
+    /// A tensor: a moment.
     case tensor(Tensor)
+    /// Several: those of past steps.
     case tensors([Tensor])
     /// A place that holds nothing yet.
     case none

@@ -2,16 +2,23 @@
 
 /// The value of a scheduler's option, or a part of its state.
 public enum SchedulerValue {
+  /// Nothing.
   case none
+  /// A truth value.
   case boolean(Bool)
+  /// A whole number: an epoch.
   case integer(Int)
+  /// A number: a rate, a factor.
   case number(Double)
+  /// A text: a mode.
   case text(String)
+  /// Values in a row: milestones, rates of groups.
   case list([SchedulerValue])
   /// Values by name, or counts by whole number.
   case record([SchedulerKey: SchedulerValue])
   /// A factor by epoch, or by cycle.
   case function(Function)
+  /// A scheduler that is part of one.
   case scheduler(Scheduler)
 
   /// A factor by epoch, which counts from 0, or by cycle, which counts from 1.
@@ -20,7 +27,9 @@ public enum SchedulerValue {
 
 /// A key of a record.
 public enum SchedulerKey: Hashable, Sendable {
+  /// A name.
   case name(String)
+  /// A whole number: a milestone.
   case integer(Int)
 }
 

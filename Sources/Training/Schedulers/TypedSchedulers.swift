@@ -19,18 +19,42 @@ public struct GroupRates: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral
 
 extension Scheduler {
   /// The form of the way from one rate to another.
-  public enum AnnealStrategy: String, Sendable { case cos, linear }
+  public enum AnnealStrategy: String, Sendable {
+    /// Half a wave of a cosine.
+    case cos
+    /// A straight line.
+    case linear
+  }
   /// Whether each cycle is as high as the one before, half as high, or falls by gamma.
   public enum CycleMode: String, Sendable {
-    case triangular, triangular2
+    /// As high as the one before.
+    case triangular
+    /// Half as high.
+    case triangular2
+    /// Lower by the factor gamma for each step.
     case expRange = "exp_range"
   }
   /// What the function of a cycle goes by.
-  public enum CycleScale: String, Sendable { case cycle, iterations }
+  public enum CycleScale: String, Sendable {
+    /// The number of the cycle.
+    case cycle
+    /// The number of the step.
+    case iterations
+  }
   /// Whether the number that is watched should fall or rise.
-  public enum PlateauMode: String, Sendable { case min, max }
+  public enum PlateauMode: String, Sendable {
+    /// Fall: a loss.
+    case min
+    /// Rise: an accuracy.
+    case max
+  }
   /// Whether a threshold is a part of the best number, or a distance from it.
-  public enum ThresholdMode: String, Sendable { case rel, abs }
+  public enum ThresholdMode: String, Sendable {
+    /// A part of it.
+    case rel
+    /// A distance.
+    case abs
+  }
 
   /// The kind of that name, begun.
   fileprivate convenience init(_ name: String, _ optimizer: Optimizer, _ options: [String: SchedulerValue]) throws {
