@@ -371,7 +371,7 @@ struct Decoder {
   static func found(_ slot: Slot) -> String {
     if slot.isInteger, let integer = slot.integer { return "\(integer)" }
     if let number = slot.number { return "\(number)" }
-    if let text = slot.string { return text.isShort ? "\"\(text)\"" : "a string of \(text.utf8.count) bytes" }
+    if let shown = slot.withBytes(shown) { return shown }
     if let flag = slot.boolean { return "\(flag)" }
     if let tensor = slot.object(tensorKind) { return "a tensor of shape \(tensor.shape)" }
     if let tensor = slot.object(batchedKind) { return Batches.found(tensor) }
@@ -382,6 +382,15 @@ struct Decoder {
     case .function: return "a function"
     default: return "a \(slot.typeName)"
     }
+  }
+
+  /// Long ones are not read as text at all, which takes its time for bytes that are none.
+  private static func shown(_ bytes: UnsafeRawBufferPointer) -> String {
+    if bytes.count <= String.mostShown {
+      let text = String(decoding: bytes, as: UTF8.self)
+      if text.isShort { return "\"\(text)\"" }
+    }
+    return "a string of \(bytes.count) bytes"
   }
 
   /// The same of a value that was taken out of Lua already.
@@ -437,5 +446,7 @@ extension Slot {
 
 extension String {
   /// Whether a message shows it as it is. Bytes come first: to count the characters of a long one takes seconds.
-  fileprivate var isShort: Bool { utf8.count <= 400 && count <= 40 }
+  fileprivate var isShort: Bool { utf8.count <= String.mostShown && count <= 40 }
+  /// Bytes of a text that messages show, at most.
+  fileprivate static var mostShown: Int { 400 }
 }

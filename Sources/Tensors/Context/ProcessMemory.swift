@@ -55,7 +55,9 @@ package enum ProcessMemory {
   }
 
   /// Of the machine's memory, or of what the process' control group may have: Linux kills whoever takes more.
-  static let mostResident = min(physical, controlGroupLimit() ?? physical) / 10 * 9
+  static let mostResident = min(physical, groupLimit ?? physical) / 10 * 9
+
+  private static let groupLimit = controlGroupLimit()
 
   private static let physical = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
 
@@ -96,7 +98,7 @@ package enum ProcessMemory {
   }
 
   private static let leastInGroup: Int? = {
-    guard let limit = controlGroupLimit(), limit < physical else { return nil }
+    guard let limit = groupLimit, limit < physical else { return nil }
     // Less what the process has beside them, and what allocators keep.
     return max(min(limit / 10 * 9, limit - 64 << 20), 16 << 20)
   }()

@@ -68,6 +68,13 @@ check.case("modules that are nested deeper than anybody walks", function()
   check.mentions(tostring(own), "Sequential(…)")
 end)
 
+check.case("messages count the bytes of a long text, whatever they are", function()
+  for _, byte in ipairs { "a", "\xff" } do
+    check.raises("add: argument 1 (input): expected a tensor or a number, got a string of 1000 bytes", mg.add, byte:rep(1000), 1)
+  end
+  check.raises('add: argument 1 (input): expected a tensor or a number, got "a\u{FFFD}b"', mg.add, "a\xffb", 1)
+end)
+
 check.case("programs end as os.execute of Lua's says", function()
   -- What the shell is given, and what comes back, by Lua's manual.
   for command, expected in pairs {
